@@ -1,0 +1,49 @@
+//! The CustomResourceDefinition as it is installed.
+
+use crate::BlueGreenRollout;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, ValidationRule,
+};
+use kube::CustomResourceExt;
+use serde_json::json;
+
+/// What the derive gives, with the default status that kstatus wants of a fresh object, and the rules that need the object's name.
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = BlueGreenRollout::crd();
+    for version in &mut crd.spec.versions {
+        let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) else { continue };
+        root.x_kubernetes_validations.get_or_insert_default().extend(rules());
+        if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
+            default_status(status);
+        }
+    }
+    crd
+}
+
+fn default_status(status: &mut JSONSchemaProps) {
+    status.default = Some(JSON(json!({"observedGeneration": -1})));
+    status.required = None;
+}
+
+fn rules() -> Vec<ValidationRule> {
+    let rule = |rule: &str, message: &str| ValidationRule {
+        rule: rule.to_owned(),
+        message: Some(message.to_owned()),
+        ..ValidationRule::default()
+    };
+    vec![
+        rule(
+            "self.metadata.name.size() <= 55",
+            "the name is too long for the names of the objects made from it: use 55 characters at most",
+        ),
+        rule(
+            "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "the name must be a DNS-1035 label, since Services are named after it: lower case letters, digits and -, a letter first",
+        ),
+        rule(
+            "!has(self.spec.image) || has(self.spec.container) || self.spec.template.spec.containers.size() == 1 \
+             || self.spec.template.spec.containers.exists(c, c.name == self.metadata.name)",
+            "the template has several containers: name the one that gets image in spec.container",
+        ),
+    ]
+}

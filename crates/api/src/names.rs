@@ -1,0 +1,38 @@
+//! Labels and annotations that the operator writes or reads, and the names of the objects it owns.
+
+/// The field manager of every write.
+pub const FIELD_MANAGER: &str = "bluegreen";
+
+/// On every owned object and its pods: the rollout it belongs to.
+pub const ROLLOUT_LABEL: &str = "bluegreen.dev/rollout";
+/// On both Deployments and their pods: `blue` or `green`.
+pub const COLOR_LABEL: &str = "bluegreen.dev/color";
+/// On pods, Deployments and ControllerRevisions: the short hash of the revision.
+pub const REVISION_LABEL: &str = "bluegreen.dev/revision";
+/// On Services: `active` or `preview`.
+pub const ROLE_LABEL: &str = "bluegreen.dev/role";
+pub const NAME_LABEL: &str = "app.kubernetes.io/name";
+pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+
+/// Labels and annotations with this prefix are the operator's.
+pub const PREFIX: &str = "bluegreen.dev/";
+/// On Deployments and Services: raised when a recorded intention on the object is withdrawn, so that a
+/// writer who still holds the older intention is refused by the changed resourceVersion.
+pub const EPOCH_ANNOTATION: &str = "bluegreen.dev/epoch";
+/// On an object of somebody else: its owner allows this rollout to take it over.
+pub const ADOPT_ANNOTATION: &str = "bluegreen.dev/adopt";
+/// On ControllerRevisions: the whole hash of what the revision was made from, to tell a clash of short hashes.
+pub const DIGEST_ANNOTATION: &str = "bluegreen.dev/digest";
+/// On ControllerRevisions: the image of the revision, for people.
+pub const IMAGE_ANNOTATION: &str = "bluegreen.dev/image";
+
+/// `<name>-blue`, `<name>-green`
+pub fn deployment(rollout: &str, color: crate::Color) -> String {
+    format!("{rollout}-{color}")
+}
+
+/// `<name>-<hash>`
+pub fn revision(rollout: &str, hash: &str) -> String {
+    format!("{rollout}-{hash}")
+}

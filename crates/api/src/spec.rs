@@ -1,0 +1,430 @@
+//! `spec`: what a team asks for. The operator reads it and never writes it.
+
+use crate::{Duration, Lifetime, PodTemplate, status::BlueGreenRolloutStatus};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// BlueGreenRollout deploys each change of its image or template beside the live version, verifies it,
+/// switches all traffic to it at once, watches it, and goes back in an instant when it is bad.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "bluegreen.dev",
+    version = "v1alpha1",
+    kind = "BlueGreenRollout",
+    namespaced,
+    status = "BlueGreenRolloutStatus",
+    derive = "PartialEq",
+    shortname = "bgr",
+    category = "all",
+    doc = "BlueGreenRollout deploys each change of its image or template beside the live version, verifies it, switches all traffic to it at once, watches it, and goes back in an instant when it is bad.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Where the rollout stands"),
+    printcolumn(name = "Active", type_ = "string", json_path = ".status.active.color", description = "The color that user traffic reaches"),
+    printcolumn(name = "Image", type_ = "string", json_path = ".status.active.image", description = "The image that user traffic reaches"),
+    printcolumn(name = "Candidate", type_ = "string", json_path = ".status.preview.image", description = "The image that is on its way"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "True when what spec asks for serves in full"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Revision", type_ = "string", json_path = ".status.active.revision", priority = 1, description = "The revision that user traffic reaches"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1, description = "What is going on, in a sentence")
+)]
+#[x_kube(
+    validation = Rule::new("!has(self.container) || self.template.spec.containers.exists(c, c.name == self.container)")
+        .message("container must name one of the containers in template.spec.containers")
+        .reason(Reason::FieldValueInvalid),
+    validation = Rule::new("has(self.image) || self.template.spec.containers.all(c, has(c.image))")
+        .message("no image: set image, or the image of the container in the template"),
+    validation = Rule::new("!has(self.image) || self.template.spec.containers.size() != 1 || !has(self.template.spec.containers[0].image)")
+        .message("two images: set image, or the image of the container in the template, not both"),
+    validation = Rule::new("!has(self.image) || !has(self.container) || self.template.spec.containers.all(c, c.name != self.container || !has(c.image))")
+        .message("two images: set image, or the image of the container in the template, not both")
+)]
+pub struct BlueGreenRolloutSpec {
+    /// The image of the container named by `container`. A change of it starts a rollout. Leave it out to have the image in `template`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub image: Option<String>,
+    /// The container that gets `image`. Default: the only container, else the one named like the rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub container: Option<String>,
+    /// How many pods serve. Default 1. The scale subresource (kubectl scale, an HPA) writes it. 0 is obeyed at once; a rollout then waits for replicas.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub replicas: i32,
+    /// The pods to run, as in a Deployment. A change starts a rollout.
+    pub template: PodTemplate,
+    /// Seconds that a new pod must be ready before it counts as available. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86_400))]
+    pub min_ready_seconds: Option<i32>,
+    /// How many former revisions are kept as ControllerRevisions. Default 10, at least 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 100))]
+    pub revision_history_limit: Option<i32>,
+    /// How long new pods may make no progress before the rollout is aborted. Default 10m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress_deadline: Option<Duration>,
+    /// Hold the rollout where it is. What protects the live side (repair, roll back) goes on. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// The two Services: `active` carries user traffic, `preview` reaches the candidate.
+    pub service: ServiceSettings,
+    /// The candidate before its promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PreviewSettings>,
+    /// What the candidate must pass before it may be promoted. Default: nothing but that its pods are available.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
+    /// When the switch happens. Default: as soon as the candidate is verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<Promotion>,
+    /// How the new version is watched after the switch, while the former one still stands by. Default: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<Monitoring>,
+    /// When the side that was left is scaled down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_down: Option<ScaleDown>,
+    /// Where metrics come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Sources>,
+}
+
+fn one() -> i32 {
+    1
+}
+
+/// The Services of a rollout. Their names are set once.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.ports.size() == 1 || self.ports.all(p, has(p.name))")
+        .message("ports must have names when there are several"),
+    validation = Rule::new("self.ports.all(p, !has(p.name) || self.ports.exists_one(q, has(q.name) && q.name == p.name))")
+        .message("two ports have the same name"),
+    validation = Rule::new("self.ports.all(p, self.ports.exists_one(q, q.port == p.port && (has(q.protocol) ? q.protocol : 'TCP') == (has(p.protocol) ? p.protocol : 'TCP')))")
+        .message("two ports have the same number and protocol"),
+    validation = Rule::new("(has(self.active) && has(self.active.name) ? self.active.name : '') == (has(oldSelf.active) && has(oldSelf.active.name) ? oldSelf.active.name : '')")
+        .message("active.name is set once: users reach the rollout by it. Create another rollout to change it")
+        .reason(Reason::FieldValueForbidden),
+    validation = Rule::new("(has(self.preview) && has(self.preview.name) ? self.preview.name : '') == (has(oldSelf.preview) && has(oldSelf.preview.name) ? oldSelf.preview.name : '')")
+        .message("preview.name is set once. Create another rollout to change it")
+        .reason(Reason::FieldValueForbidden)
+)]
+pub struct ServiceSettings {
+    /// The ports of both Services. They belong to the revision: a change starts a rollout, and is switched together with the pods.
+    #[schemars(length(min = 1, max = 32))]
+    pub ports: Vec<ServicePort>,
+    /// The Service that user traffic goes through. Default name: that of the rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<ServiceObject>,
+    /// The Service that reaches the candidate only. Default name: that of the rollout with `-preview`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<ServiceObject>,
+}
+
+/// A port of both Services.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServicePort {
+    /// Name of the port, a DNS label. Required when there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub name: Option<String>,
+    /// The port that clients connect to, 1 to 65535.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: i32,
+    /// The port of the pods: a number, or the name of a container port. Default: the same as `port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_port: Option<IntOrString>,
+    /// TCP, UDP or SCTP. Default TCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// The application protocol, as in a Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub app_protocol: Option<String>,
+    /// A fixed port on every node, for the active Service of type NodePort or LoadBalancer only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub node_port: Option<i32>,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    TCP,
+    UDP,
+    SCTP,
+}
+
+/// One of the two Services.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceObject {
+    /// Name of the Service, a DNS-1035 label. Set once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: Option<String>,
+    /// ClusterIP, NodePort or LoadBalancer. Default ClusterIP.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub type_: Option<ServiceType>,
+    /// Labels for the Service, besides the operator's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Annotations for the Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServiceType {
+    #[allow(clippy::enum_variant_names)]
+    ClusterIP,
+    NodePort,
+    LoadBalancer,
+}
+
+/// The candidate before its promotion.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewSettings {
+    /// How many pods the candidate has until it is promoted: a number of at least 1, or a percentage of `replicas` from 1% to 100%, rounded up.
+    /// Default: full size. Before the switch it is always brought to full size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(
+        validation = Rule::new("type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')")
+            .message("must be a number of at least 1, or a percentage from 1% to 100%")
+    )]
+    pub replicas: Option<IntOrString>,
+}
+
+/// What the candidate must pass before it may be promoted: all checks in their order, then all metrics.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// Done once, one after the other; each must pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub checks: Vec<Check>,
+    /// Measured side by side once the checks have passed; each must pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub metrics: Vec<Metric>,
+    /// How long all of it may take before the candidate is aborted. Default 1h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// What a failed check or metric does. Abort (default): the candidate is given up. Pause: it is kept and waits for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<VerificationFailure>,
+    /// Whether the very first revision is verified too. Until it has passed, the active Service selects nothing. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub initial: bool,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VerificationFailure {
+    Abort,
+    Pause,
+}
+
+/// Something done once and passed or failed. Exactly one of its kinds is set.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.http)").message("set exactly one kind of check: http"))]
+pub struct Check {
+    /// Name of the check, unique within its list.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// An HTTP request to each ready pod of the revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpCheck>,
+}
+
+/// An HTTP request to each ready pod of the revision; it passes when every one answers with an expected status.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpCheck {
+    /// The path to ask for, with a leading slash. Default `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = "^/"))]
+    pub path: Option<String>,
+    /// The port of the pods: a number, or the name of a container port. Default: the target of the first port of the Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<IntOrString>,
+    /// The status codes that pass. Default: 200 to 299.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(range(min = 100, max = 599)))]
+    pub expected_statuses: Vec<i32>,
+    /// How long one request may take. Default 5s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// How often a pod is tried before the check has failed. Default 3, at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub attempts: Option<i32>,
+    /// The pause between two tries. Default 2s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Duration>,
+}
+
+/// Something measured again and again. Each measurement is a reading; the readings make a verdict.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.prometheus)").message("set exactly one kind of metric: prometheus"),
+    validation = Rule::new("has(self.max) || has(self.min)").message("a metric needs a limit: set max, min, or both")
+)]
+pub struct Metric {
+    /// Name of the metric, unique within its list.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// A query to Prometheus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<PrometheusQuery>,
+    /// The largest value that is still good, as a number or a percentage in quotes: `"0.01"` or `1%`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?%?$"))]
+    pub max: Option<String>,
+    /// The smallest value that is still good, as a number or a percentage in quotes: `"0.99"` or `99%`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?%?$"))]
+    pub min: Option<String>,
+    /// The time from one reading to the next. Default 10s, at least 1s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Duration>,
+    /// Verification: how many good readings make a pass. Default 5. In monitoring the bake time decides, and this is not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub count: Option<i32>,
+    /// How long the first reading waits. Default: 0s before the switch; after it the range of the query (`[1m]`), which would still hold the former version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_delay: Option<Duration>,
+    /// How many bad readings in a row are a failure. Default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub failure_limit: Option<i32>,
+    /// How many readings in a row without data (empty answer, NaN) make the metric inconclusive. Default 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub no_data_limit: Option<i32>,
+    /// How many readings in a row that the source failed to give make the metric inconclusive. Default 5. They never count against the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub error_limit: Option<i32>,
+}
+
+/// An instant query whose answer is one number.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrometheusQuery {
+    /// PromQL that yields one number: a scalar, or a vector of one series. Known variables: `{{ namespace }}`, `{{ rollout }}`, `{{ color }}`,
+    /// `{{ revision }}` and `{{ pods }}` (a regex of the pods' names), all of the side that is judged.
+    #[schemars(length(min = 1, max = 4096))]
+    pub query: String,
+    /// The server to ask, as `http://prometheus.monitoring:9090`. Default: `sources.prometheus.address`, else the operator's own setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    pub address: Option<String>,
+    /// How long an answer may take. Default 10s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+}
+
+/// When the switch happens.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Promotion {
+    /// Automatic (default): once the candidate is verified. Manual: a person says so, by `kubectl annotate bgr NAME bluegreen.dev/promote=REVISION`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<PromotionMode>,
+    /// How long a verified candidate waits before it may be promoted. Default 0s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Duration>,
+    /// How long a candidate may wait for its promotion before it is aborted. Default: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PromotionMode {
+    Automatic,
+    Manual,
+}
+
+/// How the new version is watched after the switch. The former version stands by at full size all the time.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Monitoring {
+    /// How long the new version is watched. Only time with readings counts for a metric. Default 10m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<Duration>,
+    /// Measured all the time, on the active side.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub metrics: Vec<Metric>,
+    /// Done once after the switch, on the active side.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub checks: Vec<Check>,
+    /// What a failed check or metric does. RollBack (default): traffic goes back at once. Pause: a person decides, by `rollback` or `accept`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<MonitoringFailure>,
+    /// What happens when the duration is over and a metric could not be judged. Hold (default): wait for readings or a person. RollBack. Pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_unknown: Option<OnUnknown>,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MonitoringFailure {
+    RollBack,
+    Pause,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnUnknown {
+    Hold,
+    RollBack,
+    Pass,
+}
+
+/// When the side that was left is scaled down.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleDown {
+    /// Always waited for before a side that served is scaled down, so that every client has followed the switch. Default 10s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Duration>,
+    /// How long after `drain` the former version still stands by at full size, as the instant way back. Default 30s; 0s: not at all; Never: until the next rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Lifetime>,
+    /// How long an aborted candidate is kept, to be looked at. Default 30s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_abort: Option<Duration>,
+}
+
+/// Where metrics come from.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sources {
+    /// The Prometheus that queries go to. Default: the operator's own setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<PrometheusSource>,
+}
+
+/// A Prometheus server.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrometheusSource {
+    /// Its address, as `http://prometheus.monitoring:9090`.
+    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    pub address: String,
+}

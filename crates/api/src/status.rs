@@ -1,0 +1,384 @@
+//! `status`: what the operator has decided. Every effect follows from what is recorded here.
+
+use crate::{Protocol, ServicePort};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// What the operator has decided and seen.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BlueGreenRolloutStatus {
+    /// The generation of `spec` that this status answers.
+    pub observed_generation: i64,
+    /// Where the rollout stands. More phases may come: for programs there are the conditions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "phase_schema")]
+    pub phase: Option<Phase>,
+    /// What is going on, in a sentence.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Number of the latest attempt to bring a revision live.
+    pub attempt: i64,
+    /// Number of the latest revision.
+    pub revisions: i64,
+    /// Pods of the active side.
+    pub replicas: i32,
+    /// Selects the pods of the active side, for an HPA.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub selector: String,
+    /// The side that user traffic reaches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active: Option<Side>,
+    /// The side of the candidate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Side>,
+    /// The side that the latest promotion left, still at full size: the instant way back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standby: Option<Side>,
+    /// The side that was aborted or rolled back and is to be scaled down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Side>,
+    /// The revision that was active before the present one: the slow way back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Side>,
+    /// The revision that was given up. It is not tried again until `spec` asks for another one, or someone says retry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<Rejected>,
+    /// What stands before the promotion, or before the end of the monitoring, and how far it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub gates: Vec<Gate>,
+    /// The clock of the phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
+    /// Orders that were carried out or came too late: verb and value. They do nothing until their value changes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub orders: BTreeMap<String, String>,
+    /// Held by an order, as by `spec.paused`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paused_by_order: bool,
+    /// The size in `spec` that came together with the candidate and waits for the switch or the abort.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_replicas: Option<i32>,
+    /// Raised whenever a recorded intention is withdrawn.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub epoch: i64,
+    /// Raised when two revisions share a short hash.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub collision_count: i64,
+    /// The attempt under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current: Option<Attempt>,
+    /// The latest finished attempts, the newest first, at most 10.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Attempt>,
+    /// Ready always; Reconciling and Stalled only while True, never both; Promoted when the revision of `spec` is active and its monitoring has ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
+/// One of the two Deployments that a rollout owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Color {
+    Blue,
+    Green,
+}
+
+impl Color {
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Blue => Self::Green,
+            Self::Green => Self::Blue,
+        }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Blue => "blue",
+            Self::Green => "green",
+        }
+    }
+}
+
+impl fmt::Display for Color {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where a rollout stands. The order is that of the state machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Phase {
+    /// The first revision gets its pods.
+    Initializing,
+    /// The active side serves; nothing is under way.
+    Healthy,
+    /// The candidate's pods are coming up.
+    DeployingPreview,
+    /// Checks and metrics of the candidate.
+    Verifying,
+    /// Verified; waits for an approval or a time.
+    AwaitingPromotion,
+    /// The candidate is brought to full size.
+    ScalingUp,
+    /// The switch is decided and under way.
+    Promoting,
+    /// The new active side is watched; the former stands by.
+    Monitoring,
+    /// The former side is scaled down.
+    ScalingDown,
+    /// The candidate is given up before the switch.
+    Aborting,
+    /// Traffic goes back to the former revision.
+    RollingBack,
+    /// The candidate was given up; the last good revision serves.
+    Aborted,
+    /// A revision was rolled back; the last good one serves.
+    RolledBack,
+}
+
+impl Phase {
+    pub const ALL: [Self; 13] = [
+        Self::Initializing,
+        Self::Healthy,
+        Self::DeployingPreview,
+        Self::Verifying,
+        Self::AwaitingPromotion,
+        Self::ScalingUp,
+        Self::Promoting,
+        Self::Monitoring,
+        Self::ScalingDown,
+        Self::Aborting,
+        Self::RollingBack,
+        Self::Aborted,
+        Self::RolledBack,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Initializing => "Initializing",
+            Self::Healthy => "Healthy",
+            Self::DeployingPreview => "DeployingPreview",
+            Self::Verifying => "Verifying",
+            Self::AwaitingPromotion => "AwaitingPromotion",
+            Self::ScalingUp => "ScalingUp",
+            Self::Promoting => "Promoting",
+            Self::Monitoring => "Monitoring",
+            Self::ScalingDown => "ScalingDown",
+            Self::Aborting => "Aborting",
+            Self::RollingBack => "RollingBack",
+            Self::Aborted => "Aborted",
+            Self::RolledBack => "RolledBack",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+fn phase_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string"})
+}
+
+fn time_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time"})
+}
+
+fn optional_time_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time", "nullable": true})
+}
+
+/// A revision in a color, with the size that is asked of it.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Side {
+    pub color: Color,
+    /// Short hash of the pod template and the ports.
+    pub revision: String,
+    /// Number of the revision: 1, 2, 3…
+    pub number: i64,
+    pub image: String,
+    /// The size that is asked of its Deployment.
+    pub replicas: i32,
+    /// The ports that its Service has while it selects this side.
+    pub ports: Vec<SidePort>,
+    /// `metadata.generation` that the latest write to its Deployment returned; another one is drift.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+}
+
+/// A port as it is written to a Service.
+pub type SidePort = ServicePort;
+
+impl ServicePort {
+    pub fn protocol(&self) -> Protocol {
+        self.protocol.unwrap_or(Protocol::TCP)
+    }
+}
+
+/// A revision that was given up.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejected {
+    pub revision: String,
+    pub number: i64,
+    pub attempt: i64,
+    pub image: String,
+    /// A word for programs.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+    #[schemars(schema_with = "time_schema")]
+    pub at: Timestamp,
+}
+
+/// Something that must be passed, and how far it is.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gate {
+    /// `verification/NAME`, `monitoring/NAME` or `approval`.
+    pub name: String,
+    pub state: GateState,
+    /// Hash of the gate's definition: a result counts only for the definition it was got with.
+    pub definition: String,
+    /// Why the gate is in its state, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// When the state was reached.
+    #[schemars(schema_with = "time_schema")]
+    pub since: Timestamp,
+    /// For a metric: what was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GateState {
+    Running,
+    Passed,
+    Failed,
+    Inconclusive,
+}
+
+/// The readings of a metric and what they add up to.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Measured {
+    /// Good readings so far.
+    pub good: i32,
+    /// Bad readings in a row.
+    pub bad_in_row: i32,
+    /// Readings without data in a row.
+    pub no_data_in_row: i32,
+    /// Readings in a row that the source failed to give.
+    pub errors_in_row: i32,
+    /// Milliseconds covered by readings that had data: what counts as bake time.
+    pub covered_millis: i64,
+    /// The latest readings, the newest first, at most 10.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<Reading>,
+}
+
+/// One measurement.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reading {
+    #[schemars(schema_with = "time_schema")]
+    pub at: Timestamp,
+    /// The number measured, as text; or NoData, NaN, Failed.
+    pub value: String,
+}
+
+/// Time in a phase, less the time that doesn't count.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Clock {
+    /// When the phase began.
+    #[schemars(schema_with = "time_schema")]
+    pub since: Timestamp,
+    /// Milliseconds that don't count: paused, or without an operator to look.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub excluded_millis: i64,
+    /// Since when the clock stands still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "optional_time_schema")]
+    pub stopped: Option<Timestamp>,
+    /// Absences of the operator up to here are accounted for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "optional_time_schema")]
+    pub accounted_until: Option<Timestamp>,
+}
+
+/// One try to bring a revision live.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    pub attempt: i64,
+    pub revision: String,
+    pub number: i64,
+    pub image: String,
+    /// The image that was active when it began.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub from_image: String,
+    /// The field manager that last wrote `spec` when it began.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
+    /// The phases that it went through, with the time it entered each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseTime>,
+    /// Results of its gates, set when it ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateResult>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// A word for programs: why it ended so.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "optional_time_schema")]
+    pub finished: Option<Timestamp>,
+}
+
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseTime {
+    #[schemars(schema_with = "phase_schema")]
+    pub phase: Phase,
+    #[schemars(schema_with = "time_schema")]
+    pub at: Timestamp,
+}
+
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GateResult {
+    pub name: String,
+    pub state: GateState,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// How an attempt ended.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    Promoted,
+    Aborted,
+    RolledBack,
+    /// `spec` went back to the revision that served before.
+    Reverted,
+    /// `spec` asked for yet another revision before the switch.
+    Superseded,
+}

@@ -1,0 +1,140 @@
+//! The pod template: kept exactly as the API server stores it, with a schema for its common fields.
+
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+
+/// A PodTemplateSpec, kept as JSON so that no field of a newer cluster is lost and no default is added.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PodTemplate(pub Value);
+
+impl JsonSchema for PodTemplate {
+    fn schema_name() -> Cow<'static, str> {
+        "PodTemplate".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let root = SchemaSettings::openapi3().into_generator().into_root_schema_for::<PodTemplateSpec>();
+        let root = Value::from(root);
+        let mut template = open(&root, &root, 0);
+        template["description"] = json!("The pods to run, as in a Deployment. A change starts a rollout.");
+        template["required"] = json!(["spec"]);
+        template["properties"]["metadata"] = metadata();
+        let spec = &mut template["properties"]["spec"];
+        spec["properties"]["containers"]["minItems"] = json!(1);
+        // A bound that CEL rules need to be allowed to walk the list; the kubelet gives up long before it.
+        spec["properties"]["containers"]["maxItems"] = json!(64);
+        spec["properties"]["containers"]["items"]["properties"]["name"]["maxLength"] = json!(63);
+        Schema::try_from(template).unwrap_or_default()
+    }
+}
+
+/// Objects nested deeper than this are accepted as they are: their words are the API server's to check.
+const DEPTH: usize = 6;
+
+/// A copy of `schema` with references resolved, in which every object keeps fields it doesn't know,
+/// and nothing has a default: one added later would change the hash of every revision.
+fn open(schema: &Value, root: &Value, depth: usize) -> Value {
+    let Some(schema) = schema.as_object() else { return json!({}) };
+    if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
+        let target = name.trim_start_matches('#');
+        let mut resolved = root.pointer(target).map_or(json!({}), |found| open(found, root, depth));
+        if let Some(text) = schema.get("description").and_then(Value::as_str) {
+            resolved["description"] = json!(first_sentence(text));
+        }
+        return resolved;
+    }
+    let mut out = Map::new();
+    for (key, value) in schema {
+        let value = match key.as_str() {
+            "$schema" | "components" | "definitions" | "title" | "default" => continue,
+            "description" => json!(first_sentence(value.as_str().unwrap_or_default())),
+            "properties" if depth < DEPTH => {
+                let properties = value.as_object().into_iter().flatten();
+                Value::Object(properties.map(|(name, inner)| (name.clone(), open(inner, root, depth + 1))).collect())
+            }
+            "properties" | "required" if depth >= DEPTH => continue,
+            "items" | "additionalProperties" => open(value, root, depth),
+            _ => value.clone(),
+        };
+        out.insert(key.clone(), value);
+    }
+    let is_map = out.contains_key("additionalProperties");
+    if out.get("type") == Some(&json!("object")) && !is_map {
+        out.insert("x-kubernetes-preserve-unknown-fields".into(), json!(true));
+    }
+    if depth > 3 {
+        // The reader of `kubectl explain` has Kubernetes' own pages for these; the CRD has a size to keep.
+        out.remove("description");
+    }
+    Value::Object(out)
+}
+
+fn metadata() -> Value {
+    let map = |what: &str| {
+        json!({"description": what, "type": "object", "maxProperties": 256, "additionalProperties": {"type": "string"}})
+    };
+    let mut labels = map("Labels of the pods. Those with the prefix bluegreen.dev/ are the operator's.");
+    labels["x-kubernetes-validations"] = json!([{
+        "rule": "self.all(key, !key.startsWith('bluegreen.dev/'))",
+        "message": "labels with the prefix bluegreen.dev/ are the operator's: choose another name",
+    }]);
+    json!({
+        "description": "Labels and annotations of the pods.",
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {"labels": labels, "annotations": map("Annotations of the pods.")},
+    })
+}
+
+fn first_sentence(text: &str) -> &str {
+    let line = text.split("\n\n").next().unwrap_or(text);
+    line.split_inclusive(". ").next().unwrap_or(line).trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(schema: &Value, path: &str, visit: &mut dyn FnMut(&str, &Map<String, Value>)) {
+        let Some(object) = schema.as_object() else { return };
+        visit(path, object);
+        for (name, inner) in object.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            walk(inner, &format!("{path}.{name}"), visit);
+        }
+        for key in ["items", "additionalProperties"] {
+            if let Some(inner) = object.get(key) {
+                walk(inner, &format!("{path}[]"), visit);
+            }
+        }
+    }
+
+    fn template() -> Value {
+        PodTemplate::json_schema(&mut SchemaGenerator::default()).into()
+    }
+
+    #[test]
+    fn nothing_below_the_template_has_a_default() {
+        walk(&template(), "template", &mut |path, schema| assert!(!schema.contains_key("default"), "{path} has a default"));
+    }
+
+    #[test]
+    fn every_object_below_the_template_keeps_fields_it_does_not_know() {
+        let mut objects = 0;
+        walk(&template(), "template", &mut |path, schema| {
+            if schema.get("type") == Some(&json!("object")) && !schema.contains_key("additionalProperties") {
+                objects += 1;
+                assert_eq!(schema.get("x-kubernetes-preserve-unknown-fields"), Some(&json!(true)), "{path}");
+            }
+            assert!(!schema.contains_key("$ref"), "{path} has an unresolved reference");
+        });
+        assert!(objects > 50, "{objects}");
+    }
+}
