@@ -1,1 +1,37 @@
-fn main() {}
+//! The project's own tasks, so that nothing has to be remembered or typed twice: `cargo xtask --help`.
+
+mod cluster;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the bluegreen project.
+///
+/// Everything that a task needs is built or installed by it, and it says so first.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Real Kubernetes on this machine, to try things on: up, down, status, kubectl.
+    #[command(subcommand)]
+    Cluster(cluster::Task),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().task {
+        Task::Cluster(task) => cluster::run(task),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

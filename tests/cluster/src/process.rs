@@ -1,0 +1,119 @@
+//! Starting and ending the programs of a cluster.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::state::{Process, Running};
+
+/// The network that a program runs in.
+pub(crate) fn command(namespace: Option<&str>, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    match namespace {
+        // Not `ip netns exec`: that mounts another /sys, in which the kubelet finds no cgroups.
+        Some(namespace) => {
+            let mut command = Command::new("nsenter");
+            command.arg(format!("--net=/run/netns/{namespace}")).arg("--").arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
+}
+
+/// Starts a program that outlives us; what it says goes to its log.
+pub(crate) fn start(process: &mut Process, namespace: Option<&str>) -> Result<()> {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(&process.log)
+        .with_context(|| format!("cannot open the log {}", process.log.display()))?;
+    let child = command(namespace, &process.program)
+        .args(&process.args)
+        .envs(&process.env)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().context("cannot share the log between output and errors")?)
+        .stderr(log)
+        // Ctrl-C at a terminal ends the command that was typed, not the cluster.
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start {} ({})", process.name, process.program.display()))?;
+    let pid = i32::try_from(child.id()).context("a process id that is no process id")?;
+    process.running = Some(Running { pid, started: start_time(pid).unwrap_or_default() });
+    Ok(())
+}
+
+/// Whether a program that was started is still that same process, and alive.
+pub(crate) fn alive(running: Running) -> bool {
+    start_time(running.pid) == Some(running.started)
+}
+
+/// When a process started, or none if it is gone, or dead and waited for by its parent.
+fn start_time(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in brackets and may hold anything; the fields after it are plain.
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    let state = fields.first()?;
+    if matches!(*state, "Z" | "X") {
+        return None;
+    }
+    fields.get(19)?.parse().ok()
+}
+
+/// Sends a signal, if the process is still the one we started.
+pub(crate) fn signal(running: Running, signal: Signal) -> Result<()> {
+    let Some(pid) = Pid::from_raw(running.pid).filter(|_| alive(running)) else {
+        return Ok(());
+    };
+    match kill_process(pid, signal) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot send a signal to process {}", running.pid)),
+    }
+}
+
+/// Ends a process at once and waits until it is gone.
+///
+/// A graceful end of kube-apiserver takes a minute, in which it holds its port.
+pub(crate) fn kill(running: Running) -> Result<()> {
+    signal(running, Signal::KILL)?;
+    let until = Instant::now() + Duration::from_secs(10);
+    while alive(running) {
+        if Instant::now() > until {
+            bail!("process {} is still there 10 s after SIGKILL", running.pid);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// The end of a log, for an error message.
+pub(crate) fn tail(log: &Path, lines: usize) -> String {
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(16 * 1024)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text = read().unwrap_or_default();
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pid_that_is_another_process_now_is_not_alive() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let started = start_time(pid).unwrap();
+        assert!(alive(Running { pid, started }));
+        assert!(!alive(Running { pid, started: started + 1 }));
+    }
+}
