@@ -13,7 +13,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::json;
 
 use crate::binaries::Binaries;
-use crate::state::Process;
+use crate::state::{Kind, Process};
 
 /// Addresses of one control plane.
 #[derive(Debug, Clone)]
@@ -73,13 +73,15 @@ fn free_ports<const N: usize>() -> Result<[u16; N]> {
 }
 
 /// Writes the files that the control plane reads at its start: a token, the key of service accounts, the audit policy.
-pub(crate) fn write_files(dir: &Path, kind_is_node: bool) -> Result<String> {
+pub(crate) fn write_files(dir: &Path, kind: Kind) -> Result<String> {
     let random = SystemRandom::new();
     let mut token = [0; 16];
     random.fill(&mut token).ok().context("the machine gave no random numbers for a token")?;
     let token = HEXLOWER.encode(&token);
-    // The node is its own group of people to the authorizer; here it is simply an administrator.
-    let who = if kind_is_node { "node-cluster-admin" } else { "fake-cluster-admin" };
+    let who = match kind {
+        Kind::Fake => "fake-cluster-admin",
+        Kind::Node => "node-cluster-admin",
+    };
     write(&dir.join("tokens.csv"), &format!("{token},{who},{who},\"system:masters\"\n"))?;
 
     let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random)

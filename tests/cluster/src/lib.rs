@@ -20,9 +20,12 @@ pub mod audit;
 pub mod binaries;
 mod control_plane;
 mod fake;
+pub mod image;
+mod node;
 pub mod paths;
 mod process;
 mod state;
+mod up;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -34,8 +37,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 pub use rustix::process::Signal;
 
-use crate::binaries::Binaries;
-use crate::control_plane::Addresses;
+use crate::image::Image;
+use crate::node::Node;
 pub use crate::state::Kind;
 use crate::state::{Process, State};
 
@@ -50,63 +53,6 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Brings a cluster up and waits until pods can be made on it. Builds what must be built first.
-    pub fn up(kind: Kind, name: &str) -> Result<Self> {
-        check_name(name)?;
-        let dir = paths::cluster_dir(name);
-        if let Ok(cluster) = Self::attach(name) {
-            if cluster.programs().iter().any(|program| program.running) {
-                bail!("cluster {name} is up already: use it, or end it with `cargo xtask cluster down --name {name}`");
-            }
-            // What a restart of the machine left behind.
-            cluster.down()?;
-        }
-        let binaries = match kind {
-            Kind::Fake => Binaries::prepare(&[binaries::CONTROL_PLANE, binaries::FAKE_NODE].concat())?,
-            Kind::Node => Binaries::prepare(&[binaries::CONTROL_PLANE, binaries::REAL_NODE].concat())?,
-        };
-        fs::create_dir_all(dir.join("logs")).with_context(|| format!("cannot make the directory {}", dir.display()))?;
-        let addresses = Addresses::on_loopback()?;
-        let state = State {
-            name: name.to_owned(),
-            kind,
-            server: addresses.server(),
-            namespace: None,
-            kubectl: binaries.path("kubectl")?.to_path_buf(),
-            processes: Vec::new(),
-        };
-        let mut cluster = Self { dir, state };
-        match cluster.bring_up(&binaries, &addresses) {
-            Ok(()) => Ok(cluster),
-            Err(error) => {
-                // The logs stay, to tell why.
-                cluster.end_processes().context(format!("and while ending a cluster that failed to start: {error:#}"))?;
-                Err(error.context(format!("cluster {name} did not come up; logs are in {}", cluster.dir.join("logs").display())))
-            }
-        }
-    }
-
-    fn bring_up(&mut self, binaries: &Binaries, addresses: &Addresses) -> Result<()> {
-        let dir = self.dir.clone();
-        self.state.save(&dir)?;
-        let token = control_plane::write_files(&dir, self.state.kind == Kind::Node)?;
-        self.launch(control_plane::etcd(&dir, binaries, addresses)?)?;
-        self.launch(control_plane::apiserver(&dir, binaries, addresses)?)?;
-        self.await_that("kube-apiserver", "write its certificate", || dir.join("apiserver/apiserver.key").is_file())?;
-        control_plane::write_kubeconfig(&dir, &self.state.name, &self.state.server, &token)?;
-        self.await_server()?;
-        self.launch(control_plane::controller_manager(&dir, binaries)?)?;
-        self.launch(control_plane::scheduler(&dir, binaries)?)?;
-        self.launch(fake::kwok(&dir, binaries)?)?;
-        self.create(&fake::nodes())?;
-        self.await_that("kube-controller-manager", "make the default service account", || {
-            self.quietly(["get", "serviceaccount", "default", "--namespace=default"])
-        })?;
-        self.await_that("kwok", "get all nodes ready", || {
-            self.quietly(["wait", "--for=condition=Ready", "node", "--all", "--timeout=10s"])
-        })
-    }
-
     /// A cluster that another process brought up.
     pub fn attach(name: &str) -> Result<Self> {
         check_name(name)?;
@@ -126,7 +72,7 @@ impl Cluster {
         names
     }
 
-    /// Ends every program of the cluster at once and removes its directory.
+    /// Ends every program of the cluster at once and removes all that was its own.
     pub fn down(mut self) -> Result<()> {
         self.end_processes()?;
         fs::remove_dir_all(&self.dir).with_context(|| format!("cannot remove {}", self.dir.display()))
@@ -139,7 +85,15 @@ impl Cluster {
                 process::kill(running).with_context(|| format!("cannot end {}", process.name))?;
             }
         }
-        self.state.save(&self.dir)
+        self.state.save(&self.dir)?;
+        match self.node() {
+            Some(node) => node.remove_remains(),
+            None => Ok(()),
+        }
+    }
+
+    fn node(&self) -> Option<Node> {
+        self.state.namespace.as_ref().map(|_| Node::new(&self.state.name, &self.dir))
     }
 
     pub fn name(&self) -> &str {
@@ -168,6 +122,23 @@ impl Cluster {
     /// The URL of the API server, as a program started by [`Cluster::command`] reaches it.
     pub fn server(&self) -> &str {
         &self.state.server
+    }
+
+    /// The URL of Prometheus, as pods and programs started by [`Cluster::command`] reach it. Only a real node has one.
+    pub fn prometheus(&self) -> Option<String> {
+        self.state.namespace.as_ref().map(|_| format!("http://{}:9090", node::ADDRESS))
+    }
+
+    /// Gives a real node images, as if they were in a registry.
+    pub fn import(&self, images: &[Image]) -> Result<()> {
+        self.node().context("fake nodes need no images: any reference does")?.import(images)
+    }
+
+    /// Gives a real node one more version of the shop: `tests/app/shop` tells what the environment can say.
+    pub fn import_shop(&self, tag: &str, env: &[(&str, &str)]) -> Result<()> {
+        let shop = image::shop(&paths::cluster_root().join("bin/images"))?;
+        let env = [&[("VERSION", tag)], env].concat();
+        self.import(&[shop.variant(&format!("{}:{tag}", image::SHOP), &env)])
     }
 
     /// A program that will run inside the cluster's network, and find the cluster by `KUBECONFIG`.
@@ -280,13 +251,13 @@ impl Cluster {
 
     /// Waits until the API server answers.
     pub fn await_server(&self) -> Result<()> {
-        self.await_that("kube-apiserver", "answer", || self.quietly(["get", "--raw=/readyz"]))
+        self.await_that("kube-apiserver", "answer", |cluster| cluster.quietly(["get", "--raw=/readyz"]))
     }
 
     /// Waits for a sign of one program; its own last words tell why when it doesn't come.
-    fn await_that(&self, name: &str, what: &str, happened: impl Fn() -> bool) -> Result<()> {
+    fn await_that(&self, name: &str, what: &str, happened: impl Fn(&Self) -> bool) -> Result<()> {
         let until = Instant::now() + PATIENCE;
-        while !happened() {
+        while !happened(self) {
             let process = self.state.processes.iter().find(|process| process.name == name);
             let dead = process.is_some_and(|process| !process.running.is_some_and(process::alive));
             if dead || Instant::now() > until {

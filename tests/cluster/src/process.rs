@@ -43,8 +43,16 @@ pub(crate) fn start(process: &mut Process, namespace: Option<&str>) -> Result<()
         .spawn()
         .with_context(|| format!("cannot start {} ({})", process.name, process.program.display()))?;
     let pid = i32::try_from(child.id()).context("a process id that is no process id")?;
-    process.running = Some(Running { pid, started: start_time(pid).unwrap_or_default() });
+    // A program that has ended already has no start any more, and is never taken for alive.
+    process.running = Some(Running::of(pid).unwrap_or(Running { pid, started: 0 }));
     Ok(())
+}
+
+impl Running {
+    /// The process that has this pid now, if any.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        start_time(pid).map(|started| Self { pid, started })
+    }
 }
 
 /// Whether a program that was started is still that same process, and alive.
