@@ -154,16 +154,18 @@ fn build(program: &Program, into: &Path) -> Result<()> {
         .with_context(|| format!("cannot move {} to its place", unfinished.display()))
 }
 
-/// Builds a static Go program of this repository, for an image.
+/// Builds a static Go program of this repository. It may be running, for another cluster.
 pub(crate) fn build_static(source: &Path, package: &str, output: &Path) -> Result<()> {
+    let unfinished = output.with_extension(format!("{}.unfinished", std::process::id()));
     let mut go = Command::new("go");
     go.current_dir(source)
         .env("CGO_ENABLED", "0")
         .env("GOWORK", "off")
         .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o"])
-        .arg(output)
+        .arg(&unfinished)
         .arg(package);
-    run_go(go, package)
+    run_go(go, &output.display().to_string())?;
+    fs::rename(&unfinished, output).with_context(|| format!("cannot move {} to its place", unfinished.display()))
 }
 
 fn run_go(mut go: Command, what: &str) -> Result<()> {

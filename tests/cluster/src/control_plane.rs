@@ -1,6 +1,5 @@
 //! etcd, kube-apiserver, kube-controller-manager and kube-scheduler: the same for both kinds of cluster.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -144,7 +143,6 @@ pub(crate) fn process(dir: &Path, binaries: &Binaries, name: &str, args: Vec<Str
         name: name.to_owned(),
         program: binaries.path(name)?.to_path_buf(),
         args,
-        env: BTreeMap::new(),
         log: dir.join("logs").join(format!("{name}.log")),
         running: None,
     })
@@ -190,6 +188,8 @@ pub(crate) fn apiserver(dir: &Path, binaries: &Binaries, addresses: &Addresses) 
         "--max-requests-inflight=2000".to_owned(),
         "--max-mutating-requests-inflight=1000".to_owned(),
         "--profiling=false".to_owned(),
+        // The names of nodes mean nothing to the machine's resolver.
+        "--kubelet-preferred-address-types=InternalIP".to_owned(),
     ];
     match addresses.advertised {
         Some(address) => args.push(format!("--advertise-address={address}")),

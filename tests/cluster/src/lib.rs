@@ -136,7 +136,7 @@ impl Cluster {
 
     /// Gives a real node one more version of the shop: `tests/app/shop` tells what the environment can say.
     pub fn import_shop(&self, tag: &str, env: &[(&str, &str)]) -> Result<()> {
-        let shop = image::shop(&paths::cluster_root().join("bin/images"))?;
+        let shop = image::shop(&paths::own_programs())?;
         let env = [&[("VERSION", tag)], env].concat();
         self.import(&[shop.variant(&format!("{}:{tag}", image::SHOP), &env)])
     }

@@ -18,6 +18,11 @@ pub fn cluster_root() -> PathBuf {
     std::path::absolute(&target).unwrap_or(target).join("cluster")
 }
 
+/// Where small programs of this repository are built to, for images and for the node.
+pub(crate) fn own_programs() -> PathBuf {
+    cluster_root().join("bin").join("own")
+}
+
 /// The directory of one cluster.
 pub fn cluster_dir(name: &str) -> PathBuf {
     cluster_root().join(name)

@@ -1,6 +1,5 @@
 //! What is known of a cluster between two processes: which programs run it, and how to start each again.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +37,6 @@ pub(crate) struct Process {
     pub(crate) name: String,
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<String>,
-    pub(crate) env: BTreeMap<String, String>,
     pub(crate) log: PathBuf,
     /// None while it was stopped on purpose.
     pub(crate) running: Option<Running>,

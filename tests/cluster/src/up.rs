@@ -89,9 +89,11 @@ impl Cluster {
     fn start_node(&mut self, node: &Node, binaries: &Binaries) -> Result<()> {
         self.launch(node.containerd()?)?;
         self.launch(node.kube_proxy(binaries)?)?;
+        let programs = paths::own_programs();
+        self.launch(node.discovery(&programs)?)?;
         self.launch(node.prometheus()?)?;
         self.await_that("containerd", "answer", |_| node.containerd_answers())?;
-        node.import(&image::standard(&paths::cluster_root().join("bin/images"))?)?;
+        node.import(&image::standard(&programs)?)?;
         self.launch(node.kubelet(binaries)?)?;
         self.await_that("kubelet", "get its node ready", |cluster| {
             cluster.quietly(["wait", "--for=condition=Ready", "node", "--all", "--timeout=10s"])

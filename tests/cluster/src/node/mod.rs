@@ -13,9 +13,10 @@ pub(crate) use network::{ADDRESS, namespace};
 pub(crate) use packages::install_missing;
 use serde_json::json;
 
-use crate::binaries::Binaries;
+use crate::binaries::{self, Binaries};
 use crate::control_plane::{process, write};
 use crate::image::{self, Image};
+use crate::paths;
 use crate::state::Process;
 
 pub(crate) const NODE: &str = "node-0";
@@ -68,6 +69,9 @@ impl Node {
             "evictionHard": {"memory.available": "100Mi"},
             "imageGCHighThresholdPercent": 100,
             "maxPods": 250,
+            // There is no DNS. The node refuses such a query at once, so that nothing waits for an answer.
+            "clusterDNS": [ADDRESS],
+            "clusterDomain": "cluster.local",
             "resolvConf": "",
             "serializeImagePulls": false,
             "registryPullQPS": 0,
@@ -101,40 +105,37 @@ impl Node {
         process(&self.dir, binaries, "kube-proxy", args)
     }
 
+    /// What tells Prometheus which pods there are: Debian builds it without the discovery of Kubernetes.
+    pub(crate) fn discovery(&self, programs: &Path) -> Result<Process> {
+        let program = programs.join("discovery");
+        binaries::build_static(&paths::source().join("discovery"), ".", &program)?;
+        let args = vec![format!("--kubeconfig={}", self.dir.join("kubeconfig").display())];
+        Ok(self.plain_process("discovery", program, args))
+    }
+
     pub(crate) fn prometheus(&self) -> Result<Process> {
-        let label = |from: &str, to: &str| json!({"source_labels": [from], "target_label": to});
         // JSON is YAML too.
         let config = json!({
             "global": {"scrape_interval": "1s", "scrape_timeout": "900ms", "evaluation_interval": "1s"},
             "scrape_configs": [{
                 "job_name": "pods",
-                "kubernetes_sd_configs": [{"role": "pod", "kubeconfig_file": self.dir.join("kubeconfig")}],
-                "relabel_configs": [
-                    {"action": "keep", "source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": "http"},
-                    {"action": "keep", "source_labels": ["__meta_kubernetes_pod_phase"], "regex": "Running"},
-                    label("__meta_kubernetes_namespace", "namespace"),
-                    label("__meta_kubernetes_pod_name", "pod"),
-                    label("__meta_kubernetes_pod_label_bluegreen_dev_rollout", "rollout"),
-                    label("__meta_kubernetes_pod_label_bluegreen_dev_color", "color"),
-                    label("__meta_kubernetes_pod_label_bluegreen_dev_revision", "revision"),
-                ],
+                "http_sd_configs": [{"url": "http://127.0.0.1:9089/targets", "refresh_interval": "1s"}],
             }],
         });
         let path = self.dir.join("prometheus.yaml");
         write(&path, &config.to_string())?;
-        Ok(Process {
-            name: "prometheus".to_owned(),
-            program: "/usr/bin/prometheus".into(),
-            args: vec![
-                format!("--config.file={}", path.display()),
-                format!("--storage.tsdb.path={}", self.dir.join("prometheus").display()),
-                "--web.listen-address=0.0.0.0:9090".to_owned(),
-                "--log.level=warn".to_owned(),
-            ],
-            env: std::collections::BTreeMap::new(),
-            log: self.dir.join("logs/prometheus.log"),
-            running: None,
-        })
+        let args = vec![
+            format!("--config.file={}", path.display()),
+            format!("--storage.tsdb.path={}", self.dir.join("prometheus").display()),
+            "--web.listen-address=0.0.0.0:9090".to_owned(),
+            "--log.level=warn".to_owned(),
+        ];
+        Ok(self.plain_process("prometheus", "/usr/bin/prometheus".into(), args))
+    }
+
+    fn plain_process(&self, name: &str, program: PathBuf, args: Vec<String>) -> Process {
+        let log = self.dir.join("logs").join(format!("{name}.log"));
+        Process { name: name.to_owned(), program, args, log, running: None }
     }
 
     /// Gives the node images, as a pull would.

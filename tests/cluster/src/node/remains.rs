@@ -17,12 +17,13 @@ impl Node {
     ///
     /// Can be called again after it failed half-way, and on a node that never came up.
     pub(crate) fn remove_remains(&self) -> Result<()> {
-        let namespaces = self.pod_namespaces();
+        let containers = self.containers();
         self.end_containers()?;
         self.unmount()?;
+        let namespaces: BTreeSet<_> = containers.iter().filter_map(|(_, namespace)| namespace.as_ref()).collect();
         for namespace in namespaces {
             // The namespace of a pod that had ended already is gone.
-            if network::remove(&namespace).is_err() {
+            if network::remove(namespace).is_err() {
                 eprintln!("the network namespace {namespace} of a pod is still there: `ip netns delete {namespace}`");
             }
         }
@@ -32,22 +33,24 @@ impl Node {
         if run.exists() {
             fs::remove_dir_all(&run).with_context(|| format!("cannot remove {}", run.display()))?;
         }
-        self.remove_address_cache();
+        self.remove_network_cache(&containers);
         Ok(())
     }
 
-    /// The network namespaces of pods, as their containers' configuration names them.
-    fn pod_namespaces(&self) -> BTreeSet<String> {
+    /// The containers there were, with the network namespace that each was given.
+    fn containers(&self) -> Vec<(String, Option<String>)> {
         let bundles = self.run_dir().join("containerd/io.containerd.runtime.v2.task/k8s.io");
         let bundles = fs::read_dir(bundles).into_iter().flatten().flatten();
-        let configs = bundles.filter_map(|bundle| fs::read(bundle.path().join("config.json")).ok());
-        configs
-            .filter_map(|config| serde_json::from_slice::<Value>(&config).ok())
-            .flat_map(|config| config["linux"]["namespaces"].as_array().cloned().unwrap_or_default())
-            .filter(|namespace| namespace["type"] == "network")
-            .filter_map(|namespace| Path::new(namespace["path"].as_str()?).file_name()?.to_str().map(str::to_owned))
-            .filter(|name| name.starts_with("cni-"))
-            .collect()
+        let with_namespace = |bundle: fs::DirEntry| {
+            let config = fs::read(bundle.path().join("config.json")).unwrap_or_default();
+            let config: Value = serde_json::from_slice(&config).unwrap_or_default();
+            let mut namespaces = config["linux"]["namespaces"].as_array().into_iter().flatten();
+            let network = namespaces.find(|namespace| namespace["type"] == "network");
+            let name = network.and_then(|network| Path::new(network["path"].as_str()?).file_name()?.to_str());
+            let name = name.filter(|name| name.starts_with("cni-")).map(str::to_owned);
+            (bundle.file_name().to_string_lossy().into_owned(), name)
+        };
+        bundles.map(with_namespace).collect()
     }
 
     /// Ends the processes of containers, and the shims that watch over them.
@@ -113,12 +116,15 @@ impl Node {
     }
 
     /// The network plugins remember what they did in a place that can't be chosen.
-    fn remove_address_cache(&self) {
-        let prefix = format!("{}-", super::namespace(&self.name));
+    fn remove_network_cache(&self, containers: &[(String, Option<String>)]) {
+        let network = format!("{}-", super::namespace(&self.name));
         let entries = fs::read_dir("/var/lib/cni/results").into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
-            // A few bytes; nothing fails for them.
-            let _ = fs::remove_file(entry.path());
+        for entry in entries {
+            let file = entry.file_name().to_string_lossy().into_owned();
+            if file.starts_with(&network) || containers.iter().any(|(id, _)| file.contains(id.as_str())) {
+                // A few bytes; nothing fails for them.
+                let _ = fs::remove_file(entry.path());
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! containerd, the network of pods, and the cgroups they run in.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,6 +38,12 @@ impl Node {
         });
         write(&cni.join("pods.conflist"), &network.to_string())?;
 
+        // Whatever was not imported is asked for here, and is not there.
+        let registry = self.dir.join("registry");
+        let default = registry.join("_default");
+        fs::create_dir_all(&default).with_context(|| format!("cannot make the directory {}", default.display()))?;
+        write(&default.join("hosts.toml"), "server = \"http://127.0.0.1:9089\"\n")?;
+
         let config = self.dir.join("containerd.toml");
         let text = format!(
             r#"version = 2
@@ -61,6 +66,9 @@ sandbox_image = "{PAUSE}"
 restrict_oom_score_adj = true
 stream_server_address = "127.0.0.1"
 
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "{registry}"
+
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "overlayfs"
 default_runtime_name = "runc"
@@ -76,16 +84,11 @@ conf_dir = "{cni}"
             state = run.join("containerd").display(),
             socket = self.socket().display(),
             cni = cni.display(),
+            registry = registry.display(),
         );
         write(&config, &text)?;
-        Ok(Process {
-            name: "containerd".to_owned(),
-            program: "/usr/bin/containerd".into(),
-            args: vec![format!("--config={}", config.display()), "--log-level=warn".to_owned()],
-            env: BTreeMap::new(),
-            log: self.dir.join("logs/containerd.log"),
-            running: None,
-        })
+        let args = vec![format!("--config={}", config.display()), "--log-level=warn".to_owned()];
+        Ok(self.plain_process("containerd", "/usr/bin/containerd".into(), args))
     }
 
     pub(crate) fn ctr(&self) -> Command {
@@ -107,8 +110,7 @@ pub(super) fn cgroup_dirs(name: &str) -> Vec<PathBuf> {
     }
     let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut dirs: Vec<_> = hierarchies
-        // What is mounted there may also be version 2, without controllers, beside the hierarchies of version 1.
-        .filter(|dir| dir.join("tasks").exists())
+        .filter(|dir| dir.join("cgroup.procs").exists())
         .filter_map(|dir| fs::canonicalize(dir).ok())
         .map(|dir| dir.join(name))
         .collect();

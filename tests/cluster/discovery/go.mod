@@ -1,0 +1,4 @@
+// What tells Prometheus which pods there are.
+module bluegreen.dev/tests/cluster/discovery
+
+go 1.26.0
