@@ -24,6 +24,8 @@ pub const EPOCH_ANNOTATION: &str = "bluegreen.dev/epoch";
 pub const ADOPT_ANNOTATION: &str = "bluegreen.dev/adopt";
 /// On ControllerRevisions: the whole hash of what the revision was made from, to tell a clash of short hashes.
 pub const DIGEST_ANNOTATION: &str = "bluegreen.dev/digest";
+/// On ControllerRevisions: the ports of the Service, as JSON.
+pub const PORTS_ANNOTATION: &str = "bluegreen.dev/ports";
 /// On ControllerRevisions: the image of the revision, for people.
 pub const IMAGE_ANNOTATION: &str = "bluegreen.dev/image";
 

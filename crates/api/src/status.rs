@@ -51,6 +51,9 @@ pub struct BlueGreenRolloutStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub gates: Vec<Gate>,
+    /// Why and how the attempt is being ended, in Aborting and RollingBack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
     /// The clock of the phase.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
@@ -242,6 +245,23 @@ pub struct Rejected {
     pub message: String,
     #[schemars(schema_with = "time_schema")]
     pub at: Timestamp,
+}
+
+/// How the attempt under way is going to end, once that is decided.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ending {
+    pub outcome: Outcome,
+    /// A word for programs.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+    /// A person said so: for a switch back one ready pod is enough.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ordered: bool,
+    /// The standby was gone: the former revision is deployed again before the switch back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slow: bool,
 }
 
 /// Something that must be passed, and how far it is.

@@ -1,0 +1,27 @@
+//! The decision: what to do about a rollout, as a pure and total function of what was seen.
+//!
+//! No client, no clock, no randomness, no async. [`decide`] is called by the operator with everything it saw and answers
+//! with exactly one of: record this status, carry out these effects, or wait.
+
+mod clock;
+mod conditions;
+mod decide;
+pub mod decision;
+mod draft;
+mod effects;
+pub mod events;
+mod gates;
+pub mod measure;
+pub mod observed;
+mod orders;
+mod phases;
+mod plan;
+pub mod progress;
+mod query;
+pub mod render;
+mod revision;
+mod withdraw;
+
+pub use decide::decide;
+pub use decision::{Decision, Effect, Why};
+pub use observed::Observed;

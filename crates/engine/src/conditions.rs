@@ -1,0 +1,69 @@
+//! Conditions as kstatus reads them, and the sentences that go with them.
+
+use crate::{
+    draft::{Draft, Stay, StayKind},
+    gates::bounded,
+    observed::Refusal,
+};
+use bluegreen_api::{Phase, reasons};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// Puts message and conditions into the draft: Ready and Promoted always, Reconciling or Stalled while they hold, never both.
+pub(crate) fn tell(draft: &mut Draft<'_>, stay: &Stay) {
+    draft.status.message = bounded(&stay.message);
+    let (promoted, promoted_reason) = promoted(draft, stay);
+    let mut wanted = vec![
+        (reasons::READY, stay.kind == StayKind::Ready, stay.reason),
+        (reasons::PROMOTED, promoted, promoted_reason),
+    ];
+    match stay.kind {
+        StayKind::Ready => {}
+        StayKind::Working => wanted.push((reasons::RECONCILING, true, stay.reason)),
+        StayKind::Stalled => wanted.push((reasons::STALLED, true, stay.reason)),
+    }
+    let old = std::mem::take(&mut draft.status.conditions);
+    draft.status.conditions = wanted.into_iter().map(|(type_, is, reason)| condition(draft, &old, type_, is, reason)).collect();
+}
+
+fn promoted(draft: &Draft<'_>, stay: &Stay) -> (bool, &'static str) {
+    let live = draft.wants(draft.status.active.as_ref());
+    let ended = matches!(draft.phase(), Some(Phase::Healthy | Phase::ScalingDown));
+    if live && ended { (true, reasons::PROMOTED) } else { (false, stay.reason) }
+}
+
+fn condition(draft: &Draft<'_>, old: &[Condition], type_: &str, is: bool, reason: &str) -> Condition {
+    let status = if is { "True" } else { "False" };
+    let before = old.iter().find(|condition| condition.type_ == type_ && condition.status == status);
+    Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: draft.status.message.clone(),
+        observed_generation: Some(draft.seen.generation),
+        last_transition_time: before.map_or(Time(whole_second(draft.now())), |condition| condition.last_transition_time.clone()),
+    }
+}
+
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+/// A time for people, to the second.
+pub(crate) fn seconds(at: Timestamp) -> Timestamp {
+    whole_second(at)
+}
+
+/// What the API server refused, in its own words.
+pub(crate) fn refusal(refusal: &Refusal, name: &str) -> Stay {
+    // A doubled or unknown field in a server-side apply is answered with a 500; it is the author's all the same.
+    let authors = matches!(refusal.code, 400 | 422) || refusal.message.contains("failed to create typed patch object");
+    let message = format!("The API server refused {name}: {}", refusal.message);
+    if authors {
+        return Stay::stalled(reasons::INVALID_SPEC, message);
+    }
+    if matches!(refusal.code, 401 | 403 | 404) {
+        return Stay::stalled(reasons::REFUSED, message);
+    }
+    Stay::working(reasons::REFUSED, message)
+}

@@ -1,0 +1,223 @@
+//! The decision itself.
+
+use crate::{
+    clock, conditions,
+    decision::{Decision, Effect, Object, Why},
+    draft::{Draft, Stay, StayKind},
+    effects,
+    observed::{Observed, Refusal},
+    orders::Verb,
+    phases,
+    plan::Plan,
+    withdraw,
+};
+use bluegreen_api::{BlueGreenRolloutStatus, Gate, Phase};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// Readings that turn no verdict are recorded at most this often.
+const BATCH: Duration = Duration::from_secs(10);
+
+/// What to do about a rollout: total, and the same for the same input.
+///
+/// A pass records a decision or carries out what is recorded, never both. What protects the live side comes before a record,
+/// unless the record is about to change what protects it.
+pub fn decide(seen: &Observed) -> Decision {
+    if seen.deleting {
+        return Decision::Wait { until: None, why: Why("The rollout is being deleted".into()) };
+    }
+    let plan = Plan::of(seen);
+    let mut draft = Draft::new(seen, &plan);
+    let stay = work_out(&mut draft);
+    let next = draft.status;
+    let (ready, retry) = due_effects(seen, effects::wanted(seen, &plan));
+    let same_intention = place(&seen.status) == place(&next);
+    let protection: Vec<_> = ready.iter().filter(|effect| effects::protects(effect, &seen.status)).cloned().collect();
+    if same_intention && !protection.is_empty() && seen.status.phase == next.phase {
+        return Decision::Act(protection_first(ready, &seen.status));
+    }
+    if let Some(status) = to_record(seen, next) {
+        let fences = withdraw::fences(seen, &status);
+        return if fences.is_empty() { Decision::Record(Box::new(status)) } else { Decision::Act(fences) };
+    }
+    if !ready.is_empty() {
+        return Decision::Act(protection_first(ready, &seen.status));
+    }
+    let until = [stay.until, retry].into_iter().flatten().filter(|until| *until > seen.now).min();
+    Decision::Wait { until, why: Why(stay.message) }
+}
+
+/// Where the recorded intention leads the active Service.
+fn place(status: &BlueGreenRolloutStatus) -> Option<(bluegreen_api::Color, &str)> {
+    effects::intended(status).map(|side| (side.color, side.revision.as_str()))
+}
+
+fn protection_first(mut effects: Vec<Effect>, status: &BlueGreenRolloutStatus) -> Vec<Effect> {
+    effects.sort_by_key(|effect| !effects::protects(effect, status));
+    effects
+}
+
+/// Brings the draft to the next point where something must be done or awaited.
+fn work_out(draft: &mut Draft<'_>) -> Stay {
+    pause_orders(draft);
+    keep_time(draft);
+    remember_generations(draft);
+    let mut stay = phases::run(draft);
+    follow_replicas(draft);
+    keep_time(draft);
+    if let Some(trouble) = refused(draft).filter(|_| stay.kind != StayKind::Stalled) {
+        stay = Stay { until: stay.until, ..trouble };
+    }
+    draft.status.observed_generation = draft.seen.generation;
+    count_pods(draft);
+    conditions::tell(draft, &stay);
+    stay
+}
+
+/// Pause and resume hold for the attempt; of both, pause wins.
+fn pause_orders(draft: &mut Draft<'_>) {
+    let Some(revision) = draft.attempt_revision() else { return };
+    let pause = draft.ordered(Verb::Pause, &revision);
+    let resume = draft.ordered(Verb::Resume, &revision);
+    if pause {
+        draft.spend(Verb::Pause);
+        draft.status.paused_by_order = true;
+    }
+    if resume {
+        draft.spend(Verb::Resume);
+        draft.status.paused_by_order = draft.status.paused_by_order && pause;
+    }
+}
+
+/// Clocks stand still while held, and don't count the time in which nobody looked.
+fn keep_time(draft: &mut Draft<'_>) {
+    let (now, held) = (draft.now(), draft.held().is_some());
+    let Some(clock) = draft.status.clock.as_mut() else { return };
+    if let Some(absence) = draft.seen.absence {
+        clock::account(clock, absence);
+    }
+    clock::hold(clock, held, now);
+}
+
+/// What the latest write to each Deployment returned, for the next operator process.
+fn remember_generations(draft: &mut Draft<'_>) {
+    let seen = draft.seen;
+    for side in [&mut draft.status.active, &mut draft.status.standby, &mut draft.status.preview].into_iter().flatten() {
+        let deployment = seen.color(side.color).deployment.as_ref().filter(|deployment| deployment.revision == side.revision);
+        side.generation = deployment.and_then(|deployment| deployment.applied_generation).or(side.generation);
+    }
+}
+
+/// The active side follows `replicas`, in every phase; the standby only upwards; the candidate as its phase asks.
+fn follow_replicas(draft: &mut Draft<'_>) {
+    let settings = draft.settings();
+    let replicas = settings.replicas;
+    let phase = draft.status.phase;
+    let candidate = draft.status.preview.is_some();
+    draft.status.waiting_replicas = draft.status.waiting_replicas.filter(|waiting| candidate && *waiting == replicas);
+    let waits = draft.status.waiting_replicas.is_some();
+    let switching = phase == Some(Phase::Promoting) || (phase == Some(Phase::RollingBack) && draft.status.standby.is_some());
+    if let Some(active) = draft.status.active.as_mut() {
+        active.replicas = if waits || switching { active.replicas.max(replicas) } else { replicas };
+    }
+    let active = draft.status.active.as_ref().map_or(0, |active| active.replicas);
+    if let Some(standby) = draft.status.standby.as_mut() {
+        standby.replicas = standby.replicas.max(replicas);
+    }
+    if let Some(preview) = draft.status.preview.as_mut() {
+        preview.replicas = match phase {
+            Some(Phase::Promoting) => preview.replicas.max(settings.full_size(active)),
+            _ if replicas == 0 => 0,
+            Some(Phase::ScalingUp) => settings.full_size(active),
+            _ => settings.preview_size(active),
+        };
+    }
+}
+
+/// The scale subresource shows the pods of the active side; they are told when they have settled, not for their own sake.
+fn count_pods(draft: &mut Draft<'_>) {
+    let Some(active) = draft.status.active.clone() else { return };
+    draft.status.selector = format!(
+        "{}={},{}={}",
+        bluegreen_api::names::ROLLOUT_LABEL,
+        draft.seen.name,
+        bluegreen_api::names::COLOR_LABEL,
+        active.color
+    );
+    if draft.fully_available(&active)
+        && let Some(deployment) = draft.color_of(&active).deployment.as_ref()
+    {
+        draft.status.replicas = deployment.total;
+    }
+}
+
+/// An effect that protects the live side was refused: whatever the phase, it must be known.
+fn refused(draft: &Draft<'_>) -> Option<Stay> {
+    let colors: Vec<_> = [&draft.status.active, &draft.status.standby].into_iter().flatten().map(|side| side.color).collect();
+    let refusal = draft.seen.refusals.iter().find(|refusal| match &refusal.object {
+        Object::Service(_) => true,
+        Object::Deployment(color) => colors.contains(color),
+        Object::Revision(hash) => draft.status.active.as_ref().is_some_and(|active| active.revision == *hash),
+    })?;
+    let name = match &refusal.object {
+        Object::Service(role) => format!("Service {}", crate::render::service_name(draft.seen, *role)),
+        Object::Deployment(color) => format!("Deployment {}", bluegreen_api::names::deployment(&draft.seen.name, *color)),
+        Object::Revision(hash) => format!("ControllerRevision {}", bluegreen_api::names::revision(&draft.seen.name, hash)),
+    };
+    Some(conditions::refusal(refusal, &name))
+}
+
+/// The status to write, if it differs in more than what can wait for the next record.
+fn to_record(seen: &Observed, mut next: BlueGreenRolloutStatus) -> Option<BlueGreenRolloutStatus> {
+    let old = &seen.status;
+    let mut quiet = next.clone();
+    for (new, old) in [(&mut quiet.active, &old.active), (&mut quiet.standby, &old.standby), (&mut quiet.preview, &old.preview)] {
+        if let (Some(new), Some(old)) = (new.as_mut(), old.as_ref())
+            && (new.color, &new.revision) == (old.color, &old.revision)
+        {
+            new.generation = old.generation;
+        }
+    }
+    for gate in &mut quiet.gates {
+        if let Some(old) = old.gates.iter().find(|old| old.name == gate.name)
+            && can_wait(old, gate)
+        {
+            *gate = old.clone();
+        }
+    }
+    if quiet == *old {
+        return None;
+    }
+    withdraw::raise(seen, &mut next);
+    Some(next)
+}
+
+/// Readings without a turn of the verdict are recorded in batches.
+fn can_wait(old: &Gate, new: &Gate) -> bool {
+    let latest = |gate: &Gate| gate.measured.as_ref().and_then(|measured| measured.readings.first().map(|reading| reading.at));
+    let recorded = latest(old).unwrap_or(old.since);
+    let age = latest(new).map_or(0, |latest| latest.as_millisecond() - recorded.as_millisecond());
+    old.state == new.state && old.definition == new.definition && u128::try_from(age).is_ok_and(|age| age < BATCH.as_millis())
+}
+
+/// Effects that may be tried now, and when those that were refused may be tried again.
+fn due_effects(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<Timestamp>) {
+    let mut retry: Option<Timestamp> = None;
+    let ready = wanted
+        .into_iter()
+        .filter(|effect| {
+            let refusal = seen.refusals.iter().find(|refusal| refusal.object == effect.object() && refusal.generation == seen.generation);
+            let again = refusal.and_then(try_again);
+            let waits = again.filter(|again| *again > seen.now);
+            retry = [retry, waits].into_iter().flatten().min();
+            waits.is_none()
+        })
+        .collect();
+    (ready, retry)
+}
+
+/// 1 s, doubled with each refusal in a row, at most 5 min.
+fn try_again(refusal: &Refusal) -> Option<Timestamp> {
+    let pause = Duration::from_secs(1_u64 << refusal.times.saturating_sub(1).min(9)).min(Duration::from_secs(300));
+    refusal.at.checked_add(pause).ok()
+}

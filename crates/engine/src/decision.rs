@@ -1,0 +1,115 @@
+//! What can be decided.
+
+use bluegreen_api::{BlueGreenRolloutStatus, Color};
+use jiff::Timestamp;
+use std::fmt;
+
+/// Exactly one of: write this status, carry out these effects in their order, or wait.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    Record(Box<BlueGreenRolloutStatus>),
+    /// Protection first. A refused effect doesn't hold back those on other objects.
+    Act(Vec<Effect>),
+    Wait { until: Option<Timestamp>, why: Why },
+}
+
+/// Why there is nothing to do now, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why(pub String);
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which of the two Services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    Active,
+    Preview,
+}
+
+impl Role {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Preview => "preview",
+        }
+    }
+}
+
+/// An object that an effect writes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Object {
+    Deployment(Color),
+    Service(Role),
+    Revision(String),
+}
+
+/// A change to one object. Each is idempotent and guarded: it is refused when the object isn't the one that was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    pub change: Change,
+    /// What must still hold of the object.
+    pub guard: Guard,
+    /// Why, in a few words, for the log.
+    pub why: &'static str,
+}
+
+impl Effect {
+    pub fn object(&self) -> Object {
+        match &self.change {
+            Change::WriteRevision { hash, .. } | Change::RestoreRevision { hash, .. } | Change::DeleteRevision { hash } | Change::AdoptRevision { hash } => {
+                Object::Revision(hash.clone())
+            }
+            Change::ApplyDeployment { color, .. } | Change::Scale { color, .. } => Object::Deployment(*color),
+            Change::ApplyService { role, .. } => Object::Service(*role),
+            Change::Fence { object, .. } => object.clone(),
+        }
+    }
+}
+
+/// What must hold of the object when the effect reaches it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// There is no such object.
+    Absent,
+    /// It is still at this resourceVersion.
+    ResourceVersion(String),
+    /// Nothing: the effect is the same whoever does it and whenever.
+    None,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Create the ControllerRevision that holds the revision of `spec` as rendered now. Its data is [`crate::render::snapshot`].
+    WriteRevision { hash: String, number: i64 },
+    /// Write a lost ControllerRevision again from the live Deployment of this color.
+    RestoreRevision { hash: String, number: i64, color: Color },
+    DeleteRevision { hash: String },
+    /// Become the owner of an orphan.
+    AdoptRevision { hash: String },
+    /// Server-side apply of the Deployment as its ControllerRevision holds it.
+    ApplyDeployment { color: Color, revision: String, replicas: i32 },
+    /// Only the number of replicas.
+    Scale { color: Color, replicas: i32 },
+    /// Server-side apply of a Service: selector and ports together.
+    ApplyService { role: Role, target: Target },
+    /// Raise the epoch of an object, so that a writer who still holds a withdrawn intention is refused.
+    Fence { object: Object, epoch: String },
+}
+
+/// What a Service selects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    pub color: Color,
+    /// The revision; or [`Target::NOTHING`], which no pod has.
+    pub revision: String,
+    pub ports: Vec<bluegreen_api::ServicePort>,
+}
+
+impl Target {
+    /// A revision that no pod has: the Service exists and selects nothing.
+    pub const NOTHING: &'static str = "none";
+}

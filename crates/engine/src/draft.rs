@@ -1,0 +1,382 @@
+//! The status that a decision is about to record, while the phases work on it.
+
+use crate::{
+    clock,
+    gates::{self, Stage},
+    observed::{ColorSeen, Observed},
+    orders::{self, Verb},
+    plan::{Plan, Settings, Wanted},
+    progress,
+};
+use bluegreen_api::{
+    Attempt, BlueGreenRolloutStatus, Ending, Gate, GateResult, GateState, Outcome, Phase, PhaseTime, Rejected, Side, reasons,
+};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// Finished attempts kept in status.
+const HISTORY: usize = 10;
+
+/// What a phase comes to: another phase to run at once, or a stay with what it waits for.
+pub(crate) enum Step {
+    Again,
+    Stay(Stay),
+}
+
+/// Nothing more to decide until something changes or a time comes.
+#[derive(Clone, Debug)]
+pub(crate) struct Stay {
+    pub until: Option<Timestamp>,
+    pub reason: &'static str,
+    pub message: String,
+    pub kind: StayKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StayKind {
+    /// What `spec` asks for serves.
+    Ready,
+    /// Under way.
+    Working,
+    /// Somebody must do something.
+    Stalled,
+}
+
+impl Stay {
+    pub(crate) fn working(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { until: None, reason, message: message.into(), kind: StayKind::Working }
+    }
+
+    pub(crate) fn stalled(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { kind: StayKind::Stalled, ..Self::working(reason, message) }
+    }
+
+    pub(crate) fn ready(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { kind: StayKind::Ready, ..Self::working(reason, message) }
+    }
+
+    pub(crate) fn until(mut self, until: Option<Timestamp>) -> Self {
+        self.until = [self.until, until].into_iter().flatten().min();
+        self
+    }
+}
+
+impl From<Stay> for Step {
+    fn from(stay: Stay) -> Self {
+        Self::Stay(stay)
+    }
+}
+
+pub(crate) struct Draft<'a> {
+    pub seen: &'a Observed,
+    pub plan: &'a Plan,
+    pub status: BlueGreenRolloutStatus,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(seen: &'a Observed, plan: &'a Plan) -> Self {
+        Self { seen, plan, status: seen.status.clone() }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.seen.now
+    }
+
+    pub(crate) fn settings(&self) -> &'a Settings {
+        &self.plan.settings
+    }
+
+    pub(crate) fn wanted(&self) -> Option<&'a Wanted> {
+        self.plan.wanted.as_ref().ok()
+    }
+
+    pub(crate) fn phase(&self) -> Option<Phase> {
+        self.status.phase
+    }
+
+    // === sides ===
+
+    pub(crate) fn color_of(&self, side: &Side) -> &'a ColorSeen {
+        self.seen.color(side.color)
+    }
+
+    pub(crate) fn ready_pods(&self, side: &Side) -> i32 {
+        progress::ready_pods(self.color_of(side), &side.revision)
+    }
+
+    /// All pods of the side are of its revision, and as many as asked for are available.
+    pub(crate) fn fully_available(&self, side: &Side) -> bool {
+        self.color_of(side).deployment.as_ref().is_some_and(|deployment| {
+            !deployment.deleting
+                && deployment.revision == side.revision
+                && deployment.observed_generation >= deployment.generation
+                && deployment.replicas >= side.replicas
+                && deployment.updated >= side.replicas
+                && deployment.total == deployment.updated
+                && deployment.available >= side.replicas
+        })
+    }
+
+    pub(crate) fn trouble(&self, side: &Side) -> Option<String> {
+        progress::trouble(self.color_of(side), &side.revision)
+    }
+
+    pub(crate) fn wants(&self, side: Option<&Side>) -> bool {
+        matches!((self.wanted(), side), (Some(wanted), Some(side)) if wanted.hash == side.revision)
+    }
+
+    /// `spec` asks for a revision that is neither live nor given up.
+    pub(crate) fn new_candidate(&self) -> Option<&'a Wanted> {
+        let wanted = self.wanted()?;
+        let known = self.wants(self.status.active.as_ref());
+        let rejected = self.status.rejected.as_ref().is_some_and(|rejected| rejected.revision == wanted.hash);
+        (!known && !rejected).then_some(wanted)
+    }
+
+    // === what holds progress ===
+
+    /// Why nothing may be tried, started or passed now. Repair and the way back go on.
+    pub(crate) fn held(&self) -> Option<Stay> {
+        if let Some(invalid) = self.plan.invalid() {
+            return Some(Stay::stalled(reasons::INVALID_SPEC, format!("spec can't be carried out: {invalid}")));
+        }
+        if self.settings().paused {
+            return Some(Stay::working(reasons::PAUSED, "Paused by spec.paused; set it to false to go on"));
+        }
+        if self.status.paused_by_order {
+            let revision = self.attempt_revision().unwrap_or_default();
+            return Some(Stay::working(reasons::PAUSED, format!("Paused by an order; annotate with bluegreen.dev/resume={revision} to go on")));
+        }
+        if self.settings().replicas == 0 {
+            return Some(Stay::working(reasons::NO_REPLICAS, "Waiting for replicas: spec.replicas is 0"));
+        }
+        None
+    }
+
+    // === orders ===
+
+    pub(crate) fn ordered(&self, verb: Verb, revision: &str) -> bool {
+        orders::given(&self.seen.annotations, &self.status, verb, revision).is_some()
+    }
+
+    pub(crate) fn spend(&mut self, verb: Verb) {
+        orders::spend(&mut self.status, &self.seen.annotations, verb);
+    }
+
+    /// Rollback or abort of this revision: they mean the same, whichever side of the switch they are given on.
+    pub(crate) fn ordered_to_give_up(&mut self, revision: &str) -> Option<Verb> {
+        let verb = [Verb::Rollback, Verb::Abort].into_iter().find(|verb| self.ordered(*verb, revision))?;
+        self.spend(verb);
+        Some(verb)
+    }
+
+    /// The revision that an order for the attempt under way names: the candidate, else the active one.
+    pub(crate) fn attempt_revision(&self) -> Option<String> {
+        self.status.preview.as_ref().or(self.status.active.as_ref()).map(|side| side.revision.clone())
+    }
+
+    // === gates ===
+
+    /// Brings the gates of a stage in line with `spec`, and adds the results that came for them.
+    pub(crate) fn align_gates(&mut self, stage: Stage) {
+        let definitions = match stage {
+            Stage::Verification => &self.plan.verification,
+            Stage::Monitoring => &self.plan.monitoring,
+        };
+        let Ok(definitions) = definitions else { return };
+        let mut aligned = gates::aligned(&self.status.gates, definitions, stage, self.now());
+        let revision = self.attempt_revision().unwrap_or_default();
+        for (gate, definition) in aligned.iter_mut().zip(definitions) {
+            let results = self.seen.results.iter().filter(|result| {
+                result.gate == definition.name
+                    && result.definition == definition.definition
+                    && result.attempt == self.status.attempt
+                    && result.revision == revision
+                    && result.at >= gate.since
+            });
+            // A gate that turns keeps what came with its turn: collected first, for `since` moves.
+            for result in results.collect::<Vec<_>>() {
+                gates::add(gate, definition, result);
+            }
+        }
+        self.status.gates = aligned;
+    }
+
+    pub(crate) fn gates(&self, stage: Stage) -> impl Iterator<Item = &Gate> {
+        self.status.gates.iter().filter(move |gate| gate.name.starts_with(stage.prefix()))
+    }
+
+    // === time ===
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.status.clock.as_ref().map(|clock| clock::elapsed(clock, self.now())).unwrap_or_default()
+    }
+
+    pub(crate) fn due(&self, after: Duration) -> Option<Timestamp> {
+        self.status.clock.as_ref().and_then(|clock| clock::due(clock, after))
+    }
+
+    /// Time since the pods of a side made progress, as far as it counts for this phase.
+    pub(crate) fn without_progress(&self, side: &Side) -> Option<(Duration, Option<Timestamp>)> {
+        let progress = self.color_of(side).progress.as_ref().filter(|progress| progress.revision == side.revision)?;
+        let mut clock = self.status.clock.clone()?;
+        if progress.at > clock.since {
+            // Time excluded before the latest progress is no longer of interest; what was excluded after it can't be told apart.
+            let progressed = clock::started(progress.at);
+            let absent = self.seen.absence.filter(|absence| absence.to > progress.at);
+            clock = bluegreen_api::Clock { stopped: clock.stopped, ..progressed };
+            if let Some(absence) = absent {
+                clock::account(&mut clock, absence);
+            }
+        }
+        Some((clock::elapsed(&clock, self.now()), clock::due(&clock, self.settings().progress_deadline)))
+    }
+
+    // === transitions ===
+
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        let now = self.now();
+        self.status.phase = Some(phase);
+        let rests = matches!(phase, Phase::Healthy | Phase::Aborted | Phase::RolledBack);
+        self.status.clock = (!rests).then(|| clock::started(now));
+        if let Some(current) = self.status.current.as_mut() {
+            current.phases.push(PhaseTime { phase, at: now });
+            let excess = current.phases.len().saturating_sub(32);
+            current.phases.drain(..excess);
+        }
+    }
+
+    /// A side for a revision of `spec`, numbered: its old number if it had one.
+    pub(crate) fn side_of(&mut self, wanted: &Wanted, color: bluegreen_api::Color, replicas: i32) -> Side {
+        let known = self.seen.revisions.iter().find(|revision| revision.hash == wanted.hash).map(|revision| revision.number);
+        let number = known.unwrap_or(self.status.revisions + 1);
+        self.status.revisions = self.status.revisions.max(number);
+        self.status.collision_count = self.status.collision_count.max(wanted.collision_count);
+        Side {
+            color,
+            revision: wanted.hash.clone(),
+            number,
+            image: wanted.image.clone(),
+            replicas,
+            ports: wanted.ports.clone(),
+            generation: None,
+        }
+    }
+
+    /// A new story: number it, and let no order given for an earlier one count.
+    pub(crate) fn begin_attempt(&mut self, side: &Side) {
+        self.status.attempt += 1;
+        self.status.current = Some(Attempt {
+            attempt: self.status.attempt,
+            revision: side.revision.clone(),
+            number: side.number,
+            image: side.image.clone(),
+            from_image: self.status.active.as_ref().map(|active| active.image.clone()).unwrap_or_default(),
+            by: self.seen.by.clone(),
+            phases: vec![],
+            gates: vec![],
+            outcome: None,
+            reason: String::new(),
+            message: String::new(),
+            finished: None,
+        });
+        self.status.gates.clear();
+        self.status.paused_by_order = false;
+        self.status.ending = None;
+        self.status.rejected = None;
+        orders::spend_all(&mut self.status, &self.seen.annotations);
+    }
+
+    /// Brings the revision of `spec` to the color that isn't active.
+    pub(crate) fn begin_candidate(&mut self, wanted: &Wanted) {
+        let Some(active) = self.status.active.clone() else { return };
+        let replicas = self.settings().replicas;
+        // A smaller size that came together with the candidate doesn't hit the live side at half-time.
+        self.status.waiting_replicas = (replicas < active.replicas).then_some(replicas);
+        let side = self.side_of(wanted, active.color.other(), self.settings().preview_size(active.replicas));
+        self.status.standby = self.status.standby.take().filter(|standby| standby.color != side.color);
+        self.status.leaving = self.status.leaving.take().filter(|leaving| leaving.color != side.color);
+        self.begin_attempt(&side);
+        self.status.preview = Some(side);
+        self.enter(Phase::DeployingPreview);
+    }
+
+    /// Gives a candidate up before the switch.
+    pub(crate) fn abort(&mut self, outcome: Outcome, reason: &str, message: &str) {
+        let Some(candidate) = self.status.preview.take() else { return };
+        if outcome == Outcome::Aborted {
+            self.reject(&candidate, reason, message);
+        }
+        self.status.leaving = Some(candidate);
+        self.status.waiting_replicas = None;
+        self.status.ending = Some(ending(outcome, reason, message));
+        self.enter(Phase::Aborting);
+    }
+
+    /// Gives the active revision up after the switch. False when there is nothing to go back to.
+    pub(crate) fn roll_back(&mut self, mut ending: Ending) -> bool {
+        let Some(active) = self.status.active.clone() else { return false };
+        if self.status.standby.is_none() {
+            let Some(previous) = self.status.previous.clone().filter(|previous| previous.revision != active.revision) else { return false };
+            ending.slow = true;
+            let replicas = self.settings().full_size(active.replicas);
+            self.status.standby = Some(Side { color: active.color.other(), replicas, generation: None, ..previous });
+            self.status.leaving = None;
+        }
+        if ending.outcome == Outcome::RolledBack {
+            self.reject(&active, &ending.reason, &ending.message);
+        }
+        if self.status.current.is_none() {
+            // The attempt that brought it live is history; going back from it is a story of its own.
+            let rejected = self.status.rejected.take();
+            self.begin_attempt(&active);
+            self.status.rejected = rejected;
+        }
+        self.status.ending = Some(ending);
+        self.enter(Phase::RollingBack);
+        true
+    }
+
+    fn reject(&mut self, side: &Side, reason: &str, message: &str) {
+        self.status.rejected = Some(Rejected {
+            revision: side.revision.clone(),
+            number: side.number,
+            attempt: self.status.attempt,
+            image: side.image.clone(),
+            reason: reason.to_owned(),
+            message: gates::bounded(message),
+            at: self.now(),
+        });
+    }
+
+    /// Puts the attempt under way into history.
+    pub(crate) fn finish_attempt(&mut self, outcome: Outcome, reason: &str, message: &str) {
+        let Some(mut attempt) = self.status.current.take() else { return };
+        attempt.outcome = Some(outcome);
+        attempt.reason = reason.to_owned();
+        attempt.message = gates::bounded(message);
+        attempt.finished = Some(self.now());
+        attempt.gates = self.status.gates.iter().map(result_of).collect();
+        self.status.history.insert(0, attempt);
+        self.status.history.truncate(HISTORY);
+    }
+
+    pub(crate) fn rest(&mut self, phase: Phase) {
+        self.enter(phase);
+        if phase == Phase::Healthy {
+            self.status.rejected = None;
+        }
+        self.status.gates.clear();
+        self.status.ending = None;
+        self.status.waiting_replicas = None;
+    }
+}
+
+pub(crate) fn ending(outcome: Outcome, reason: &str, message: &str) -> Ending {
+    Ending { outcome, reason: reason.to_owned(), message: gates::bounded(message), ordered: false, slow: false }
+}
+
+fn result_of(gate: &Gate) -> GateResult {
+    let message = if gate.state == GateState::Passed { String::new() } else { gate.message.clone() };
+    GateResult { name: gate.name.clone(), state: gate.state, message }
+}

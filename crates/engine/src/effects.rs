@@ -1,0 +1,282 @@
+//! What the world must look like for a recorded status, and the effects that make it so, protection first.
+
+use crate::{
+    clock,
+    decision::{Change, Effect, Guard, Object, Role, Target},
+    observed::{DeploymentSeen, ObjectSeen, Observed, Owner, ServiceSeen},
+    plan::Plan,
+    progress, render,
+};
+use bluegreen_api::{BlueGreenRolloutStatus, Color, GateState, Lifetime, Outcome, Phase, Side};
+use jiff::Timestamp;
+
+/// The effects that the recorded status asks for and the world doesn't show yet.
+pub(crate) fn wanted(seen: &Observed, plan: &Plan) -> Vec<Effect> {
+    let status = &seen.status;
+    let mut effects = Vec::new();
+    let Some(active) = &status.active else { return effects };
+    effects.extend(service(seen, Role::Active, &active_target(seen, plan, status, active)));
+    for side in [Some(active), status.standby.as_ref(), status.preview.as_ref()].into_iter().flatten() {
+        effects.extend(revision(seen, plan, side));
+        effects.extend(deployment(seen, plan, status, side));
+    }
+    if let Some(target) = preview_target(seen, status, active) {
+        effects.extend(service(seen, Role::Preview, &target));
+    }
+    effects.extend(unused_color(seen, plan, status));
+    effects.extend(housekeeping(seen, plan, status));
+    effects
+}
+
+/// Effects on what serves, or would serve at once if it had to.
+pub(crate) fn protects(effect: &Effect, status: &BlueGreenRolloutStatus) -> bool {
+    let color = |color: Color| [&status.active, &status.standby].into_iter().flatten().any(|side| side.color == color);
+    match effect.object() {
+        Object::Service(role) => role == Role::Active,
+        Object::Deployment(it) => color(it),
+        Object::Revision(hash) => [&status.active, &status.standby].into_iter().flatten().any(|side| side.revision == hash),
+    }
+}
+
+// === the active Service ===
+
+/// The active Service selects exactly this side.
+pub(crate) fn selects(seen: &Observed, side: &Side) -> bool {
+    seen.active_service.as_ref().is_some_and(|service| service.selector == render::selector(&seen.name, &target(side)))
+}
+
+fn target(side: &Side) -> Target {
+    Target { color: side.color, revision: side.revision.clone(), ports: side.ports.clone() }
+}
+
+/// The side that the recorded intention leads to, once it can be carried out.
+pub(crate) fn intended(status: &BlueGreenRolloutStatus) -> Option<&Side> {
+    match status.phase {
+        Some(Phase::Promoting) => status.preview.as_ref(),
+        Some(Phase::RollingBack) => status.standby.as_ref(),
+        _ => None,
+    }
+    .or(status.active.as_ref())
+}
+
+/// Where the active Service is to point now: never to a side without ready pods, if another has some.
+fn active_target(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, active: &Side) -> Target {
+    match (status.phase, &status.preview, &status.standby) {
+        (Some(Phase::Promoting), Some(candidate), _) if selects(seen, candidate) || ready(seen, candidate) > 0 => target(candidate),
+        (Some(Phase::RollingBack), _, Some(standby)) if selects(seen, standby) || can_take_over(seen, status, active, standby) => target(standby),
+        (Some(Phase::Initializing), _, _) if plan.settings.verify_initial && !first_passed(plan, status) => {
+            Target { revision: Target::NOTHING.into(), ..target(active) }
+        }
+        _ => target(active),
+    }
+}
+
+fn first_passed(plan: &Plan, status: &BlueGreenRolloutStatus) -> bool {
+    let Ok(definitions) = &plan.verification else { return false };
+    definitions.iter().all(|wanted| {
+        status.gates.iter().any(|gate| gate.name == wanted.name && gate.definition == wanted.definition && gate.state == GateState::Passed)
+    })
+}
+
+fn ready(seen: &Observed, side: &Side) -> i32 {
+    progress::ready_pods(seen.color(side.color), &side.revision)
+}
+
+/// The standby has as many ready pods as the side being left, or all it asks for; on a person's order one is enough.
+fn can_take_over(seen: &Observed, status: &BlueGreenRolloutStatus, active: &Side, standby: &Side) -> bool {
+    let ordered = status.ending.as_ref().is_some_and(|ending| ending.ordered && !ending.slow);
+    let slow = status.ending.as_ref().is_some_and(|ending| ending.slow);
+    let left = ready(seen, active);
+    let enough = match (ordered, slow) {
+        (true, _) => 1,
+        // Deployed again: full size before it takes over from a side that still serves.
+        (false, true) if left > 0 => standby.replicas,
+        (false, _) => standby.replicas.min(left),
+    };
+    ready(seen, standby) >= enough.max(1)
+}
+
+/// The preview Service reaches the candidate once it is ready, else the active revision.
+fn preview_target(seen: &Observed, status: &BlueGreenRolloutStatus, active: &Side) -> Option<Target> {
+    let Some(candidate) = &status.preview else {
+        // During the switch back it waits: what serves comes first.
+        let switching_back = status.phase == Some(Phase::RollingBack) && status.standby.is_some();
+        return (!switching_back || seen.preview_service.as_ref().is_none()).then(|| target(active));
+    };
+    let shown = seen.preview_service.as_ref().is_some_and(|service| service.selector == render::selector(&seen.name, &target(candidate)));
+    Some(target(if shown || ready(seen, candidate) > 0 { candidate } else { active }))
+}
+
+fn service(seen: &Observed, role: Role, target: &Target) -> Option<Effect> {
+    let change = Change::ApplyService { role, target: target.clone() };
+    let object = match role {
+        Role::Active => &seen.active_service,
+        Role::Preview => &seen.preview_service,
+    };
+    let ObjectSeen::There(service) = object else {
+        return Some(Effect { change, guard: Guard::Absent, why: "the Service is missing" });
+    };
+    let why = service_drift(seen, role, service, target)?;
+    Some(Effect { change, guard: Guard::ResourceVersion(service.resource_version.clone()), why })
+}
+
+fn service_drift(seen: &Observed, role: Role, service: &ServiceSeen, target: &Target) -> Option<&'static str> {
+    if service.deleting || !touchable(&service.owner) {
+        return None;
+    }
+    if service.selector != render::selector(&seen.name, target) {
+        return Some("the Service is to select another side");
+    }
+    if !same_ports(&service.ports, &render::service_ports(role, &target.ports)) {
+        return Some("the ports of the Service are not those of its revision");
+    }
+    (service.owner != Owner::Us || !service.labels_intact || !service.settings_intact).then_some("the Service was changed, or is not ours yet")
+}
+
+/// Ports as asked for; a node port that the cluster chose is nobody's business.
+fn same_ports(are: &[bluegreen_api::ServicePort], wanted: &[bluegreen_api::ServicePort]) -> bool {
+    are.len() == wanted.len()
+        && are.iter().zip(wanted).all(|(is, wanted)| {
+            is.name == wanted.name
+                && is.port == wanted.port
+                && is.protocol() == wanted.protocol()
+                && is.target_port == wanted.target_port
+                && is.app_protocol == wanted.app_protocol
+                && (wanted.node_port.is_none() || is.node_port == wanted.node_port)
+        })
+}
+
+fn touchable(owner: &Owner) -> bool {
+    matches!(owner, Owner::Us | Owner::Orphan | Owner::Foreign { adopt: true, .. })
+}
+
+// === revisions and Deployments ===
+
+fn revision(seen: &Observed, plan: &Plan, side: &Side) -> Option<Effect> {
+    let hash = side.revision.clone();
+    let effect = |change, why| Some(Effect { change, guard: Guard::None, why });
+    if let Some(stored) = seen.revisions.iter().find(|revision| revision.hash == side.revision) {
+        return if stored.owner == Owner::Orphan { effect(Change::AdoptRevision { hash }, "the ControllerRevision has no owner") } else { None };
+    }
+    let number = side.number;
+    if plan.wanted.as_ref().is_ok_and(|wanted| wanted.hash == side.revision) {
+        return effect(Change::WriteRevision { hash, number }, "the revision is not stored yet");
+    }
+    let live = seen.color(side.color).deployment.as_ref().filter(|deployment| deployment.revision == side.revision);
+    live.and_then(|_| effect(Change::RestoreRevision { hash, number, color: side.color }, "the ControllerRevision was lost"))
+}
+
+fn deployment(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, side: &Side) -> Option<Effect> {
+    let replicas = if scales_down(seen, plan, status, side) { 0 } else { side.replicas };
+    let apply = Change::ApplyDeployment { color: side.color, revision: side.revision.clone(), replicas };
+    let ObjectSeen::There(deployment) = &seen.color(side.color).deployment else {
+        let stored = seen.revisions.iter().any(|revision| revision.hash == side.revision);
+        let writable = plan.wanted.as_ref().is_ok_and(|wanted| wanted.hash == side.revision);
+        return (stored || writable).then_some(Effect { change: apply, guard: Guard::Absent, why: "the Deployment is missing" });
+    };
+    if deployment.deleting || !touchable(&deployment.owner) {
+        return None;
+    }
+    let guard = Guard::ResourceVersion(deployment.resource_version.clone());
+    if let Some(why) = deployment_drift(plan, side, deployment) {
+        return Some(Effect { change: apply, guard, why });
+    }
+    (deployment.replicas != replicas).then_some(Effect { change: Change::Scale { color: side.color, replicas }, guard, why: "the size is another" })
+}
+
+fn deployment_drift(plan: &Plan, side: &Side, deployment: &DeploymentSeen) -> Option<&'static str> {
+    if deployment.revision != side.revision {
+        return Some("the Deployment is to run another revision");
+    }
+    if deployment.owner != Owner::Us || !deployment.labels_intact {
+        return Some("labels or owner of the Deployment are not ours");
+    }
+    if deployment.min_ready_seconds != plan.settings.min_ready_seconds {
+        return Some("minReadySeconds changed");
+    }
+    (deployment.applied_generation.or(side.generation) != Some(deployment.generation)).then_some("somebody else changed the Deployment")
+}
+
+/// The standby goes now.
+fn scales_down(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, side: &Side) -> bool {
+    let is_standby = status.standby.as_ref().is_some_and(|standby| standby.color == side.color);
+    let active_serves = status.active.as_ref().is_some_and(|active| ready(seen, active) > 0 || plan.settings.replicas == 0);
+    status.phase == Some(Phase::ScalingDown)
+        && is_standby
+        && active_serves
+        && !held(plan, status)
+        && scale_down_due(seen, plan, status).is_some_and(|due| due <= seen.now)
+}
+
+fn held(plan: &Plan, status: &BlueGreenRolloutStatus) -> bool {
+    plan.settings.paused || status.paused_by_order || plan.invalid().is_some()
+}
+
+/// When the standby may go: after the drain and the time it stands by.
+pub(crate) fn scale_down_due(_: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
+    let Lifetime::For(after) = plan.settings.after else { return None };
+    clock::due(status.clock.as_ref()?, plan.settings.drain.saturating_add(after.0))
+}
+
+/// When the side that was given up may go: one that served is drained, one that didn't is kept to be looked at.
+pub(crate) fn leaving_due(_: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
+    let clock = status.clock.as_ref()?;
+    let ending = status.ending.as_ref()?;
+    let aborted = status.phase == Some(Phase::Aborting);
+    let next_waits = plan.wanted.as_ref().is_ok_and(|wanted| {
+        status.active.as_ref().is_none_or(|active| active.revision != wanted.hash)
+            && status.rejected.as_ref().is_none_or(|rejected| rejected.revision != wanted.hash)
+    });
+    let wait = match (aborted, ending.outcome) {
+        (true, Outcome::Reverted) => std::time::Duration::ZERO,
+        (true, _) if next_waits => std::time::Duration::ZERO,
+        (true, _) => plan.settings.after_abort,
+        (false, _) => plan.settings.drain,
+    };
+    // What protects nobody any more is not held by a pause.
+    let running = bluegreen_api::Clock { stopped: None, ..clock.clone() };
+    clock::due(&running, wait)
+}
+
+/// A color without a role runs no pods; one that leaves does until its time has come.
+fn unused_color(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus) -> Option<Effect> {
+    let used = |color: Color| [&status.active, &status.standby, &status.preview].into_iter().flatten().any(|side| side.color == color);
+    let color = [Color::Blue, Color::Green].into_iter().find(|color| !used(*color))?;
+    let leaves = status.leaving.as_ref().is_some_and(|leaving| leaving.color == color);
+    if leaves && leaving_due(seen, plan, status).is_none_or(|due| due > seen.now) {
+        return None;
+    }
+    let deployment = seen.color(color).deployment.as_ref()?;
+    // Before it goes, traffic must be where it belongs.
+    let elsewhere = status.active.as_ref().is_some_and(|active| selects(seen, active)) || status.phase == Some(Phase::Initializing);
+    let ours = matches!(deployment.owner, Owner::Us | Owner::Orphan) && !deployment.deleting;
+    (ours && elsewhere && deployment.replicas > 0).then(|| Effect {
+        change: Change::Scale { color, replicas: 0 },
+        guard: Guard::ResourceVersion(deployment.resource_version.clone()),
+        why: "the color has no role any more",
+    })
+}
+
+/// The oldest revisions beyond the limit, none of which is needed for a way back.
+fn housekeeping(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus) -> Vec<Effect> {
+    let sides = [&status.active, &status.standby, &status.preview, &status.previous, &status.leaving];
+    let needed = |hash: &str| {
+        sides.into_iter().flatten().any(|side| side.revision == hash) || status.rejected.as_ref().is_some_and(|rejected| rejected.revision == hash)
+    };
+    let settled = matches!(status.phase, Some(Phase::Healthy | Phase::Aborted | Phase::RolledBack));
+    let excess = seen.revisions.len().saturating_sub(plan.settings.history_limit);
+    if !settled || excess == 0 {
+        return vec![];
+    }
+    let mut spare: Vec<_> = seen.revisions.iter().filter(|revision| revision.owner == Owner::Us && !needed(&revision.hash)).collect();
+    spare.sort_by_key(|revision| revision.number);
+    spare
+        .into_iter()
+        .take(excess)
+        .map(|revision| Effect {
+            change: Change::DeleteRevision { hash: revision.hash.clone() },
+            guard: Guard::None,
+            why: "more revisions than revisionHistoryLimit",
+        })
+        .collect()
+}

@@ -1,0 +1,79 @@
+//! What is told about a step that was recorded: three events a rollout, and one for each trouble.
+
+use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Outcome, Phase, reasons};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+/// An event to be sent after a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// Normal or Warning.
+    pub type_: &'static str,
+    pub reason: String,
+    pub action: String,
+    pub note: String,
+    /// Attempt and transition: a repeat of the same is no second event.
+    pub key: String,
+}
+
+/// The events between two recorded statuses.
+pub fn between(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Vec<Announcement> {
+    let mut events = Vec::new();
+    events.extend(finished(old, new));
+    events.extend(started(old, new));
+    events.extend(promoted(old, new));
+    events.extend(trouble(old, new));
+    events
+}
+
+fn normal(attempt: i64, reason: &str, action: &str, note: String) -> Announcement {
+    Announcement { type_: "Normal", reason: reason.into(), action: action.into(), note, key: format!("{attempt}-{reason}") }
+}
+
+fn started(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Option<Announcement> {
+    let current = new.current.as_ref().filter(|_| new.attempt > old.attempt && new.phase != Some(Phase::RollingBack))?;
+    let by = if current.by.is_empty() { String::new() } else { format!(", asked for by {}", current.by) };
+    Some(normal(current.attempt, "RolloutStarted", "Deploy", format!("Deploying revision {} ({}){by}", current.number, current.image)))
+}
+
+fn promoted(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Option<Announcement> {
+    let switched = |status: &BlueGreenRolloutStatus| matches!(status.phase, Some(Phase::Monitoring | Phase::ScalingDown));
+    let active = new.active.as_ref().filter(|_| old.phase == Some(Phase::Promoting) && switched(new))?;
+    Some(normal(new.attempt, "Promoted", "Promote", format!("Revision {} ({}) serves all traffic", active.number, active.image)))
+}
+
+fn finished(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Vec<Announcement> {
+    let known = |attempt: &&Attempt| old.history.iter().any(|old| old.attempt == attempt.attempt && old.finished == attempt.finished);
+    new.history.iter().filter(|attempt| !known(attempt)).map(finish).collect()
+}
+
+fn finish(attempt: &Attempt) -> Announcement {
+    let revision = format!("Revision {} ({})", attempt.number, attempt.image);
+    let (type_, reason, note) = match attempt.outcome {
+        Some(Outcome::Promoted) | None => ("Normal", "RolloutFinished", format!("{revision} is live")),
+        Some(Outcome::Aborted) => ("Warning", "Aborted", format!("{revision} was aborted: {}", attempt.message)),
+        Some(Outcome::RolledBack) => ("Warning", "RolledBack", format!("{revision} was rolled back: {}", attempt.message)),
+        Some(Outcome::Reverted) => ("Normal", "Reverted", format!("{revision} was withdrawn: {}", attempt.message)),
+        Some(Outcome::Superseded) => ("Normal", "Superseded", format!("{revision} was replaced: {}", attempt.message)),
+    };
+    Announcement { type_, reason: reason.into(), action: "Finish".into(), note, key: format!("{}-{reason}", attempt.attempt) }
+}
+
+/// A trouble that is new, or of another kind than before. The end of an attempt is told by its own event.
+fn trouble(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Option<Announcement> {
+    let of = |status: &BlueGreenRolloutStatus| status.conditions.iter().find(|condition| is_trouble(condition)).map(|condition| condition.reason.clone());
+    let reason = of(new)?;
+    let ended = [reasons::ABORTED, reasons::ROLLED_BACK].contains(&reason.as_str());
+    (!ended && of(old).as_ref() != Some(&reason)).then(|| Announcement {
+        type_: "Warning",
+        key: format!("{}-{}-{reason}", new.attempt, new.observed_generation),
+        reason,
+        action: "Wait".into(),
+        note: new.message.clone(),
+    })
+}
+
+fn is_trouble(condition: &Condition) -> bool {
+    const WORKING: [&str; 5] = [reasons::POD_TROUBLE, reasons::ENDPOINTS_STALE, reasons::REFUSED, reasons::INCONCLUSIVE, reasons::ROLLING_BACK];
+    let open = condition.status == "True";
+    open && (condition.type_ == reasons::STALLED || (condition.type_ == reasons::RECONCILING && WORKING.contains(&condition.reason.as_str())))
+}

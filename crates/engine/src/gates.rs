@@ -1,0 +1,245 @@
+//! Gates: what must be passed, how results add up to a verdict.
+
+use crate::{
+    observed::{CheckOutcome, Measurement, Outcome, Reading},
+    plan::Invalid,
+    query, revision,
+};
+use bluegreen_api::{Check, Duration, Gate, GateState, HttpCheck, Measured, Metric, PrometheusQuery};
+use jiff::Timestamp;
+use serde_json::json;
+use std::time;
+
+/// Readings kept in status.
+const READINGS: usize = 10;
+
+/// When a gate is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Before the switch, of the candidate.
+    Verification,
+    /// After it, of the new active side.
+    Monitoring,
+}
+
+impl Stage {
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Verification => "verification/",
+            Self::Monitoring => "monitoring/",
+        }
+    }
+}
+
+/// A gate as `spec` defines it now.
+#[derive(Clone, Debug)]
+pub struct GateDefinition {
+    /// `verification/NAME` or `monitoring/NAME`
+    pub name: String,
+    pub stage: Stage,
+    /// Short hash of the definition.
+    pub definition: String,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+pub enum Kind {
+    Check(HttpCheck),
+    Metric(MetricPlan),
+}
+
+/// A metric with its defaults.
+#[derive(Clone, Debug)]
+pub struct MetricPlan {
+    pub prometheus: PrometheusQuery,
+    pub address: String,
+    pub max: Option<f64>,
+    pub min: Option<f64>,
+    pub interval: time::Duration,
+    pub count: i32,
+    pub initial_delay: time::Duration,
+    pub failure_limit: i32,
+    pub no_data_limit: i32,
+    pub error_limit: i32,
+}
+
+/// The name of the gate that a person opens.
+pub const APPROVAL: &str = "approval";
+
+/// The gates of a stage in their order: checks, then metrics.
+pub fn definitions(stage: Stage, checks: &[Check], metrics: &[Metric], address: Option<&str>) -> Result<Vec<GateDefinition>, Invalid> {
+    let section = stage.prefix().trim_end_matches('/');
+    let name = |name: &str| format!("{}{name}", stage.prefix());
+    let mut gates = Vec::new();
+    for check in checks {
+        let http = check.http.clone().ok_or_else(|| Invalid(format!("spec.{section}.checks {}: set exactly one kind of check: http", check.name)))?;
+        gates.push(GateDefinition { name: name(&check.name), stage, definition: revision::definition(&json!(check)), kind: Kind::Check(http) });
+    }
+    for metric in metrics {
+        if gates.iter().any(|gate| gate.name == name(&metric.name)) {
+            return Err(Invalid(format!("spec.{section}: a check and a metric are both named {}; give each its own name", metric.name)));
+        }
+        let plan = metric_plan(stage, metric, address).map_err(|Invalid(why)| Invalid(format!("spec.{section}.metrics {}: {why}", metric.name)))?;
+        let definition = revision::definition(&json!([metric, plan.address]));
+        gates.push(GateDefinition { name: name(&metric.name), stage, definition, kind: Kind::Metric(plan) });
+    }
+    Ok(gates)
+}
+
+fn metric_plan(stage: Stage, metric: &Metric, address: Option<&str>) -> Result<MetricPlan, Invalid> {
+    let prometheus = metric.prometheus.clone().ok_or_else(|| Invalid("set exactly one kind of metric: prometheus".into()))?;
+    query::check_variables(&prometheus.query)?;
+    let Some(address) = prometheus.address.as_deref().or(address) else {
+        return Err(Invalid("no Prometheus to ask: set its address in the query, in spec.sources.prometheus.address, or start the operator with --prometheus-address".into()));
+    };
+    if metric.max.is_none() && metric.min.is_none() {
+        return Err(Invalid("a metric needs a limit: set max, min, or both".into()));
+    }
+    let limit = |text: &Option<String>| text.as_deref().map(parse_limit).transpose();
+    let interval = metric.interval.unwrap_or(Duration::from_secs(10)).0;
+    let initial_delay = match (metric.initial_delay, stage) {
+        (Some(delay), _) => delay.0,
+        (None, Stage::Verification) => time::Duration::ZERO,
+        (None, Stage::Monitoring) => query::longest_range(&prometheus.query),
+    };
+    Ok(MetricPlan {
+        address: address.trim_end_matches('/').to_owned(),
+        max: limit(&metric.max)?,
+        min: limit(&metric.min)?,
+        interval: interval.max(time::Duration::from_secs(1)),
+        count: metric.count.unwrap_or(5).max(1),
+        initial_delay,
+        failure_limit: metric.failure_limit.unwrap_or(1).max(1),
+        no_data_limit: metric.no_data_limit.unwrap_or(5).max(1),
+        error_limit: metric.error_limit.unwrap_or(5).max(1),
+        prometheus,
+    })
+}
+
+fn parse_limit(text: &str) -> Result<f64, Invalid> {
+    let (number, scale) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    number
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite())
+        .map(|number| number / scale)
+        .ok_or_else(|| Invalid(format!("the limit {text:?} is not a number or a percentage; write \"0.01\" or 1%")))
+}
+
+/// The gates of status brought in line with their definitions: one that is new or was defined otherwise starts anew.
+pub fn aligned(gates: &[Gate], definitions: &[GateDefinition], stage: Stage, now: Timestamp) -> Vec<Gate> {
+    let others = gates.iter().filter(|gate| !gate.name.starts_with(stage.prefix())).cloned();
+    let own = definitions.iter().map(|wanted| {
+        let kept = gates.iter().find(|gate| gate.name == wanted.name && gate.definition == wanted.definition);
+        kept.cloned().unwrap_or_else(|| Gate {
+            name: wanted.name.clone(),
+            state: GateState::Running,
+            definition: wanted.definition.clone(),
+            message: String::new(),
+            since: now,
+            measured: matches!(wanted.kind, Kind::Metric(_)).then(Measured::default),
+        })
+    });
+    own.chain(others).collect()
+}
+
+/// Adds one result to the gate it is of. A verdict once reached stays, until the definition changes.
+pub fn add(gate: &mut Gate, definition: &GateDefinition, result: &Measurement) {
+    if gate.state == GateState::Failed || (gate.state == GateState::Passed) {
+        return;
+    }
+    match (&result.outcome, &definition.kind) {
+        (Outcome::Check(outcome), Kind::Check(_)) => {
+            let (state, message) = match outcome {
+                CheckOutcome::Passed(message) => (GateState::Passed, message),
+                CheckOutcome::Failed(message) => (GateState::Failed, message),
+                CheckOutcome::NotDone(message) => (GateState::Running, message),
+            };
+            turn(gate, state, bounded(message), result.at);
+        }
+        (Outcome::Reading(reading), Kind::Metric(plan)) => add_reading(gate, plan, definition.stage, reading, result.at),
+        (Outcome::Check(_), Kind::Metric(_)) | (Outcome::Reading(_), Kind::Check(_)) => {}
+    }
+}
+
+fn add_reading(gate: &mut Gate, plan: &MetricPlan, stage: Stage, reading: &Reading, at: Timestamp) {
+    let mut measured = gate.measured.take().unwrap_or_default();
+    let previous = measured.readings.first().map(|reading| reading.at);
+    if previous.is_some_and(|previous| at <= previous) {
+        gate.measured = Some(measured);
+        return;
+    }
+    let text = match reading {
+        Reading::Value(value) => format!("{value:.6}").trim_end_matches('0').trim_end_matches('.').to_owned(),
+        Reading::NotANumber => "NaN".into(),
+        Reading::NoData => "NoData".into(),
+        Reading::Failed(_) => "Failed".into(),
+    };
+    measured.readings.insert(0, bluegreen_api::Reading { at, value: text.clone() });
+    measured.readings.truncate(READINGS);
+    let (state, message) = match reading {
+        Reading::Value(value) => {
+            measured.no_data_in_row = 0;
+            measured.errors_in_row = 0;
+            let gap = previous.map_or(0, |previous| at.as_millisecond() - previous.as_millisecond());
+            let longest = i64::try_from(plan.interval.as_millis()).unwrap_or(i64::MAX).saturating_mul(2);
+            measured.covered_millis = measured.covered_millis.saturating_add(gap.clamp(0, longest));
+            judge(&mut measured, plan, stage, *value, &text)
+        }
+        Reading::NotANumber | Reading::NoData => {
+            measured.no_data_in_row += 1;
+            measured.errors_in_row = 0;
+            let what = if *reading == Reading::NoData { "the query returned no data" } else { "the query returned NaN (no traffic?)" };
+            let state = if measured.no_data_in_row >= plan.no_data_limit { GateState::Inconclusive } else { gate.state };
+            (state, format!("{what}, {} in a row", times(measured.no_data_in_row)))
+        }
+        Reading::Failed(why) => {
+            measured.errors_in_row += 1;
+            let state = if measured.errors_in_row >= plan.error_limit { GateState::Inconclusive } else { gate.state };
+            (state, format!("the source failed {}: {why}", times(measured.errors_in_row)))
+        }
+    };
+    gate.measured = Some(measured);
+    turn(gate, state, bounded(&message), at);
+}
+
+fn judge(measured: &mut Measured, plan: &MetricPlan, stage: Stage, value: f64, text: &str) -> (GateState, String) {
+    let broken = match (plan.min, plan.max) {
+        (_, Some(max)) if value > max => Some(format!("{text} is above the limit of {max}")),
+        (Some(min), _) if value < min => Some(format!("{text} is below the limit of {min}")),
+        _ => None,
+    };
+    let Some(why) = broken else {
+        measured.good += 1;
+        measured.bad_in_row = 0;
+        let passed = stage == Stage::Verification && measured.good >= plan.count;
+        let state = if passed { GateState::Passed } else { GateState::Running };
+        return (state, format!("{text} is within the limit"));
+    };
+    measured.bad_in_row += 1;
+    let state = if measured.bad_in_row >= plan.failure_limit { GateState::Failed } else { GateState::Running };
+    (state, if plan.failure_limit > 1 { format!("{why}, {} in a row", times(measured.bad_in_row)) } else { why })
+}
+
+fn times(count: i32) -> String {
+    if count == 1 { "once".into() } else { format!("{count} times") }
+}
+
+fn turn(gate: &mut Gate, state: GateState, message: String, at: Timestamp) {
+    if gate.state != state {
+        gate.state = state;
+        gate.since = at;
+    }
+    gate.message = message;
+}
+
+/// Messages in status are bounded: 256 characters.
+pub fn bounded(text: &str) -> String {
+    const LIMIT: usize = 256;
+    if text.chars().count() <= LIMIT {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(LIMIT - 1).collect();
+    short.push('…');
+    short
+}

@@ -1,0 +1,178 @@
+//! The first revision, and a status that was lost.
+
+use crate::{
+    draft::{Draft, Stay, Step},
+    observed::{ColorSeen, DeploymentSeen, ObjectSeen, Owner},
+    orders, progress,
+};
+use bluegreen_api::{Color, GateState, Outcome, Phase, Side, reasons};
+
+/// No status: a new rollout, or one whose status was lost. What is there decides.
+pub(super) fn start(draft: &mut Draft<'_>) -> Step {
+    let seen = draft.seen;
+    for (color, side) in [(Color::Blue, &seen.blue), (Color::Green, &seen.green)] {
+        match side.deployment.as_ref().map(|deployment| (&deployment.owner, deployment.deleting)) {
+            Some((Owner::Former, _)) | Some((_, true)) => {
+                return Stay::working(reasons::INITIALIZING, format!("Waiting for the former Deployment {}-{color} to be gone", seen.name)).into();
+            }
+            _ => {}
+        }
+    }
+    let mut sides = [Color::Blue, Color::Green].map(|color| ours(seen.color(color)).map(|deployment| rebuilt(draft, color, deployment)));
+    let Some(active) = active_color(draft, &sides) else { return fresh(draft) };
+    let index = |color: Color| usize::from(color == Color::Green);
+    let other = sides[index(active.other())].take().filter(|side| side.replicas > 0);
+    draft.status.active = sides[index(active)].take();
+    draft.status.revisions = draft.seen.revisions.iter().map(|revision| revision.number).max().unwrap_or(1);
+    draft.status.attempt = draft.status.attempt.max(draft.status.revisions);
+    orders::spend_all(&mut draft.status, &draft.seen.annotations);
+    // The candidate's gates are asked again from the first: what they had said is lost.
+    draft.status.standby = other.filter(|side| !draft.wants(Some(side)));
+    draft.status.previous = draft.status.standby.clone();
+    match (&draft.status.standby, &draft.status.active) {
+        (Some(_), _) => draft.enter(Phase::Monitoring),
+        (None, Some(side)) if draft.ready_pods(side) == 0 && draft.wants(Some(side)) => draft.enter(Phase::Initializing),
+        (None, _) => draft.enter(Phase::Healthy),
+    }
+    Step::Again
+}
+
+fn ours(color: &ColorSeen) -> Option<&DeploymentSeen> {
+    color.deployment.as_ref().filter(|deployment| matches!(deployment.owner, Owner::Us | Owner::Orphan) && !deployment.revision.is_empty())
+}
+
+/// A side as its Deployment tells.
+fn rebuilt(draft: &Draft<'_>, color: Color, deployment: &DeploymentSeen) -> Side {
+    let revision = draft.seen.revisions.iter().find(|revision| revision.hash == deployment.revision);
+    let wanted = draft.wanted().filter(|wanted| wanted.hash == deployment.revision);
+    let selected = draft.seen.active_service.as_ref().filter(|service| service.selector.get(bluegreen_api::names::REVISION_LABEL) == Some(&deployment.revision));
+    let ports = revision
+        .map(|revision| revision.ports.clone())
+        .filter(|ports| !ports.is_empty())
+        .or_else(|| wanted.map(|wanted| wanted.ports.clone()))
+        .or_else(|| selected.map(|service| service.ports.clone()))
+        .unwrap_or_else(|| draft.seen.spec.service.ports.clone());
+    Side {
+        color,
+        revision: deployment.revision.clone(),
+        number: revision.map_or(1, |revision| revision.number),
+        image: revision.map(|revision| revision.image.clone()).or_else(|| wanted.map(|wanted| wanted.image.clone())).unwrap_or_default(),
+        replicas: deployment.replicas,
+        ports,
+        generation: None,
+    }
+}
+
+/// The color that the active Service selects; else the one with ready pods, of two the larger; else any that is there.
+fn active_color(draft: &Draft<'_>, sides: &[Option<Side>; 2]) -> Option<Color> {
+    let present = || sides.iter().flatten();
+    let service = draft.seen.active_service.as_ref();
+    let selected = service.and_then(|service| service.selector.get(bluegreen_api::names::COLOR_LABEL));
+    let by_service = present().find(|side| selected.is_some_and(|color| color == side.color.as_str()));
+    let by_size = || present().max_by_key(|side| (draft.ready_pods(side), side.replicas, side.color == Color::Blue));
+    by_service.or_else(by_size).map(|side| side.color)
+}
+
+/// Nothing is there yet.
+fn fresh(draft: &mut Draft<'_>) -> Step {
+    if let Some(blocked) = super::rest::blocked(draft) {
+        return blocked.into();
+    }
+    match draft.held() {
+        // The very first deployment has no gate to wait with zero replicas for.
+        Some(stay) if stay.reason != reasons::NO_REPLICAS => return stay.into(),
+        _ => {}
+    }
+    if let Some(wanted) = draft.wanted() {
+        let side = draft.side_of(wanted, Color::Blue, draft.settings().replicas);
+        draft.begin_attempt(&side);
+        draft.status.active = Some(side);
+        draft.enter(Phase::Initializing);
+        return Step::Again;
+    }
+    Stay::stalled(reasons::INVALID_SPEC, "spec can't be carried out").into()
+}
+
+/// The first revision gets its pods, and serves as they get ready. Trouble is told; nothing is rejected.
+pub(super) fn initializing(draft: &mut Draft<'_>) -> Step {
+    let Some(active) = draft.status.active.clone() else {
+        draft.status.phase = None;
+        return Step::Again;
+    };
+    if let Some(wanted) = draft.new_candidate() {
+        let hold = draft.held().filter(|stay| stay.reason != reasons::NO_REPLICAS);
+        if let Some(stay) = hold {
+            return stay.into();
+        }
+        return another_first(draft, &active, wanted);
+    }
+    if draft.settings().verify_initial {
+        if let Some(stay) = first_gates(draft, &active) {
+            return stay.into();
+        }
+    } else if !draft.fully_available(&active) {
+        return coming_up(draft, &active).into();
+    }
+    draft.finish_attempt(Outcome::Promoted, reasons::AVAILABLE, "the first revision serves");
+    draft.rest(Phase::Healthy);
+    Step::Again
+}
+
+/// `spec` changed before the first revision served in full.
+fn another_first(draft: &mut Draft<'_>, active: &Side, wanted: &crate::plan::Wanted) -> Step {
+    draft.finish_attempt(Outcome::Superseded, reasons::SUPERSEDED, "spec asks for another revision");
+    let serves = draft.color_of(active).pods.iter().any(|pod| pod.ready && !pod.deleting);
+    if serves {
+        draft.begin_candidate(wanted);
+        return Step::Again;
+    }
+    let side = draft.side_of(wanted, active.color, draft.settings().replicas);
+    draft.begin_attempt(&side);
+    draft.status.active = Some(side);
+    draft.enter(Phase::Initializing);
+    Step::Again
+}
+
+fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
+    if !draft.fully_available(active) && draft.status.gates.iter().all(|gate| gate.state == GateState::Running) {
+        return Some(coming_up(draft, active));
+    }
+    if let Some(stay) = draft.held() {
+        return Some(stay);
+    }
+    draft.align_gates(crate::gates::Stage::Verification);
+    let failed = draft.status.gates.iter().find(|gate| gate.state == GateState::Failed);
+    if let Some(gate) = failed {
+        let message = format!("The first revision did not pass {}: {}. Change spec, or let the gate run again with bluegreen.dev/retry={}", gate.name, gate.message, active.revision);
+        if draft.ordered(orders::Verb::Retry, &active.revision) {
+            draft.spend(orders::Verb::Retry);
+            draft.status.gates.clear();
+            draft.align_gates(crate::gates::Stage::Verification);
+            return Some(Stay::working(reasons::VERIFYING, "Verifying the first revision before it serves"));
+        }
+        return Some(Stay::stalled(reasons::CHECK_FAILED, message));
+    }
+    let open = draft.status.gates.iter().any(|gate| gate.state != GateState::Passed);
+    open.then(|| Stay::working(reasons::VERIFYING, "Verifying the first revision before it serves"))
+}
+
+fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
+    let seen = draft.color_of(active);
+    if let ObjectSeen::There(_) = &seen.deployment
+        && let Some(why) = progress::hopeless(seen, &active.revision, draft.now())
+    {
+        return Stay::stalled(reasons::HOPELESS, format!("The first revision can't start: {why}"));
+    }
+    let trouble = draft.trouble(active);
+    let progress = draft.without_progress(active);
+    if progress.is_some_and(|(time, _)| time >= draft.settings().progress_deadline) {
+        let why = trouble.unwrap_or_else(|| "its pods don't get ready".into());
+        return Stay::stalled(reasons::PROGRESS_DEADLINE_EXCEEDED, format!("The first revision made no progress within the deadline: {why}"));
+    }
+    let until = [progress.and_then(|(_, due)| due), progress::hopeless_at(seen, &active.revision)].into_iter().flatten().min();
+    let stay = match trouble {
+        Some(trouble) => Stay::working(reasons::POD_TROUBLE, format!("Waiting for the pods of revision {}: {trouble}", active.number)),
+        None => Stay::working(reasons::INITIALIZING, format!("Waiting for the pods of revision {} ({})", active.number, active.image)),
+    };
+    stay.until(until)
+}

@@ -1,0 +1,282 @@
+//! The switch, the watch over the new version, and the end of the former one.
+
+use crate::{
+    draft::{Draft, Stay, Step, ending},
+    effects,
+    gates::Stage,
+    orders::Verb,
+    progress,
+};
+use bluegreen_api::{Ending, Gate, GateState, Lifetime, MonitoringFailure, OnUnknown, Outcome, Phase, Side, reasons};
+use std::{collections::BTreeSet, time::Duration};
+
+/// How long EndpointSlices may lag before it is told.
+const SLICES_LATE: Duration = Duration::from_secs(30);
+
+/// The switch is decided: one write, then the endpoints must show it.
+pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
+    let (Some(active), Some(candidate)) = (draft.status.active.clone(), draft.status.preview.clone()) else {
+        draft.rest(Phase::Healthy);
+        return Step::Again;
+    };
+    let selects = effects::selects(draft.seen, &candidate);
+    if let Some(ending) = withdrawn(draft, &active, &candidate, selects) {
+        as_promoted(draft, active, candidate);
+        draft.roll_back(ending);
+        return Step::Again;
+    }
+    if selects && endpoints_show(draft, &candidate) {
+        as_promoted(draft, active, candidate);
+        draft.status.waiting_replicas = None;
+        draft.enter(Phase::Monitoring);
+        return Step::Again;
+    }
+    let deadline = draft.due(draft.settings().progress_deadline);
+    if !draft.fully_available(&candidate) {
+        let message = format!("Promoting revision {} ({}): waiting for its pods to be ready again", candidate.number, candidate.image);
+        return Stay::working(reasons::PROMOTING, message).until(deadline).into();
+    }
+    if selects && draft.elapsed() >= SLICES_LATE {
+        let since = draft.seen.endpoints.changed.map(|at| format!(" since {}", crate::conditions::seconds(at))).unwrap_or_default();
+        let message = format!("The active Service selects revision {}, but its EndpointSlices have not been updated{since}: is the endpoint slice controller at work?", candidate.number);
+        return Stay::working(reasons::ENDPOINTS_STALE, message).into();
+    }
+    let until = draft.due(SLICES_LATE);
+    Stay::working(reasons::PROMOTING, format!("Promoting revision {} ({})", candidate.number, candidate.image)).until(until).into()
+}
+
+/// What withdraws the switch while it is under way.
+fn withdrawn(draft: &mut Draft<'_>, active: &Side, candidate: &Side, selects: bool) -> Option<Ending> {
+    if let Some(verb) = draft.ordered_to_give_up(&candidate.revision) {
+        return Some(by_order(verb));
+    }
+    if draft.wants(Some(active)) {
+        return Some(ending(Outcome::Reverted, reasons::REVERTED, "spec went back to the former revision"));
+    }
+    if draft.settings().replicas == 0 {
+        return None;
+    }
+    let unready = draft.ready_pods(candidate) == 0;
+    if selects && unready {
+        return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &lost(draft, candidate, "no pod of the new revision is ready")));
+    }
+    let late = draft.elapsed() >= draft.settings().progress_deadline;
+    (late && !draft.fully_available(candidate))
+        .then(|| ending(Outcome::RolledBack, reasons::LOST_READINESS, &lost(draft, candidate, "pods of the new revision lost readiness and did not regain it")))
+}
+
+fn lost(draft: &Draft<'_>, side: &Side, what: &str) -> String {
+    let trouble = draft.trouble(side).map(|trouble| format!(": {trouble}")).unwrap_or_default();
+    format!("{what}{trouble}")
+}
+
+fn by_order(verb: Verb) -> Ending {
+    let mut ending = ending(Outcome::RolledBack, reasons::ORDERED, &format!("by order ({})", verb.as_str()));
+    ending.ordered = true;
+    ending
+}
+
+/// The candidate is the active side now, and the former one stands by.
+fn as_promoted(draft: &mut Draft<'_>, former: Side, candidate: Side) {
+    draft.status.previous = Some(former.clone());
+    draft.status.standby = Some(former);
+    draft.status.active = Some(candidate);
+    draft.status.preview = None;
+}
+
+/// The endpoints of the active Service hold every ready pod of the side, and no ready one of another.
+pub(super) fn endpoints_show(draft: &Draft<'_>, side: &Side) -> bool {
+    let pods = || draft.color_of(side).pods.iter().filter(|pod| pod.revision == side.revision);
+    let own: BTreeSet<_> = pods().map(|pod| pod.name.as_str()).collect();
+    let ready: BTreeSet<_> = pods().filter(|pod| pod.ready && !pod.deleting).map(|pod| pod.name.as_str()).collect();
+    let serving: BTreeSet<_> = draft.seen.endpoints.pods.iter().filter(|pod| pod.ready).map(|pod| pod.pod.as_str()).collect();
+    !serving.is_empty() && serving.is_subset(&own) && ready.is_subset(&serving)
+}
+
+/// The new version serves and is watched; the former one stands by at full size.
+pub(super) fn monitoring(draft: &mut Draft<'_>) -> Step {
+    let Some(active) = draft.status.active.clone() else {
+        draft.status.phase = None;
+        return Step::Again;
+    };
+    if let Some(step) = way_back_asked(draft, &active) {
+        return step;
+    }
+    if draft.ordered(Verb::Accept, &active.revision) {
+        draft.spend(Verb::Accept);
+        return monitored(draft);
+    }
+    draft.align_gates(Stage::Monitoring);
+    if let Some(ending) = bad(draft, &active) {
+        return if draft.roll_back(ending) { Step::Again } else { no_way_back(draft, &active).into() };
+    }
+    if let Some(stay) = failed_and_held(draft, &active) {
+        return stay.into();
+    }
+    if let Some(stay) = draft.held() {
+        return stay.into();
+    }
+    still_monitoring(draft, &active)
+}
+
+/// An order or `spec` itself asks for the former revision.
+fn way_back_asked(draft: &mut Draft<'_>, active: &Side) -> Option<Step> {
+    if let Some(verb) = draft.ordered_to_give_up(&active.revision) {
+        return Some(if draft.roll_back(by_order(verb)) { Step::Again } else { no_way_back(draft, active).into() });
+    }
+    if draft.status.standby.is_some() && draft.wants(draft.status.standby.as_ref()) {
+        draft.roll_back(ending(Outcome::Reverted, reasons::REVERTED, "spec went back to the former revision"));
+        return Some(Step::Again);
+    }
+    None
+}
+
+fn no_way_back(draft: &Draft<'_>, active: &Side) -> Stay {
+    let trouble = draft.trouble(active).map(|trouble| format!(": {trouble}")).unwrap_or_default();
+    Stay::stalled(reasons::NO_WAY_BACK, format!("Revision {} ({}) is bad{trouble}, and no former revision is known to go back to: change spec", active.number, active.image))
+}
+
+/// What condemns the new version without anybody's word.
+fn bad(draft: &Draft<'_>, active: &Side) -> Option<Ending> {
+    if draft.settings().replicas > 0 && active.replicas > 0 {
+        if draft.ready_pods(active) == 0 {
+            return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &lost(draft, active, "no pod of the new revision is ready")));
+        }
+        if short_for_too_long(draft, active) {
+            return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &lost(draft, active, "the new revision was not fully available for a whole deadline")));
+        }
+    }
+    if draft.settings().on_monitoring_failure == MonitoringFailure::Pause {
+        return None;
+    }
+    let gate = draft.gates(Stage::Monitoring).find(|gate| gate.state == GateState::Failed)?;
+    Some(ending(Outcome::RolledBack, reason_of(gate), &format!("{}: {}", gate.name, gate.message)))
+}
+
+fn reason_of(gate: &Gate) -> &'static str {
+    if gate.measured.is_some() { reasons::METRIC_FAILED } else { reasons::CHECK_FAILED }
+}
+
+fn short_since(draft: &Draft<'_>, active: &Side) -> Option<jiff::Timestamp> {
+    draft.color_of(active).progress.as_ref().filter(|progress| progress.revision == active.revision)?.short_since
+}
+
+fn short_for_too_long(draft: &Draft<'_>, active: &Side) -> bool {
+    let deadline = draft.settings().progress_deadline;
+    let Some(since) = short_since(draft, active) else { return false };
+    let short = draft.now().as_millisecond() - since.as_millisecond();
+    u128::try_from(short).is_ok_and(|short| short >= deadline.as_millis()) && draft.elapsed() >= deadline && !draft.fully_available(active)
+}
+
+fn failed_and_held(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
+    let gate = draft.gates(Stage::Monitoring).find(|gate| gate.state == GateState::Failed)?;
+    let revision = &active.revision;
+    Some(Stay::stalled(
+        reason_of(gate),
+        format!("Held after the switch, since {}: {}. Decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}", gate.name, gate.message),
+    ))
+}
+
+fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
+    let bake = draft.settings().bake;
+    let watching = format!("Monitoring revision {} ({})", active.number, active.image);
+    if !draft.fully_available(active) {
+        let trouble = draft.trouble(active).map(|trouble| format!(": {trouble}")).unwrap_or_default();
+        let deadline = short_since(draft, active).and_then(|since| since.checked_add(draft.settings().progress_deadline).ok());
+        return Stay::working(reasons::MONITORING, format!("{watching}: it is not fully available{trouble}")).until(deadline).into();
+    }
+    let gates: Vec<_> = draft.gates(Stage::Monitoring).cloned().collect();
+    let unknown = gates.iter().find(|gate| gate.state == GateState::Inconclusive);
+    if draft.elapsed() >= bake
+        && let Some(gate) = unknown
+    {
+        match draft.settings().on_unknown {
+            OnUnknown::Pass => {}
+            OnUnknown::RollBack => {
+                let ending = ending(Outcome::RolledBack, reasons::INCONCLUSIVE, &format!("{} could not be judged: {}", gate.name, gate.message));
+                return if draft.roll_back(ending) { Step::Again } else { no_way_back(draft, active).into() };
+            }
+            OnUnknown::Hold => {
+                let revision = &active.revision;
+                let message = format!("{} could not be judged: {}. Waiting for readings; or decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}", gate.name, gate.message);
+                return Stay::working(reasons::INCONCLUSIVE, message).into();
+            }
+        }
+    }
+    let open = |gate: &&Gate| match (&gate.measured, gate.state) {
+        (_, GateState::Passed) => false,
+        (_, GateState::Inconclusive) if draft.settings().on_unknown == OnUnknown::Pass => false,
+        (Some(measured), _) => measured.good == 0 || u128::try_from(measured.covered_millis).is_ok_and(|covered| covered < bake.as_millis()),
+        (None, _) => true,
+    };
+    if draft.elapsed() < bake || gates.iter().any(|gate| open(&gate)) {
+        let message = match unknown {
+            Some(gate) => format!("{watching}: {} has no readings", gate.name),
+            None => watching,
+        };
+        let due = if draft.elapsed() < bake { draft.due(bake) } else { None };
+        return Stay::working(reasons::MONITORING, message).until(due).into();
+    }
+    monitored(draft)
+}
+
+/// The new version has passed; its story has ended well, whatever becomes of the former side.
+fn monitored(draft: &mut Draft<'_>) -> Step {
+    draft.enter(Phase::ScalingDown);
+    Step::Again
+}
+
+/// The former side is drained, stands by for a while, and goes.
+pub(super) fn scaling_down(draft: &mut Draft<'_>) -> Step {
+    let Some(active) = draft.status.active.clone() else {
+        draft.status.phase = None;
+        return Step::Again;
+    };
+    if let Some(step) = way_back_asked(draft, &active) {
+        return step;
+    }
+    let drained = draft.elapsed() >= draft.settings().drain;
+    let serving = format!("Revision {} ({}) serves", active.number, active.image);
+    let Some(standby) = draft.status.standby.clone() else { return scaled_down(draft) };
+    if let Some(wanted) = draft.new_candidate()
+        && draft.held().is_none()
+    {
+        if drained {
+            finish_promoted(draft);
+            draft.begin_candidate(wanted);
+            return Step::Again;
+        }
+        return Stay::working(reasons::SCALING_DOWN, format!("{serving}; the next revision starts when the former side is drained")).until(draft.due(draft.settings().drain)).into();
+    }
+    if draft.settings().after == Lifetime::Never {
+        finish_promoted(draft);
+        draft.rest(Phase::Healthy);
+        return Step::Again;
+    }
+    let gone = draft.color_of(&standby).deployment.as_ref().is_none_or(|deployment| deployment.replicas == 0);
+    if gone && effects::scale_down_due(draft.seen, draft.plan, &draft.status).is_some_and(|due| due <= draft.now()) {
+        return scaled_down(draft);
+    }
+    let due = effects::scale_down_due(draft.seen, draft.plan, &draft.status);
+    if let Some(stay) = draft.held().filter(|stay| stay.reason != reasons::NO_REPLICAS) {
+        return stay.into();
+    }
+    Stay::ready(reasons::AVAILABLE, format!("{serving}; the former side is on its way down")).until(due).into()
+}
+
+fn scaled_down(draft: &mut Draft<'_>) -> Step {
+    draft.status.standby = None;
+    finish_promoted(draft);
+    draft.rest(Phase::Healthy);
+    Step::Again
+}
+
+fn finish_promoted(draft: &mut Draft<'_>) {
+    draft.finish_attempt(Outcome::Promoted, reasons::AVAILABLE, "promoted");
+}
+
+/// Whether the pods of a side will never serve, or have made no progress for a whole deadline.
+pub(super) fn out_of_hope(draft: &Draft<'_>, side: &Side) -> bool {
+    draft.ready_pods(side) == 0
+        && (progress::hopeless(draft.color_of(side), &side.revision, draft.now()).is_some() || draft.elapsed() >= draft.settings().progress_deadline)
+}

@@ -1,0 +1,149 @@
+//! At rest: the active side serves and nothing is under way.
+
+use crate::{
+    decision::Role,
+    draft::{Draft, Stay, Step, ending},
+    observed::{ObjectSeen, Owner},
+    orders::Verb,
+    render,
+};
+use bluegreen_api::{Color, Outcome, Phase, Side, names, reasons};
+
+pub(super) fn healthy(draft: &mut Draft<'_>) -> Step {
+    let Some(active) = draft.status.active.clone() else {
+        draft.status.phase = None;
+        return Step::Again;
+    };
+    if let Some(step) = give_up_live(draft, &active) {
+        return step;
+    }
+    if draft.status.standby.is_some() && draft.wants(draft.status.standby.as_ref()) {
+        return if draft.roll_back(ending(Outcome::Reverted, reasons::REVERTED, "spec went back to the former revision")) {
+            Step::Again
+        } else {
+            serving(draft, &active).into()
+        };
+    }
+    if let Some(stay) = draft.plan.invalid().and_then(|_| draft.held()) {
+        return stay.into();
+    }
+    if let Some(wanted) = draft.new_candidate() {
+        return match draft.held() {
+            Some(stay) => stay.into(),
+            None => {
+                draft.begin_candidate(wanted);
+                Step::Again
+            }
+        };
+    }
+    serving(draft, &active).into()
+}
+
+/// A person wants the live revision gone though its story is over.
+fn give_up_live(draft: &mut Draft<'_>, active: &Side) -> Option<Step> {
+    let verb = draft.ordered_to_give_up(&active.revision)?;
+    let message = format!("revision {} was given up by order ({})", active.number, verb.as_str());
+    let mut ending = ending(Outcome::RolledBack, reasons::ORDERED, &message);
+    ending.ordered = true;
+    draft.roll_back(ending).then_some(Step::Again)
+}
+
+fn serving(draft: &Draft<'_>, active: &Side) -> Stay {
+    if let Some(blocked) = blocked(draft) {
+        return blocked;
+    }
+    let size = active.replicas;
+    let available = draft.color_of(active).deployment.as_ref().map_or(0, |deployment| deployment.available);
+    // As a Deployment counts itself available: a quarter may be missing.
+    if available < size - size / 4 {
+        let trouble = draft.trouble(active).map(|trouble| format!(": {trouble}")).unwrap_or_default();
+        return Stay::working(reasons::DEGRADED, format!("Revision {} ({}) serves with fewer pods than it should{trouble}", active.number, active.image));
+    }
+    Stay::ready(reasons::AVAILABLE, format!("Revision {} ({}) serves", active.number, active.image))
+}
+
+/// A candidate was given up; the last good revision serves.
+pub(super) fn given_up(draft: &mut Draft<'_>) -> Step {
+    let Some(active) = draft.status.active.clone() else {
+        draft.status.phase = None;
+        return Step::Again;
+    };
+    let Some(rejected) = draft.status.rejected.clone() else {
+        draft.rest(Phase::Healthy);
+        return Step::Again;
+    };
+    if let Some(step) = give_up_live(draft, &active) {
+        return step;
+    }
+    if draft.wants(Some(&active)) {
+        draft.rest(Phase::Healthy);
+        return Step::Again;
+    }
+    if let Some(stay) = draft.plan.invalid().and_then(|_| draft.held()) {
+        return stay.into();
+    }
+    let retry = draft.ordered(Verb::Retry, &rejected.revision);
+    let wanted = if retry { draft.wanted() } else { draft.new_candidate() };
+    if let Some(wanted) = wanted {
+        return match draft.held() {
+            Some(stay) => stay.into(),
+            None => {
+                draft.begin_candidate(wanted);
+                Step::Again
+            }
+        };
+    }
+    let (what, reason) = match draft.phase() {
+        Some(Phase::RolledBack) => ("rolled back", reasons::ROLLED_BACK),
+        _ => ("aborted", reasons::ABORTED),
+    };
+    Stay::stalled(
+        reason,
+        format!(
+            "Revision {} ({}) was {what}: {}. Revision {} ({}) serves. Change spec, or try again with bluegreen.dev/retry={}",
+            rejected.number, rejected.image, rejected.message, active.number, active.image, rejected.revision
+        ),
+    )
+    .into()
+}
+
+/// An object that has one of our names and isn't ours: it is not touched.
+pub(crate) fn blocked(draft: &Draft<'_>) -> Option<Stay> {
+    let seen = draft.seen;
+    for role in [Role::Active, Role::Preview] {
+        let service = match role {
+            Role::Active => &seen.active_service,
+            Role::Preview => &seen.preview_service,
+        };
+        if let ObjectSeen::There(service) = service
+            && let Owner::Foreign { who, adopt: false } = &service.owner
+        {
+            let name = render::service_name(seen, role);
+            return Some(Stay::stalled(
+                reasons::NOT_OURS,
+                format!(
+                    "Service {name} belongs to {who} and is left alone: annotate it with {}={} to hand it over, or choose another spec.service.{}.name",
+                    names::ADOPT_ANNOTATION,
+                    seen.name,
+                    role.as_str()
+                ),
+            ));
+        }
+    }
+    for color in [Color::Blue, Color::Green] {
+        if let ObjectSeen::There(deployment) = &seen.color(color).deployment
+            && let Owner::Foreign { who, adopt: false } = &deployment.owner
+        {
+            return Some(Stay::stalled(
+                reasons::NOT_OURS,
+                format!(
+                    "Deployment {}-{color} belongs to {who} and is left alone: annotate it with {}={} to hand it over, or name the rollout otherwise",
+                    seen.name,
+                    names::ADOPT_ANNOTATION,
+                    seen.name
+                ),
+            ));
+        }
+    }
+    None
+}

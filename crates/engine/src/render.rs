@@ -1,0 +1,261 @@
+//! The objects as they are written. What a revision is made of is rendered once, into its ControllerRevision;
+//! later writes take it from there, so that another version of this code changes no running pod.
+
+use crate::{
+    decision::{Role, Target},
+    observed::Observed,
+    plan::{Plan, Wanted},
+};
+use bluegreen_api::{Color, ServicePort, ServiceType, names};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+type Labels = BTreeMap<String, String>;
+
+/// Labels of every object that belongs to a rollout.
+fn object_labels(rollout: &str) -> Labels {
+    [
+        (names::ROLLOUT_LABEL, rollout),
+        (names::NAME_LABEL, rollout),
+        (names::INSTANCE_LABEL, rollout),
+        (names::MANAGED_BY_LABEL, names::FIELD_MANAGER),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect()
+}
+
+fn owner(seen: &Observed) -> Value {
+    json!([{
+        "apiVersion": "bluegreen.dev/v1alpha1",
+        "kind": "BlueGreenRollout",
+        "name": seen.name,
+        "uid": seen.uid,
+        "controller": true,
+        "blockOwnerDeletion": true,
+    }])
+}
+
+fn metadata(seen: &Observed, name: String, labels: Labels) -> Value {
+    json!({"name": name, "namespace": seen.namespace, "labels": labels, "ownerReferences": owner(seen)})
+}
+
+/// The ControllerRevision of the revision that `spec` asks for, to be created.
+pub fn controller_revision(seen: &Observed, hash: &str, number: i64) -> Value {
+    let plan = Plan::of(seen);
+    let (digest, image, ports, template) = match plan.wanted {
+        Ok(Wanted { digest, image, ports, template, .. }) => (digest, image, ports, template),
+        // Not reached: a revision is written only while `spec` asks for it. An empty one would be refused.
+        Err(_) => (String::new(), String::new(), vec![], Value::Null),
+    };
+    revision_object(seen, hash, number, &Content { digest: &digest, image: &image, ports: &ports, template: pod_template(seen, hash, template) })
+}
+
+struct Content<'a> {
+    digest: &'a str,
+    image: &'a str,
+    ports: &'a [ServicePort],
+    template: Value,
+}
+
+fn revision_object(seen: &Observed, hash: &str, number: i64, content: &Content<'_>) -> Value {
+    let mut labels = object_labels(&seen.name);
+    labels.insert(names::REVISION_LABEL.into(), hash.into());
+    let mut metadata = metadata(seen, names::revision(&seen.name, hash), labels);
+    metadata["annotations"] = json!({
+        names::DIGEST_ANNOTATION: content.digest,
+        names::IMAGE_ANNOTATION: content.image,
+        names::PORTS_ANNOTATION: serde_json::to_string(content.ports).unwrap_or_default(),
+    });
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": metadata,
+        "revision": number,
+        "data": {
+            "spec": {
+                "revisionHistoryLimit": 1,
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
+                "template": content.template,
+            },
+        },
+    })
+}
+
+/// The user's template with the labels that Services select by. The color is put in when it is applied.
+fn pod_template(seen: &Observed, hash: &str, mut template: Value) -> Value {
+    if let Some(labels) = map_at(&mut template, &["metadata", "labels"]) {
+        labels.insert(names::ROLLOUT_LABEL.into(), json!(seen.name));
+        labels.insert(names::REVISION_LABEL.into(), json!(hash));
+        #[cfg(feature = "another-rendering")]
+        labels.insert("bluegreen.dev/rendered-by".into(), json!("another-version"));
+    }
+    template
+}
+
+/// The map under a path of keys, made where it isn't there.
+fn map_at<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Map<String, Value>> {
+    let mut value = value;
+    for key in path {
+        if !value.is_object() {
+            *value = json!({});
+        }
+        value = value.as_object_mut()?.entry(*key).or_insert_with(|| json!({}));
+    }
+    if !value.is_object() {
+        *value = json!({});
+    }
+    value.as_object_mut()
+}
+
+/// A lost ControllerRevision, from the Deployment that runs it.
+pub fn restored_revision(seen: &Observed, hash: &str, number: i64, color: Color, live: &Value) -> Value {
+    let side = [&seen.status.active, &seen.status.standby, &seen.status.preview].into_iter().flatten().find(|side| side.color == color);
+    let (image, ports) = side.map_or((String::new(), vec![]), |side| (side.image.clone(), side.ports.clone()));
+    // The content it was made from can't be told from a live object with its defaults, unless `spec` still asks for it.
+    let digest = Plan::of(seen).wanted.ok().filter(|wanted| wanted.hash == hash).map_or_else(|| format!("restored-{hash}"), |wanted| wanted.digest);
+    let mut template = live.pointer("/spec/template").cloned().unwrap_or(Value::Null);
+    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+        labels.remove(names::COLOR_LABEL);
+    }
+    revision_object(seen, hash, number, &Content { digest: &digest, image: &image, ports: &ports, template })
+}
+
+/// The Deployment of a color as its revision's ControllerRevision holds it.
+pub fn deployment(seen: &Observed, color: Color, replicas: i32, revision_data: &Value) -> Value {
+    let mut spec = revision_data.get("spec").cloned().unwrap_or_else(|| json!({}));
+    let revision = spec.pointer("/template/metadata/labels").and_then(|labels| labels.get(names::REVISION_LABEL)).cloned();
+    spec["replicas"] = json!(replicas);
+    spec["minReadySeconds"] = json!(seen.spec.min_ready_seconds.unwrap_or(0));
+    spec["selector"] = json!({"matchLabels": {names::ROLLOUT_LABEL: seen.name, names::COLOR_LABEL: color}});
+    if let Some(labels) = map_at(&mut spec, &["template", "metadata", "labels"]) {
+        labels.insert(names::COLOR_LABEL.into(), json!(color));
+    }
+    let labels = deployment_labels(&seen.name, color, revision.as_ref().and_then(Value::as_str).unwrap_or_default());
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(seen, names::deployment(&seen.name, color), labels),
+        "spec": spec,
+    })
+}
+
+fn deployment_labels(rollout: &str, color: Color, revision: &str) -> Labels {
+    let mut labels = object_labels(rollout);
+    labels.insert(names::COLOR_LABEL.into(), color.to_string());
+    labels.insert(names::REVISION_LABEL.into(), revision.into());
+    labels
+}
+
+/// Whether a Deployment and its template carry all the labels that are written to them.
+pub fn deployment_labels_intact(rollout: &str, color: Color, object: &Labels, template: &Labels) -> bool {
+    let Some(revision) = template.get(names::REVISION_LABEL) else { return false };
+    let pods = [(names::ROLLOUT_LABEL, rollout), (names::COLOR_LABEL, color.as_str())];
+    contains(object, &deployment_labels(rollout, color, revision)) && pods.iter().all(|(key, value)| template.get(*key).is_some_and(|is| is == value))
+}
+
+fn contains(labels: &Labels, wanted: &Labels) -> bool {
+    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// The selector of a Service that reaches the target and nothing else.
+pub fn selector(rollout: &str, target: &Target) -> Labels {
+    [
+        (names::ROLLOUT_LABEL, rollout.to_owned()),
+        (names::COLOR_LABEL, target.color.to_string()),
+        (names::REVISION_LABEL, target.revision.clone()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect()
+}
+
+fn service_labels(seen: &Observed, role: Role) -> Labels {
+    let mut labels = service_object(seen, role).labels.unwrap_or_default();
+    labels.extend(object_labels(&seen.name));
+    labels.insert(names::ROLE_LABEL.into(), role.as_str().into());
+    labels
+}
+
+fn service_object(seen: &Observed, role: Role) -> bluegreen_api::ServiceObject {
+    let service = &seen.spec.service;
+    match role {
+        Role::Active => service.active.clone(),
+        Role::Preview => service.preview.clone(),
+    }
+    .unwrap_or_default()
+}
+
+/// The name of a Service of this rollout.
+pub fn service_name(seen: &Observed, role: Role) -> String {
+    service_object(seen, role).name.unwrap_or_else(|| match role {
+        Role::Active => seen.name.clone(),
+        Role::Preview => format!("{}-preview", seen.name),
+    })
+}
+
+/// Whether a Service carries all the labels that are written to it.
+pub fn service_labels_intact(seen: &Observed, role: Role, labels: &Labels) -> bool {
+    contains(labels, &service_labels(seen, role))
+}
+
+/// Whether the type and the annotations of a Service are those that `spec.service` asks for.
+pub fn service_settings_intact(seen: &Observed, role: Role, type_: &str, annotations: &Labels) -> bool {
+    let object = service_object(seen, role);
+    type_ == type_name(object.type_) && contains(annotations, &object.annotations.unwrap_or_default())
+}
+
+const fn type_name(type_: Option<ServiceType>) -> &'static str {
+    match type_ {
+        None | Some(ServiceType::ClusterIP) => "ClusterIP",
+        Some(ServiceType::NodePort) => "NodePort",
+        Some(ServiceType::LoadBalancer) => "LoadBalancer",
+    }
+}
+
+/// A Service with its selector and its ports, which are switched together.
+pub fn service(seen: &Observed, role: Role, target: &Target) -> Value {
+    let object = service_object(seen, role);
+    let mut metadata = metadata(seen, service_name(seen, role), service_labels(seen, role));
+    if let Some(annotations) = object.annotations {
+        metadata["annotations"] = json!(annotations);
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {
+            "type": type_name(object.type_),
+            "selector": selector(&seen.name, target),
+            "ports": service_ports(role, &target.ports),
+        },
+    })
+}
+
+/// The ports as a Service has them: a node port is the active Service's only.
+pub fn service_ports(role: Role, ports: &[ServicePort]) -> Vec<ServicePort> {
+    ports
+        .iter()
+        .map(|port| ServicePort {
+            protocol: Some(port.protocol()),
+            target_port: Some(port.target_port.clone().unwrap_or(k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(port.port))),
+            node_port: port.node_port.filter(|_| role == Role::Active),
+            ..port.clone()
+        })
+        .collect()
+}
+
+/// Merge patch: only the size.
+pub fn scale(replicas: i32) -> Value {
+    json!({"spec": {"replicas": replicas}})
+}
+
+/// Merge patch: only the epoch.
+pub fn fence(epoch: &str) -> Value {
+    json!({"metadata": {"annotations": {names::EPOCH_ANNOTATION: epoch}}})
+}
+
+/// Merge patch: become the owner.
+pub fn adopt_revision(seen: &Observed) -> Value {
+    json!({"metadata": {"ownerReferences": owner(seen)}})
+}

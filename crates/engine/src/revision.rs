@@ -1,0 +1,97 @@
+//! Names of revisions: short hashes of what must change together to serve.
+
+use crate::observed::RevisionSeen;
+use bluegreen_api::ServicePort;
+use data_encoding::BASE32_NOPAD;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// Letters of the short hash: 50 bits.
+const LENGTH: usize = 10;
+
+/// SHA-256, in lower-case base 32, over the canonical JSON (RFC 8785) of template and ports as they are stored, without null map entries.
+pub fn digest(template: &Value, ports: &[ServicePort]) -> String {
+    hash(&json!({"template": template, "ports": ports}))
+}
+
+/// The short hash of content with this digest which no other content has, and the collision count that makes it so.
+pub fn free_hash(digest: &str, collision_count: i64, known: &[RevisionSeen]) -> (String, i64) {
+    let mut count = collision_count;
+    loop {
+        let short = short_hash(digest, count);
+        if !known.iter().any(|revision| revision.hash == short && revision.digest != digest) {
+            return (short, count);
+        }
+        count += 1;
+    }
+}
+
+fn short_hash(digest: &str, collision_count: i64) -> String {
+    let full = if collision_count == 0 { digest.to_owned() } else { hash(&json!([digest, collision_count])) };
+    full.chars().take(LENGTH).collect()
+}
+
+/// A short name for a definition: changes when the definition does.
+pub fn definition(value: &Value) -> String {
+    hash(value).chars().take(LENGTH).collect()
+}
+
+fn hash(value: &Value) -> String {
+    let canonical = serde_json_canonicalizer::to_vec(&without_nulls(value)).unwrap_or_default();
+    BASE32_NOPAD.encode(&Sha256::digest(canonical)).to_lowercase()
+}
+
+/// A null map entry and an absent one are the same to Kubernetes.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => map.iter().filter(|(_, inner)| !inner.is_null()).map(|(key, inner)| (key.clone(), without_nulls(inner))).collect(),
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observed::Owner;
+
+    fn template() -> Value {
+        json!({"spec": {"containers": [{"name": "shop", "image": "shop:1.0.0", "ports": [{"containerPort": 8080}]}]}})
+    }
+
+    fn ports() -> Vec<ServicePort> {
+        serde_json::from_value(json!([{"name": "http", "port": 80, "targetPort": 8080}])).unwrap()
+    }
+
+    #[test]
+    fn the_hash_of_a_stored_template_never_changes() {
+        assert_eq!(short_hash(&digest(&template(), &ports()), 0), "GOLDEN");
+    }
+
+    #[test]
+    fn order_of_keys_and_nulls_are_no_change_and_values_are() {
+        let before = digest(&template(), &ports());
+        let same = json!({"metadata": null, "spec": {"containers": [{"image": "shop:1.0.0", "resources": null, "ports": [{"containerPort": 8080}], "name": "shop"}]}});
+        assert_eq!(digest(&same, &ports()), before);
+        let mut other = template();
+        other["spec"]["containers"][0]["image"] = json!("shop:2.0.0");
+        assert_ne!(digest(&other, &ports()), before);
+        assert_ne!(digest(&template(), &[]), before);
+    }
+
+    #[test]
+    fn contents_that_share_a_short_hash_get_different_names() {
+        let digest = digest(&template(), &ports());
+        let taken = RevisionSeen {
+            hash: short_hash(&digest, 0),
+            number: 1,
+            digest: "another".into(),
+            image: String::new(),
+            ports: vec![],
+            owner: Owner::Us,
+        };
+        let (short, count) = free_hash(&digest, 0, std::slice::from_ref(&taken));
+        assert_eq!(count, 1);
+        assert_ne!(short, taken.hash);
+    }
+}

@@ -1,0 +1,75 @@
+//! Fences: who withdraws a recorded intention first writes the object that it would have written, so that a former leader
+//! who still holds it and wakes up late is refused by the object's resourceVersion.
+
+use crate::{
+    decision::{Change, Effect, Guard, Object, Role},
+    effects,
+    observed::{ObjectSeen, Observed},
+};
+use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
+
+/// The writes that must come before `next` may be recorded over `seen.status`. Empty when nothing is withdrawn or all is fenced.
+pub(crate) fn fences(seen: &Observed, next: &BlueGreenRolloutStatus) -> Vec<Effect> {
+    let epoch = value(seen, next);
+    let objects = withdrawn(seen, next);
+    objects.into_iter().filter_map(|object| fence(seen, object, &epoch)).collect()
+}
+
+/// Raises the epoch in `next` when it withdraws something.
+pub(crate) fn raise(seen: &Observed, next: &mut BlueGreenRolloutStatus) {
+    if !withdrawn(seen, next).is_empty() {
+        next.epoch = seen.status.epoch + 1;
+    }
+}
+
+/// Of this withdrawal by this leader: one of an earlier leader doesn't count, for its writer may be the sleeper.
+fn value(seen: &Observed, _: &BlueGreenRolloutStatus) -> String {
+    format!("{}.{}", seen.status.epoch + 1, seen.term)
+}
+
+fn withdrawn(seen: &Observed, next: &BlueGreenRolloutStatus) -> Vec<Object> {
+    let mut objects = Vec::new();
+    if switch_withdrawn(&seen.status, next) {
+        objects.push(Object::Service(Role::Active));
+    }
+    for color in [Color::Blue, Color::Green] {
+        if shrink_withdrawn(seen, next, color) {
+            objects.push(Object::Deployment(color));
+        }
+    }
+    objects
+}
+
+/// A switch was recorded, and now the Service is to point elsewhere.
+fn switch_withdrawn(old: &BlueGreenRolloutStatus, next: &BlueGreenRolloutStatus) -> bool {
+    let switching = old.phase == Some(Phase::Promoting) || (old.phase == Some(Phase::RollingBack) && old.standby.is_some());
+    let place = |status: &BlueGreenRolloutStatus| effects::intended(status).map(|side| (side.color, side.revision.clone()));
+    switching && place(old) != place(next)
+}
+
+/// A color was to shrink, hasn't yet, and now is to keep or gain pods.
+fn shrink_withdrawn(seen: &Observed, next: &BlueGreenRolloutStatus, color: Color) -> bool {
+    let ObjectSeen::There(deployment) = &seen.color(color).deployment else { return false };
+    let (Some(was), Some(is)) = (asked(&seen.status, color), asked(next, color)) else { return false };
+    deployment.replicas > was && is > was
+}
+
+/// The size that a status leads a color to.
+fn asked(status: &BlueGreenRolloutStatus, color: Color) -> Option<i32> {
+    status.phase?;
+    let at = |side: &Option<bluegreen_api::Side>| side.as_ref().filter(|side| side.color == color).map(|side| side.replicas);
+    let standby = at(&status.standby).map(|replicas| if status.phase == Some(Phase::ScalingDown) { 0 } else { replicas });
+    Some(at(&status.active).or(standby).or(at(&status.preview)).unwrap_or(0))
+}
+
+fn fence(seen: &Observed, object: Object, epoch: &str) -> Option<Effect> {
+    let (is, resource_version) = match &object {
+        Object::Service(Role::Active) => seen.active_service.as_ref().map(|service| (&service.epoch, &service.resource_version))?,
+        Object::Service(Role::Preview) => seen.preview_service.as_ref().map(|service| (&service.epoch, &service.resource_version))?,
+        Object::Deployment(color) => seen.color(*color).deployment.as_ref().map(|deployment| (&deployment.epoch, &deployment.resource_version))?,
+        Object::Revision(_) => return None,
+    };
+    let guard = Guard::ResourceVersion(resource_version.clone());
+    let change = Change::Fence { object, epoch: epoch.to_owned() };
+    (is != epoch).then_some(Effect { change, guard, why: "an intention recorded for it is withdrawn" })
+}
