@@ -39,16 +39,13 @@ impl AuditLog {
 
     /// Reads what comes after now.
     pub fn from_now(path: &Path) -> Result<Self> {
-        let offset = std::fs::metadata(path)
-            .with_context(|| format!("cannot find the audit log {}", path.display()))?
-            .len();
+        let offset = std::fs::metadata(path).with_context(|| format!("cannot find the audit log {}", path.display()))?.len();
         Ok(Self { path: path.to_path_buf(), offset })
     }
 
     /// The requests answered since the last call. A watch appears when it ends.
     pub fn requests(&mut self) -> Result<Vec<Request>> {
-        let mut file =
-            File::open(&self.path).with_context(|| format!("cannot open the audit log {}", self.path.display()))?;
+        let mut file = File::open(&self.path).with_context(|| format!("cannot open the audit log {}", self.path.display()))?;
         file.seek(SeekFrom::Start(self.offset))?;
         let mut reader = BufReader::new(file);
         let mut requests = Vec::new();
@@ -56,8 +53,8 @@ impl AuditLog {
         // A line without its end is still being written: it is read the next time.
         while reader.read_line(&mut line)? > 0 && line.ends_with('\n') {
             self.offset += line.len() as u64;
-            let entry: Entry = serde_json::from_str(&line)
-                .with_context(|| format!("a line of {} is not an audit event", self.path.display()))?;
+            let entry: Entry =
+                serde_json::from_str(&line).with_context(|| format!("a line of {} is not an audit event", self.path.display()))?;
             if entry.stage == "ResponseComplete" {
                 requests.push(entry.into());
             }

@@ -139,8 +139,7 @@ fn build_all(missing: &[&Program], into: &Path) -> Result<()> {
 fn build(program: &Program, into: &Path) -> Result<()> {
     const VERSION: &str = "k8s.io/component-base/version";
     // Without the version flags the server calls itself v0.0.0, and clients guess wrong about what it can do.
-    let flags =
-        format!("-s -w -X {VERSION}.gitVersion={KUBERNETES} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor=36");
+    let flags = format!("-s -w -X {VERSION}.gitVersion={KUBERNETES} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor=36");
     let unfinished = into.join(format!("{}.unfinished", program.name));
     let mut go = Command::new("go");
     go.current_dir(module_dir(program.module))
@@ -150,8 +149,7 @@ fn build(program: &Program, into: &Path) -> Result<()> {
         .arg(&unfinished)
         .arg(program.package);
     run_go(go, program.name)?;
-    fs::rename(&unfinished, into.join(program.name))
-        .with_context(|| format!("cannot move {} to its place", unfinished.display()))
+    fs::rename(&unfinished, into.join(program.name)).with_context(|| format!("cannot move {} to its place", unfinished.display()))
 }
 
 /// Builds a static Go program of this repository. It may be running, for another cluster.

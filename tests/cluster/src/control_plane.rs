@@ -37,14 +37,7 @@ impl Addresses {
 
     /// In a network namespace of the cluster's own, where every port is free.
     pub(crate) fn on_node(address: &'static str) -> Self {
-        Self {
-            etcd_client: 2379,
-            etcd_peer: 2380,
-            bind: "0.0.0.0",
-            server_host: address,
-            server_port: 6443,
-            advertised: Some(address),
-        }
+        Self { etcd_client: 2379, etcd_peer: 2380, bind: "0.0.0.0", server_host: address, server_port: 6443, advertised: Some(address) }
     }
 
     pub(crate) fn server(&self) -> String {

@@ -33,12 +33,7 @@ impl Image {
         let name = program.file_name().and_then(|name| name.to_str()).unwrap_or("program");
         let mut layer = Tar::default();
         layer.append(name, 0o755, &bytes)?;
-        Ok(Self {
-            reference: reference.to_owned(),
-            layer: layer.finish().into(),
-            entrypoint: format!("/{name}"),
-            env: BTreeMap::new(),
-        })
+        Ok(Self { reference: reference.to_owned(), layer: layer.finish().into(), entrypoint: format!("/{name}"), env: BTreeMap::new() })
     }
 
     /// The same program under another reference, with an environment of its own.

@@ -177,12 +177,7 @@ impl Cluster {
             stdin.write_all(objects.as_bytes()).context("kubectl did not read what it was to create")?;
         }
         let output = child.wait_with_output().context("cannot wait for kubectl")?;
-        ensure!(
-            output.status.success(),
-            "kubectl {} failed: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        ensure!(output.status.success(), "kubectl {} failed: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
         Ok(())
     }
 

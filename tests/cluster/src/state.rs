@@ -57,12 +57,10 @@ impl State {
 
     pub(crate) fn load(dir: &Path) -> Result<Self> {
         let path = Self::path(dir);
-        let bytes = fs::read(&path).with_context(|| {
-            format!("there is no cluster in {}: bring one up with `cargo xtask cluster up`", dir.display())
-        })?;
-        serde_json::from_slice(&bytes).with_context(|| {
-            format!("{} is not a cluster's state: remove the directory once none of its programs runs", path.display())
-        })
+        let bytes = fs::read(&path)
+            .with_context(|| format!("there is no cluster in {}: bring one up with `cargo xtask cluster up`", dir.display()))?;
+        serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is not a cluster's state: remove the directory once none of its programs runs", path.display()))
     }
 
     /// Replaces the file in one step: a reader in another process never sees half of it.

@@ -25,8 +25,7 @@ impl Connection {
             .map_err(|error| Failure::of(&format!("connect: {}", kind(&error)), error.to_string()))?;
         // Should the option be refused, answers only come a little later.
         let _ = stream.set_nodelay(true);
-        let (sender, connection) =
-            handshake(TokioIo::new(stream)).await.map_err(|error| Failure::of("connect", error.to_string()))?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| Failure::of("connect", error.to_string()))?;
         // Its error is also that of the request that it spoils, and is told there.
         tokio::spawn(async move {
             let _ = connection.await;
@@ -55,8 +54,7 @@ impl Connection {
         answer.status = Some(response.status().as_u16());
         answer.version = header("x-version");
         answer.pod = header("x-pod");
-        let closes = header("connection")
-            .is_some_and(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("close")));
+        let closes = header("connection").is_some_and(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("close")));
         response.into_body().collect().await.map_err(|error| spoiled(&error))?;
         Ok(plan.keep_alive && !closes)
     }

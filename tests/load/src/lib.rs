@@ -31,7 +31,8 @@ pub struct Plan {
     pub duration: Option<Duration>,
     /// Whether a connection is used again, if the server doesn't say `connection: close`.
     pub keep_alive: bool,
-    /// Connections at a time. A request that finds all in use waits, and its waiting counts as its latency.
+    /// Connections: kept open all at once when they are used again, as many users do. A request that finds all in use
+    /// waits, and its waiting counts as its latency.
     pub connections: usize,
     /// How long one request may take, from the moment when it was due.
     pub timeout: Duration,
@@ -133,16 +134,17 @@ impl Client {
         }
     }
 
-    /// A connection that the server has not closed, as far as we were told. One that it closes only now costs a
-    /// failure: what a client does then is the client's affair, and not every one may ask again.
+    /// A connection that the server has not closed, as far as we were told; none while there may be more of them. One
+    /// that the server closes only now costs a failure: what a client does then is its own affair, and not every one
+    /// may ask again.
     fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // The one that waited longest: all of them stay in use.
-        while let Some(connection) = idle.pop_front() {
-            if connection.is_open() {
-                return Some(connection);
-            }
+        idle.retain(Connection::is_open);
+        let in_use_by_others = self.plan.connections - self.places.available_permits() - 1;
+        if idle.len() + in_use_by_others < self.plan.connections {
+            return None;
         }
-        None
+        // The one that waited longest: all of them stay in use.
+        idle.pop_front()
     }
 }

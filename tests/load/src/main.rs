@@ -33,7 +33,8 @@ struct Args {
     /// Use connections again (the default).
     #[arg(long)]
     keep_alive: bool,
-    /// Connections at a time; a request that finds all in use waits, and is counted from when it was due.
+    /// Connections, all kept open at once (unless --no-keep-alive). A request that finds all in use waits, and is
+    /// counted from when it was due.
     #[arg(long, default_value_t = 64)]
     connections: usize,
     /// How long one request may take.
@@ -118,8 +119,7 @@ fn load(args: Args) -> Result<Summary> {
 }
 
 fn progress(so_far: &Summary) -> String {
-    let versions: Vec<_> =
-        so_far.versions.iter().map(|(name, version)| format!("{name}: {}", version.answers)).collect();
+    let versions: Vec<_> = so_far.versions.iter().map(|(name, version)| format!("{name}: {}", version.answers)).collect();
     let failures: Vec<_> = so_far.failures.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
     let failures = if failures.is_empty() { String::new() } else { format!(" ({})", failures.join(", ")) };
     format!("{} sent, {} failed{failures}; answered by {}", so_far.sent, so_far.failed, versions.join(", "))

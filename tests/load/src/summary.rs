@@ -142,15 +142,7 @@ impl Tally {
 
 impl Version {
     fn new(at: Timestamp) -> Self {
-        Self {
-            answers: 0,
-            failed: 0,
-            first: at,
-            last: at,
-            new_connections: 0,
-            first_new_connection: None,
-            last_new_connection: None,
-        }
+        Self { answers: 0, failed: 0, first: at, last: at, new_connections: 0, first_new_connection: None, last_new_connection: None }
     }
 
     fn add(&mut self, answer: &Answer) {

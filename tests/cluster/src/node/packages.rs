@@ -27,8 +27,7 @@ pub(crate) fn install_missing() -> Result<()> {
         rustix::process::geteuid().is_root(),
         "a cluster with a real node needs root: it makes a network namespace, mounts and cgroups. Run it as root, or use --fake"
     );
-    let mut missing: Vec<_> =
-        NEEDED.iter().filter(|(program, _)| !Path::new(program).exists()).map(|(_, package)| *package).collect();
+    let mut missing: Vec<_> = NEEDED.iter().filter(|(program, _)| !Path::new(program).exists()).map(|(_, package)| *package).collect();
     missing.dedup();
     if missing.is_empty() {
         return Ok(());

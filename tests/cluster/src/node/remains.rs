@@ -75,8 +75,7 @@ impl Node {
         pids.filter(|pid| {
             let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let mut words = command.split(|byte| *byte == 0);
-            words.next().is_some_and(|program| program.ends_with(b"containerd-shim-runc-v2"))
-                && words.any(|word| word == socket)
+            words.next().is_some_and(|program| program.ends_with(b"containerd-shim-runc-v2")) && words.any(|word| word == socket)
         })
         .collect()
     }

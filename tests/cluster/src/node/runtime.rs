@@ -42,7 +42,9 @@ impl Node {
         let registry = self.dir.join("registry");
         let default = registry.join("_default");
         fs::create_dir_all(&default).with_context(|| format!("cannot make the directory {}", default.display()))?;
-        write(&default.join("hosts.toml"), "server = \"http://127.0.0.1:9089\"\n")?;
+        let nobody = "http://127.0.0.1:9089";
+        let hosts = format!("server = \"{nobody}\"\n[host.\"{nobody}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
+        write(&default.join("hosts.toml"), &hosts)?;
 
         let config = self.dir.join("containerd.toml");
         let text = format!(
