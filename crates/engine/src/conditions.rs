@@ -56,8 +56,9 @@ pub(crate) fn seconds(at: Timestamp) -> Timestamp {
 
 /// What the API server refused, in its own words.
 pub(crate) fn refusal(refusal: &Refusal, name: &str) -> Stay {
-    // A doubled or unknown field in a server-side apply is answered with a 500; it is the author's all the same.
-    let authors = matches!(refusal.code, 400 | 422) || refusal.message.contains("failed to create typed patch object");
+    // A doubled, unknown or malformed field in a server-side apply is answered with a 500; it is the author's all the same.
+    let unread = ["failed to create typed patch object", "failed to convert new object"];
+    let authors = matches!(refusal.code, 400 | 422) || unread.iter().any(|words| refusal.message.contains(words));
     let message = format!("The API server refused {name}: {}", refusal.message);
     if authors {
         return Stay::stalled(reasons::INVALID_SPEC, message);

@@ -1,0 +1,680 @@
+//! A small world for the real `decide`: Deployment and endpoint controllers that do what they must, pods that behave as their
+//! image says, and a witness that looks at every write. Time is the world's own.
+
+use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, Color, Phase};
+use bluegreen_engine::{
+    Decision, Effect, Observed, decide,
+    decision::{Change, Guard, Object, Role, Target},
+    measure::{self, What},
+    observed::*,
+    progress, render,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+pub const START: i64 = 1_800_000_000;
+
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    pub resource_version: u64,
+    pub generation: i64,
+    pub observed_generation: i64,
+    pub revision: String,
+    pub image: String,
+    pub replicas: i32,
+    pub epoch: String,
+    pub labels_intact: bool,
+    pub owner: Owner,
+}
+
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub resource_version: u64,
+    pub selector: BTreeMap<String, String>,
+    pub ports: Vec<bluegreen_api::ServicePort>,
+    pub epoch: String,
+    pub owner: Owner,
+}
+
+#[derive(Clone, Debug)]
+pub struct Pod {
+    pub name: String,
+    pub color: Color,
+    pub revision: String,
+    pub image: String,
+    pub created: Timestamp,
+    pub ready: bool,
+    pub ready_changed: Option<Timestamp>,
+    pub restarts: i32,
+}
+
+#[derive(Clone)]
+pub struct World {
+    pub now: Timestamp,
+    pub spec: BlueGreenRolloutSpec,
+    pub generation: i64,
+    pub annotations: BTreeMap<String, String>,
+    pub status: BlueGreenRolloutStatus,
+    pub deployments: BTreeMap<Color, Deployment>,
+    pub services: BTreeMap<&'static str, Service>,
+    pub pods: Vec<Pod>,
+    pub endpoints: Vec<String>,
+    pub revisions: BTreeMap<String, RevisionSeen>,
+    pub templates: BTreeMap<String, Value>,
+    pub progress: BTreeMap<Color, Progress>,
+    pub applied: BTreeMap<Color, i64>,
+    pub results: Vec<Measurement>,
+    pub refusals: Vec<Refusal>,
+    pub absence: Option<Absence>,
+    pub term: i64,
+    /// What a gate measures: by gate name and image of the side that is measured.
+    pub gauge: fn(&str, &str, Timestamp) -> Outcome,
+    /// EndpointSlices follow.
+    pub slices_follow: bool,
+    /// Effects on these objects are refused with this code and message.
+    pub refuse: Option<(Object, u16, String)>,
+    pub log: Vec<String>,
+    pub writes: usize,
+    pub records: usize,
+    /// The color and revision that the active Service was last sent to, once the first was Healthy.
+    pub protected: bool,
+    version: u64,
+    pods_made: u64,
+}
+
+pub fn pass(_: &str, _: &str, _: Timestamp) -> Outcome {
+    Outcome::Reading(Reading::Value(0.0))
+}
+
+impl World {
+    pub fn new(spec: Value) -> Self {
+        let mut base = json!({
+            "image": "shop:1",
+            "replicas": 3,
+            "template": {"spec": {"containers": [{"name": "shop", "ports": [{"name": "http", "containerPort": 8080}]}]}},
+            "service": {"ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
+        });
+        merge(&mut base, spec);
+        Self {
+            now: Timestamp::from_second(START).unwrap(),
+            spec: serde_json::from_value(base).unwrap(),
+            generation: 1,
+            annotations: BTreeMap::new(),
+            status: BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() },
+            deployments: BTreeMap::new(),
+            services: BTreeMap::new(),
+            pods: vec![],
+            endpoints: vec![],
+            revisions: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            applied: BTreeMap::new(),
+            results: vec![],
+            refusals: vec![],
+            absence: None,
+            term: 1,
+            gauge: pass,
+            slices_follow: true,
+            refuse: None,
+            log: vec![],
+            writes: 0,
+            records: 0,
+            protected: false,
+            version: 1,
+            pods_made: 0,
+        }
+    }
+
+    // === what people do ===
+
+    pub fn change(&mut self, spec: Value) {
+        let mut value = serde_json::to_value(&self.spec).unwrap();
+        self.note(&format!("user   changes spec: {spec}"));
+        merge(&mut value, spec);
+        self.spec = serde_json::from_value(value).unwrap();
+        self.generation += 1;
+    }
+
+    pub fn image(&mut self, image: &str) {
+        self.change(json!({"image": image}));
+    }
+
+    /// An order for the revision that the attempt under way is about.
+    pub fn order(&mut self, verb: &str) {
+        let side = self.status.preview.as_ref().or(self.status.active.as_ref()).unwrap();
+        let revision = side.revision.clone();
+        self.order_for(verb, &revision);
+    }
+
+    pub fn order_for(&mut self, verb: &str, value: &str) {
+        self.note(&format!("user   orders {verb}"));
+        self.annotations.insert(format!("bluegreen.dev/{verb}"), value.to_owned());
+    }
+
+    // === what is asked of it ===
+
+    pub fn phase(&self) -> Phase {
+        self.status.phase.unwrap_or(Phase::Initializing)
+    }
+
+    pub fn condition(&self, type_: &str) -> Option<(String, String)> {
+        self.status.conditions.iter().find(|c| c.type_ == type_).map(|c| (c.status.clone(), c.reason.clone()))
+    }
+
+    pub fn is(&self, type_: &str) -> bool {
+        self.condition(type_).is_some_and(|(status, _)| status == "True")
+    }
+
+    /// The image that a request to the active Service reaches.
+    pub fn serves(&self) -> Option<String> {
+        self.endpoints.first().and_then(|name| self.pods.iter().find(|pod| pod.name == *name)).map(|pod| pod.image.clone())
+    }
+
+    pub fn ready(&self, image: &str) -> usize {
+        self.pods.iter().filter(|pod| pod.image == image && pod.ready).count()
+    }
+
+    pub fn story(&self) -> String {
+        self.log.join("\n")
+    }
+
+    // === time ===
+
+    pub fn second(&self) -> i64 {
+        self.now.as_second() - START
+    }
+
+    /// Runs until nothing changes and nothing is due for `quiet` seconds, at most `bound` seconds.
+    pub fn settle(&mut self) {
+        self.run(7200, |world| world.rested());
+    }
+
+    pub fn rested(&self) -> bool {
+        matches!(decide(&self.seen()), Decision::Wait { until: None, .. }) && measure::wanted(&self.seen()).is_empty() && !self.clone().controllers()
+    }
+
+    pub fn run_for(&mut self, seconds: i64) {
+        let end = self.second() + seconds;
+        self.run(seconds, |world| world.second() >= end);
+    }
+
+    pub fn run_until(&mut self, phase: Phase) {
+        self.run(7200, |world| world.status.phase == Some(phase));
+        assert_eq!(self.status.phase, Some(phase), "{}", self.story());
+    }
+
+    pub fn run(&mut self, bound: i64, done: impl Fn(&Self) -> bool) {
+        let end = self.second() + bound;
+        loop {
+            self.operator();
+            if done(self) {
+                return;
+            }
+            if !self.controllers() {
+                if self.second() >= end {
+                    return;
+                }
+                self.now = self.now.checked_add(std::time::Duration::from_secs(1)).unwrap();
+                self.pods_live();
+            }
+        }
+    }
+
+    // === the operator's loop ===
+
+    pub fn operator(&mut self) {
+        for _ in 0..40 {
+            self.look();
+            let seen = self.seen();
+            match decide(&seen) {
+                Decision::Record(status) => self.record(*status),
+                Decision::Act(effects) => {
+                    for effect in effects {
+                        self.perform(&effect);
+                    }
+                }
+                Decision::Wait { .. } => {
+                    if !self.take_measurements() {
+                        return;
+                    }
+                }
+            }
+        }
+        panic!("no fixpoint\n{}", self.story());
+    }
+
+    pub fn look(&mut self) {
+        for color in [Color::Blue, Color::Green] {
+            let seen = self.color_seen(color);
+            match progress::fold(self.progress.get(&color), &seen, self.now) {
+                Some(progress) => self.progress.insert(color, progress),
+                None => self.progress.remove(&color),
+            };
+        }
+    }
+
+    pub fn record(&mut self, status: BlueGreenRolloutStatus) {
+        self.records += 1;
+        if self.status.phase != status.phase {
+            let name = |phase: Option<Phase>| phase.map_or("nothing".into(), |phase| phase.to_string());
+            self.note(&format!("record {} → {}: {}", name(self.status.phase), name(status.phase), status.message));
+        } else if self.status.message != status.message {
+            self.note(&format!("record {}", status.message));
+        } else {
+            self.note("record (details)");
+        }
+        for event in bluegreen_engine::events::between(&self.status, &status) {
+            self.note(&format!("event  {} {}: {}", event.type_, event.reason, event.note));
+        }
+        let both = ["Reconciling", "Stalled"].iter().filter(|type_| status.conditions.iter().any(|c| c.type_ == **type_)).count();
+        assert!(both <= 1, "Reconciling and Stalled at once");
+        self.protected |= status.phase == Some(Phase::Healthy);
+        self.status = status;
+        self.results.clear();
+    }
+
+    fn take_measurements(&mut self) -> bool {
+        let seen = self.seen();
+        let mut taken = false;
+        for wanted in measure::wanted(&seen) {
+            if wanted.due > self.now {
+                continue;
+            }
+            let image = self.image_of(&wanted.revision);
+            let outcome = (self.gauge)(&wanted.gate, &image, self.now);
+            let outcome = match (&wanted.what, outcome) {
+                (What::Http { targets, .. }, Outcome::Reading(Reading::Value(value))) => {
+                    let what = format!("{} pods answered {}", targets.len(), if value > 0.0 { 500 } else { 200 });
+                    Outcome::Check(if value > 0.0 { CheckOutcome::Failed(what) } else { CheckOutcome::Passed(what) })
+                }
+                (What::Http { .. }, outcome) | (What::Prometheus { .. }, outcome) => outcome,
+            };
+            taken = true;
+            self.results.push(Measurement {
+                gate: wanted.gate,
+                definition: wanted.definition,
+                attempt: wanted.attempt,
+                revision: wanted.revision,
+                at: self.now,
+                outcome,
+            });
+        }
+        taken
+    }
+
+    fn image_of(&self, revision: &str) -> String {
+        self.revisions.get(revision).map(|revision| revision.image.clone()).unwrap_or_default()
+    }
+
+    // === writes, each seen by the witness ===
+
+    pub fn perform(&mut self, effect: &Effect) {
+        if let Some((object, code, message)) = self.refuse.clone()
+            && object == effect.object()
+        {
+            let times = self.refusals.iter().find(|refusal| refusal.object == object).map_or(0, |refusal| refusal.times) + 1;
+            self.refusals.retain(|refusal| refusal.object != object);
+            self.note(&format!("refuse {:?}: {message}", effect.object()));
+            self.refusals.push(Refusal { object, code, message, at: self.now, times, generation: self.generation });
+            return;
+        }
+        self.refusals.retain(|refusal| refusal.object != effect.object());
+        if !self.guard_holds(effect) {
+            self.note(&format!("409    {:?}", effect.change));
+            return;
+        }
+        self.writes += 1;
+        self.version += 1;
+        let version = self.version;
+        match &effect.change {
+            Change::WriteRevision { hash, number } => {
+                let object = render::controller_revision(&self.seen(), hash, *number);
+                self.note(&format!("write  ControllerRevision {number}"));
+                self.store_revision(hash, *number, &object);
+            }
+            Change::RestoreRevision { hash, number, color } => {
+                let template = json!({"spec": {"template": self.templates.get(hash).cloned().unwrap_or(json!({}))}});
+                let object = render::restored_revision(&self.seen(), hash, *number, *color, &template);
+                self.note(&format!("write  ControllerRevision {number} again"));
+                self.store_revision(hash, *number, &object);
+            }
+            Change::DeleteRevision { hash } => {
+                self.note("delete ControllerRevision");
+                self.revisions.remove(hash);
+            }
+            Change::AdoptRevision { hash } => {
+                if let Some(revision) = self.revisions.get_mut(hash) {
+                    revision.owner = Owner::Us;
+                }
+            }
+            Change::ApplyDeployment { color, revision, replicas } => {
+                assert!(self.revisions.contains_key(revision), "applied from no ControllerRevision\n{}", self.story());
+                self.note(&format!("apply  Deployment {color} {} ×{replicas} ({})", self.image_of(revision), effect.why));
+                self.witness_size(*color, Some(revision), *replicas);
+                let image = self.image_of(revision);
+                let deployment = self.deployments.entry(*color).or_insert_with(|| Deployment {
+                    resource_version: version,
+                    generation: 0,
+                    observed_generation: 0,
+                    revision: String::new(),
+                    image: String::new(),
+                    replicas: -1,
+                    epoch: String::new(),
+                    labels_intact: true,
+                    owner: Owner::Us,
+                });
+                if (&deployment.revision, deployment.replicas) != (revision, *replicas) || !deployment.labels_intact {
+                    deployment.generation += 1;
+                }
+                deployment.revision.clone_from(revision);
+                deployment.image = image;
+                deployment.replicas = *replicas;
+                deployment.labels_intact = true;
+                deployment.owner = Owner::Us;
+                deployment.resource_version = version;
+                self.applied.insert(*color, deployment.generation);
+            }
+            Change::Scale { color, replicas } => {
+                self.note(&format!("scale  Deployment {color} to {replicas} ({})", effect.why));
+                self.witness_size(*color, None, *replicas);
+                let deployment = self.deployments.get_mut(color).unwrap();
+                deployment.generation += i64::from(deployment.replicas != *replicas);
+                deployment.replicas = *replicas;
+                deployment.resource_version = version;
+                self.applied.insert(*color, deployment.generation);
+            }
+            Change::ApplyService { role, target } => {
+                let to = if target.revision == Target::NOTHING { "nothing".into() } else { self.image_of(&target.revision) };
+                self.note(&format!("apply  {} Service → {} {to} ({})", role.as_str(), target.color, effect.why));
+                if *role == Role::Active {
+                    self.witness_switch(target);
+                }
+                let service = Service {
+                    resource_version: version,
+                    selector: render::selector("shop", target),
+                    ports: render::service_ports(*role, &target.ports),
+                    epoch: self.services.get(role.as_str()).map(|service| service.epoch.clone()).unwrap_or_default(),
+                    owner: Owner::Us,
+                };
+                self.services.insert(role.as_str(), service);
+            }
+            Change::Fence { object, epoch } => {
+                self.note(&format!("fence  {object:?}"));
+                match object {
+                    Object::Service(role) => {
+                        let service = self.services.get_mut(role.as_str()).unwrap();
+                        (service.epoch, service.resource_version) = (epoch.clone(), version);
+                    }
+                    Object::Deployment(color) => {
+                        let deployment = self.deployments.get_mut(color).unwrap();
+                        (deployment.epoch, deployment.resource_version) = (epoch.clone(), version);
+                    }
+                    Object::Revision(_) => unreachable!("revisions are never fenced"),
+                }
+            }
+        }
+    }
+
+    fn guard_holds(&self, effect: &Effect) -> bool {
+        let version = match effect.object() {
+            Object::Deployment(color) => self.deployments.get(&color).map(|deployment| deployment.resource_version),
+            Object::Service(role) => self.services.get(role.as_str()).map(|service| service.resource_version),
+            Object::Revision(_) => None,
+        };
+        match &effect.guard {
+            Guard::Absent => version.is_none(),
+            Guard::ResourceVersion(wanted) => version.is_some_and(|version| version.to_string() == *wanted),
+            Guard::None => true,
+        }
+    }
+
+    fn store_revision(&mut self, hash: &str, number: i64, object: &Value) {
+        let annotation = |key: &str| object["metadata"]["annotations"][key].as_str().unwrap_or_default().to_owned();
+        self.templates.insert(hash.to_owned(), object["data"]["spec"]["template"].clone());
+        self.revisions.insert(
+            hash.to_owned(),
+            RevisionSeen {
+                hash: hash.to_owned(),
+                number,
+                digest: annotation("bluegreen.dev/digest"),
+                image: annotation("bluegreen.dev/image"),
+                ports: serde_json::from_str(&annotation("bluegreen.dev/ports")).unwrap(),
+                owner: Owner::Us,
+            },
+        );
+    }
+
+    /// Promise 1: the active Service never goes to a side without ready pods, and only a recorded switch moves it.
+    fn witness_switch(&self, target: &Target) {
+        if !self.protected {
+            return;
+        }
+        let ready = self.pods.iter().filter(|pod| pod.color == target.color && pod.revision == target.revision && pod.ready).count();
+        let was = self.services.get("active").and_then(|service| service.selector.get("bluegreen.dev/color").cloned());
+        let moves = was.is_some_and(|was| was != target.color.as_str());
+        if moves {
+            let switching = matches!(self.status.phase, Some(Phase::Promoting | Phase::RollingBack));
+            let repairs = self.status.active.as_ref().is_some_and(|active| active.color == target.color && active.revision == target.revision);
+            assert!(switching || repairs, "switched in {:?}\n{}", self.status.phase, self.story());
+            assert!(ready > 0 || !switching, "switched to a side without ready pods\n{}", self.story());
+        }
+        if moves && self.status.phase == Some(Phase::Promoting) && Some(target.color) == self.status.preview.as_ref().map(|side| side.color) {
+            let deployment = &self.deployments[&target.color];
+            assert!(deployment.revision == target.revision && deployment.replicas >= self.spec.replicas, "promoted a side that is not full\n{}", self.story());
+        }
+    }
+
+    /// Promise 2: what serves, or stands by, is never emptied, shrunk below `replicas` or re-templated.
+    fn witness_size(&self, color: Color, revision: Option<&str>, replicas: i32) {
+        let Some(deployment) = self.deployments.get(&color).filter(|_| self.protected) else { return };
+        let selected = self.services.get("active").is_some_and(|service| {
+            service.selector.get("bluegreen.dev/color").map(String::as_str) == Some(color.as_str())
+                && service.selector.get("bluegreen.dev/revision") == Some(&deployment.revision)
+        });
+        let standby = self.status.standby.as_ref().is_some_and(|side| side.color == color) && self.status.phase != Some(Phase::ScalingDown);
+        let shrinks = replicas < deployment.replicas && replicas < self.spec.replicas;
+        let retemplates = revision.is_some_and(|revision| revision != deployment.revision);
+        if selected {
+            assert!(!shrinks && !retemplates, "the side that serves was emptied or changed\n{}", self.story());
+        }
+        if standby && deployment.replicas > 0 {
+            assert!(!shrinks && !retemplates, "the standby was emptied or changed\n{}", self.story());
+        }
+    }
+
+    // === the cluster's own controllers ===
+
+    /// Deployment and endpoint controllers, one step. Whether anything changed.
+    pub fn controllers(&mut self) -> bool {
+        let mut changed = false;
+        for color in [Color::Blue, Color::Green] {
+            let Some(deployment) = self.deployments.get_mut(&color) else {
+                let before = self.pods.len();
+                self.pods.retain(|pod| pod.color != color);
+                changed |= self.pods.len() != before;
+                continue;
+            };
+            changed |= deployment.observed_generation != deployment.generation;
+            deployment.observed_generation = deployment.generation;
+            let (revision, image, replicas) = (deployment.revision.clone(), deployment.image.clone(), deployment.replicas);
+            let before = self.pods.len();
+            self.pods.retain(|pod| pod.color != color || pod.revision == revision);
+            let mut have = self.pods.iter().filter(|pod| pod.color == color).count();
+            while have > usize::try_from(replicas).unwrap() {
+                let last = self.pods.iter().rposition(|pod| pod.color == color).unwrap();
+                self.pods.remove(last);
+                have -= 1;
+            }
+            while have < usize::try_from(replicas).unwrap() {
+                self.pods_made += 1;
+                let name = format!("shop-{color}-{}", self.pods_made);
+                let (revision, image) = (revision.clone(), image.clone());
+                self.pods.push(Pod { name, color, revision, image, created: self.now, ready: false, ready_changed: None, restarts: 0 });
+                have += 1;
+                changed = true;
+            }
+            changed |= self.pods.len() != before;
+        }
+        if self.slices_follow {
+            let selected = self.services.get("active").map(|service| service.selector.clone()).unwrap_or_default();
+            let matches = |pod: &&Pod| {
+                selected.get("bluegreen.dev/color").map(String::as_str) == Some(pod.color.as_str())
+                    && selected.get("bluegreen.dev/revision") == Some(&pod.revision)
+                    && pod.ready
+            };
+            let endpoints: Vec<_> = self.pods.iter().filter(matches).map(|pod| pod.name.clone()).collect();
+            changed |= endpoints != self.endpoints;
+            self.endpoints = endpoints;
+        }
+        changed
+    }
+
+    /// Pods after a second: what their image makes of them.
+    fn pods_live(&mut self) {
+        for pod in &mut self.pods {
+            let age = self.now.as_second() - pod.created.as_second();
+            let ready = match pod.image.rsplit('-').next() {
+                Some("unready" | "missing" | "crash") => false,
+                Some("dies") => age >= 2 && self.status.phase != Some(Phase::Monitoring),
+                Some("slow") => age >= 60,
+                _ => age >= 2,
+            };
+            if pod.image.ends_with("-crash") && age % 3 == 0 {
+                pod.restarts += 1;
+            }
+            if pod.ready != ready {
+                pod.ready = ready;
+                pod.ready_changed = Some(self.now);
+            }
+        }
+    }
+
+    pub fn kill_pods(&mut self, image: &str) {
+        self.note(&format!("fault  all pods of {image} become unready"));
+        for pod in self.pods.iter_mut().filter(|pod| pod.image == image) {
+            pod.image = format!("{image}-unready");
+            pod.ready = false;
+            pod.ready_changed = Some(self.now);
+        }
+    }
+
+    // === what is seen ===
+
+    pub fn seen(&self) -> Observed {
+        Observed {
+            now: self.now,
+            namespace: "web".into(),
+            name: "shop".into(),
+            uid: "uid".into(),
+            generation: self.generation,
+            deleting: false,
+            annotations: self.annotations.clone(),
+            by: "kubectl".into(),
+            spec: self.spec.clone(),
+            status: self.status.clone(),
+            blue: ColorSeen { progress: self.progress.get(&Color::Blue).cloned(), ..self.color_seen(Color::Blue) },
+            green: ColorSeen { progress: self.progress.get(&Color::Green).cloned(), ..self.color_seen(Color::Green) },
+            active_service: self.service_seen("active"),
+            preview_service: self.service_seen("preview"),
+            endpoints: EndpointsSeen {
+                pods: self.endpoints.iter().map(|pod| EndpointSeen { pod: pod.clone(), ready: true }).collect(),
+                changed: Some(self.now),
+            },
+            revisions: self.revisions.values().cloned().collect(),
+            results: self.results.clone(),
+            refusals: self.refusals.clone(),
+            term: self.term,
+            absence: self.absence,
+            default_prometheus: Some("http://prometheus:9090".into()),
+        }
+    }
+
+    fn color_seen(&self, color: Color) -> ColorSeen {
+        let pods: Vec<_> = self.pods.iter().filter(|pod| pod.color == color).map(pod_seen).collect();
+        let Some(deployment) = self.deployments.get(&color) else { return ColorSeen { pods, ..Default::default() } };
+        let count = |test: &dyn Fn(&PodSeen) -> bool| i32::try_from(pods.iter().filter(|pod| test(pod)).count()).unwrap();
+        let taken_up = deployment.observed_generation == deployment.generation;
+        let deployment = DeploymentSeen {
+            uid: format!("uid-{color}"),
+            resource_version: deployment.resource_version.to_string(),
+            generation: deployment.generation,
+            owner: deployment.owner.clone(),
+            deleting: false,
+            labels_intact: deployment.labels_intact,
+            revision: deployment.revision.clone(),
+            epoch: deployment.epoch.clone(),
+            applied_generation: self.applied.get(&color).copied(),
+            replicas: deployment.replicas,
+            min_ready_seconds: 0,
+            observed_generation: deployment.observed_generation,
+            total: count(&|_| true),
+            updated: if taken_up { count(&|pod| pod.revision == deployment.revision) } else { 0 },
+            ready: count(&|pod| pod.ready),
+            available: count(&|pod| pod.ready),
+            replica_failure: None,
+        };
+        ColorSeen { deployment: ObjectSeen::There(deployment), pods, progress: None }
+    }
+
+    fn service_seen(&self, role: &str) -> ObjectSeen<ServiceSeen> {
+        let Some(service) = self.services.get(role) else { return ObjectSeen::Absent };
+        ObjectSeen::There(ServiceSeen {
+            resource_version: service.resource_version.to_string(),
+            owner: service.owner.clone(),
+            deleting: false,
+            labels_intact: true,
+            settings_intact: true,
+            epoch: service.epoch.clone(),
+            selector: service.selector.clone(),
+            ports: service.ports.clone(),
+        })
+    }
+
+    pub fn note(&mut self, line: &str) {
+        let line = format!("{:>4}s  {line}", self.second());
+        self.log.push(line);
+    }
+}
+
+fn pod_seen(pod: &Pod) -> PodSeen {
+    let trouble = |reason: &str, message: &str| {
+        Some(PodTrouble { reason: reason.into(), message: message.into(), container: Some("shop".into()) })
+    };
+    let trouble = match pod.image.rsplit('-').next() {
+        Some("missing") => trouble("ImagePullBackOff", "Back-off pulling image"),
+        Some("crash") if pod.restarts > 0 => trouble("CrashLoopBackOff", "back-off restarting failed container"),
+        _ => None,
+    };
+    PodSeen {
+        name: pod.name.clone(),
+        revision: pod.revision.clone(),
+        ip: Some("192.0.2.1".into()),
+        ports: BTreeMap::from([("http".to_owned(), 8080)]),
+        ready: pod.ready,
+        deleting: false,
+        created: pod.created,
+        ready_changed: pod.ready_changed,
+        restarts: pod.restarts,
+        trouble,
+    }
+}
+
+/// A JSON merge patch, as `kubectl patch --type merge`.
+pub fn merge(target: &mut Value, patch: Value) {
+    match patch {
+        Value::Object(patch) => {
+            if !target.is_object() {
+                *target = json!({});
+            }
+            for (key, value) in patch {
+                if value.is_null() {
+                    target.as_object_mut().unwrap().remove(&key);
+                } else {
+                    merge(&mut target[key.as_str()], value);
+                }
+            }
+        }
+        other => *target = other,
+    }
+}
