@@ -18,9 +18,9 @@ pub(crate) enum Task {
     /// its image's tag: -unready, -slow, -crash, -missing, -invalid, -fail.
     ///
     /// With --node: a real kubelet with containerd, kube-proxy and Prometheus too, all in a network namespace of
-    /// their own. It needs root and Debian's packages (installed if missing), and starts in about 20 s.
+    /// their own. It needs root and Debian's packages (installed if missing), and starts in about 7 s.
     ///
-    /// The first time, Kubernetes is built from source by Go: about nine minutes on two cores.
+    /// The first time, Kubernetes is built from source by Go: six to nine minutes on two cores.
     #[command(verbatim_doc_comment)]
     Up {
         /// Nodes and pods are played by kwok; nothing runs in them.

@@ -1,6 +1,7 @@
 //! The project's own tasks, so that nothing has to be remembered or typed twice: `cargo xtask --help`.
 
 mod cluster;
+mod generate;
 
 use std::process::ExitCode;
 
@@ -21,11 +22,18 @@ enum Task {
     /// Real Kubernetes on this machine, to try things on: up, down, status, kubectl.
     #[command(subcommand)]
     Cluster(cluster::Task),
+    /// Write the files below config that follow from code: the CRD and what the operator may do.
+    Generate {
+        /// Write nothing; fail if a file isn't current, and name it.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Cluster(task) => cluster::run(task),
+        Task::Generate { check } => generate::run(check),
     };
     match outcome {
         Ok(code) => code,
