@@ -317,7 +317,8 @@ impl<'a> Draft<'a> {
     pub(crate) fn roll_back(&mut self, mut ending: Ending) -> bool {
         let Some(active) = self.status.active.clone() else { return false };
         if self.status.standby.is_none() {
-            let Some(previous) = self.status.previous.clone().filter(|previous| previous.revision != active.revision) else { return false };
+            let known = |previous: &Side| previous.revision != active.revision && self.can_deploy(&previous.revision, active.color.other());
+            let Some(previous) = self.status.previous.clone().filter(known) else { return false };
             ending.slow = true;
             let replicas = self.settings().full_size(active.replicas);
             self.status.standby = Some(Side { color: active.color.other(), replicas, generation: None, ..previous });
@@ -335,6 +336,12 @@ impl<'a> Draft<'a> {
         self.status.ending = Some(ending);
         self.enter(Phase::RollingBack);
         true
+    }
+
+    /// The revision is stored, or its Deployment is still there.
+    fn can_deploy(&self, revision: &str, color: bluegreen_api::Color) -> bool {
+        let stored = self.seen.revisions.iter().any(|stored| stored.hash == revision);
+        stored || self.seen.color(color).deployment.as_ref().is_some_and(|deployment| deployment.revision == revision)
     }
 
     fn reject(&mut self, side: &Side, reason: &str, message: &str) {

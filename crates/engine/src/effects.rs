@@ -169,12 +169,14 @@ fn revision(seen: &Observed, plan: &Plan, side: &Side) -> Option<Effect> {
 fn deployment(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, side: &Side) -> Option<Effect> {
     let replicas = if scales_down(seen, plan, status, side) { 0 } else { side.replicas };
     let apply = Change::ApplyDeployment { color: side.color, revision: side.revision.clone(), replicas };
+    // Stored, or written earlier in this list. A Deployment of the revision is enough to store it again.
+    let stored = seen.revisions.iter().any(|revision| revision.hash == side.revision);
+    let writable = plan.wanted.as_ref().is_ok_and(|wanted| wanted.hash == side.revision);
     let ObjectSeen::There(deployment) = &seen.color(side.color).deployment else {
-        let stored = seen.revisions.iter().any(|revision| revision.hash == side.revision);
-        let writable = plan.wanted.as_ref().is_ok_and(|wanted| wanted.hash == side.revision);
         return (stored || writable).then_some(Effect { change: apply, guard: Guard::Absent, why: "the Deployment is missing" });
     };
-    if deployment.deleting || !touchable(&deployment.owner) {
+    let known = stored || writable || deployment.revision == side.revision;
+    if deployment.deleting || !touchable(&deployment.owner) || !known {
         return None;
     }
     let guard = Guard::ResourceVersion(deployment.resource_version.clone());

@@ -215,10 +215,26 @@ impl World {
                 if self.second() >= end {
                     return;
                 }
-                self.now = self.now.checked_add(std::time::Duration::from_secs(1)).unwrap();
+                self.now = Timestamp::from_second(START + self.next_second(end)).unwrap();
                 self.pods_live();
             }
         }
+    }
+
+    /// The next second in which something can happen: a pod's, the operator's, a measurement's.
+    fn next_second(&self, end: i64) -> i64 {
+        let next = self.second() + 1;
+        if self.pods.iter().any(|pod| self.now.as_second() - pod.created.as_second() <= 61) {
+            return next;
+        }
+        let seen = self.seen();
+        let until = match decide(&seen) {
+            Decision::Wait { until, .. } => until,
+            Decision::Record(_) | Decision::Act(_) => return next,
+        };
+        let due = measure::wanted(&seen).into_iter().map(|wanted| wanted.due);
+        let soonest = due.chain(until).min().map_or(end, |at| at.as_second() + i64::from(at.subsec_nanosecond() > 0) - START);
+        soonest.clamp(next, end.max(next))
     }
 
     // === the operator's loop ===
