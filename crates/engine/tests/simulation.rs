@@ -64,7 +64,7 @@ fn settings(dice: &mut Dice) -> serde_json::Value {
 }
 
 fn happen(world: &mut World, dice: &mut Dice) {
-    match dice.roll(24) {
+    match dice.roll(30) {
         0..=6 => world.image(IMAGES[dice.roll(IMAGES.len())]),
         7..=9 => world.order(VERBS[dice.roll(VERBS.len())]),
         10 => {
@@ -127,14 +127,14 @@ fn happen(world: &mut World, dice: &mut Dice) {
         }
         21 => {
             let from = world.now;
-            world.now = world.now.checked_add(std::time::Duration::from_secs(1 + u64::try_from(dice.roll(4000)).unwrap())).unwrap();
+            world.pass_time(1 + i64::try_from(dice.roll(4000)).unwrap());
             world.note("fault  the operator was away");
             world.absence = Some(Absence { from: Some(from), to: world.now });
-            world.term += 1;
-            world.progress.clear();
-            world.applied.clear();
-            world.results.clear();
+            world.restart();
         }
+        24 | 25 => world.freezes = true,
+        26 | 27 => world.wake(),
+        28 | 29 => world.crashes = true,
         22 => {
             world.note("fault  a ControllerRevision is lost");
             let hashes: Vec<_> = world.revisions.keys().cloned().collect();
@@ -163,6 +163,8 @@ fn story(seed: u64) {
     }
     // Faults end, `spec` comes to rest.
     world.slices_follow = true;
+    (world.freezes, world.crashes) = (false, false);
+    world.wake();
     world.note("-----  faults end");
     if world.spec.paused {
         world.change(json!({"paused": false}));
@@ -200,7 +202,7 @@ fn whatever_happens_no_promise_is_broken_and_all_comes_to_rest() {
     if let Ok(seed) = std::env::var("SEED") {
         return story(seed.parse().unwrap());
     }
-    let seeds: u64 = std::env::var("SEEDS").map_or(300, |seeds| seeds.parse().unwrap());
+    let seeds: u64 = std::env::var("SEEDS").map_or(100, |seeds| seeds.parse().unwrap());
     let fresh = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() * 10_000;
     for seed in (0..seeds).chain(fresh..fresh + seeds) {
         if let Err(panic) = std::panic::catch_unwind(|| story(seed)) {

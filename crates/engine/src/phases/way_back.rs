@@ -80,7 +80,7 @@ pub(super) fn rolling_back(draft: &mut Draft<'_>) -> Step {
 }
 
 fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay {
-    let trouble = draft.trouble(standby).map(|trouble| format!(": {trouble}")).unwrap_or_default();
+    let trouble = draft.trouble(standby).map(|trouble| format!("; {trouble}")).unwrap_or_default();
     let slow = draft.status.ending.as_ref().is_some_and(|ending| ending.slow);
     let late = draft.due(draft.settings().progress_deadline).filter(|due| *due > draft.now());
     if draft.ready_pods(active) == 0 && draft.ready_pods(standby) == 0 {
@@ -88,7 +88,8 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
         return Stay::stalled(reasons::BOTH_BROKEN, message).until(late);
     }
     let how = if slow { " (deployed again, since it was already scaled down)" } else { "" };
-    let message = format!("Rolling back from revision {} to revision {} ({}){how}{trouble}", active.number, standby.number, standby.image);
+    let reason = draft.status.ending.as_ref().map(|ending| ending.message.as_str()).unwrap_or_default();
+    let message = format!("Rolling back from revision {} to revision {} ({}){how}: {reason}{trouble}", active.number, standby.number, standby.image);
     if out_of_hope(draft, standby) {
         return Stay::stalled(reasons::ROLLING_BACK, format!("{message}; revision {} still serves", active.number));
     }

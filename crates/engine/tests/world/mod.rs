@@ -79,6 +79,11 @@ pub struct World {
     pub records: usize,
     /// The color and revision that the active Service was last sent to, once the first was Healthy.
     pub protected: bool,
+    /// The leader freezes before its next effects, which it still holds when it wakes.
+    pub freezes: bool,
+    pub sleeper: Option<(Observed, Vec<Effect>)>,
+    /// The operator is killed after its next write.
+    pub crashes: bool,
     version: u64,
     pods_made: u64,
 }
@@ -121,6 +126,9 @@ impl World {
             writes: 0,
             records: 0,
             protected: false,
+            freezes: false,
+            sleeper: None,
+            crashes: false,
             version: 1,
             pods_made: 0,
         }
@@ -215,10 +223,14 @@ impl World {
                 if self.second() >= end {
                     return;
                 }
-                self.now = Timestamp::from_second(START + self.next_second(end)).unwrap();
-                self.pods_live();
+                self.pass_time(self.next_second(end) - self.second());
             }
         }
+    }
+
+    pub fn pass_time(&mut self, seconds: i64) {
+        self.now = Timestamp::from_second(self.now.as_second() + seconds).unwrap();
+        self.pods_live();
     }
 
     /// The next second in which something can happen: a pod's, the operator's, a measurement's.
@@ -245,9 +257,20 @@ impl World {
             let seen = self.seen();
             match decide(&seen) {
                 Decision::Record(status) => self.record(*status),
+                Decision::Act(effects) if self.freezes => {
+                    self.note("fault  the leader freezes before it acts; another leads");
+                    self.freezes = false;
+                    self.sleeper = Some((seen, effects));
+                    self.restart();
+                }
                 Decision::Act(effects) => {
                     for effect in effects {
-                        self.perform(&effect);
+                        self.perform_as_seen(&effect, &seen);
+                        if std::mem::take(&mut self.crashes) {
+                            self.note("fault  the operator is killed after a write");
+                            self.restart();
+                            break;
+                        }
                     }
                 }
                 Decision::Wait { .. } => {
@@ -258,6 +281,26 @@ impl World {
             }
         }
         panic!("no fixpoint\n{}", self.story());
+    }
+
+    /// Another process leads: what the former one had in memory is lost.
+    pub fn restart(&mut self) {
+        self.term += 1;
+        self.progress.clear();
+        self.applied.clear();
+        self.results.clear();
+        self.refusals.clear();
+    }
+
+    /// The former leader wakes up and does what it was about to do.
+    pub fn wake(&mut self) {
+        let applied = self.applied.clone();
+        let Some((seen, effects)) = self.sleeper.take() else { return };
+        for effect in effects {
+            self.note("fault  the sleeper wakes");
+            self.perform_as_seen(&effect, &seen);
+        }
+        self.applied = applied;
     }
 
     pub fn look(&mut self) {
@@ -325,7 +368,7 @@ impl World {
 
     // === writes, each seen by the witness ===
 
-    pub fn perform(&mut self, effect: &Effect) {
+    pub fn perform_as_seen(&mut self, effect: &Effect, seen: &Observed) {
         if let Some((object, code, message)) = self.refuse.clone()
             && object == effect.object()
         {
@@ -345,13 +388,13 @@ impl World {
         let version = self.version;
         match &effect.change {
             Change::WriteRevision { hash, number } => {
-                let object = render::controller_revision(&self.seen(), hash, *number);
+                let object = render::controller_revision(seen, hash, *number);
                 self.note(&format!("write  ControllerRevision {number}"));
                 self.store_revision(hash, *number, &object);
             }
             Change::RestoreRevision { hash, number, color } => {
                 let template = json!({"spec": {"template": self.templates.get(hash).cloned().unwrap_or(json!({}))}});
-                let object = render::restored_revision(&self.seen(), hash, *number, *color, &template);
+                let object = render::restored_revision(seen, hash, *number, *color, &template);
                 self.note(&format!("write  ControllerRevision {number} again"));
                 self.store_revision(hash, *number, &object);
             }
