@@ -2,7 +2,7 @@
 
 use crate::BlueGreenRollout;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, JSONSchemaProps, ValidationRule,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
 };
 use kube::CustomResourceExt;
 use serde_json::json;
@@ -13,11 +13,28 @@ pub fn crd() -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) else { continue };
         root.x_kubernetes_validations.get_or_insert_default().extend(rules());
+        tidy(root);
         if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
             default_status(status);
         }
     }
     crd
+}
+
+/// Lines of doc comments are one text to `kubectl explain`. A null is taken as an absent field, which the API server does
+/// for fields that aren't nullable: rules then see no field that is there and yet isn't.
+fn tidy(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    if let Some(text) = schema.description.as_mut() {
+        *text = text.lines().collect::<Vec<_>>().join(" ");
+    }
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(tidy);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = schema.items.as_mut() {
+        tidy(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = schema.additional_properties.as_mut() {
+        tidy(values);
+    }
 }
 
 fn default_status(status: &mut JSONSchemaProps) {
@@ -46,4 +63,17 @@ fn rules() -> Vec<ValidationRule> {
             "the template has several containers: name the one that gets image in spec.container",
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_field_is_nullable_and_no_description_has_a_line_break_and_no_reference_is_left() {
+        let text = serde_json::to_string(&crd()).unwrap();
+        for word in ["\"nullable\"", "\\n", "\"$ref\"", "\"allOf\""] {
+            assert!(!text.contains(word), "{word}");
+        }
+    }
 }

@@ -43,7 +43,9 @@ const DEPTH: usize = 6;
 /// and nothing has a default: one added later would change the hash of every revision.
 fn open(schema: &Value, root: &Value, depth: usize) -> Value {
     let Some(schema) = schema.as_object() else { return json!({}) };
-    if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
+    // A field with a description of its own refers to its type by an `allOf` of one.
+    let reference = schema.get("$ref").or_else(|| schema.get("allOf")?.get(0)?.get("$ref"));
+    if let Some(name) = reference.and_then(Value::as_str) {
         let target = name.trim_start_matches('#');
         let mut resolved = root.pointer(target).map_or(json!({}), |found| open(found, root, depth));
         if let Some(text) = schema.get("description").and_then(Value::as_str) {
