@@ -215,4 +215,34 @@ mod tests {
         let files = [File { path: "rbac/none-such.yaml", text: "text".into() }];
         assert_eq!(stale(Path::new("config"), &files), [Path::new("config/rbac/none-such.yaml")]);
     }
+
+    /// Fields of `schema` that `sample` lacks, by their path. The pod template is Kubernetes' own.
+    fn missing(schema: &Value, sample: &Value, path: &str, into: &mut Vec<String>) {
+        if path.ends_with(".template") {
+            return;
+        }
+        for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            match sample.get(name) {
+                Some(value) => missing(inner, value, &path, into),
+                None => into.push(path),
+            }
+        }
+        if let Some(first) = sample.get(0) {
+            missing(&schema["items"], first, path, into);
+        }
+    }
+
+    #[test]
+    fn the_complete_sample_has_every_field() {
+        let sample = fs::read_to_string(root().join("samples/complete.yaml")).unwrap();
+        let sample: Value = serde_yaml_ng::from_str(&sample).unwrap();
+        let crd = serde_json::to_value(bluegreen_api::crd()).unwrap();
+        let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap();
+        let mut lacks = vec![];
+        missing(schema, &sample["spec"], "spec", &mut lacks);
+        // In monitoring checks and metrics are those of verification: told there.
+        lacks.retain(|path| !path.starts_with("spec.monitoring.checks.") && !path.starts_with("spec.monitoring.metrics."));
+        assert!(lacks.is_empty(), "config/samples/complete.yaml lacks {lacks:?}");
+    }
 }
