@@ -1,0 +1,145 @@
+//! The command line.
+
+use crate::{
+    lease::Times,
+    measure::{Rules, Source},
+};
+use clap::{Parser, ValueEnum};
+use std::{net::SocketAddr, time::Duration};
+
+/// Runs BlueGreenRollouts: deploys each change beside the live version, verifies it, switches all traffic to it at once,
+/// watches it, and goes back in an instant when it is bad.
+///
+/// It finds its cluster as kubectl does: by KUBECONFIG, by ~/.kube/config, or by the service account of its pod.
+/// Several may run; one leads, the others stand by with warm caches. The CustomResourceDefinition has to be installed.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bluegreen-operator", version, max_term_width = 120)]
+pub struct Args {
+    /// Only look after rollouts in this namespace. Default: in all of them, which takes a ClusterRole
+    #[arg(long, env = "BLUEGREEN_NAMESPACE", value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// Where /metrics, /healthz and /readyz are served
+    #[arg(long, env = "BLUEGREEN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+
+    /// The Prometheus that metrics are asked of when a rollout names none, as http://prometheus.monitoring:9090
+    #[arg(long, env = "BLUEGREEN_PROMETHEUS_ADDRESS", value_name = "URL")]
+    pub prometheus_address: Option<Source>,
+
+    /// Ask metrics only of addresses that begin like this (same scheme, host and port, same path or below). Can be given several times.
+    /// Default: any address that a rollout names
+    #[arg(long, env = "BLUEGREEN_ALLOWED_METRIC_SOURCES", value_name = "URL", value_delimiter = ',')]
+    pub allowed_metric_source: Vec<Source>,
+
+    /// Let checks and metrics ask loopback and link-local addresses: for development. Who may write a rollout could otherwise
+    /// reach the operator's own machine and the cloud's metadata service through it
+    #[arg(long, env = "BLUEGREEN_ALLOW_LOOPBACK_TARGETS")]
+    pub allow_loopback_targets: bool,
+
+    /// Namespace of the Lease by which one of several operators leads. Default: the operator's own
+    #[arg(long, env = "BLUEGREEN_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
+
+    /// Name of that Lease: operators that look after different rollouts need different ones
+    #[arg(long, env = "BLUEGREEN_LEASE_NAME", value_name = "NAME", default_value = "bluegreen-operator")]
+    pub lease_name: String,
+
+    /// Seconds after which others may take over from a leader who is silent
+    #[arg(long, env = "BLUEGREEN_LEASE_DURATION", value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(3..=3600))]
+    pub lease_duration: u64,
+
+    /// Seconds without a renewal after which a leader stops; less than the lease's duration. Default: two thirds of it
+    #[arg(long, env = "BLUEGREEN_LEASE_RENEW_DEADLINE", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(2..=3600))]
+    pub lease_renew_deadline: Option<u64>,
+
+    /// The name by which this process holds the Lease; must be no other's. Default: the pod's name, else one made up
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pub identity: Option<String>,
+
+    /// How many rollouts are looked at at the same time
+    #[arg(long, env = "BLUEGREEN_CONCURRENCY", value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub concurrency: u16,
+
+    /// Threads that do the work
+    #[arg(long, env = "BLUEGREEN_THREADS", value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub threads: u16,
+
+    /// What is logged: a level (error, warn, info, debug, trace), or levels by module, as info,bluegreen_operator=debug
+    #[arg(long, env = "BLUEGREEN_LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+
+    /// How it is logged: text for people, json for programs
+    #[arg(long, env = "BLUEGREEN_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("--lease-renew-deadline ({deadline}s) must be less than --lease-duration ({duration}s): a leader has to stop before others may begin")]
+pub struct InvalidTimes {
+    deadline: u64,
+    duration: u64,
+}
+
+impl Args {
+    pub fn times(&self) -> Result<Times, InvalidTimes> {
+        let duration = self.lease_duration;
+        let deadline = self.lease_renew_deadline.unwrap_or(duration * 2 / 3);
+        if deadline >= duration {
+            return Err(InvalidTimes { deadline, duration });
+        }
+        Ok(Times {
+            duration: Duration::from_secs(duration),
+            renew_deadline: Duration::from_secs(deadline),
+            retry: Duration::from_millis(deadline * 200).min(Duration::from_secs(2)),
+        })
+    }
+
+    pub fn rules(&self) -> Rules {
+        Rules { local: self.allow_loopback_targets, sources: self.allowed_metric_source.clone() }
+    }
+
+    /// Two processes on one machine are two.
+    pub fn identity(&self) -> String {
+        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let made_up = || {
+            let start = jiff::Timestamp::now().as_nanosecond();
+            format!("{}_{}_{start}", host().trim(), std::process::id())
+        };
+        self.identity.clone().filter(|name| !name.is_empty()).unwrap_or_else(made_up)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_leader_stops_before_others_begin() {
+        let times = |args: &[&str]| Args::try_parse_from([&["bluegreen-operator"], args].concat()).unwrap().times();
+        let default = times(&[]).unwrap();
+        assert_eq!((default.duration.as_secs(), default.renew_deadline.as_secs(), default.retry.as_secs()), (15, 10, 2));
+        assert!(times(&["--lease-renew-deadline", "15"]).is_err());
+        let short = times(&["--lease-duration", "3"]).unwrap();
+        assert_eq!((short.renew_deadline.as_secs(), short.retry.as_millis()), (2, 400));
+    }
+
+    #[test]
+    fn metric_sources_can_be_given_several_times() {
+        let args = Args::try_parse_from(["x", "--allowed-metric-source", "http://a:9090", "--allowed-metric-source", "http://b:9090"]).unwrap();
+        assert_eq!(args.rules().sources.len(), 2);
+        assert!(Args::try_parse_from(["x", "--allowed-metric-source", "a:9090"]).is_err());
+    }
+}

@@ -1,0 +1,101 @@
+//! Watches single objects that have one of a rollout's names but not its label, and so are invisible to the caches or concern another rollout there.
+
+use crate::{
+    cache::{Cache, Watched},
+    key::Key,
+    kinds::{Arriving, Kind, Seen},
+    queue::Queue,
+};
+use bluegreen_api::names;
+use futures::{Stream, StreamExt};
+use kube::{
+    Api, Client,
+    runtime::{WatchStreamExt, watcher, watcher::watch_object},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::{task::AbortHandle, time::Instant};
+
+pub struct ByName {
+    client: Client,
+    queue: Arc<Queue>,
+    watches: Mutex<HashMap<(&'static str, Key), Watch>>,
+}
+
+struct Watch {
+    rollout: Key,
+    task: AbortHandle,
+}
+
+impl ByName {
+    pub fn new(client: Client, queue: Arc<Queue>) -> Self {
+        Self { client, queue, watches: Mutex::default() }
+    }
+
+    /// `found`: what is seen under one of the rollout's names. It is watched by that name exactly while it doesn't carry the rollout's label.
+    pub fn follow<T: Kind>(&self, rollout: &Key, name: &Key, found: Option<&Seen<T>>, cache: &Arc<Cache>)
+    where
+        Cache: AsRef<Watched<T>>,
+    {
+        let blind = found.is_some_and(|found| found.head.rollout.as_ref() != Some(&rollout.name));
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = (T::WORD, name.clone());
+        if !blind {
+            if watches.get(&id).is_some_and(|watch| watch.rollout == *rollout) {
+                watches.remove(&id).inspect(|watch| watch.task.abort());
+                AsRef::<Watched<T>>::as_ref(&**cache).shelf().released(name, Instant::now());
+            }
+            return;
+        }
+        if watches.get(&id).is_some_and(|watch| !watch.task.is_finished()) {
+            return;
+        }
+        tracing::info!(%rollout, kind = T::WORD, object = %name, label = names::ROLLOUT_LABEL, "an object of this name lacks the rollout's label; it is watched by its name");
+        let api = Api::<Arriving<T>>::namespaced(self.client.clone(), &name.namespace);
+        let changes = watch_object(api, &name.name).default_backoff();
+        let task = tokio::spawn(follow(changes, cache.clone(), self.queue.clone(), rollout.clone(), name.clone())).abort_handle();
+        watches.insert(id, Watch { rollout: rollout.clone(), task });
+    }
+
+    /// The rollout is gone.
+    pub fn forget(&self, rollout: &Key) {
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.retain(|_, watch| {
+            let keep = watch.rollout != *rollout;
+            if !keep {
+                watch.task.abort();
+            }
+            keep
+        });
+    }
+}
+
+async fn follow<T: Kind>(
+    changes: impl Stream<Item = Result<Option<Arriving<T>>, watcher::Error>>,
+    cache: Arc<Cache>,
+    queue: Arc<Queue>,
+    rollout: Key,
+    name: Key,
+) where
+    Cache: AsRef<Watched<T>>,
+{
+    let mut changes = std::pin::pin!(changes);
+    while let Some(change) = changes.next().await {
+        let watched: &Watched<T> = (*cache).as_ref();
+        match change {
+            Ok(Some(object)) => {
+                watched.shelf().watched_by_name(object.seen);
+            }
+            Ok(None) => {
+                watched.shelf().gone(&name, None, Instant::now());
+            }
+            Err(error) => {
+                tracing::debug!(kind = T::WORD, object = %name, %error, "the watch by name has failed and is tried again");
+                continue;
+            }
+        }
+        queue.add(rollout.clone());
+    }
+}

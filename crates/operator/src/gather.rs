@@ -1,0 +1,210 @@
+//! Puts together all that a decision may depend on: caches, memory and the time.
+
+use crate::{
+    cache::Cache,
+    key::Key,
+    kinds::{Deployment, EndpointSlice, Pod, Revision, Rollout, Seen, Service, Terms},
+    memory::Memory,
+};
+use bluegreen_api::{Color, names};
+use bluegreen_engine::{
+    Observed,
+    decision::Role,
+    observed::{Absence, ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, ObjectSeen, PodSeen, RevisionSeen, ServiceSeen},
+    render,
+};
+use jiff::Timestamp;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::time::Instant;
+
+/// What a look at a rollout needs besides its objects.
+#[derive(Clone, Copy, Debug)]
+pub struct Office {
+    pub term: i64,
+    pub absence: Option<Absence>,
+}
+
+pub struct Gatherer {
+    pub cache: Arc<Cache>,
+    pub memory: Arc<Memory>,
+    pub default_prometheus: Option<String>,
+}
+
+impl Gatherer {
+    pub fn observe(&self, key: &Key, rollout: &Seen<Rollout>, terms: &Terms, office: Office) -> Observed {
+        let now = Timestamp::now();
+        let mut seen = self.rollout(key, rollout, terms, office, now);
+        seen.blue = self.color(key, &seen, Color::Blue);
+        seen.green = self.color(key, &seen, Color::Green);
+        seen.active_service = self.service(key, &seen, Role::Active);
+        seen.preview_service = self.service(key, &seen, Role::Preview);
+        seen.endpoints = self.endpoints(key, &render::service_name(&seen, Role::Active));
+        seen.revisions = self.revisions(key, &seen);
+        self.memory.of(key, &seen.uid.clone(), |remembered| {
+            seen.blue.progress = remembered.fold(Color::Blue, &seen.blue, now);
+            seen.green.progress = remembered.fold(Color::Green, &seen.green, now);
+            seen.refusals.clone_from(&remembered.refusals);
+            seen.results.clone_from(&remembered.results);
+        });
+        seen
+    }
+
+    fn rollout(&self, key: &Key, rollout: &Seen<Rollout>, terms: &Terms, office: Office, now: Timestamp) -> Observed {
+        Observed {
+            now,
+            namespace: key.namespace.to_string(),
+            name: key.name.to_string(),
+            uid: rollout.head.uid.to_string(),
+            generation: rollout.body.generation,
+            deleting: rollout.body.deleting,
+            annotations: rollout.body.annotations.to_map(),
+            by: rollout.body.by.to_string(),
+            spec: terms.spec.clone(),
+            status: terms.status.clone(),
+            blue: ColorSeen::default(),
+            green: ColorSeen::default(),
+            active_service: ObjectSeen::Absent,
+            preview_service: ObjectSeen::Absent,
+            endpoints: EndpointsSeen::default(),
+            revisions: vec![],
+            results: vec![],
+            refusals: vec![],
+            term: office.term,
+            absence: office.absence,
+            default_prometheus: self.default_prometheus.clone(),
+        }
+    }
+
+    fn color(&self, key: &Key, seen: &Observed, color: Color) -> ColorSeen {
+        let now = Instant::now();
+        let name = key.beside(names::deployment(&key.name, color));
+        let deployment = self.cache.deployments.shelf().get(&name, now);
+        let pods = self.cache.pods.shelf().of(key, now);
+        let deployment = match deployment {
+            None => ObjectSeen::Absent,
+            Some(found) => {
+                let applied = self.memory.of(key, &seen.uid, |remembered| remembered.applied_generation(color, &found.head.uid));
+                ObjectSeen::There(deployment_seen(seen, color, &found, applied))
+            }
+        };
+        let pods = pods.iter().filter(|pod| pod.body.color == Some(color)).map(|pod| pod_seen(pod)).collect();
+        ColorSeen { deployment, pods, progress: None }
+    }
+
+    fn service(&self, key: &Key, seen: &Observed, role: Role) -> ObjectSeen<ServiceSeen> {
+        let name = key.beside(render::service_name(seen, role));
+        let found = self.cache.services.shelf().get(&name, Instant::now());
+        found.map_or(ObjectSeen::Absent, |found| ObjectSeen::There(service_seen(seen, role, &found)))
+    }
+
+    fn endpoints(&self, key: &Key, service: &str) -> EndpointsSeen {
+        let slices = self.cache.slices.shelf().of(key, Instant::now());
+        endpoints_seen(slices.iter().map(|slice| &slice.body).filter(|slice| *slice.service == *service))
+    }
+
+    fn revisions(&self, key: &Key, seen: &Observed) -> Vec<RevisionSeen> {
+        let revisions = self.cache.revisions.shelf().of(key, Instant::now());
+        revisions.iter().map(|revision| revision_seen(seen, revision)).collect()
+    }
+}
+
+fn deployment_seen(seen: &Observed, color: Color, found: &Seen<Deployment>, applied: Option<i64>) -> DeploymentSeen {
+    let body = &found.body;
+    DeploymentSeen {
+        uid: found.head.uid.to_string(),
+        resource_version: found.head.resource_version.to_string(),
+        generation: body.generation,
+        owner: body.ownership.seen_by(&seen.name, &seen.uid),
+        deleting: body.deleting,
+        labels_intact: render::deployment_labels_intact(&seen.name, color, &body.labels.to_map(), &body.template_labels.to_map()),
+        revision: body.template_labels.get(names::REVISION_LABEL).unwrap_or_default().to_owned(),
+        epoch: body.epoch.to_string(),
+        applied_generation: applied,
+        replicas: body.replicas,
+        min_ready_seconds: body.min_ready_seconds,
+        observed_generation: body.observed_generation,
+        total: body.total,
+        updated: body.updated,
+        ready: body.ready,
+        available: body.available,
+        replica_failure: body.replica_failure.as_deref().map(str::to_owned),
+    }
+}
+
+fn pod_seen(pod: &Seen<Pod>) -> PodSeen {
+    let body = &pod.body;
+    PodSeen {
+        name: pod.head.name.to_string(),
+        revision: body.revision.to_string(),
+        ip: body.ip.map(|ip| ip.to_string()),
+        ports: body.ports.iter().map(|(name, port)| (name.to_string(), *port)).collect(),
+        ready: body.ready,
+        deleting: body.deleting,
+        created: body.created,
+        ready_changed: body.ready_changed,
+        restarts: body.restarts,
+        trouble: body.trouble.as_deref().cloned(),
+    }
+}
+
+fn service_seen(seen: &Observed, role: Role, found: &Seen<Service>) -> ServiceSeen {
+    let body = &found.body;
+    ServiceSeen {
+        resource_version: found.head.resource_version.to_string(),
+        owner: body.ownership.seen_by(&seen.name, &seen.uid),
+        deleting: body.deleting,
+        labels_intact: render::service_labels_intact(seen, role, &body.labels.to_map()),
+        settings_intact: render::service_settings_intact(seen, role, &body.type_, &body.annotations.to_map()),
+        epoch: body.epoch.to_string(),
+        selector: body.selector.to_map(),
+        ports: body.ports.to_vec(),
+    }
+}
+
+/// A pod in several slices (one for each address family) is ready when it is in all of them.
+fn endpoints_seen<'a>(slices: impl Iterator<Item = &'a EndpointSlice>) -> EndpointsSeen {
+    let mut pods = BTreeMap::<&str, bool>::new();
+    let mut changed = None;
+    for slice in slices {
+        changed = changed.max(Some(slice.arrived));
+        for (pod, ready) in &slice.pods {
+            *pods.entry(pod).or_insert(true) &= *ready;
+        }
+    }
+    let pods = pods.into_iter().map(|(pod, ready)| EndpointSeen { pod: pod.to_owned(), ready }).collect();
+    EndpointsSeen { pods, changed }
+}
+
+fn revision_seen(seen: &Observed, revision: &Seen<Revision>) -> RevisionSeen {
+    let body = &revision.body;
+    RevisionSeen {
+        hash: body.hash.to_string(),
+        number: body.number,
+        digest: body.digest.to_string(),
+        image: body.image.to_string(),
+        ports: serde_json::from_str(&body.ports).unwrap_or_default(),
+        owner: body.ownership.seen_by(&seen.name, &seen.uid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(pods: &[(&str, bool)], at: &str) -> EndpointSlice {
+        EndpointSlice {
+            service: "shop".into(),
+            pods: pods.iter().map(|(pod, ready)| ((*pod).into(), *ready)).collect(),
+            arrived: at.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_pod_of_two_address_families_is_ready_when_it_is_in_both() {
+        let slices = [slice(&[("a", true), ("b", true)], "2026-01-01T00:00:01Z"), slice(&[("b", false)], "2026-01-01T00:00:03Z")];
+        let seen = endpoints_seen(slices.iter());
+        let pods: Vec<_> = seen.pods.iter().map(|endpoint| (endpoint.pod.as_str(), endpoint.ready)).collect();
+        assert_eq!(pods, [("a", true), ("b", false)]);
+        assert_eq!(seen.changed, Some("2026-01-01T00:00:03Z".parse().unwrap()));
+    }
+}

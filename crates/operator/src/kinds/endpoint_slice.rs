@@ -1,0 +1,108 @@
+//! What is kept of an EndpointSlice.
+
+use super::{HasMeta, Kind, WireMeta};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
+#[derive(Clone, Debug)]
+pub struct EndpointSlice {
+    /// Name of the Service.
+    pub service: Box<str>,
+    /// Pods behind it, and whether they are ready.
+    pub pods: Box<[(Box<str>, bool)]>,
+    /// When this version of it came here.
+    pub arrived: Timestamp,
+}
+
+/// Two slices are the same whenever they came.
+impl PartialEq for EndpointSlice {
+    fn eq(&self, other: &Self) -> bool {
+        self.service == other.service && self.pods == other.pods
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct WireSlice {
+    metadata: WireMeta,
+    /// `null` when there is none.
+    endpoints: Option<Vec<Endpoint>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Endpoint {
+    conditions: Option<Conditions>,
+    target_ref: Option<TargetRef>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Conditions {
+    ready: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct TargetRef {
+    kind: String,
+    name: String,
+}
+
+impl HasMeta for WireSlice {
+    fn metadata(&self) -> &WireMeta {
+        &self.metadata
+    }
+}
+
+impl Endpoint {
+    fn pod(self) -> Option<(Box<str>, bool)> {
+        let target = self.target_ref.filter(|target| target.kind == "Pod")?;
+        // "Unknown" is to be taken for ready, says the API.
+        let ready = self.conditions.and_then(|conditions| conditions.ready).unwrap_or(true);
+        Some((target.name.into(), ready))
+    }
+}
+
+impl Kind for EndpointSlice {
+    type Of = k8s_openapi::api::discovery::v1::EndpointSlice;
+    type Wire = WireSlice;
+    const WORD: &'static str = "endpointslice";
+
+    fn trim(wire: Self::Wire) -> Self {
+        Self {
+            service: wire.metadata.label(SERVICE_LABEL).unwrap_or_default().into(),
+            pods: wire.endpoints.unwrap_or_default().into_iter().filter_map(Endpoint::pod).collect(),
+            arrived: Timestamp::now(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::sample::arrive;
+    use serde_json::json;
+
+    #[test]
+    fn a_slice_keeps_its_pods_and_their_readiness() {
+        let body = arrive::<EndpointSlice>(json!({
+            "metadata": {"name": "shop-x", "labels": {"kubernetes.io/service-name": "shop"}},
+            "addressType": "IPv4",
+            "endpoints": [
+                {"addresses": ["10.0.0.1"], "conditions": {"ready": false}, "targetRef": {"kind": "Pod", "name": "a"}},
+                {"addresses": ["10.0.0.2"], "conditions": {}, "targetRef": {"kind": "Pod", "name": "b"}},
+                {"addresses": ["10.0.0.3"], "conditions": {"ready": true}}
+            ]
+        }))
+        .body;
+        assert_eq!(&*body.service, "shop");
+        assert_eq!(body.pods.as_ref(), [("a".into(), false), ("b".into(), true)]);
+    }
+
+    #[test]
+    fn an_empty_slice_has_null_for_its_endpoints() {
+        assert_eq!(arrive::<EndpointSlice>(json!({"metadata": {"name": "x"}, "endpoints": null})).body.pods.len(), 0);
+    }
+}

@@ -1,0 +1,288 @@
+//! What is kept of a Pod: whether it gets on, and if not, why not, in its own words.
+
+use super::{Kind, Wire};
+use bluegreen_api::{Color, names};
+use bluegreen_engine::observed::PodTrouble;
+use jiff::Timestamp;
+use serde::Deserialize;
+use std::net::IpAddr;
+
+/// Messages of a kubelet can be whole stack traces.
+const MESSAGE: usize = 256;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pod {
+    pub color: Option<Color>,
+    pub revision: Box<str>,
+    pub ip: Option<IpAddr>,
+    /// Named container ports.
+    pub ports: Box<[(Box<str>, u16)]>,
+    pub ready: bool,
+    pub deleting: bool,
+    pub created: Timestamp,
+    pub ready_changed: Option<Timestamp>,
+    pub restarts: i32,
+    pub trouble: Option<Box<PodTrouble>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WireSpec {
+    containers: Option<Vec<Container>>,
+    init_containers: Option<Vec<Container>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Container {
+    ports: Option<Vec<Port>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Port {
+    name: Option<String>,
+    container_port: i32,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WireStatus {
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
+    /// Why the pod as a whole failed: Evicted, for one.
+    reason: Option<String>,
+    message: Option<String>,
+    conditions: Option<Vec<Condition>>,
+    container_statuses: Option<Vec<ContainerStatus>>,
+    init_container_statuses: Option<Vec<ContainerStatus>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Condition {
+    #[serde(rename = "type")]
+    type_: String,
+    status: String,
+    reason: Option<String>,
+    message: Option<String>,
+    last_transition_time: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ContainerStatus {
+    name: String,
+    restart_count: i32,
+    state: Option<State>,
+    last_state: Option<State>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct State {
+    waiting: Option<Waiting>,
+    terminated: Option<Terminated>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Waiting {
+    reason: Option<String>,
+    message: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Terminated {
+    reason: Option<String>,
+    message: Option<String>,
+    exit_code: i32,
+}
+
+impl Terminated {
+    fn words(&self) -> String {
+        let reason = self.reason.as_deref().unwrap_or("Error");
+        match self.message.as_deref().map(str::trim).filter(|message| !message.is_empty()) {
+            Some(message) => format!("{reason}, exit code {}: {message}", self.exit_code),
+            None => format!("{reason}, exit code {}", self.exit_code),
+        }
+    }
+}
+
+impl ContainerStatus {
+    fn trouble(&self) -> Option<PodTrouble> {
+        let state = self.state.as_ref()?;
+        let told = |reason: &str, message: String| PodTrouble {
+            reason: reason.to_owned(),
+            message: shortened(&message),
+            container: Some(self.name.clone()),
+        };
+        if let Some(waiting) = &state.waiting {
+            let reason = waiting.reason.as_deref().unwrap_or_default();
+            if matches!(reason, "" | "ContainerCreating" | "PodInitializing") {
+                return None;
+            }
+            // The back-off says nothing about the crash; how the container ended does.
+            let last = self.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+            let message = match last.filter(|_| reason == "CrashLoopBackOff") {
+                Some(last) => format!("restarted {} times, last: {}", self.restart_count, last.words()),
+                None => waiting.message.clone().unwrap_or_default(),
+            };
+            return Some(told(reason, message));
+        }
+        let terminated = state.terminated.as_ref().filter(|terminated| terminated.exit_code != 0)?;
+        Some(told(terminated.reason.as_deref().unwrap_or("Error"), terminated.words()))
+    }
+}
+
+impl WireStatus {
+    fn condition(&self, type_: &str) -> Option<&Condition> {
+        self.conditions.as_deref().unwrap_or_default().iter().find(|condition| condition.type_ == type_)
+    }
+
+    fn containers(&self) -> impl Iterator<Item = &ContainerStatus> {
+        self.init_container_statuses.as_deref().unwrap_or_default().iter().chain(self.container_statuses.as_deref().unwrap_or_default())
+    }
+
+    fn trouble(&self) -> Option<PodTrouble> {
+        if let Some(reason) = self.reason.as_deref().filter(|reason| !reason.is_empty()) {
+            let message = shortened(self.message.as_deref().unwrap_or_default());
+            return Some(PodTrouble { reason: reason.to_owned(), message, container: None });
+        }
+        let unscheduled = self.condition("PodScheduled").filter(|condition| condition.status == "False");
+        if let Some(condition) = unscheduled {
+            return Some(PodTrouble {
+                reason: condition.reason.clone().unwrap_or_else(|| "Unschedulable".into()),
+                message: shortened(condition.message.as_deref().unwrap_or_default()),
+                container: None,
+            });
+        }
+        self.containers().find_map(ContainerStatus::trouble)
+    }
+}
+
+fn shortened(message: &str) -> String {
+    let message = message.trim();
+    match message.char_indices().nth(MESSAGE) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
+}
+
+fn named_ports(spec: Option<WireSpec>) -> Box<[(Box<str>, u16)]> {
+    let spec = spec.unwrap_or_default();
+    let containers = spec.containers.into_iter().chain(spec.init_containers).flatten();
+    let ports = containers.filter_map(|container| container.ports).flatten();
+    ports.filter_map(|port| Some((port.name?.into_boxed_str(), u16::try_from(port.container_port).ok()?))).collect()
+}
+
+impl Kind for Pod {
+    type Of = k8s_openapi::api::core::v1::Pod;
+    type Wire = Wire<WireSpec, WireStatus>;
+    const WORD: &'static str = "pod";
+
+    fn trim(wire: Self::Wire) -> Self {
+        let Wire { metadata, spec, status } = wire;
+        let status = status.unwrap_or_default();
+        let ready = status.condition("Ready");
+        Self {
+            color: match metadata.label(names::COLOR_LABEL) {
+                Some("blue") => Some(Color::Blue),
+                Some("green") => Some(Color::Green),
+                _ => None,
+            },
+            revision: metadata.label(names::REVISION_LABEL).unwrap_or_default().into(),
+            ip: status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()),
+            ports: named_ports(spec),
+            ready: ready.is_some_and(|ready| ready.status == "True"),
+            deleting: metadata.deleting(),
+            created: metadata.creation_timestamp.unwrap_or(Timestamp::UNIX_EPOCH),
+            ready_changed: ready.and_then(|ready| ready.last_transition_time),
+            restarts: status.containers().map(|container| container.restart_count).max().unwrap_or(0),
+            trouble: status.trouble().map(Box::new),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::sample::arrive;
+    use serde_json::{Value, json};
+
+    fn pod(status: Value) -> Pod {
+        arrive::<Pod>(json!({
+            "metadata": {
+                "name": "shop-green-1", "creationTimestamp": "2026-01-01T00:00:00Z",
+                "labels": {"bluegreen.dev/color": "green", "bluegreen.dev/revision": "abc"}
+            },
+            "spec": {"containers": [{"name": "shop", "ports": [{"name": "http", "containerPort": 8080}, {"containerPort": 9090}]}]},
+            "status": status
+        }))
+        .body
+    }
+
+    #[test]
+    fn a_ready_pod_has_an_address_and_no_trouble() {
+        let pod = pod(json!({
+            "podIP": "10.0.0.7",
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:05Z"}],
+            "containerStatuses": [{"name": "shop", "restartCount": 2, "state": {"running": {"startedAt": "2026-01-01T00:00:01Z"}}}]
+        }));
+        assert_eq!((pod.color, &*pod.revision, pod.ready, pod.restarts), (Some(Color::Green), "abc", true, 2));
+        assert_eq!(pod.ip, Some("10.0.0.7".parse().unwrap()));
+        assert_eq!(pod.ports.as_ref(), [("http".into(), 8080)]);
+        assert_eq!(pod.ready_changed, Some("2026-01-01T00:00:05Z".parse().unwrap()));
+        assert_eq!(pod.trouble, None);
+    }
+
+    #[test]
+    fn trouble_is_told_in_the_pods_own_words() {
+        for (status, reason, message, container) in [
+            (
+                json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient cpu."}]}),
+                "Unschedulable",
+                "0/1 nodes: Insufficient cpu.",
+                None,
+            ),
+            (
+                json!({"containerStatuses": [{"name": "shop", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}]}),
+                "ErrImagePull",
+                "no such image",
+                Some("shop"),
+            ),
+            (
+                json!({"containerStatuses": [{"name": "shop", "restartCount": 5,
+                    "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}},
+                    "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}]}),
+                "CrashLoopBackOff",
+                "restarted 5 times, last: OOMKilled, exit code 137",
+                Some("shop"),
+            ),
+            (
+                json!({"initContainerStatuses": [{"name": "migrate", "state": {"terminated": {"exitCode": 1, "message": "no database\n"}}}]}),
+                "Error",
+                "Error, exit code 1: no database",
+                Some("migrate"),
+            ),
+            (json!({"reason": "Evicted", "message": "low on memory"}), "Evicted", "low on memory", None),
+        ] {
+            let trouble = pod(status).trouble.unwrap();
+            assert_eq!((trouble.reason.as_str(), trouble.message.as_str(), trouble.container.as_deref()), (reason, message, container));
+        }
+    }
+
+    #[test]
+    fn a_pod_that_is_being_made_is_in_no_trouble() {
+        for reason in ["ContainerCreating", "PodInitializing"] {
+            let pod = pod(json!({"containerStatuses": [{"name": "shop", "state": {"waiting": {"reason": reason}}}]}));
+            assert_eq!((pod.trouble, pod.ready), (None, false));
+        }
+    }
+
+    #[test]
+    fn long_messages_are_cut_between_letters() {
+        assert_eq!(shortened(&"é".repeat(300)).chars().count(), MESSAGE + 1);
+    }
+}

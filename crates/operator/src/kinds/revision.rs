@@ -1,0 +1,71 @@
+//! What is kept of a ControllerRevision. Its data stays with the API server.
+
+use super::{HasMeta, Kind, WireMeta};
+use crate::owner::Ownership;
+use bluegreen_api::names;
+use serde::Deserialize;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Revision {
+    pub ownership: Ownership,
+    /// The short hash.
+    pub hash: Box<str>,
+    pub number: i64,
+    pub digest: Box<str>,
+    pub image: Box<str>,
+    /// The ports of its Service, as JSON.
+    pub ports: Box<str>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct WireRevision {
+    metadata: WireMeta,
+    #[serde(default)]
+    revision: i64,
+}
+
+impl HasMeta for WireRevision {
+    fn metadata(&self) -> &WireMeta {
+        &self.metadata
+    }
+}
+
+impl Kind for Revision {
+    type Of = k8s_openapi::api::apps::v1::ControllerRevision;
+    type Wire = WireRevision;
+    const WORD: &'static str = "controllerrevision";
+
+    fn trim(wire: Self::Wire) -> Self {
+        let meta = &wire.metadata;
+        Self {
+            ownership: meta.ownership(),
+            hash: meta.label(names::REVISION_LABEL).unwrap_or_default().into(),
+            number: wire.revision,
+            digest: meta.annotation(names::DIGEST_ANNOTATION).unwrap_or_default().into(),
+            image: meta.annotation(names::IMAGE_ANNOTATION).unwrap_or_default().into(),
+            ports: meta.annotation(names::PORTS_ANNOTATION).unwrap_or_default().into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::sample::arrive;
+    use serde_json::json;
+
+    #[test]
+    fn a_revision_keeps_its_name_and_number_and_not_its_data() {
+        let body = arrive::<Revision>(json!({
+            "metadata": {
+                "name": "shop-abc",
+                "labels": {"bluegreen.dev/revision": "abc"},
+                "annotations": {"bluegreen.dev/digest": "abcdef", "bluegreen.dev/image": "shop:1", "bluegreen.dev/ports": "[]"}
+            },
+            "revision": 7,
+            "data": {"spec": {}}
+        }))
+        .body;
+        assert_eq!((&*body.hash, body.number, &*body.digest, &*body.image, &*body.ports), ("abc", 7, "abcdef", "shop:1", "[]"));
+    }
+}

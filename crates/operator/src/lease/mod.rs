@@ -1,0 +1,218 @@
+//! Leadership by a Lease: one operator acts, the others watch.
+
+mod step;
+
+pub use step::Times;
+
+use bluegreen_engine::observed::Absence;
+use jiff::Timestamp;
+use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use std::time::Duration;
+use step::{Record, Sighting, Step};
+use tokio::{sync::watch, time::Instant};
+
+/// Nothing is begun this shortly before the lease could be somebody else's.
+const MARGIN: Duration = Duration::from_secs(1);
+/// One call to the API server; shorter than what is left between two tries and the deadline.
+const CALL: Duration = Duration::from_secs(3);
+
+/// Whether this process may act.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Leadership {
+    Standby,
+    Leading {
+        term: i64,
+        /// From here on somebody else may.
+        until: Instant,
+        absence: Option<Absence>,
+    },
+    /// It was ours. The process has to end: only a restart gives a clean state.
+    Lost,
+}
+
+impl Leadership {
+    /// The term, if there is time enough to begin something.
+    pub fn term(&self, now: Instant) -> Option<i64> {
+        match self {
+            Self::Leading { term, until, .. } if now + MARGIN < *until => Some(*term),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Api(#[from] Box<kube::Error>),
+    #[error("no answer within {}s", CALL.as_secs())]
+    Timeout,
+}
+
+/// A candidate for the lease.
+pub struct Candidate {
+    leases: Api<Lease>,
+    name: String,
+    me: String,
+    times: Times,
+    leadership: watch::Sender<Leadership>,
+    sighting: Option<Sighting>,
+    /// The Lease as we wrote it last.
+    ours: Option<Lease>,
+}
+
+impl Candidate {
+    /// `client` must not retry by itself: a renewal that hangs could outlive its lease.
+    pub fn new(client: Client, namespace: &str, name: &str, me: String, times: Times) -> (Self, watch::Receiver<Leadership>) {
+        let (leadership, watcher) = watch::channel(Leadership::Standby);
+        let leases = Api::namespaced(client, namespace);
+        (Self { leases, name: name.to_owned(), me, times, leadership, sighting: None, ours: None }, watcher)
+    }
+
+    /// Goes on until leadership was lost or `stop` is told; in the latter case the lease is released.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        loop {
+            let pause = tokio::select! {
+                pause = self.round() => pause,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            if *self.leadership.borrow() == Leadership::Lost {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        self.release().await;
+    }
+
+    /// One try, and the pause after it.
+    async fn round(&mut self) -> Duration {
+        if let Leadership::Leading { until, .. } = *self.leadership.borrow()
+            && Instant::now() >= until
+        {
+            tracing::error!(lease = %self.name, "the lease could not be renewed in time: somebody else may lead now");
+            self.leadership.send_replace(Leadership::Lost);
+            return Duration::ZERO;
+        }
+        match self.step().await {
+            Ok(pause) => pause,
+            Err(failure) => {
+                tracing::warn!(lease = %self.name, error = %failure, "the lease could not be read or written; it is tried again");
+                // What stands there now is unknown: look before the next write.
+                self.ours = None;
+                self.times.retry
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<Duration, Failure> {
+        let leading = matches!(*self.leadership.borrow(), Leadership::Leading { .. });
+        let current = match self.ours.clone() {
+            Some(ours) if leading => Some(ours),
+            _ => self.read().await?,
+        };
+        let now = Instant::now();
+        self.sighting = current.as_ref().map(|lease| step::sighted(self.sighting.take(), record(lease), now));
+        match step::next(self.sighting.as_ref(), &self.me, leading, now, &self.times) {
+            Step::Acquire { .. } | Step::Wait(_) if leading => {
+                tracing::error!(lease = %self.name, holder = ?self.sighting, "the lease is somebody else's now");
+                self.leadership.send_replace(Leadership::Lost);
+                Ok(Duration::ZERO)
+            }
+            Step::Wait(pause) => Ok(pause),
+            Step::Renew => self.renew(current.unwrap_or_default(), now).await,
+            Step::Acquire { term } => self.acquire(current, term, now).await,
+        }
+    }
+
+    async fn acquire(&mut self, current: Option<Lease>, term: i64, now: Instant) -> Result<Duration, Failure> {
+        let time = Timestamp::now();
+        let former = current.as_ref().map(record);
+        let exists = current.is_some();
+        let mut lease = current.unwrap_or_else(|| Lease {
+            metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
+            ..Lease::default()
+        });
+        let spec = lease.spec.get_or_insert_default();
+        spec.holder_identity = Some(self.me.clone());
+        spec.lease_duration_seconds = i32::try_from(self.times.duration.as_secs()).ok();
+        spec.acquire_time = Some(MicroTime(time));
+        spec.renew_time = Some(MicroTime(time));
+        spec.lease_transitions = i32::try_from(term).ok();
+        let Some(written) = self.write(&lease, exists).await? else { return Ok(self.times.retry) };
+        self.ours = Some(written);
+        let absence = step::absence(former.as_ref(), time, &self.times);
+        tracing::info!(lease = %self.name, identity = %self.me, term, "leading");
+        self.leadership.send_replace(Leadership::Leading { term, until: now + self.times.renew_deadline, absence });
+        Ok(self.times.retry)
+    }
+
+    async fn renew(&mut self, mut lease: Lease, now: Instant) -> Result<Duration, Failure> {
+        lease.spec.get_or_insert_default().renew_time = Some(MicroTime(Timestamp::now()));
+        self.ours = self.write(&lease, true).await?;
+        if self.ours.is_some() {
+            self.leadership.send_modify(|leadership| {
+                if let Leadership::Leading { until, .. } = leadership {
+                    // Counted from before the call: that is what the others may count from.
+                    *until = now + self.times.renew_deadline;
+                }
+            });
+        }
+        Ok(if self.ours.is_some() { self.times.retry } else { Duration::ZERO })
+    }
+
+    async fn read(&self) -> Result<Option<Lease>, Failure> {
+        in_time(self.leases.get_opt(&self.name)).await
+    }
+
+    /// None: somebody else was faster.
+    async fn write(&self, lease: &Lease, exists: bool) -> Result<Option<Lease>, Failure> {
+        let params = PostParams { field_manager: Some(bluegreen_api::names::FIELD_MANAGER.into()), ..PostParams::default() };
+        let written = if exists {
+            in_time(self.leases.replace(&self.name, &params, lease)).await
+        } else {
+            in_time(self.leases.create(&params, lease)).await
+        };
+        match written {
+            Err(Failure::Api(error)) if matches!(&*error, kube::Error::Api(status) if status.code == 409) => Ok(None),
+            written => written.map(Some),
+        }
+    }
+
+    /// So that another one need not wait until it has run out.
+    async fn release(mut self) {
+        let Some(mut lease) = self.ours.take() else { return };
+        self.leadership.send_replace(Leadership::Standby);
+        let spec = lease.spec.get_or_insert_default();
+        spec.holder_identity = Some(String::new());
+        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        match self.write(&lease, true).await {
+            Ok(_) => tracing::info!(lease = %self.name, "the lease is released"),
+            Err(failure) => tracing::warn!(lease = %self.name, error = %failure, "the lease could not be released; it runs out by itself"),
+        }
+    }
+}
+
+async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+    match tokio::time::timeout(CALL, call).await {
+        Ok(answer) => answer.map_err(|error| Failure::Api(Box::new(error))),
+        Err(_) => Err(Failure::Timeout),
+    }
+}
+
+fn record(lease: &Lease) -> Record {
+    let spec = lease.spec.clone().unwrap_or_default();
+    let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    Record {
+        resource_version: lease.metadata.resource_version.clone().unwrap_or_default(),
+        holder: spec.holder_identity.unwrap_or_default(),
+        renewed: spec.renew_time.map(|time| time.0),
+        duration: seconds.map(Duration::from_secs),
+        transitions: spec.lease_transitions.map_or(0, i64::from),
+    }
+}

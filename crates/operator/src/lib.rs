@@ -1,0 +1,27 @@
+//! The shell around the decision: it watches, gathers, performs, measures, leads and serves. It decides nothing.
+
+mod announce;
+pub mod args;
+mod by_name;
+mod cache;
+mod client;
+mod gather;
+mod key;
+mod kinds;
+mod lease;
+pub mod logs;
+mod measure;
+mod memory;
+mod metrics;
+mod owner;
+mod perform;
+mod queue;
+mod reconcile;
+mod requests;
+mod run;
+mod server;
+mod shelf;
+mod shell;
+mod work;
+
+pub use run::run;

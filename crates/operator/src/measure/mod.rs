@@ -1,0 +1,191 @@
+//! Measurements run beside the reconciles, so that a slow or broken source holds nothing up.
+//! The set of those that run is made equal to what the engine wants.
+
+mod address;
+mod answer;
+mod http;
+mod prometheus;
+
+pub use address::{Rules, Source};
+
+use crate::{key::Key, memory::Memory, metrics::Metrics, queue::Queue};
+use bluegreen_engine::{
+    Observed,
+    measure::{Wanted, What},
+    observed::{CheckOutcome, Measurement, Outcome, Reading},
+};
+use jiff::Timestamp;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::Semaphore, task::AbortHandle};
+
+/// In flight at once, over all rollouts.
+const AT_ONCE: usize = 64;
+
+/// Where measurements ask.
+#[derive(Clone)]
+pub struct Sources {
+    pods: reqwest::Client,
+    metrics: reqwest::Client,
+    rules: Arc<Rules>,
+}
+
+impl Sources {
+    pub fn new(rules: Rules) -> reqwest::Result<Self> {
+        let rules = Arc::new(rules);
+        Ok(Self { pods: http::client()?, metrics: prometheus::client(rules.clone())?, rules })
+    }
+
+    async fn measure(&self, what: &What) -> Outcome {
+        match what {
+            What::Http { targets, path, expected, timeout, attempts, interval } => {
+                let request = http::Request { path, expected, timeout: *timeout, attempts: *attempts, interval: *interval };
+                Outcome::Check(http::check(&self.pods, &self.rules, targets, &request).await)
+            }
+            What::Prometheus { address, query, timeout } => {
+                Outcome::Reading(prometheus::read(&self.metrics, &self.rules, address, query, *timeout).await)
+            }
+        }
+    }
+}
+
+pub struct Measuring {
+    sources: Sources,
+    memory: Arc<Memory>,
+    queue: Arc<Queue>,
+    metrics: Metrics,
+    slots: Semaphore,
+    running: Mutex<HashMap<Key, Vec<Running>>>,
+}
+
+struct Running {
+    uid: String,
+    wanted: Wanted,
+    /// It is past waiting for its time.
+    begun: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+/// The same measurement of the same gate, whenever it is due.
+fn same(one: &Wanted, other: &Wanted) -> bool {
+    (&one.gate, &one.definition, one.attempt, &one.revision) == (&other.gate, &other.definition, other.attempt, &other.revision)
+}
+
+fn answers(result: &Measurement, wanted: &Wanted) -> bool {
+    (&result.gate, &result.definition, result.attempt, &result.revision) == (&wanted.gate, &wanted.definition, wanted.attempt, &wanted.revision)
+}
+
+impl Measuring {
+    pub fn new(sources: Sources, memory: Arc<Memory>, queue: Arc<Queue>, metrics: Metrics) -> Arc<Self> {
+        let slots = Semaphore::new(AT_ONCE);
+        Arc::new(Self { sources, memory, queue, metrics, slots, running: Mutex::default() })
+    }
+
+    /// Makes the running measurements of a rollout those that are wanted, as `seen` has it.
+    pub fn set(self: &Arc<Self>, key: &Key, seen: &Observed, wanted: Vec<Wanted>) {
+        let mut all = self.running();
+        let mut former = all.remove(key).unwrap_or_default();
+        let mut present = Vec::new();
+        for wanted in wanted {
+            let runs = former.iter().position(|running| running.uid == seen.uid && same(&running.wanted, &wanted));
+            match runs.map(|place| former.swap_remove(place)) {
+                Some(running) if running.begun.load(Ordering::Acquire) || running.wanted == wanted => present.push(running),
+                // Not begun, and something about it has changed; or none of it yet.
+                other => {
+                    other.inspect(|running| running.task.abort());
+                    present.extend(self.start(key, seen, wanted));
+                }
+            }
+        }
+        former.iter().for_each(|running| running.task.abort());
+        if !present.is_empty() {
+            all.insert(key.clone(), present);
+        }
+    }
+
+    pub fn forget(&self, key: &Key) {
+        let former = self.running().remove(key).unwrap_or_default();
+        former.iter().for_each(|running| running.task.abort());
+    }
+
+    fn start(self: &Arc<Self>, key: &Key, seen: &Observed, wanted: Wanted) -> Option<Running> {
+        // A result that `seen` doesn't have yet: the next look, which has it, tells when the next is due.
+        let fresh = self.memory.of(key, &seen.uid, |remembered| {
+            remembered.results.iter().any(|result| answers(result, &wanted) && !seen.results.contains(result))
+        });
+        if fresh {
+            return None;
+        }
+        let begun = Arc::new(AtomicBool::new(false));
+        let this = self.clone();
+        let (key, uid, what, started) = (key.clone(), seen.uid.clone(), wanted.clone(), begun.clone());
+        let task = tokio::spawn(async move { this.run(key, uid, what, &started).await }).abort_handle();
+        Some(Running { uid: seen.uid.clone(), wanted, begun, task })
+    }
+
+    async fn run(self: Arc<Self>, key: Key, uid: String, wanted: Wanted, begun: &AtomicBool) {
+        if let Ok(left) = Duration::try_from(wanted.due.duration_since(Timestamp::now())) {
+            tokio::time::sleep(left).await;
+        }
+        begun.store(true, Ordering::Release);
+        let outcome = {
+            let _slot = self.slots.acquire().await;
+            self.sources.measure(&wanted.what).await
+        };
+        let (kind, result) = words(&outcome);
+        self.metrics.measured(kind, result);
+        tracing::debug!(rollout = %key, gate = %wanted.gate, ?outcome, "measured");
+        let result = Measurement {
+            gate: wanted.gate.clone(),
+            definition: wanted.definition.clone(),
+            attempt: wanted.attempt,
+            revision: wanted.revision.clone(),
+            at: Timestamp::now(),
+            outcome,
+        };
+        // In this order: the result is there before anybody can find that the measurement isn't.
+        let wanted_still = self.memory.add_result(&key, &uid, result);
+        self.finish(&key, &uid, &wanted);
+        if wanted_still {
+            self.queue.add(key);
+        }
+    }
+
+    fn finish(&self, key: &Key, uid: &str, wanted: &Wanted) {
+        let mut all = self.running();
+        if let Some(running) = all.get_mut(key) {
+            running.retain(|running| !(running.uid == uid && same(&running.wanted, wanted)));
+            if running.is_empty() {
+                all.remove(key);
+            }
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<Key, Vec<Running>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn words(outcome: &Outcome) -> (&'static str, &'static str) {
+    match outcome {
+        Outcome::Check(CheckOutcome::Passed(_)) => ("http", "passed"),
+        Outcome::Check(CheckOutcome::Failed(_)) => ("http", "failed"),
+        Outcome::Check(CheckOutcome::NotDone(_)) => ("http", "not_done"),
+        Outcome::Reading(Reading::Value(_)) => ("prometheus", "value"),
+        Outcome::Reading(Reading::NotANumber) => ("prometheus", "not_a_number"),
+        Outcome::Reading(Reading::NoData) => ("prometheus", "no_data"),
+        Outcome::Reading(Reading::Failed(_)) => ("prometheus", "failed"),
+    }
+}
+
+#[cfg(test)]
+fn provide_tls() {
+    // A second test that does it finds it done.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -1,0 +1,211 @@
+//! One reading from a Prometheus server.
+
+use super::{
+    address::{Resolver, Rules, redirects},
+    answer::{body, cause},
+};
+use bluegreen_engine::observed::Reading;
+use reqwest::{Url, header::CONTENT_TYPE};
+use serde::{Deserialize, de::IgnoredAny};
+use std::{sync::Arc, time::Duration};
+
+pub fn client(rules: Arc<Rules>) -> reqwest::Result<reqwest::Client> {
+    let agent = concat!("bluegreen-operator/", env!("CARGO_PKG_VERSION"));
+    reqwest::Client::builder()
+        .redirect(redirects())
+        .dns_resolver(Arc::new(Resolver(rules)))
+        .pool_idle_timeout(Duration::from_secs(30))
+        .user_agent(agent)
+        .build()
+}
+
+pub async fn read(client: &reqwest::Client, rules: &Rules, address: &str, query: &str, timeout: Duration) -> Reading {
+    match ask(client, rules, address, query, timeout).await {
+        Ok(reading) => reading,
+        Err(why) => Reading::Failed(why),
+    }
+}
+
+async fn ask(client: &reqwest::Client, rules: &Rules, address: &str, query: &str, timeout: Duration) -> Result<Reading, String> {
+    let mut url = Url::parse(address).map_err(|error| format!("{address} is not the address of a Prometheus: {error}"))?;
+    if let Some(why) = rules.against(&url) {
+        return Err(why);
+    }
+    let path = format!("{}/api/v1/query", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    // The query goes into the body: proxies bound the length of addresses.
+    let mut form = url.clone();
+    let seconds = format!("{}s", timeout.as_secs().max(1));
+    form.query_pairs_mut().clear().append_pair("query", query).append_pair("timeout", &seconds);
+    let request = client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.query().unwrap_or_default().to_owned());
+    let asked = request.timeout(timeout).send().await;
+    let answer = asked.map_err(|error| match error.is_timeout() {
+        true => format!("Prometheus at {address} did not answer within {}s", timeout.as_secs_f64()),
+        false => format!("Prometheus at {address} can't be reached: {}", cause(&error)),
+    })?;
+    let status = answer.status();
+    let body = body(answer).await.map_err(|why| format!("the answer of Prometheus at {address} can't be read: {why}"))?;
+    let Ok(answer) = serde_json::from_slice::<Answer>(&body) else {
+        return Err(format!("{address} answered {status}, and not as a Prometheus does"));
+    };
+    reading(answer, address)
+}
+
+/// The API's answer, whatever its HTTP status.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    status: String,
+    data: Option<Data>,
+    #[serde(default)]
+    error_type: String,
+    #[serde(default)]
+    error: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    result_type: String,
+    result: serde_json::Value,
+}
+
+#[derive(Debug, Deserialize)]
+struct Series {
+    /// A native histogram has none.
+    value: Option<Sample>,
+}
+
+/// A time and a number.
+type Sample = (IgnoredAny, String);
+
+fn reading(answer: Answer, address: &str) -> Result<Reading, String> {
+    let Some(data) = answer.data.filter(|_| answer.status == "success") else {
+        return Err(format!("Prometheus at {address} refused the query: {}: {}", answer.error_type, answer.error));
+    };
+    let unreadable = |error: serde_json::Error| format!("the answer of Prometheus at {address} can't be read: {error}");
+    match data.result_type.as_str() {
+        "scalar" => number(&serde_json::from_value::<Sample>(data.result).map_err(unreadable)?),
+        "vector" => {
+            let series: Vec<Series> = serde_json::from_value(data.result).map_err(unreadable)?;
+            match series.as_slice() {
+                [] => Ok(Reading::NoData),
+                [Series { value: Some(sample) }] => number(sample),
+                [_] => Err("the query returned a histogram; make it one number, e.g. with histogram_quantile(…)".to_owned()),
+                many => Err(format!("the query returned {} series; reduce it to one, e.g. with sum(…)", many.len())),
+            }
+        }
+        "matrix" => Err("the query returned a range of values; make it one number, e.g. with rate(…) or avg_over_time(…)".to_owned()),
+        other => Err(format!("the query returned a {other}, not a number")),
+    }
+}
+
+fn number((_, text): &Sample) -> Result<Reading, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_nan() => Ok(Reading::NotANumber),
+        Ok(value) => Ok(Reading::Value(value)),
+        Err(_) => Err(format!("the query returned {text:?}, not a number")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{
+        Router,
+        http::StatusCode,
+        routing::{MethodRouter, post},
+    };
+    use serde_json::{Value, json};
+
+    async fn serve(path: &str, method: MethodRouter) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = Router::new().route(path, method);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        format!("http://{address}")
+    }
+
+    async fn answering(status: u16, body: Value) -> Reading {
+        let body = body.to_string();
+        let address = serve("/api/v1/query", post(move || async move { (StatusCode::from_u16(status).unwrap(), body) })).await;
+        asked(&address, "up").await
+    }
+
+    async fn asked(address: &str, query: &str) -> Reading {
+        super::super::provide_tls();
+        let rules = Arc::new(Rules { local: true, ..Rules::default() });
+        read(&client(rules.clone()).unwrap(), &rules, address, query, Duration::from_millis(500)).await
+    }
+
+    fn success(result_type: &str, result: Value) -> Value {
+        json!({"status": "success", "data": {"resultType": result_type, "result": result}})
+    }
+
+    fn failed(reading: &Reading) -> &str {
+        let Reading::Failed(why) = reading else { panic!("{reading:?}") };
+        why
+    }
+
+    #[tokio::test]
+    async fn one_number_is_a_value() {
+        let series = |value: &str| json!([{"metric": {}, "value": [1.5, value]}]);
+        for (result_type, result, reading) in [
+            ("scalar", json!([1.5, "0.25"]), Reading::Value(0.25)),
+            ("vector", series("3"), Reading::Value(3.0)),
+            ("vector", series("+Inf"), Reading::Value(f64::INFINITY)),
+            ("vector", series("NaN"), Reading::NotANumber),
+            ("vector", json!([]), Reading::NoData),
+        ] {
+            assert_eq!(answering(200, success(result_type, result)).await, reading);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_one_number_is_told() {
+        let one = json!({"metric": {}, "value": [1, "1"]});
+        let several = answering(200, success("vector", json!([one, one, one]))).await;
+        assert_eq!(failed(&several), "the query returned 3 series; reduce it to one, e.g. with sum(…)");
+        let range = answering(200, success("matrix", json!([]))).await;
+        assert!(failed(&range).contains("range of values"));
+        let histogram = answering(200, success("vector", json!([{"metric": {}, "histogram": [1, {}]}]))).await;
+        assert!(failed(&histogram).contains("histogram"));
+    }
+
+    #[tokio::test]
+    async fn a_refused_query_is_told_in_the_words_of_prometheus() {
+        let refused = answering(400, json!({"status": "error", "errorType": "bad_data", "error": "parse error: unexpected )"})).await;
+        assert!(failed(&refused).ends_with("refused the query: bad_data: parse error: unexpected )"), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_none_away_slow_or_too_talkative_is_named() {
+        let none = serve("/api/v1/query", post(|| async { (StatusCode::BAD_GATEWAY, "<html>") })).await;
+        assert_eq!(failed(&asked(&none, "up").await), format!("{none} answered 502 Bad Gateway, and not as a Prometheus does"));
+        let away = asked("http://127.0.0.1:1", "up").await;
+        assert!(failed(&away).starts_with("Prometheus at http://127.0.0.1:1 can't be reached: "), "{away:?}");
+        let slow = serve("/api/v1/query", post(|| async { tokio::time::sleep(Duration::from_secs(5)).await })).await;
+        assert_eq!(failed(&asked(&slow, "up").await), format!("Prometheus at {slow} did not answer within 0.5s"));
+        let talkative = serve("/api/v1/query", post(|| async { "x".repeat(2 * super::super::answer::LARGEST) })).await;
+        assert!(failed(&asked(&talkative, "up").await).contains("larger than"));
+    }
+
+    #[tokio::test]
+    async fn the_query_arrives_as_it_was_written_below_the_address() {
+        let address = serve("/base/api/v1/query", post(|body: String| async move { success("scalar", json!([0, body.len().to_string()])).to_string() })).await;
+        let query = r#"rate(http_requests_total{code=~"5..", a="ü&="}[1m])"#;
+        let Reading::Value(length) = asked(&format!("{address}/base/"), query).await else { panic!() };
+        assert!(length > query.len() as f64);
+    }
+
+    #[tokio::test]
+    async fn names_of_loopback_addresses_are_refused() {
+        super::super::provide_tls();
+        let rules = Arc::new(Rules::default());
+        let client = client(rules.clone()).unwrap();
+        let by_name = read(&client, &rules, "http://localhost:1", "up", Duration::from_secs(1)).await;
+        assert!(failed(&by_name).contains("loopback"), "{by_name:?}");
+        let by_address = read(&client, &rules, "http://127.0.0.1:1", "up", Duration::from_secs(1)).await;
+        assert!(failed(&by_address).contains("loopback"), "{by_address:?}");
+    }
+}

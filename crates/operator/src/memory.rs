@@ -1,0 +1,170 @@
+//! What this process remembers of each rollout besides what the cluster holds. Losing it costs time, never safety.
+
+use crate::key::Key;
+use bluegreen_api::Color;
+use bluegreen_engine::{
+    decision::Object,
+    observed::{ColorSeen, Measurement, Progress, Refusal},
+    progress,
+};
+use jiff::Timestamp;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Results that nobody records are those of gates that are gone.
+const RESULTS: usize = 256;
+
+#[derive(Debug, Default)]
+pub struct Memory {
+    rollouts: Mutex<HashMap<Key, Remembered>>,
+}
+
+#[derive(Debug, Default)]
+pub struct Remembered {
+    uid: Box<str>,
+    /// The term of leadership in which the rollout was last read live.
+    pub read_in: Option<i64>,
+    /// Why it can't be read, as far as that was told.
+    pub unreadable: Option<Box<str>>,
+    progress: [Option<Progress>; 2],
+    /// uid of the Deployment and the generation that our latest write returned.
+    applied: [Option<(Box<str>, i64)>; 2],
+    pub refusals: Vec<Refusal>,
+    pub results: Vec<Measurement>,
+}
+
+impl Memory {
+    /// What is remembered of the rollout of that name and uid; one with another uid is another rollout.
+    pub fn of<R>(&self, key: &Key, uid: &str, look: impl FnOnce(&mut Remembered) -> R) -> R {
+        let mut rollouts = self.rollouts();
+        if !rollouts.contains_key(key) {
+            rollouts.insert(key.clone(), Remembered::default());
+        }
+        let remembered = rollouts.entry(key.clone()).or_default();
+        if *remembered.uid != *uid {
+            *remembered = Remembered { uid: uid.into(), ..Remembered::default() };
+        }
+        look(remembered)
+    }
+
+    pub fn forget(&self, key: &Key) {
+        self.rollouts().remove(key);
+    }
+
+    /// A result counts for the rollout that it was measured for, while that is still there.
+    pub fn add_result(&self, key: &Key, uid: &str, result: Measurement) -> bool {
+        let mut rollouts = self.rollouts();
+        let Some(remembered) = rollouts.get_mut(key).filter(|remembered| *remembered.uid == *uid) else { return false };
+        if remembered.results.len() == RESULTS {
+            remembered.results.remove(0);
+        }
+        remembered.results.push(result);
+        true
+    }
+
+    fn rollouts(&self) -> MutexGuard<'_, HashMap<Key, Remembered>> {
+        self.rollouts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn place(color: Color) -> usize {
+    match color {
+        Color::Blue => 0,
+        Color::Green => 1,
+    }
+}
+
+impl Remembered {
+    /// Folds what is seen of a color into what is remembered of its progress.
+    pub fn fold(&mut self, color: Color, seen: &ColorSeen, now: Timestamp) -> Option<Progress> {
+        let progress = &mut self.progress[place(color)];
+        *progress = progress::fold(progress.as_ref(), seen, now);
+        progress.clone()
+    }
+
+    pub fn applied(&mut self, color: Color, uid: &str, generation: i64) {
+        self.applied[place(color)] = Some((uid.into(), generation));
+    }
+
+    pub fn applied_generation(&self, color: Color, uid: &str) -> Option<i64> {
+        self.applied[place(color)].as_ref().filter(|(is, _)| **is == *uid).map(|(_, generation)| *generation)
+    }
+
+    pub fn refused(&mut self, object: Object, code: u16, message: String, generation: i64, at: Timestamp) {
+        let times = self.refusals.iter().find(|refusal| refusal.object == object).map_or(0, |refusal| refusal.times);
+        self.succeeded(&object);
+        self.refusals.push(Refusal { object, code, message, at, times: times.saturating_add(1), generation });
+    }
+
+    pub fn succeeded(&mut self, object: &Object) {
+        self.refusals.retain(|refusal| refusal.object != *object);
+    }
+
+    /// These have been recorded.
+    pub fn drop_results(&mut self, recorded: &[Measurement]) {
+        self.results.retain(|result| !recorded.contains(result));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bluegreen_engine::observed::{Outcome, Reading};
+
+    fn result(at: &str, value: f64) -> Measurement {
+        Measurement {
+            gate: "monitoring/errors".into(),
+            definition: "d".into(),
+            attempt: 1,
+            revision: "abc".into(),
+            at: at.parse().unwrap(),
+            outcome: Outcome::Reading(Reading::Value(value)),
+        }
+    }
+
+    #[test]
+    fn a_rollout_of_the_same_name_begins_with_nothing() {
+        let (memory, key) = (Memory::default(), Key::new("a", "shop"));
+        memory.of(&key, "1", |remembered| remembered.read_in = Some(3));
+        assert_eq!(memory.of(&key, "1", |remembered| remembered.read_in), Some(3));
+        assert_eq!(memory.of(&key, "2", |remembered| remembered.read_in), None);
+    }
+
+    #[test]
+    fn refusals_in_a_row_are_counted_until_one_succeeds() {
+        let mut remembered = Remembered::default();
+        let (object, at) = (Object::Deployment(Color::Blue), Timestamp::UNIX_EPOCH);
+        for times in 1..=3 {
+            remembered.refused(object.clone(), 422, "no".into(), 1, at);
+            assert_eq!((remembered.refusals.len(), remembered.refusals[0].times), (1, times));
+        }
+        remembered.succeeded(&object);
+        assert!(remembered.refusals.is_empty());
+    }
+
+    #[test]
+    fn results_stay_until_they_are_recorded_and_belong_to_one_uid() {
+        let (memory, key) = (Memory::default(), Key::new("a", "shop"));
+        assert!(!memory.add_result(&key, "1", result("2026-01-01T00:00:00Z", 1.0)), "nobody is there to want it");
+        memory.of(&key, "1", |_| ());
+        assert!(!memory.add_result(&key, "0", result("2026-01-01T00:00:00Z", 1.0)));
+        let first = result("2026-01-01T00:00:01Z", 1.0);
+        memory.add_result(&key, "1", first.clone());
+        memory.add_result(&key, "1", result("2026-01-01T00:00:02Z", 2.0));
+        memory.of(&key, "1", |remembered| {
+            remembered.drop_results(&[first]);
+            assert_eq!(remembered.results.len(), 1);
+        });
+    }
+
+    #[test]
+    fn the_generation_of_a_write_belongs_to_one_deployment() {
+        let mut remembered = Remembered::default();
+        remembered.applied(Color::Green, "u", 4);
+        assert_eq!(remembered.applied_generation(Color::Green, "u"), Some(4));
+        assert_eq!(remembered.applied_generation(Color::Green, "v"), None);
+        assert_eq!(remembered.applied_generation(Color::Blue, "u"), None);
+    }
+}

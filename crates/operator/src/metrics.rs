@@ -1,0 +1,249 @@
+//! The operator's own metrics. No label holds the name of an object: their number stays bounded.
+
+use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Outcome, Phase};
+use jiff::Timestamp;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+use std::{fmt, time::Duration};
+
+/// A label whose values are words of this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Word(pub &'static str);
+
+impl EncodeLabelValue for Word {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        EncodeLabelValue::encode(&self.0, encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByResult {
+    result: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPhase {
+    phase: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByStep {
+    from: Word,
+    to: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByOutcome {
+    outcome: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByMeasurement {
+    kind: Word,
+    result: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByRequest {
+    verb: Word,
+    resource: Word,
+    code: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByState {
+    state: Word,
+}
+
+type Timings<L> = Family<L, Histogram, fn() -> Histogram>;
+
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    reconciles: Family<ByResult, Counter>,
+    reconcile_time: Histogram,
+    transitions: Family<ByStep, Counter>,
+    phase_time: Timings<ByPhase>,
+    promotion_time: Histogram,
+    attempts: Family<ByOutcome, Counter>,
+    measurements: Family<ByMeasurement, Counter>,
+    requests: Family<ByRequest, Counter>,
+    phases: Family<ByPhase, Gauge>,
+    queue: Family<ByState, Gauge>,
+    leading: Gauge,
+}
+
+fn short() -> Histogram {
+    Histogram::new([0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0])
+}
+
+fn long() -> Histogram {
+    Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            reconciles: Family::default(),
+            reconcile_time: short(),
+            transitions: Family::default(),
+            phase_time: Family::new_with_constructor(long),
+            promotion_time: long(),
+            attempts: Family::default(),
+            measurements: Family::default(),
+            requests: Family::default(),
+            phases: Family::default(),
+            queue: Family::default(),
+            leading: Gauge::default(),
+        }
+    }
+}
+
+impl Metrics {
+    pub fn register(&self) -> Registry {
+        let mut all = Registry::with_prefix("bluegreen");
+        all.register("reconciles", "Looks at a rollout, by how they ended", self.reconciles.clone());
+        all.register_with_unit("reconcile", "Time that a look at a rollout took", Unit::Seconds, self.reconcile_time.clone());
+        all.register("transitions", "Steps from one phase to the next that were recorded", self.transitions.clone());
+        all.register_with_unit("phase", "Time that a rollout spent in a phase it has left", Unit::Seconds, self.phase_time.clone());
+        all.register_with_unit("promotion", "Time from the start of an attempt until its revision was switched to", Unit::Seconds, self.promotion_time.clone());
+        all.register("attempts", "Attempts that have ended, by their outcome", self.attempts.clone());
+        all.register("measurements", "Checks done and readings taken, by kind and result", self.measurements.clone());
+        all.register("api_requests", "Requests to the API server", self.requests.clone());
+        all.register("rollouts", "Rollouts by phase", self.phases.clone());
+        all.register("queue_depth", "Rollouts that are ready to be looked at, or wait for their time", self.queue.clone());
+        all.register("leading", "1 while this operator leads", self.leading.clone());
+        all
+    }
+
+    pub fn reconciled(&self, result: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&ByResult { result: Word(result) }).inc();
+        self.reconcile_time.observe(took.as_secs_f64());
+    }
+
+    pub fn measured(&self, kind: &'static str, result: &'static str) {
+        self.measurements.get_or_create(&ByMeasurement { kind: Word(kind), result: Word(result) }).inc();
+    }
+
+    pub fn requested(&self, verb: &'static str, resource: &'static str, code: u16) {
+        self.requests.get_or_create(&ByRequest { verb: Word(verb), resource: Word(resource), code }).inc();
+    }
+
+    pub fn set_leading(&self, leading: bool) {
+        self.leading.set(i64::from(leading));
+    }
+
+    pub fn set_queue(&self, (ready, later): (usize, usize)) {
+        for (state, depth) in [("ready", ready), ("waiting", later)] {
+            self.queue.get_or_create(&ByState { state: Word(state) }).set(i64::try_from(depth).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// One for each rollout.
+    pub fn set_phases(&self, phases: impl Iterator<Item = Option<Phase>>) {
+        let mut counts = [0_i64; Phase::ALL.len() + 1];
+        for phase in phases {
+            let place = phase.and_then(|phase| Phase::ALL.iter().position(|is| *is == phase)).unwrap_or(Phase::ALL.len());
+            counts[place] += 1;
+        }
+        for (place, count) in counts.into_iter().enumerate() {
+            let phase = Word(Phase::ALL.get(place).map_or("None", |phase| phase.as_str()));
+            self.phases.get_or_create(&ByPhase { phase }).set(count);
+        }
+    }
+
+    /// What a Record says about times and outcomes. Phases that were passed through are told by the history.
+    pub fn recorded(&self, old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) {
+        let attempts = new.current.iter().chain(&new.history);
+        for attempt in attempts {
+            let known = old.current.iter().chain(&old.history).find(|known| known.attempt == attempt.attempt);
+            self.stepped(attempt, known.map_or(0, |known| known.phases.len()));
+            if let Some(outcome) = attempt.outcome.filter(|_| known.is_none_or(|known| known.outcome.is_none())) {
+                self.attempts.get_or_create(&ByOutcome { outcome: Word(word(outcome)) }).inc();
+            }
+        }
+        if let (Some(from), Some(to)) = (old.phase, new.phase)
+            && from != to
+        {
+            self.transitions.get_or_create(&ByStep { from: Word(from.as_str()), to: Word(to.as_str()) }).inc();
+        }
+    }
+
+    fn stepped(&self, attempt: &Attempt, known: usize) {
+        let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64().max(0.0);
+        for place in known.max(1)..attempt.phases.len() {
+            let (left, entered) = (&attempt.phases[place - 1], &attempt.phases[place]);
+            self.phase_time.get_or_create(&ByPhase { phase: Word(left.phase.as_str()) }).observe(seconds(left.at, entered.at));
+            if left.phase == Phase::Promoting && entered.phase != Phase::RollingBack {
+                self.promotion_time.observe(seconds(attempt.phases[0].at, entered.at));
+            }
+        }
+    }
+}
+
+const fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Promoted => "Promoted",
+        Outcome::Aborted => "Aborted",
+        Outcome::RolledBack => "RolledBack",
+        Outcome::Reverted => "Reverted",
+        Outcome::Superseded => "Superseded",
+    }
+}
+
+/// All metrics as Prometheus reads them.
+pub fn text(registry: &Registry) -> Result<String, fmt::Error> {
+    let mut page = String::new();
+    text::encode(&mut page, registry)?;
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bluegreen_api::PhaseTime;
+
+    fn status(phase: Phase, phases: &[(Phase, &str)]) -> BlueGreenRolloutStatus {
+        let phases = phases.iter().map(|(phase, at)| PhaseTime { phase: *phase, at: at.parse().unwrap() }).collect();
+        let current = serde_json::json!({"attempt": 2, "revision": "abc", "number": 2, "image": "shop:2"});
+        let current = Attempt { phases, ..serde_json::from_value(current).unwrap() };
+        BlueGreenRolloutStatus { phase: Some(phase), current: Some(current), ..BlueGreenRolloutStatus::default() }
+    }
+
+    #[test]
+    fn a_record_that_passes_several_phases_counts_the_time_of_each() {
+        let metrics = Metrics::default();
+        let old = status(Phase::DeployingPreview, &[(Phase::DeployingPreview, "2026-01-01T00:00:00Z")]);
+        let new = status(
+            Phase::Monitoring,
+            &[
+                (Phase::DeployingPreview, "2026-01-01T00:00:00Z"),
+                (Phase::Promoting, "2026-01-01T00:00:20Z"),
+                (Phase::Monitoring, "2026-01-01T00:00:21Z"),
+            ],
+        );
+        metrics.recorded(&old, &new);
+        metrics.recorded(&new, &new);
+        let page = text(&metrics.register()).unwrap();
+        for line in [
+            "bluegreen_phase_seconds_sum{phase=\"DeployingPreview\"} 20.0",
+            "bluegreen_phase_seconds_count{phase=\"Promoting\"} 1",
+            "bluegreen_promotion_seconds_sum 21.0",
+            "bluegreen_transitions_total{from=\"DeployingPreview\",to=\"Monitoring\"} 1",
+        ] {
+            assert!(page.contains(line), "{line} is missing in\n{page}");
+        }
+    }
+
+    #[test]
+    fn rollouts_are_counted_by_phase_and_a_phase_without_any_is_zero() {
+        let metrics = Metrics::default();
+        metrics.set_phases([Some(Phase::Healthy), Some(Phase::Healthy), None].into_iter());
+        let page = text(&metrics.register()).unwrap();
+        for line in ["bluegreen_rollouts{phase=\"Healthy\"} 2", "bluegreen_rollouts{phase=\"None\"} 1", "bluegreen_rollouts{phase=\"Aborted\"} 0"] {
+            assert!(page.contains(line), "{line} is missing in\n{page}");
+        }
+    }
+}

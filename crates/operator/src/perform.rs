@@ -1,0 +1,323 @@
+//! Carries out effects, each under its guard.
+
+use crate::{
+    cache::{Cache, Watched},
+    key::Key,
+    kinds::{Deployment, Kind, Revision, Seen},
+    memory::Memory,
+    requests::{Answer, Refused, Requests},
+};
+use bluegreen_api::{Color, names};
+use bluegreen_engine::{
+    Effect, Observed,
+    decision::{Change, Guard, Object},
+    render,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::time::Instant;
+
+/// A resourceVersion that no object has: an apply that carries it creates, or is refused.
+const NONE: &str = "1";
+/// A revision is applied right after it was written; these are enough to spare that read.
+const RECENT: usize = 32;
+
+/// How an effect went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Performed {
+    Done,
+    /// The object isn't the one that was seen. It has been read anew.
+    Stale,
+    /// The API server refused it; remembered for the next decision.
+    Refused,
+}
+
+pub struct Performer {
+    pub requests: Requests,
+    pub cache: Arc<Cache>,
+    pub memory: Arc<Memory>,
+    recent: Mutex<VecDeque<(Key, Arc<Value>)>>,
+}
+
+impl Performer {
+    pub fn new(requests: Requests, cache: Arc<Cache>, memory: Arc<Memory>) -> Self {
+        Self { requests, cache, memory, recent: Mutex::default() }
+    }
+
+    pub async fn perform(&self, key: &Key, seen: &Observed, effect: &Effect) -> Performed {
+        let answer = match &effect.change {
+            Change::WriteRevision { hash, number } => self.create(key, render::controller_revision(seen, hash, *number)).await,
+            Change::RestoreRevision { hash, number, color } => self.restore(key, seen, (hash, *number, *color)).await,
+            Change::DeleteRevision { hash } => self.delete(&key.beside(names::revision(&key.name, hash))).await,
+            Change::AdoptRevision { hash } => self.adopt(key, seen, hash, &effect.guard).await,
+            Change::ApplyDeployment { color, revision, replicas } => {
+                self.deploy(key, seen, (*color, revision, *replicas), &effect.guard).await
+            }
+            Change::Scale { color, replicas } => self.scale(key, seen, (*color, *replicas), &effect.guard).await,
+            Change::ApplyService { role, target } => {
+                let name = key.beside(render::service_name(seen, *role));
+                self.apply(&self.cache.services, &name, render::service(seen, *role, target), &effect.guard).await.map(drop)
+            }
+            Change::Fence { object, epoch } => self.fence(key, seen, (object, epoch), &effect.guard).await,
+        };
+        self.remember(key, seen, effect, answer).await
+    }
+
+    async fn remember(&self, key: &Key, seen: &Observed, effect: &Effect, answer: Result<(), Not>) -> Performed {
+        let object = effect.object();
+        match answer {
+            Ok(()) => {
+                tracing::debug!(rollout = %key, change = ?effect.change, why = effect.why, "done");
+                self.memory.of(key, &seen.uid, |remembered| remembered.succeeded(&object));
+                Performed::Done
+            }
+            Err(Not::Stale) => {
+                tracing::debug!(rollout = %key, change = ?effect.change, why = effect.why, "the object isn't the one that was seen");
+                // Whoever wrote the object may have recorded a newer intention as well.
+                self.refresh(&self.cache.rollouts, key).await;
+                Performed::Stale
+            }
+            Err(Not::Refused(Refused { code, message, .. })) => {
+                tracing::warn!(rollout = %key, object = ?object, why = effect.why, code, message, "the API server refused a change");
+                self.memory.of(key, &seen.uid, |remembered| {
+                    remembered.refused(object, code, message, seen.generation, Timestamp::now());
+                });
+                Performed::Refused
+            }
+        }
+    }
+
+    async fn create(&self, key: &Key, revision: Value) -> Result<(), Not> {
+        let name = key.beside(revision["metadata"]["name"].as_str().unwrap_or_default());
+        match self.requests.create::<Revision>(&key.namespace, &revision).await {
+            Ok(created) => {
+                self.cache.revisions.shelf().stand_in(created, Instant::now());
+                self.keep(name, Arc::new(revision["data"].clone()));
+                Ok(())
+            }
+            // The name says what is in it: written before, and not seen since.
+            Err(refused) if refused.code == 409 => {
+                self.refresh(&self.cache.revisions, &name).await;
+                Ok(())
+            }
+            Err(refused) => Err(Not::Refused(refused)),
+        }
+    }
+
+    async fn restore(&self, key: &Key, seen: &Observed, (hash, number, color): (&str, i64, Color)) -> Result<(), Not> {
+        let name = key.beside(names::deployment(&key.name, color));
+        match self.requests.get_whole::<Deployment>(&name).await {
+            Ok(live) => self.create(key, render::restored_revision(seen, hash, number, color, &live)).await,
+            Err(refused) if refused.is_absent() => {
+                self.cache.deployments.shelf().gone(&name, None, Instant::now());
+                Err(Not::Stale)
+            }
+            Err(refused) => Err(Not::Refused(refused)),
+        }
+    }
+
+    async fn delete(&self, name: &Key) -> Result<(), Not> {
+        let Some(found) = self.cache.revisions.shelf().get(name, Instant::now()) else { return Ok(()) };
+        match self.requests.delete::<Revision>(name, &found.head.uid).await {
+            Err(refused) if !refused.is_absent() => Err(self.not(&self.cache.revisions, name, refused, &Guard::None).await),
+            _ => {
+                self.cache.revisions.shelf().gone(name, None, Instant::now());
+                Ok(())
+            }
+        }
+    }
+
+    async fn adopt(&self, key: &Key, seen: &Observed, hash: &str, guard: &Guard) -> Result<(), Not> {
+        let name = key.beside(names::revision(&key.name, hash));
+        self.merge(&self.cache.revisions, &name, render::adopt_revision(seen), guard).await.map(drop)
+    }
+
+    async fn deploy(&self, key: &Key, seen: &Observed, (color, revision, replicas): (Color, &str, i32), guard: &Guard) -> Result<(), Not> {
+        let data = self.revision_data(&key.beside(names::revision(&key.name, revision))).await?;
+        let name = key.beside(names::deployment(&key.name, color));
+        let body = render::deployment(seen, color, replicas, &data);
+        let written = self.apply(&self.cache.deployments, &name, body, guard).await?;
+        self.applied(key, seen, color, &written);
+        Ok(())
+    }
+
+    async fn scale(&self, key: &Key, seen: &Observed, (color, replicas): (Color, i32), guard: &Guard) -> Result<(), Not> {
+        let name = key.beside(names::deployment(&key.name, color));
+        let written = self.merge(&self.cache.deployments, &name, render::scale(replicas), guard).await?;
+        self.applied(key, seen, color, &written);
+        Ok(())
+    }
+
+    async fn fence(&self, key: &Key, seen: &Observed, (object, epoch): (&Object, &str), guard: &Guard) -> Result<(), Not> {
+        let patch = render::fence(epoch);
+        match object {
+            Object::Deployment(color) => {
+                let name = key.beside(names::deployment(&key.name, *color));
+                self.merge(&self.cache.deployments, &name, patch, guard).await.map(drop)
+            }
+            Object::Service(role) => {
+                let name = key.beside(render::service_name(seen, *role));
+                self.merge(&self.cache.services, &name, patch, guard).await.map(drop)
+            }
+            // Its content never changes: there is no intention to withdraw.
+            Object::Revision(_) => Ok(()),
+        }
+    }
+
+    fn applied(&self, key: &Key, seen: &Observed, color: Color, written: &Seen<Deployment>) {
+        self.memory.of(key, &seen.uid, |remembered| remembered.applied(color, &written.head.uid, written.body.generation));
+    }
+
+    async fn apply<T: Kind>(&self, watched: &Watched<T>, name: &Key, mut body: Value, guard: &Guard) -> Result<Seen<T>, Not> {
+        let found = watched.shelf().get(name, Instant::now());
+        if let Some(metadata) = body.get_mut("metadata") {
+            guarded(metadata, guard, found.as_deref());
+        }
+        let answer = self.requests.apply::<T>(name, &body).await;
+        self.settle(watched, name, answer, guard).await
+    }
+
+    async fn merge<T: Kind>(&self, watched: &Watched<T>, name: &Key, mut patch: Value, guard: &Guard) -> Result<Seen<T>, Not> {
+        if let Guard::ResourceVersion(version) = guard {
+            patch["metadata"]["resourceVersion"] = json!(version);
+        }
+        let answer = self.requests.merge::<T>(name, &patch).await;
+        self.settle(watched, name, answer, guard).await
+    }
+
+    async fn settle<T: Kind>(&self, watched: &Watched<T>, name: &Key, answer: Answer<Seen<T>>, guard: &Guard) -> Result<Seen<T>, Not> {
+        match answer {
+            Ok(written) => {
+                watched.shelf().stand_in(written.clone(), Instant::now());
+                Ok(written)
+            }
+            Err(refused) => Err(self.not(watched, name, refused, guard).await),
+        }
+    }
+
+    async fn not<T: Kind>(&self, watched: &Watched<T>, name: &Key, refused: Refused, guard: &Guard) -> Not {
+        if !is_stale(&refused, guard) {
+            return Not::Refused(refused);
+        }
+        self.refresh(watched, name).await;
+        Not::Stale
+    }
+
+    /// Reads an object live and lets it stand in: the watch may be late, or blind to it for want of a label.
+    pub async fn refresh<T: Kind>(&self, watched: &Watched<T>, name: &Key) {
+        match self.requests.get::<T>(name).await {
+            Ok(found) => watched.shelf().stand_in(found, Instant::now()),
+            Err(refused) if refused.is_absent() => {
+                watched.shelf().gone(name, None, Instant::now());
+            }
+            Err(refused) => tracing::warn!(kind = T::WORD, object = %name, error = %refused, "could not be read anew"),
+        }
+    }
+
+    async fn revision_data(&self, name: &Key) -> Result<Arc<Value>, Not> {
+        if let Some(data) = self.kept(name) {
+            return Ok(data);
+        }
+        match self.requests.get_whole::<Revision>(name).await {
+            Ok(mut revision) => {
+                let data = Arc::new(revision["data"].take());
+                self.keep(name.clone(), data.clone());
+                Ok(data)
+            }
+            Err(refused) if refused.is_absent() => {
+                self.cache.revisions.shelf().gone(name, None, Instant::now());
+                Err(Not::Stale)
+            }
+            Err(refused) => Err(Not::Refused(refused)),
+        }
+    }
+
+    fn kept(&self, name: &Key) -> Option<Arc<Value>> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.iter().find(|(is, _)| is == name).map(|(_, data)| data.clone())
+    }
+
+    fn keep(&self, name: Key, data: Arc<Value>) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.retain(|(is, _)| *is != name);
+        recent.truncate(RECENT - 1);
+        recent.push_front((name, data));
+    }
+}
+
+/// Why an effect was not carried out.
+#[derive(Debug)]
+enum Not {
+    Stale,
+    Refused(Refused),
+}
+
+/// An apply with a resourceVersion creates an object that is absent: the uid refuses that too.
+fn guarded<T>(metadata: &mut Value, guard: &Guard, found: Option<&Seen<T>>) {
+    match guard {
+        Guard::Absent => metadata["resourceVersion"] = json!(NONE),
+        Guard::ResourceVersion(version) => {
+            metadata["resourceVersion"] = json!(version);
+            if let Some(found) = found.filter(|found| *found.head.resource_version == **version) {
+                metadata["uid"] = json!(found.head.uid);
+            }
+        }
+        Guard::None => {}
+    }
+}
+
+/// Whether a refusal says that the object isn't the one that was seen, rather than that the change is bad.
+fn is_stale(refused: &Refused, guard: &Guard) -> bool {
+    match refused.code {
+        409 => true,
+        404 => matches!(guard, Guard::ResourceVersion(_)),
+        422 => refused.message.contains("metadata.uid"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::sample::arrive;
+
+    fn refused(code: u16, message: &str) -> Refused {
+        Refused { code, reason: String::new(), message: message.into() }
+    }
+
+    #[test]
+    fn what_refuses_the_object_is_told_from_what_refuses_the_change() {
+        let seen = Guard::ResourceVersion("5".into());
+        for (what, refused, guard, stale) in [
+            ("changed meanwhile", refused(409, "the object has been modified"), &seen, true),
+            ("there is one already", refused(409, "the object has been modified"), &Guard::Absent, true),
+            ("gone", refused(404, "deployments.apps \"shop-blue\" not found"), &seen, true),
+            ("no such namespace", refused(404, "namespaces \"a\" not found"), &Guard::Absent, false),
+            ("another of that name", refused(422, "metadata.uid: Invalid value: \"x\": field is immutable"), &seen, true),
+            ("bad value", refused(422, "spec.template.spec.containers[0].name: Invalid value"), &seen, false),
+            ("unknown field", refused(500, "failed to create typed patch object"), &seen, false),
+            ("quota", refused(403, "exceeded quota"), &seen, false),
+            ("no answer", refused(0, "no answer"), &seen, false),
+        ] {
+            assert_eq!(is_stale(&refused, guard), stale, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_apply_is_guarded_by_version_and_uid() {
+        let found: Seen<Deployment> = arrive(json!({"metadata": {"name": "d", "uid": "u", "resourceVersion": "5"}, "spec": {"template": {}}}));
+        let guarded = |guard: Guard| {
+            let mut metadata = json!({"name": "d"});
+            super::guarded(&mut metadata, &guard, Some(&found));
+            metadata
+        };
+        assert_eq!(guarded(Guard::Absent), json!({"name": "d", "resourceVersion": "1"}));
+        assert_eq!(guarded(Guard::ResourceVersion("5".into())), json!({"name": "d", "resourceVersion": "5", "uid": "u"}));
+        assert_eq!(guarded(Guard::ResourceVersion("4".into())), json!({"name": "d", "resourceVersion": "4"}), "the uid of another version is none");
+        assert_eq!(guarded(Guard::None), json!({"name": "d"}));
+    }
+}

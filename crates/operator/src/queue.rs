@@ -1,0 +1,243 @@
+//! Which rollouts are to be looked at, and when. Each at most once at a time; whatever happens meanwhile makes it one more look.
+
+use crate::key::Key;
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::Notify, time::Instant};
+
+const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default)]
+pub struct Queue {
+    inner: Mutex<Inner>,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    ready: VecDeque<Key>,
+    later: BTreeSet<(Instant, Key)>,
+    places: HashMap<Key, Place>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    queued: bool,
+    running: bool,
+    /// Something happened while it was looked at.
+    again: bool,
+    due: Option<Instant>,
+    failures: u32,
+}
+
+/// When a rollout is to be looked at next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// When something happens to it.
+    Awaited,
+    In(Duration),
+    /// It failed: later, and the later the more often it did.
+    BackOff,
+    /// It is gone.
+    Forget,
+}
+
+impl Queue {
+    pub fn add(&self, key: Key) {
+        if self.inner().add(key) {
+            self.news.notify_one();
+        }
+    }
+
+    pub fn add_all(&self, keys: impl IntoIterator<Item = Key>) {
+        keys.into_iter().for_each(|key| self.add(key));
+    }
+
+    /// The next rollout to look at, as soon as there is one. It is running until `done`.
+    pub async fn next(&self) -> Key {
+        loop {
+            let due = match self.inner().pop(Instant::now()) {
+                Ok(key) => return key,
+                Err(due) => due,
+            };
+            let news = self.news.notified();
+            match due {
+                Some(due) => tokio::select! { () = news => {}, () = tokio::time::sleep_until(due) => {} },
+                None => news.await,
+            }
+        }
+    }
+
+    pub fn done(&self, key: Key, next: Next) {
+        self.inner().done(key, next, Instant::now());
+        self.news.notify_one();
+    }
+
+    /// How many are ready to be looked at, and how many are waiting for their time.
+    pub fn depth(&self) -> (usize, usize) {
+        let inner = self.inner();
+        (inner.ready.len(), inner.later.len())
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Answers whether there is something new to take.
+    fn add(&mut self, key: Key) -> bool {
+        let place = self.places.entry(key.clone()).or_default();
+        if place.running {
+            place.again = true;
+            return false;
+        }
+        if let Some(due) = place.due.take() {
+            self.later.remove(&(due, key.clone()));
+        }
+        if place.queued {
+            return false;
+        }
+        place.queued = true;
+        self.ready.push_back(key);
+        true
+    }
+
+    /// The next one, or the time when there will be one.
+    fn pop(&mut self, now: Instant) -> Result<Key, Option<Instant>> {
+        while let Some((due, key)) = self.later.first().cloned().filter(|(due, _)| *due <= now) {
+            self.later.remove(&(due, key.clone()));
+            if let Some(place) = self.places.get_mut(&key) {
+                place.due = None;
+                if !place.queued {
+                    place.queued = true;
+                    self.ready.push_back(key);
+                }
+            }
+        }
+        let Some(key) = self.ready.pop_front() else { return Err(self.later.first().map(|(due, _)| *due)) };
+        let place = self.places.entry(key.clone()).or_default();
+        (place.queued, place.running) = (false, true);
+        Ok(key)
+    }
+
+    fn done(&mut self, key: Key, next: Next, now: Instant) {
+        let place = self.places.entry(key.clone()).or_default();
+        place.running = false;
+        let again = std::mem::take(&mut place.again);
+        place.failures = if next == Next::BackOff { place.failures.saturating_add(1) } else { 0 };
+        let delay = match next {
+            // What happened meanwhile may be the remedy.
+            Next::BackOff if again => Some(FIRST_BACK_OFF),
+            Next::BackOff => Some(back_off(place.failures)),
+            _ if again => Some(Duration::ZERO),
+            Next::Awaited => None,
+            Next::In(delay) => Some(delay),
+            Next::Forget => {
+                self.places.remove(&key);
+                return;
+            }
+        };
+        match delay {
+            Some(Duration::ZERO) => {
+                self.add(key);
+            }
+            Some(delay) => {
+                let due = now + delay;
+                place.due = Some(due);
+                self.later.insert((due, key));
+            }
+            None => {}
+        }
+    }
+}
+
+fn back_off(failures: u32) -> Duration {
+    FIRST_BACK_OFF.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST_BACK_OFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key::new("a", name)
+    }
+
+    #[test]
+    fn one_that_is_added_twice_is_looked_at_once() {
+        let (mut queue, now) = (Inner::default(), Instant::now());
+        assert!(queue.add(key("x")));
+        assert!(!queue.add(key("x")));
+        assert_eq!(queue.pop(now), Ok(key("x")));
+        assert_eq!(queue.pop(now), Err(None));
+    }
+
+    #[test]
+    fn what_happens_during_a_look_makes_one_more_after_it() {
+        let (mut queue, now) = (Inner::default(), Instant::now());
+        queue.add(key("x"));
+        queue.pop(now).unwrap();
+        queue.add(key("x"));
+        assert_eq!(queue.pop(now), Err(None), "not two at a time");
+        queue.done(key("x"), Next::In(Duration::from_secs(60)), now);
+        assert_eq!(queue.pop(now), Ok(key("x")));
+        queue.done(key("x"), Next::Awaited, now);
+        assert_eq!(queue.pop(now), Err(None));
+    }
+
+    #[test]
+    fn it_comes_again_when_it_said_and_an_event_before_that_takes_its_place() {
+        let (mut queue, now) = (Inner::default(), Instant::now());
+        queue.add(key("x"));
+        queue.pop(now).unwrap();
+        let due = now + Duration::from_secs(5);
+        queue.done(key("x"), Next::In(Duration::from_secs(5)), now);
+        assert_eq!(queue.pop(now), Err(Some(due)));
+        queue.add(key("x"));
+        assert_eq!(queue.pop(now), Ok(key("x")));
+        queue.done(key("x"), Next::Awaited, now);
+        assert_eq!(queue.pop(due), Err(None));
+    }
+
+    #[test]
+    fn failures_in_a_row_are_tried_again_ever_later() {
+        let (mut queue, mut now) = (Inner::default(), Instant::now());
+        queue.add(key("x"));
+        let mut delays = vec![];
+        for _ in 0..12 {
+            queue.pop(now).unwrap();
+            queue.done(key("x"), Next::BackOff, now);
+            let due = queue.pop(now).unwrap_err().unwrap();
+            delays.push((due - now).as_millis());
+            now = due;
+        }
+        assert_eq!(delays[..4], [100, 200, 400, 800]);
+        assert_eq!(delays[11], 60_000);
+        queue.pop(now).unwrap();
+        queue.done(key("x"), Next::Awaited, now);
+        queue.add(key("x"));
+        queue.pop(now).unwrap();
+        queue.done(key("x"), Next::BackOff, now);
+        assert_eq!(queue.pop(now), Err(Some(now + FIRST_BACK_OFF)), "a success makes a fresh start");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_is_woken() {
+        let queue = std::sync::Arc::new(Queue::default());
+        let waiting = tokio::spawn({
+            let queue = queue.clone();
+            async move { (queue.next().await, queue.next().await) }
+        });
+        tokio::task::yield_now().await;
+        queue.add(key("x"));
+        queue.add(key("y"));
+        assert_eq!(waiting.await.unwrap(), (key("x"), key("y")));
+        queue.done(key("x"), Next::In(Duration::from_secs(3)));
+        assert_eq!(queue.next().await, key("x"));
+    }
+}

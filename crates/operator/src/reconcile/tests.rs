@@ -1,0 +1,132 @@
+use super::*;
+use crate::{
+    gather::{Gatherer, Office},
+    key::Key,
+    kinds::{Rollout, Seen, sample::arrive},
+};
+use bluegreen_engine::{
+    Why,
+    decision::{Change, Guard},
+};
+use serde_json::json;
+
+/// What the loop did, in order.
+#[derive(Default)]
+struct Script {
+    did: Vec<&'static str>,
+    looks: i64,
+    gone_after: Option<i64>,
+    stale_records: usize,
+    not_leading: bool,
+}
+
+fn observed(looks: i64) -> Observed {
+    let rollout: Seen<Rollout> = arrive(json!({
+        "metadata": {"name": "shop", "namespace": "a", "uid": "u", "generation": looks},
+        "spec": {"template": {"spec": {"containers": [{"name": "shop", "image": "shop:1"}]}}, "service": {"ports": [{"port": 80}]}}
+    }));
+    let gatherer = Gatherer { cache: Default::default(), memory: Default::default(), default_prometheus: None };
+    let terms = rollout.body.terms.clone().unwrap();
+    gatherer.observe(&Key::new("a", "shop"), &rollout, &terms, Office { term: 1, absence: None })
+}
+
+impl World for Script {
+    async fn look(&mut self) -> Result<Sight, Trouble> {
+        self.looks += 1;
+        if self.gone_after.is_some_and(|last| self.looks > last) {
+            return Ok(Sight::Gone);
+        }
+        Ok(Sight::Seen(Box::new(observed(self.looks))))
+    }
+
+    async fn record(&mut self, _: &Observed, _: &BlueGreenRolloutStatus) -> Result<(), Trouble> {
+        if self.stale_records > 0 {
+            self.stale_records -= 1;
+            return Err(Trouble::Stale);
+        }
+        self.did.push("record");
+        Ok(())
+    }
+
+    async fn perform(&mut self, _: &Observed, _: &Effect) -> Result<Performed, Trouble> {
+        if self.not_leading {
+            return Err(Trouble::NotLeading);
+        }
+        self.did.push("perform");
+        Ok(Performed::Done)
+    }
+
+    fn measure(&mut self, _: &Observed) {
+        self.did.push("measure");
+    }
+}
+
+fn record(message: String) -> Decision {
+    Decision::Record(Box::new(BlueGreenRolloutStatus { message, ..BlueGreenRolloutStatus::default() }))
+}
+
+fn delete(hash: String) -> Effect {
+    Effect { change: Change::DeleteRevision { hash }, guard: Guard::None, why: "test" }
+}
+
+fn wait_now() -> Decision {
+    Decision::Wait { until: None, why: Why("test".into()) }
+}
+
+#[tokio::test]
+async fn it_records_then_acts_then_waits_and_measures() {
+    let decide = |seen: &Observed| match seen.generation {
+        1 => record("one".into()),
+        2 => Decision::Act(vec![delete("a".into()), delete("b".into())]),
+        _ => wait_now(),
+    };
+    let mut script = Script::default();
+    assert_eq!(reconcile(&mut script, decide).await.unwrap(), Next::In(RESYNC));
+    assert_eq!(script.did, ["record", "perform", "perform", "measure"]);
+}
+
+#[tokio::test]
+async fn a_record_that_came_too_late_is_decided_anew() {
+    let decide = |seen: &Observed| if seen.generation < 3 { record(format!("{}", seen.generation)) } else { wait_now() };
+    let mut script = Script { stale_records: 1, ..Script::default() };
+    reconcile(&mut script, decide).await.unwrap();
+    assert_eq!(script.did, ["record", "measure"]);
+}
+
+#[tokio::test]
+async fn the_same_decision_twice_is_not_carried_out_twice() {
+    let mut script = Script::default();
+    assert_eq!(reconcile(&mut script, |_| Decision::Act(vec![delete("a".into())])).await.unwrap(), Next::BackOff);
+    assert_eq!(script.did, ["perform"]);
+}
+
+#[tokio::test]
+async fn a_loop_that_does_not_settle_ends() {
+    let mut script = Script::default();
+    let decide = |seen: &Observed| record(seen.generation.to_string());
+    assert_eq!(reconcile(&mut script, decide).await.unwrap(), Next::In(Duration::from_secs(1)));
+    assert_eq!(script.did.len(), TURNS);
+}
+
+#[tokio::test]
+async fn who_has_lost_leadership_stops_in_the_middle() {
+    let mut script = Script { not_leading: true, ..Script::default() };
+    let decide = |_: &Observed| Decision::Act(vec![delete("a".into())]);
+    assert!(matches!(reconcile(&mut script, decide).await, Err(Trouble::NotLeading)));
+}
+
+#[tokio::test]
+async fn a_rollout_that_is_gone_is_forgotten() {
+    let mut script = Script { gone_after: Some(1), ..Script::default() };
+    assert_eq!(reconcile(&mut script, |_| record("x".into())).await.unwrap(), Next::Forget);
+}
+
+#[test]
+fn it_waits_exactly_until_then_and_never_spins() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let now = at("2026-01-01T00:00:00Z");
+    assert_eq!(wait(at("2026-01-01T00:00:02.5Z"), now), Duration::from_millis(2500));
+    assert_eq!(wait(now, now), Duration::from_millis(100));
+    assert_eq!(wait(at("2025-01-01T00:00:00Z"), now), Duration::from_millis(100));
+    assert_eq!(wait(at("2027-01-01T00:00:00Z"), now), RESYNC);
+}

@@ -1,0 +1,141 @@
+//! Puts everything together, and takes it apart again in the right order.
+
+use crate::{
+    announce::Announcer,
+    args::Args,
+    by_name::ByName,
+    cache::Cache,
+    client,
+    gather::Gatherer,
+    lease::{Candidate, Leadership},
+    measure::{Measuring, Sources},
+    memory::Memory,
+    metrics::Metrics,
+    perform::Performer,
+    queue::Queue,
+    requests::Requests,
+    server::{self, Pages},
+    shell::Shell,
+    work::work,
+};
+use anyhow::{Context, anyhow};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
+
+/// What is under way when a signal comes gets this long.
+const FINISH: Duration = Duration::from_secs(10);
+
+/// Runs until a signal comes. An error is a reason to be restarted.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let times = args.times()?;
+    let mut config = kube::Config::infer().await.context("no cluster found: set KUBECONFIG, or run in a pod with a service account")?;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    let metrics = Metrics::default();
+    let main = client::main(&config, metrics.clone()).context("no client for the API server can be made")?;
+    let leases = client::lease(&config).context("no client for the lease can be made")?;
+    let listener = TcpListener::bind(args.listen).await.with_context(|| format!("can't listen on {}", args.listen))?;
+
+    let identity = args.identity();
+    let lease_namespace = args.lease_namespace.as_deref().unwrap_or(&config.default_namespace);
+    let (candidate, leadership) = Candidate::new(leases, lease_namespace, &args.lease_name, identity.clone(), times);
+    let mut watches = JoinSet::new();
+    let shell = Arc::new(assemble(&args, main, &identity, metrics, leadership.clone(), &mut watches)?);
+
+    let (stop_serving, stopped_serving) = watch::channel(false);
+    let (stop_work, stopped_work) = watch::channel(false);
+    let (stop_leading, stopped_leading) = watch::channel(false);
+    let pages = Pages {
+        cache: shell.cache.clone(),
+        queue: shell.queue.clone(),
+        registry: Arc::new(shell.metrics.register()),
+        metrics: shell.metrics.clone(),
+        leadership: leadership.clone(),
+    };
+    let server = tokio::spawn(server::serve(listener, pages, stopped_serving));
+    let lease = tokio::spawn(candidate.run(stopped_leading));
+    let worker = tokio::spawn(lead(shell, usize::from(args.concurrency), leadership.clone(), stopped_work));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %identity, namespace = args.namespace.as_deref().unwrap_or("all"), listen = %args.listen, "started");
+
+    let end = end(leadership, &mut watches).await;
+    stop_work.send_replace(true);
+    if end.is_ok() {
+        // What was begun is finished while the lease is still ours; then somebody else may lead at once.
+        let _ = tokio::time::timeout(FINISH, worker).await;
+        stop_leading.send_replace(true);
+        let _ = tokio::time::timeout(FINISH, lease).await;
+    }
+    stop_serving.send_replace(true);
+    server.abort();
+    end
+}
+
+fn assemble(
+    args: &Args,
+    client: kube::Client,
+    identity: &str,
+    metrics: Metrics,
+    leadership: watch::Receiver<Leadership>,
+    watches: &mut JoinSet<()>,
+) -> anyhow::Result<Shell> {
+    let (cache, memory, queue) = (Arc::new(Cache::default()), Arc::new(Memory::default()), Arc::new(Queue::default()));
+    let requests = Requests::new(client.clone());
+    let sources = Sources::new(args.rules()).context("no client for checks and metrics can be made")?;
+    let (announcer, delivery) = Announcer::new(requests.clone(), identity.to_owned());
+    watches.spawn(delivery);
+    cache.watch(&client, args.namespace.as_deref(), &queue, watches);
+    Ok(Shell {
+        gatherer: Gatherer {
+            cache: cache.clone(),
+            memory: memory.clone(),
+            default_prometheus: args.prometheus_address.as_ref().map(ToString::to_string),
+        },
+        performer: Performer::new(requests, cache.clone(), memory.clone()),
+        measuring: Measuring::new(sources, memory.clone(), queue.clone(), metrics.clone()),
+        by_name: ByName::new(client, queue.clone()),
+        announcer,
+        metrics,
+        cache,
+        memory,
+        queue,
+        leadership,
+    })
+}
+
+/// Waits for full caches and for leadership; then works.
+async fn lead(shell: Arc<Shell>, at_once: usize, mut leadership: watch::Receiver<Leadership>, mut stop: watch::Receiver<bool>) {
+    let ready = async {
+        shell.cache.filled().await;
+        leadership.wait_for(|leadership| matches!(leadership, Leadership::Leading { .. })).await.is_ok()
+    };
+    let leads = tokio::select! {
+        leads = ready => leads,
+        _ = stop.wait_for(|stop| *stop) => false,
+    };
+    if leads {
+        shell.queue.add_all(shell.cache.all());
+        work(shell, at_once, stop).await;
+    }
+}
+
+/// A signal, or what must not go on.
+async fn end(mut leadership: watch::Receiver<Leadership>, watches: &mut JoinSet<()>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("told to stop by SIGTERM"),
+        _ = interrupt.recv() => tracing::info!("told to stop by SIGINT"),
+        lost = leadership.wait_for(|leadership| *leadership == Leadership::Lost) => {
+            return Err(match lost {
+                Ok(_) => anyhow!("leadership is lost: this process ends, since only a restart gives a clean state"),
+                Err(_) => anyhow!("the task that holds the lease has ended: this is a fault of the operator"),
+            });
+        }
+        ended = watches.join_next() => return Err(anyhow!("a watch has ended ({ended:?}): this is a fault of the operator")),
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! What the operator tells of itself over HTTP: metrics, whether it lives, whether it is ready.
+
+use crate::{cache::Cache, lease::Leadership, metrics, metrics::Metrics, queue::Queue};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use tokio::{net::TcpListener, sync::watch, time::Instant};
+
+#[derive(Clone)]
+pub struct Pages {
+    pub cache: Arc<Cache>,
+    pub queue: Arc<Queue>,
+    pub metrics: Metrics,
+    pub registry: Arc<Registry>,
+    pub leadership: watch::Receiver<Leadership>,
+}
+
+pub async fn serve(listener: TcpListener, pages: Pages, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
+    let app = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(pages);
+    let stopped = async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    axum::serve(listener, app).with_graceful_shutdown(stopped).await
+}
+
+async fn metrics(State(pages): State<Pages>) -> Response {
+    let phases: Vec<_> = {
+        let shelf = pages.cache.rollouts.shelf();
+        shelf.each(Instant::now()).map(|rollout| rollout.body.terms.as_ref().ok().and_then(|terms| terms.status.phase)).collect()
+    };
+    pages.metrics.set_phases(phases.into_iter());
+    pages.metrics.set_queue(pages.queue.depth());
+    pages.metrics.set_leading(pages.leadership.borrow().term(Instant::now()).is_some());
+    match metrics::text(&pages.registry) {
+        Ok(page) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], page).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics can't be written: {error}\n")).into_response(),
+    }
+}
+
+/// A standby is ready too: it could lead at once.
+async fn ready(State(pages): State<Pages>) -> Response {
+    let missing = pages.cache.missing();
+    if missing.is_empty() {
+        let leads = pages.leadership.borrow().term(Instant::now()).is_some();
+        return (StatusCode::OK, if leads { "ok, leading\n" } else { "ok, standby\n" }).into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, missing.join("\n") + "\n").into_response()
+}

@@ -1,0 +1,269 @@
+//! The cached objects of one kind, and those that stand in for them.
+//!
+//! A watch lags behind what the operator itself has just written or read. What a write returned therefore stands in for the
+//! cached object until the watch has caught up, or 30 s have passed.
+
+use crate::{
+    key::Key,
+    kinds::{Head, Kind, Seen, version},
+};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// A watch that hasn't caught up after this time isn't waited for.
+pub const STAND_IN: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub struct Shelf<T> {
+    entries: HashMap<Key, Entry<T>>,
+    /// Rollout to the names of its objects.
+    groups: HashMap<Key, BTreeSet<Arc<str>>>,
+    /// Raised by each list: what an older one had seen last is gone.
+    round: u64,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    cached: Option<Arc<Seen<T>>>,
+    standing: Option<StandIn<T>>,
+    round: u64,
+}
+
+/// An object as a write or a read returned it.
+#[derive(Debug)]
+struct StandIn<T> {
+    /// None: it was deleted.
+    object: Option<Arc<Seen<T>>>,
+    version: u64,
+    /// None: it is watched by its name for as long as it stands in.
+    until: Option<Instant>,
+}
+
+impl<T> StandIn<T> {
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
+/// What is seen under a name.
+#[derive(Debug)]
+pub enum Look<T> {
+    Nothing,
+    Object(Arc<Seen<T>>),
+    /// What stood in for it has stood for too long without the watch catching up: only a live read can tell.
+    Overdue,
+}
+
+impl<T> Entry<T> {
+    fn empty(round: u64) -> Self {
+        Self { cached: None, standing: None, round }
+    }
+
+    fn cached_version(&self) -> u64 {
+        self.cached.as_ref().map_or(0, |seen| seen.head.version())
+    }
+
+    /// The newer of the two.
+    fn current(&self, now: Instant) -> Option<&Arc<Seen<T>>> {
+        match &self.standing {
+            Some(standing) if standing.version > self.cached_version() && !standing.is_over(now) => standing.object.as_ref(),
+            _ => self.cached.as_ref(),
+        }
+    }
+
+    /// The watch has come as far as `version`.
+    fn caught_up(&mut self, version: u64) {
+        if self.standing.as_ref().is_some_and(|standing| standing.version <= version) {
+            self.standing = None;
+        }
+    }
+
+    fn rollouts(&self) -> impl Iterator<Item = &Arc<str>> {
+        let standing = self.standing.as_ref().and_then(|standing| standing.object.as_ref());
+        self.cached.iter().chain(standing).filter_map(|seen| seen.head.rollout.as_ref())
+    }
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), groups: HashMap::new(), round: 0 }
+    }
+}
+
+impl<T: Kind> Shelf<T> {
+    /// A list begins. What it doesn't bring is gone when it ends; until then everything stays.
+    pub fn list_begins(&mut self) {
+        self.round += 1;
+    }
+
+    /// The watch or a list brought an object. Answers with the rollouts that it concerns, if anything that is kept has changed.
+    pub fn arrived(&mut self, seen: Seen<T>) -> Vec<Key> {
+        let key = key(&seen.head);
+        let round = self.round;
+        self.edit(&key, |entry| {
+            entry.round = round;
+            entry.caught_up(seen.head.version());
+            // The very same version again, from a list: the one that is there knows since when.
+            if entry.cached.as_ref().is_none_or(|cached| cached.head != seen.head) {
+                entry.cached = Some(Arc::new(seen));
+            }
+        })
+    }
+
+    /// The watch said that an object was deleted, or has lost its label.
+    pub fn departed(&mut self, head: &Head) -> Vec<Key> {
+        self.edit(&key(head), |entry| {
+            entry.cached = None;
+            entry.caught_up(head.version());
+        })
+    }
+
+    /// A list has ended: what it didn't bring is gone.
+    pub fn list_ends(&mut self) -> Vec<Key> {
+        let round = self.round;
+        let gone = |entry: &Entry<T>| entry.round < round && entry.cached.is_some();
+        let missing: Vec<Key> = self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(key, _)| key.clone()).collect();
+        let mut concerned = Vec::new();
+        for key in missing {
+            concerned.extend(self.edit(&key, |entry| {
+                entry.cached = None;
+                // One that is watched by its name is there all the same.
+                if entry.standing.as_ref().is_some_and(|standing| standing.until.is_some()) {
+                    entry.standing = None;
+                }
+            }));
+        }
+        concerned
+    }
+
+    /// A write or a live read returned the object.
+    pub fn stand_in(&mut self, seen: Seen<T>, now: Instant) {
+        self.put(seen, Some(now + STAND_IN));
+    }
+
+    /// A watch by name brought an object that the shelf's own watch can't see.
+    pub fn watched_by_name(&mut self, seen: Seen<T>) -> Vec<Key> {
+        self.put(seen, None)
+    }
+
+    fn put(&mut self, seen: Seen<T>, until: Option<Instant>) -> Vec<Key> {
+        let key = key(&seen.head);
+        let version = seen.head.version();
+        self.edit(&key, |entry| {
+            let stood = entry.standing.as_ref().map_or(0, |standing| standing.version);
+            if version >= entry.cached_version().max(stood) {
+                entry.standing = Some(StandIn { object: Some(Arc::new(seen)), version, until });
+            }
+            entry.caught_up(entry.cached_version());
+        })
+    }
+
+    /// A delete or a live read said that the object is gone.
+    pub fn gone(&mut self, key: &Key, resource_version: Option<&str>, now: Instant) -> Vec<Key> {
+        self.edit(key, |entry| {
+            let known = entry.cached_version().max(entry.standing.as_ref().map_or(0, |standing| standing.version));
+            // Older than nothing that is known of it, so that the next to arrive under this name counts.
+            let version = resource_version.map_or(known, version).max(known) + u64::from(entry.cached.is_some());
+            entry.standing = entry.cached.is_some().then_some(StandIn { object: None, version, until: Some(now + STAND_IN) });
+        })
+    }
+
+    /// A watch by name ends: from now on the shelf's own watch has to bring the object.
+    pub fn released(&mut self, key: &Key, now: Instant) {
+        self.edit(key, |entry| {
+            if let Some(standing) = &mut entry.standing {
+                standing.until = Some(now + STAND_IN);
+            }
+        });
+    }
+
+    pub fn get(&self, key: &Key, now: Instant) -> Option<Arc<Seen<T>>> {
+        self.entries.get(key)?.current(now).cloned()
+    }
+
+    /// Like `get`, but never falls back to an object that is known to be older than one that was seen.
+    pub fn look(&self, key: &Key, now: Instant) -> Look<T> {
+        let Some(entry) = self.entries.get(key) else { return Look::Nothing };
+        match &entry.standing {
+            Some(standing) if standing.version > entry.cached_version() && standing.is_over(now) => Look::Overdue,
+            _ => entry.current(now).cloned().map_or(Look::Nothing, Look::Object),
+        }
+    }
+
+    /// All objects of a rollout, in the order of their names.
+    pub fn of(&self, rollout: &Key, now: Instant) -> Vec<Arc<Seen<T>>> {
+        let names = self.groups.get(rollout).into_iter().flatten();
+        let seen = names.filter_map(|name| self.entries.get(&rollout.beside(name.clone()))?.current(now));
+        seen.filter(|seen| seen.head.rollout.as_ref() == Some(&rollout.name)).cloned().collect()
+    }
+
+    pub fn keys(&self) -> Vec<Key> {
+        self.entries.keys().cloned().collect()
+    }
+
+    pub fn each(&self, now: Instant) -> impl Iterator<Item = &Arc<Seen<T>>> {
+        self.entries.values().filter_map(move |entry| entry.current(now))
+    }
+
+    /// Changes one entry, keeps the groups true to it, and answers with the rollouts for which something has changed.
+    fn edit(&mut self, key: &Key, change: impl FnOnce(&mut Entry<T>)) -> Vec<Key> {
+        let now = Instant::now();
+        let round = self.round;
+        let mut entry = self.entries.remove(key).unwrap_or_else(|| Entry::empty(round));
+        let before = entry.current(now).cloned();
+        let former: Vec<Arc<str>> = entry.rollouts().cloned().collect();
+        change(&mut entry);
+        let after = entry.current(now).cloned();
+        for rollout in &former {
+            if !entry.rollouts().any(|present| present == rollout) {
+                self.leave(key, rollout);
+            }
+        }
+        for rollout in entry.rollouts().filter(|rollout| !former.contains(rollout)) {
+            self.groups.entry(key.beside(rollout.clone())).or_default().insert(key.name.clone());
+        }
+        if entry.cached.is_some() || entry.standing.is_some() {
+            self.entries.insert(key.clone(), entry);
+        }
+        concerned(key, before.as_deref(), after.as_deref())
+    }
+
+    fn leave(&mut self, key: &Key, rollout: &Arc<str>) {
+        let group = key.beside(rollout.clone());
+        if let Some(names) = self.groups.get_mut(&group) {
+            names.remove(&key.name);
+            if names.is_empty() {
+                self.groups.remove(&group);
+            }
+        }
+    }
+}
+
+fn key(head: &Head) -> Key {
+    Key::new(head.namespace.clone(), head.name.clone())
+}
+
+/// The rollouts by whose label an object went, came or changed.
+fn concerned<T: Kind>(key: &Key, before: Option<&Seen<T>>, after: Option<&Seen<T>>) -> Vec<Key> {
+    let rollout = |seen: Option<&Seen<T>>| seen.and_then(|seen| seen.head.rollout.clone());
+    if let (Some(before), Some(after)) = (before, after)
+        && before.body == after.body
+        && before.head.uid == after.head.uid
+        && before.head.rollout == after.head.rollout
+    {
+        return vec![];
+    }
+    if before.is_none() && after.is_none() {
+        return vec![];
+    }
+    let (before, after) = (rollout(before), rollout(after));
+    let other = before.filter(|before| after.as_ref() != Some(before));
+    after.into_iter().chain(other).map(|rollout| key.beside(rollout)).collect()
+}
+
+#[cfg(test)]
+mod tests;

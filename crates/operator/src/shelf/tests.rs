@@ -1,0 +1,132 @@
+use super::*;
+use crate::kinds::{Revision, sample::arrive};
+use serde_json::json;
+
+/// A ControllerRevision of a rollout: `number` is what changes about it.
+fn object(version: u64, rollout: &str, number: i64) -> Seen<Revision> {
+    arrive(json!({
+        "metadata": {
+            "name": "shop-abc", "namespace": "a", "uid": "u", "resourceVersion": version.to_string(),
+            "labels": {"bluegreen.dev/rollout": rollout}
+        },
+        "revision": number
+    }))
+}
+
+fn name() -> Key {
+    Key::new("a", "shop-abc")
+}
+
+fn rollout(name: &str) -> Key {
+    Key::new("a", name)
+}
+
+fn number(shelf: &Shelf<Revision>, now: Instant) -> Option<i64> {
+    shelf.get(&name(), now).map(|seen| seen.body.number)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_stands_in_until_the_watch_has_caught_up() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.arrived(object(5, "shop", 1));
+    shelf.stand_in(object(8, "shop", 2), now);
+    assert_eq!(number(&shelf, now), Some(2));
+    assert_eq!(shelf.arrived(object(6, "shop", 1)), [], "an older version is no news");
+    assert_eq!(number(&shelf, now), Some(2));
+    assert_eq!(shelf.arrived(object(8, "shop", 2)), [], "the echo of our own write is no news");
+    shelf.arrived(object(9, "shop", 3));
+    assert_eq!(number(&shelf, now), Some(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_stands_in_for_longer_than_30_s() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.arrived(object(5, "shop", 1));
+    shelf.stand_in(object(8, "shop", 2), now);
+    assert_eq!(number(&shelf, now + STAND_IN), Some(1));
+    assert!(matches!(shelf.look(&name(), now + STAND_IN), Look::Overdue), "but it is known that the cached one is old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_the_watch_has_overtaken_does_not_stand_in() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.arrived(object(9, "shop", 3));
+    shelf.stand_in(object(8, "shop", 2), now);
+    assert_eq!(number(&shelf, now), Some(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_ends_what_stands_in_unless_it_is_older() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.arrived(object(5, "shop", 1));
+    shelf.stand_in(object(8, "shop", 2), now);
+    assert_eq!(shelf.departed(&object(7, "shop", 1).head), [], "the former object of that name went");
+    assert_eq!(number(&shelf, now), Some(2));
+    assert_eq!(shelf.departed(&object(10, "shop", 2).head), [rollout("shop")]);
+    assert_eq!(number(&shelf, now), None);
+    assert!(shelf.entries.is_empty() && shelf.groups.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_list_does_not_bring_is_gone_when_it_ends_and_not_before() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.list_begins();
+    shelf.arrived(object(5, "shop", 1));
+    assert_eq!(shelf.list_ends(), []);
+    shelf.list_begins();
+    assert_eq!(number(&shelf, now), Some(1));
+    shelf.list_begins();
+    assert_eq!(shelf.list_ends(), [rollout("shop")], "also after a list that broke off");
+    assert_eq!(number(&shelf, now), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_was_made_before_a_write_does_not_undo_it() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.arrived(object(5, "shop", 1));
+    shelf.stand_in(object(8, "shop", 2), now);
+    shelf.list_begins();
+    shelf.arrived(object(6, "shop", 1));
+    shelf.list_ends();
+    assert_eq!(number(&shelf, now), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_deleted_stays_away_until_the_watch_says_so_too() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.arrived(object(5, "shop", 1));
+    assert_eq!(shelf.gone(&name(), None, now), [rollout("shop")]);
+    assert_eq!(number(&shelf, now), None);
+    assert_eq!(shelf.of(&rollout("shop"), now).len(), 0);
+    shelf.departed(&object(6, "shop", 1).head);
+    shelf.arrived(object(7, "shop", 4));
+    assert_eq!(number(&shelf, now), Some(4), "another one under the same name");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_changes_its_label_concerns_both_rollouts() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    assert_eq!(shelf.arrived(object(5, "shop", 1)), [rollout("shop")]);
+    assert_eq!(shelf.arrived(object(6, "store", 1)), [rollout("store"), rollout("shop")]);
+    assert_eq!((shelf.of(&rollout("shop"), now).len(), shelf.of(&rollout("store"), now).len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_watched_by_its_name_stays_as_long_as_that() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.watched_by_name(object(5, "shop", 1));
+    shelf.list_begins();
+    shelf.list_ends();
+    assert_eq!(number(&shelf, now + STAND_IN * 2), Some(1));
+    shelf.released(&name(), now);
+    assert_eq!(number(&shelf, now + STAND_IN), None);
+}

@@ -1,0 +1,192 @@
+//! Everything that a look at a rollout needs, and the world as the loop sees it for one rollout.
+
+use crate::{
+    announce::Announcer,
+    by_name::ByName,
+    cache::Cache,
+    gather::{Gatherer, Office},
+    key::Key,
+    kinds::{Rollout, Seen},
+    lease::Leadership,
+    measure::Measuring,
+    memory::Memory,
+    metrics::Metrics,
+    perform::{Performed, Performer},
+    queue::Queue,
+    reconcile::{Sight, Trouble, World},
+    shelf::Look,
+};
+use bluegreen_api::{BlueGreenRolloutStatus, Color, names};
+use bluegreen_engine::{
+    Effect, Observed,
+    decision::Role,
+    events::{self, Announcement},
+    measure, render,
+};
+use std::sync::Arc;
+use tokio::{sync::watch, time::Instant};
+
+pub struct Shell {
+    pub cache: Arc<Cache>,
+    pub memory: Arc<Memory>,
+    pub gatherer: Gatherer,
+    pub performer: Performer,
+    pub measuring: Arc<Measuring>,
+    pub by_name: ByName,
+    pub announcer: Announcer,
+    pub metrics: Metrics,
+    pub queue: Arc<Queue>,
+    pub leadership: watch::Receiver<Leadership>,
+}
+
+impl Shell {
+    pub fn office(&self) -> Result<Office, Trouble> {
+        let leadership = *self.leadership.borrow();
+        match leadership {
+            Leadership::Leading { absence, .. } => {
+                let term = leadership.term(Instant::now()).ok_or(Trouble::NotLeading)?;
+                Ok(Office { term, absence })
+            }
+            Leadership::Standby | Leadership::Lost => Err(Trouble::NotLeading),
+        }
+    }
+
+    /// Nothing is kept of a rollout that is gone.
+    pub fn forget(&self, key: &Key) {
+        self.measuring.forget(key);
+        self.by_name.forget(key);
+        self.memory.forget(key);
+    }
+}
+
+/// One rollout, looked at by the loop.
+pub struct OneRollout<'a> {
+    shell: &'a Shell,
+    key: &'a Key,
+    /// As it was seen by the latest look.
+    rollout: Option<Arc<Seen<Rollout>>>,
+}
+
+impl<'a> OneRollout<'a> {
+    pub fn new(shell: &'a Shell, key: &'a Key) -> Self {
+        Self { shell, key, rollout: None }
+    }
+
+    /// The rollout, no older than anything that is known of it, and no older than this term of leadership:
+    /// what a former leader recorded last may not have come to the cache yet.
+    async fn rollout(&self, term: i64) -> Result<Option<Arc<Seen<Rollout>>>, Trouble> {
+        let Shell { cache, memory, performer, .. } = self.shell;
+        let look = cache.rollouts.shelf().look(self.key, Instant::now());
+        match look {
+            Look::Nothing => return Ok(None),
+            Look::Object(seen) if memory.of(self.key, &seen.head.uid, |remembered| remembered.read_in) == Some(term) => return Ok(Some(seen)),
+            Look::Object(_) | Look::Overdue => {}
+        }
+        match performer.requests.get::<Rollout>(self.key).await {
+            Ok(found) => {
+                memory.of(self.key, &found.head.uid, |remembered| remembered.read_in = Some(term));
+                cache.rollouts.shelf().stand_in(found, Instant::now());
+            }
+            Err(refused) if refused.is_absent() => {
+                cache.rollouts.shelf().gone(self.key, None, Instant::now());
+            }
+            Err(refused) => return Err(Trouble::Api { what: "the rollout can't be read", refused }),
+        }
+        Ok(cache.rollouts.shelf().get(self.key, Instant::now()))
+    }
+
+    /// Objects of ours that have lost their label are invisible to the caches.
+    fn follow_by_name(&self, seen: &Observed) {
+        let Shell { cache, by_name, .. } = self.shell;
+        let now = Instant::now();
+        for color in [Color::Blue, Color::Green] {
+            let name = self.key.beside(names::deployment(&self.key.name, color));
+            let found = cache.deployments.shelf().get(&name, now);
+            by_name.follow(self.key, &name, found.as_deref(), cache);
+        }
+        for role in [Role::Active, Role::Preview] {
+            let name = self.key.beside(render::service_name(seen, role));
+            let found = cache.services.shelf().get(&name, now);
+            by_name.follow(self.key, &name, found.as_deref(), cache);
+        }
+    }
+
+    /// Once for each reason.
+    fn complain(&self, uid: &str, why: &str) {
+        let told = self.shell.memory.of(self.key, uid, |remembered| remembered.unreadable.replace(why.into()));
+        if told.as_deref() == Some(why) {
+            return;
+        }
+        tracing::warn!(rollout = %self.key, why, "the rollout can't be read: it is left as it is until it is changed");
+        let announcement = Announcement {
+            type_: "Warning",
+            reason: "Unreadable".to_owned(),
+            action: "Read".to_owned(),
+            note: format!("The operator can't read this rollout and leaves it as it is until it is changed: {why}"),
+            key: format!("unreadable-{why}"),
+        };
+        self.shell.announcer.announce(self.key, uid, announcement);
+    }
+
+    fn recorded(&self, seen: &Observed, status: &BlueGreenRolloutStatus) {
+        let Shell { memory, metrics, announcer, .. } = self.shell;
+        memory.of(self.key, &seen.uid, |remembered| remembered.drop_results(&seen.results));
+        metrics.recorded(&seen.status, status);
+        for announcement in events::between(&seen.status, status) {
+            announcer.announce(self.key, &seen.uid, announcement);
+        }
+        if seen.status.phase != status.phase || seen.status.attempt != status.attempt {
+            let word = |phase: Option<bluegreen_api::Phase>| phase.map_or("-", bluegreen_api::Phase::as_str);
+            let revision = status.current.as_ref().map_or("", |attempt| attempt.revision.as_str());
+            tracing::info!(
+                rollout = %self.key, from = word(seen.status.phase), to = word(status.phase),
+                attempt = status.attempt, revision, message = %status.message,
+            );
+        }
+    }
+}
+
+impl World for OneRollout<'_> {
+    async fn look(&mut self) -> Result<Sight, Trouble> {
+        let office = self.shell.office()?;
+        self.rollout = self.rollout(office.term).await?;
+        let Some(rollout) = &self.rollout else { return Ok(Sight::Gone) };
+        let terms = match &rollout.body.terms {
+            Ok(terms) => terms,
+            Err(why) => {
+                self.complain(&rollout.head.uid, why);
+                return Ok(Sight::Unreadable);
+            }
+        };
+        let seen = self.shell.gatherer.observe(self.key, rollout, terms, office);
+        self.follow_by_name(&seen);
+        Ok(Sight::Seen(Box::new(seen)))
+    }
+
+    async fn record(&mut self, seen: &Observed, status: &BlueGreenRolloutStatus) -> Result<(), Trouble> {
+        self.shell.office()?;
+        let Some(rollout) = &self.rollout else { return Err(Trouble::Stale) };
+        let Shell { cache, performer, .. } = self.shell;
+        match performer.requests.record(self.key, &rollout.head.resource_version, status).await {
+            Ok(written) => {
+                cache.rollouts.shelf().stand_in(written, Instant::now());
+                self.recorded(seen, status);
+                Ok(())
+            }
+            Err(refused) if matches!(refused.code, 404 | 409) => {
+                performer.refresh(&cache.rollouts, self.key).await;
+                Err(Trouble::Stale)
+            }
+            Err(refused) => Err(Trouble::Api { what: "the status can't be recorded", refused }),
+        }
+    }
+
+    async fn perform(&mut self, seen: &Observed, effect: &Effect) -> Result<Performed, Trouble> {
+        self.shell.office()?;
+        Ok(self.shell.performer.perform(self.key, seen, effect).await)
+    }
+
+    fn measure(&mut self, seen: &Observed) {
+        self.shell.measuring.set(self.key, seen, measure::wanted(seen));
+    }
+}

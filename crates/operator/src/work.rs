@@ -1,0 +1,77 @@
+//! Takes rollouts from the queue and looks at them, many at a time, each by itself: what one does to a look harms no other.
+
+use crate::{
+    key::Key,
+    queue::Next,
+    reconcile::{Trouble, reconcile},
+    shell::{OneRollout, Shell},
+};
+use futures::FutureExt;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+
+/// Longer than any sound look takes; what hangs is begun anew.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Until `stop` is told; then those under way are finished.
+pub async fn work(shell: Arc<Shell>, at_once: usize, mut stop: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(at_once));
+    loop {
+        let next = async {
+            let slot = slots.clone().acquire_owned().await;
+            (slot, shell.queue.next().await)
+        };
+        let (slot, key) = tokio::select! {
+            next = next => next,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let shell = shell.clone();
+        tokio::spawn(async move {
+            let next = look(&shell, &key).await;
+            if next == Next::Forget {
+                shell.forget(&key);
+            }
+            shell.queue.done(key, next);
+            drop(slot);
+        });
+    }
+    let all = u32::try_from(at_once).unwrap_or(u32::MAX);
+    let _finished = slots.acquire_many(all).await;
+}
+
+async fn look(shell: &Shell, key: &Key) -> Next {
+    let began = Instant::now();
+    let mut rollout = OneRollout::new(shell, key);
+    let looked = reconcile(&mut rollout, bluegreen_engine::decide);
+    let looked = tokio::time::timeout(TIMEOUT, AssertUnwindSafe(looked).catch_unwind()).await;
+    let (result, next) = match looked {
+        Ok(Ok(Ok(Next::BackOff))) => ("no_effect", Next::BackOff),
+        Ok(Ok(Ok(next))) => ("ok", next),
+        Ok(Ok(Err(trouble))) => troubled(key, &trouble),
+        Ok(Err(_)) => {
+            tracing::error!(rollout = %key, "a look at the rollout panicked: a fault of the operator; it is tried again later");
+            ("panic", Next::BackOff)
+        }
+        Err(_) => {
+            tracing::warn!(rollout = %key, seconds = TIMEOUT.as_secs(), "a look at the rollout took too long; it is tried again later");
+            ("timeout", Next::BackOff)
+        }
+    };
+    shell.metrics.reconciled(result, began.elapsed());
+    next
+}
+
+fn troubled(key: &Key, trouble: &Trouble) -> (&'static str, Next) {
+    match trouble {
+        // All are looked at when leadership is won.
+        Trouble::NotLeading => ("not_leading", Next::Awaited),
+        Trouble::Stale => ("stale", Next::BackOff),
+        Trouble::Api { .. } => {
+            tracing::warn!(rollout = %key, error = %trouble, "a look at the rollout failed; it is tried again later");
+            ("error", Next::BackOff)
+        }
+    }
+}
