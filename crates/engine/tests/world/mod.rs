@@ -199,7 +199,9 @@ impl World {
     }
 
     pub fn rested(&self) -> bool {
-        matches!(decide(&self.seen()), Decision::Wait { until: None, .. }) && measure::wanted(&self.seen()).is_empty() && !self.clone().controllers()
+        let young = |pod: &Pod| !pod.ready && self.now.as_second() - pod.created.as_second() <= 61;
+        !self.pods.iter().any(young)
+            && matches!(decide(&self.seen()), Decision::Wait { until: None, .. }) && measure::wanted(&self.seen()).is_empty() && !self.clone().controllers()
     }
 
     pub fn run_for(&mut self, seconds: i64) {

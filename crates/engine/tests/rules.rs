@@ -1,0 +1,646 @@
+//! The rules of the state machine, one sentence each.
+
+mod world;
+
+use bluegreen_api::{Color, Outcome as Ended, Phase};
+use bluegreen_engine::{
+    Decision, decide,
+    decision::Object,
+    observed::{Absence, Outcome, Owner, Reading},
+};
+use serde_json::{Value, json};
+use world::World;
+
+fn live(spec: Value) -> World {
+    let mut world = World::new(spec);
+    world.settle();
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.story());
+    world.log.clear();
+    world
+}
+
+fn value(value: f64) -> Outcome {
+    Outcome::Reading(Reading::Value(value))
+}
+
+fn metric(extra: Value) -> Value {
+    let mut metric = json!({"name": "errors", "prometheus": {"query": "e"}, "max": "1%", "interval": "5s", "count": 3});
+    world::merge(&mut metric, extra);
+    metric
+}
+
+fn reason(world: &World) -> String {
+    world.condition("Ready").unwrap().1
+}
+
+// === approvals and orders ===
+
+#[test]
+fn an_approval_opens_the_gate_and_does_not_end_the_monitoring() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}, "monitoring": {"duration": "10m"}}));
+    world.image("shop:2");
+    world.run_for(20);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::AwaitingPromotion, "AwaitingApproval"));
+    assert!(world.is("Reconciling") && !world.is("Stalled"));
+    world.order("promote");
+    world.run_for(60);
+    assert_eq!(world.phase(), Phase::Monitoring, "{}", world.story());
+}
+
+#[test]
+fn an_approval_of_an_earlier_attempt_approves_nothing() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_for(20);
+    let revision = world.status.preview.as_ref().unwrap().revision.clone();
+    world.order("promote");
+    world.settle();
+    world.image("shop:3");
+    world.run_for(20);
+    world.order("promote");
+    world.settle();
+    // The annotation still names revision 2 in another writing: given again, then spent when the candidate is recorded.
+    world.order_for("promote", &format!("{revision}/again"));
+    world.image("shop:2");
+    world.run_for(60);
+    assert_eq!(world.phase(), Phase::AwaitingPromotion, "{}", world.story());
+    world.order_for("promote", &format!("{revision}/now"));
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"));
+}
+
+#[test]
+fn an_order_that_names_another_revision_does_nothing() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_for(20);
+    for verb in ["promote", "abort", "rollback", "pause"] {
+        world.order_for(verb, "another");
+    }
+    world.run_for(20);
+    assert_eq!(world.phase(), Phase::AwaitingPromotion);
+}
+
+#[test]
+fn of_contradictory_orders_the_safer_wins() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_for(20);
+    world.order("promote");
+    world.order("abort");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Aborted, Some("shop:1")));
+
+    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_for(20);
+    world.order("promote");
+    world.order("pause");
+    world.settle();
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::AwaitingPromotion, "Paused"));
+
+    let mut world = live(json!({"monitoring": {"duration": "10m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.order("accept");
+    world.order("rollback");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::RolledBack, Some("shop:1")));
+}
+
+#[test]
+fn accept_ends_the_monitoring_as_passed() {
+    let mut world = live(json!({"monitoring": {"duration": "10m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    let start = world.second();
+    world.order("accept");
+    world.settle();
+    assert_eq!(world.phase(), Phase::Healthy);
+    assert!(world.second() - start < 600);
+}
+
+#[test]
+fn a_rejected_revision_is_not_tried_again_until_retry_or_another_revision() {
+    let mut world = live(json!({}));
+    world.image("shop:2-missing");
+    world.settle();
+    assert_eq!(world.phase(), Phase::Aborted);
+    assert!(world.is("Stalled") && !world.is("Promoted"));
+    let attempt = world.status.attempt;
+    world.change(json!({"progressDeadline": "5m"}));
+    world.settle();
+    assert_eq!(world.status.attempt, attempt, "a setting is no reason to try again");
+    let revision = world.status.rejected.as_ref().unwrap().revision.clone();
+    world.order_for("retry", &revision);
+    world.run_for(5);
+    assert_eq!((world.phase(), world.status.attempt), (Phase::DeployingPreview, attempt + 1));
+    world.settle();
+    world.image("shop:1");
+    world.settle();
+    assert_eq!((world.phase(), world.status.rejected.is_none()), (Phase::Healthy, true), "back to normal, no rollout");
+    assert_eq!(world.status.attempt, attempt + 1);
+}
+
+#[test]
+fn pause_holds_progress_and_the_clock_but_not_the_way_back() {
+    let mut world = live(json!({"monitoring": {"duration": "1m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.change(json!({"paused": true}));
+    world.run_for(3600);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::Monitoring, "Paused"));
+    let mut other = world.clone();
+    world.change(json!({"paused": false}));
+    world.run_for(30);
+    assert_eq!(world.phase(), Phase::Monitoring, "paused time is no bake time");
+    other.kill_pods("shop:2");
+    other.settle();
+    assert_eq!(other.serves().as_deref(), Some("shop:1"), "{}", other.story());
+}
+
+// === gates ===
+
+#[test]
+fn a_gate_that_is_defined_anew_runs_anew() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}, "verification": {"metrics": [metric(json!({}))]}}));
+    world.image("shop:2");
+    world.run_for(60);
+    assert_eq!(world.phase(), Phase::AwaitingPromotion);
+    world.change(json!({"verification": {"metrics": [metric(json!({"max": "2%"}))]}}));
+    world.run_for(1);
+    assert_eq!(world.phase(), Phase::Verifying);
+    world.order("promote");
+    world.run_for(1);
+    assert_eq!(world.phase(), Phase::Verifying, "an approval decides no unfinished gate");
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"));
+}
+
+#[test]
+fn no_data_and_a_broken_source_are_neither_pass_nor_failure() {
+    for reading in [Reading::NoData, Reading::NotANumber, Reading::Failed("connection refused".into())] {
+        let mut world = live(json!({"verification": {"metrics": [metric(json!({}))]}}));
+        world.gauge = match reading {
+            Reading::NoData => |_, _, _| Outcome::Reading(Reading::NoData),
+            Reading::NotANumber => |_, _, _| Outcome::Reading(Reading::NotANumber),
+            _ => |_, _, _| Outcome::Reading(Reading::Failed("connection refused".into())),
+        };
+        world.image("shop:2");
+        world.run_for(3000);
+        assert_eq!((world.phase(), reason(&world).as_str()), (Phase::AwaitingPromotion, "Inconclusive"), "{}", world.story());
+        assert_eq!(world.serves().as_deref(), Some("shop:1"));
+        let mut back = world.clone();
+        back.gauge = world::pass;
+        back.run_for(600);
+        assert_eq!(back.serves().as_deref(), Some("shop:2"), "readings came back: it goes on by itself");
+        world.order("promote");
+        world.run_for(600);
+        assert_eq!(world.serves().as_deref(), Some("shop:2"), "a person decides an inconclusive gate");
+    }
+}
+
+#[test]
+fn a_promote_given_before_a_gate_turned_inconclusive_does_not_decide_it() {
+    let mut world = live(json!({"verification": {"metrics": [metric(json!({}))]}}));
+    world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
+    world.image("shop:2");
+    world.run_until(Phase::Verifying);
+    world.order("promote");
+    world.run_for(600);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::AwaitingPromotion, "Inconclusive"));
+}
+
+#[test]
+fn a_failed_check_holds_or_aborts_as_asked_and_promote_does_not_decide_it() {
+    let check = json!({"checks": [{"name": "home", "http": {}}]});
+    let mut world = live(json!({"verification": check}));
+    world.gauge = |_, _, _| value(1.0);
+    world.image("shop:2");
+    world.settle();
+    assert_eq!(world.phase(), Phase::Aborted);
+
+    let mut world = live(json!({"verification": {"checks": check["checks"], "onFailure": "Pause"}}));
+    world.gauge = |_, _, _| value(1.0);
+    world.image("shop:2");
+    world.settle();
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::Verifying, "CheckFailed"));
+    assert!(world.is("Stalled"));
+    world.order("promote");
+    world.settle();
+    assert_eq!(world.phase(), Phase::Verifying);
+    world.gauge = world::pass;
+    world.order("retry");
+    world.run_for(30);
+    assert_eq!(world.serves().as_deref(), Some("shop:2"), "the gate ran again and passed");
+}
+
+#[test]
+fn verification_that_does_not_end_is_aborted_at_its_timeout() {
+    let mut world = live(json!({"verification": {"timeout": "5m", "metrics": [metric(json!({"interval": "1m", "count": 100}))]}}));
+    world.image("shop:2");
+    world.settle();
+    assert_eq!(world.phase(), Phase::Aborted);
+    assert_eq!(world.status.rejected.as_ref().unwrap().reason, "VerificationTimedOut");
+}
+
+#[test]
+fn a_candidate_that_nobody_promotes_is_aborted_at_its_timeout() {
+    let mut world = live(json!({"promotion": {"mode": "Manual", "timeout": "10m"}}));
+    world.image("shop:2");
+    world.settle();
+    assert_eq!((world.phase(), world.status.rejected.as_ref().unwrap().reason.as_str()), (Phase::Aborted, "PromotionTimedOut"));
+}
+
+#[test]
+fn monitoring_that_cannot_judge_holds_rolls_back_or_passes_as_asked() {
+    for (choice, phase, image) in [("Hold", Phase::Monitoring, "shop:2"), ("RollBack", Phase::RolledBack, "shop:1"), ("Pass", Phase::Healthy, "shop:2")] {
+        let mut world = live(json!({"monitoring": {"duration": "1m", "onUnknown": choice, "metrics": [metric(json!({}))]}}));
+        world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
+        world.image("shop:2");
+        world.run_for(3000);
+        assert_eq!((world.phase(), world.serves().as_deref()), (phase, Some(image)), "{choice}\n{}", world.story());
+    }
+}
+
+#[test]
+fn time_without_readings_is_no_bake_time() {
+    let mut world = live(json!({"monitoring": {"duration": "2m", "metrics": [metric(json!({"noDataLimit": 1000}))]}}));
+    world.gauge = |_, _, at| if (at.as_second() / 100) % 2 == 0 { value(0.0) } else { Outcome::Reading(Reading::NoData) };
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.run_for(150);
+    assert_eq!(world.phase(), Phase::Monitoring, "{}", world.story());
+    world.settle();
+    assert_eq!(world.phase(), Phase::Healthy);
+}
+
+#[test]
+fn scattered_bad_readings_are_not_as_many_in_a_row() {
+    let mut world = live(json!({"monitoring": {"duration": "10m", "metrics": [metric(json!({"failureLimit": 2}))]}}));
+    world.gauge = |_, image, at| value(if image == "shop:2" && at.as_second() % 10 < 5 { 0.5 } else { 0.0 });
+    world.image("shop:2");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
+}
+
+#[test]
+fn the_first_revision_is_verified_only_if_asked_and_reached_by_nobody_until_then() {
+    let mut world = World::new(json!({"verification": {"initial": true, "metrics": [metric(json!({}))]}}));
+    world.run_for(8);
+    assert!(world.endpoints.is_empty() && world.pods.iter().any(|pod| pod.ready), "{}", world.story());
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:1")), "{}", world.story());
+    let mut world = World::new(json!({"verification": {"initial": true, "metrics": [metric(json!({}))]}}));
+    world.gauge = |_, _, _| value(1.0);
+    world.settle();
+    assert_eq!((world.phase(), world.is("Stalled"), world.endpoints.len()), (Phase::Initializing, true, 0), "{}", world.story());
+    assert!(world.status.rejected.is_none());
+}
+
+// === the first deployment ===
+
+#[test]
+fn trouble_with_the_first_revision_is_told_and_a_new_spec_takes_its_place() {
+    let mut world = World::new(json!({"image": "shop:1-missing"}));
+    world.run_for(300);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::Initializing, "Hopeless"));
+    assert!(world.is("Stalled") && world.status.message.contains("ImagePullBackOff"), "{}", world.status.message);
+    world.image("shop:2");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")));
+    assert_eq!(world.status.active.as_ref().unwrap().color, Color::Blue);
+}
+
+#[test]
+fn a_first_revision_that_serves_in_part_is_not_taken_away_for_the_next() {
+    let mut world = World::new(json!({}));
+    world.run_for(4);
+    world.pods[0].image = "shop:1-unready".into();
+    world.status.phase = Some(Phase::Initializing);
+    world.run_for(2);
+    world.image("shop:2");
+    world.run_for(1);
+    assert_eq!(world.status.preview.as_ref().map(|side| side.color), Some(Color::Green), "{}", world.story());
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"));
+}
+
+// === deadlines ===
+
+#[test]
+fn a_slow_preview_that_advances_is_not_aborted_and_one_that_does_not_is() {
+    let mut world = live(json!({"progressDeadline": "90s"}));
+    world.image("shop:2-slow");
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2-slow"));
+    world.image("shop:3-unready");
+    world.settle();
+    assert_eq!((world.phase(), world.status.rejected.as_ref().unwrap().reason.as_str()), (Phase::Aborted, "ProgressDeadlineExceeded"));
+    world.image("shop:4-slow");
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:4-slow"), "after an abort the next deadline is a new one");
+}
+
+#[test]
+fn nothing_is_passed_or_failed_for_being_late_before_it_was_looked_at() {
+    let mut world = live(json!({"progressDeadline": "5m", "monitoring": {"duration": "10m"}, "verification": {"timeout": "10m", "metrics": [metric(json!({"interval": "1m", "count": 4}))]}}));
+    let away = |world: &mut World| {
+        let from = world.now;
+        world.pass_time(7200);
+        world.absence = Some(Absence { from: Some(from), to: world.now });
+        world.restart();
+        world.operator();
+    };
+    world.image("shop:2-slow");
+    world.run_for(20);
+    assert_eq!(world.phase(), Phase::DeployingPreview);
+    away(&mut world);
+    assert!(world.phase() > Phase::DeployingPreview && world.phase() <= Phase::Verifying, "{}", world.story());
+    world.run_for(61);
+    away(&mut world);
+    assert_eq!(world.phase(), Phase::Verifying, "the verification timeout was not looked at: {}", world.story());
+    world.run_until(Phase::Monitoring);
+    away(&mut world);
+    assert_eq!(world.phase(), Phase::Monitoring, "nobody watched: no bake time");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2-slow")));
+}
+
+#[test]
+fn endpoint_slices_that_lag_hold_the_switch_and_are_told_and_are_no_bad_release() {
+    let mut world = live(json!({}));
+    world.slices_follow = false;
+    world.image("shop:2");
+    world.run_for(3600);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::Promoting, "EndpointsStale"), "{}", world.story());
+    world.slices_follow = true;
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"));
+}
+
+// === the way back ===
+
+#[test]
+fn the_side_that_was_left_is_drained_before_it_goes_and_zero_is_now() {
+    let mut world = live(json!({"scaleDown": {"drain": "7s", "after": "0s"}}));
+    world.image("shop:2");
+    world.run_until(Phase::ScalingDown);
+    let switched = world.second();
+    assert!(world.is("Ready") && world.is("Promoted"));
+    world.run_until(Phase::Healthy);
+    assert_eq!(world.second() - switched, 7);
+}
+
+#[test]
+fn never_keeps_the_standby_and_its_revision_in_spec_goes_back_at_once() {
+    let mut world = live(json!({"scaleDown": {"after": "Never"}}));
+    world.image("shop:2");
+    world.settle();
+    assert_eq!((world.phase(), world.ready("shop:1")), (Phase::Healthy, 3));
+    let before = world.second();
+    world.image("shop:1");
+    world.run_for(1);
+    assert_eq!((world.serves().as_deref(), world.second()), (Some("shop:1"), before + 1), "{}", world.story());
+    world.settle();
+    assert_eq!(world.phase(), Phase::Healthy);
+    assert_eq!(world.status.history[0].outcome, Some(Ended::Reverted));
+}
+
+#[test]
+fn with_both_sides_broken_it_holds_says_so_and_lets_a_fix_through() {
+    let mut world = live(json!({"monitoring": {"duration": "10m"}, "progressDeadline": "1m"}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.kill_pods("shop:1");
+    world.kill_pods("shop:2");
+    world.run_for(30);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::RollingBack, "BothSidesBroken"), "{}", world.story());
+    world.image("shop:3");
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:3"), "{}", world.story());
+}
+
+#[test]
+fn a_new_candidate_after_the_switch_waits_for_the_end_of_the_monitoring() {
+    let mut world = live(json!({"monitoring": {"duration": "5m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.image("shop:3");
+    world.run_for(200);
+    assert_eq!(world.phase(), Phase::Monitoring, "the way back stays open");
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:3"));
+}
+
+#[test]
+fn a_new_candidate_before_the_switch_replaces_the_old_one() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_for(20);
+    world.image("shop:3");
+    world.run_for(20);
+    assert_eq!(world.status.preview.as_ref().unwrap().image, "shop:3");
+    assert_eq!(world.status.history[0].outcome, Some(Ended::Superseded));
+    assert_eq!(world.status.attempt, 3);
+}
+
+// === size ===
+
+#[test]
+fn a_smaller_size_that_comes_with_a_candidate_waits_for_the_switch() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    world.change(json!({"image": "shop:2", "replicas": 1}));
+    world.run_for(20);
+    assert_eq!(world.ready("shop:1"), 3, "{}", world.story());
+    world.order("promote");
+    world.settle();
+    assert_eq!((world.ready("shop:2"), world.ready("shop:1")), (1, 0));
+}
+
+#[test]
+fn the_active_side_follows_replicas_in_every_phase_and_the_candidate_is_full_before_the_switch() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}, "preview": {"replicas": "34%"}}));
+    world.image("shop:2");
+    world.run_for(20);
+    assert_eq!((world.ready("shop:2"), world.ready("shop:1")), (2, 3), "34% of 3, rounded up");
+    world.change(json!({"replicas": 5}));
+    world.run_for(5);
+    assert_eq!(world.ready("shop:1"), 5);
+    world.order("promote");
+    world.settle();
+    assert_eq!(world.ready("shop:2"), 5, "{}", world.story());
+}
+
+#[test]
+fn zero_replicas_are_obeyed_at_once_and_gates_wait_for_replicas() {
+    let mut world = live(json!({"verification": {"metrics": [metric(json!({}))]}}));
+    world.image("shop:2");
+    world.run_until(Phase::Verifying);
+    world.change(json!({"replicas": 0}));
+    world.run_for(7200);
+    assert_eq!((world.pods.len(), reason(&world).as_str()), (0, "NoReplicas"), "{}", world.story());
+    world.change(json!({"replicas": 2}));
+    world.settle();
+    assert_eq!((world.serves().as_deref(), world.ready("shop:2")), (Some("shop:2"), 2));
+}
+
+#[test]
+fn replicas_in_status_are_those_of_the_active_side() {
+    let mut world = live(json!({}));
+    assert_eq!(world.status.replicas, 3);
+    world.change(json!({"replicas": 5}));
+    world.settle();
+    assert_eq!(world.status.replicas, 5);
+    assert_eq!(world.status.selector, "bluegreen.dev/rollout=shop,bluegreen.dev/color=blue");
+}
+
+// === bad input and refusals ===
+
+#[test]
+fn bad_input_touches_nothing_and_the_fix_goes_on() {
+    let mut world = live(json!({}));
+    let writes = world.writes;
+    world.change(json!({"image": "shop:2", "container": "web"}));
+    world.settle();
+    assert_eq!((world.writes, reason(&world).as_str()), (writes, "InvalidSpec"));
+    assert!(world.status.message.contains("spec.container names web, but the containers in spec.template are: shop"), "{}", world.status.message);
+    world.services.get_mut("active").unwrap().selector.clear();
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "repair goes on");
+    world.change(json!({"container": null}));
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"));
+}
+
+#[test]
+fn what_the_api_server_refuses_is_told_in_its_own_words_and_tried_again_with_a_pause() {
+    let mut world = live(json!({}));
+    world.refuse = Some((Object::Deployment(Color::Green), 500, "failed to create typed patch object (/shop-green): .spec.template.spec.foo: field not declared in schema".into()));
+    world.image("shop:2");
+    world.run_for(600);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::DeployingPreview, "InvalidSpec"), "{}", world.story());
+    assert!(world.status.message.contains("field not declared in schema"));
+    let tries = world.log.iter().filter(|line| line.contains("refuse")).count();
+    assert!((5..=12).contains(&tries), "{tries} tries in ten minutes");
+    world.refuse = None;
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"));
+}
+
+#[test]
+fn an_object_of_somebody_else_is_left_alone_and_the_ways_out_are_told() {
+    let mut world = World::new(json!({}));
+    let mut made = live(json!({}));
+    let mut service = made.services.remove("active").unwrap();
+    service.selector.clear();
+    service.owner = Owner::Foreign { who: "nobody".into(), adopt: false };
+    world.services.insert("active", service);
+    world.run_for(60);
+    assert_eq!((world.writes, reason(&world).as_str()), (0, "NotOurs"));
+    assert!(world.status.message.contains("bluegreen.dev/adopt=shop") && world.status.message.contains("spec.service.active.name"), "{}", world.status.message);
+    world.services.get_mut("active").unwrap().owner = Owner::Foreign { who: "nobody".into(), adopt: true };
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:1"));
+}
+
+// === repair ===
+
+#[test]
+fn a_lost_status_is_rebuilt_from_what_is_there_in_every_phase_and_no_gate_is_skipped() {
+    for phase in [Phase::Healthy, Phase::DeployingPreview, Phase::Verifying, Phase::AwaitingPromotion, Phase::Monitoring, Phase::ScalingDown] {
+        let mut world = live(json!({
+            "promotion": {"mode": "Manual"}, "monitoring": {"duration": "1m"},
+            "verification": {"metrics": [metric(json!({}))]}
+        }));
+        if phase != Phase::Healthy {
+            world.image("shop:2");
+            if phase > Phase::AwaitingPromotion {
+                world.run_until(Phase::AwaitingPromotion);
+                world.order("promote");
+            }
+            world.run_until(phase);
+        }
+        let (serves, pods) = (world.serves(), world.pods.clone());
+        world.status = bluegreen_api::BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+        world.restart();
+        world.operator();
+        assert_eq!(world.serves(), serves, "{phase}\n{}", world.story());
+        world.run_for(120);
+        assert_eq!(world.serves(), serves, "an old approval counts for nothing: {phase}\n{}", world.story());
+        let restarted = pods.iter().filter(|pod| Some(&pod.image) == serves.as_ref() && !world.pods.iter().any(|other| other.name == pod.name)).count();
+        assert_eq!(restarted, 0, "{phase}\n{}", world.story());
+    }
+}
+
+#[test]
+fn at_rest_nothing_is_written() {
+    let mut world = live(json!({"monitoring": {"duration": "1m", "metrics": [metric(json!({}))]}}));
+    world.image("shop:2");
+    world.settle();
+    let before = (world.writes, world.records);
+    world.run_for(100_000);
+    assert_eq!((world.writes, world.records), before);
+}
+
+#[test]
+fn a_rollout_that_is_being_deleted_gets_no_effect() {
+    let mut world = live(json!({}));
+    world.services.clear();
+    let mut seen = world.seen();
+    seen.deleting = true;
+    assert!(matches!(decide(&seen), Decision::Wait { .. }));
+}
+
+#[test]
+fn revisions_beyond_the_limit_go_and_those_of_a_way_back_stay() {
+    let mut world = live(json!({"revisionHistoryLimit": 2, "scaleDown": {"drain": "0s", "after": "0s"}}));
+    for number in 2..7 {
+        world.image(&format!("shop:{number}"));
+        world.settle();
+    }
+    let mut numbers: Vec<_> = world.revisions.values().map(|revision| revision.number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [5, 6]);
+    world.order("rollback");
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:5"));
+}
+
+// === leaders ===
+
+#[test]
+fn a_switch_withdrawn_before_it_happened_can_not_be_made_by_a_leader_that_wakes_late() {
+    let mut world = world_frozen_in_promoting();
+    world.image("shop:1");
+    world.operator();
+    assert_eq!(world.serves().as_deref(), Some("shop:1"));
+    world.wake();
+    world.controllers();
+    let fenced = world.log.iter().any(|line| line.contains("fence")) && world.log.iter().any(|line| line.contains("409"));
+    assert!(fenced && world.serves().as_deref() == Some("shop:1"), "{}", world.story());
+}
+
+/// The switch is recorded; the leader froze right before it.
+fn world_frozen_in_promoting() -> World {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    loop {
+        world.look();
+        let seen = world.seen();
+        match decide(&seen) {
+            Decision::Record(status) => world.record(*status),
+            Decision::Act(effects) if world.phase() == Phase::Promoting => {
+                world.sleeper = Some((seen, effects));
+                world.restart();
+                return world;
+            }
+            Decision::Act(effects) => effects.iter().for_each(|effect| world.perform_as_seen(effect, &seen)),
+            Decision::Wait { .. } => {
+                if !world.controllers() {
+                    world.pass_time(1);
+                }
+            }
+        }
+    }
+}
