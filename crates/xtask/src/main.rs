@@ -1,7 +1,10 @@
 //! The project's own tasks, so that nothing has to be remembered or typed twice: `cargo xtask --help`.
 
+mod built;
 mod cluster;
 mod generate;
+mod interrupt;
+mod test;
 
 use std::process::ExitCode;
 
@@ -22,6 +25,11 @@ enum Task {
     /// Real Kubernetes on this machine, to try things on: up, down, status, kubectl.
     #[command(subcommand)]
     Cluster(cluster::Task),
+    /// Run every test that this machine can run, and name what it could not run and why.
+    ///
+    /// Lints and the tests of the crates first; then tests against real Kubernetes: on fake nodes, and on a real node
+    /// with real traffic (root on Debian). The clusters are brought up for it and taken down at the end.
+    Test(test::Options),
     /// Write the files below config that follow from code: the CRD and what the operator may do.
     Generate {
         /// Write nothing; fail if a file isn't current, and name it.
@@ -33,6 +41,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Cluster(task) => cluster::run(task),
+        Task::Test(options) => test::run(&options),
         Task::Generate { check } => generate::run(check),
     };
     match outcome {

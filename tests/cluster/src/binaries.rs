@@ -88,6 +88,13 @@ impl Binaries {
     }
 }
 
+/// Whether there is Go to build with, or everything was built before.
+pub(crate) fn can_prepare() -> bool {
+    let version = Command::new("go").arg("version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let built = || fingerprint().map(|name| paths::cluster_root().join("bin").join(name));
+    version.is_ok_and(|status| status.success()) || built().is_ok_and(|dir| PROGRAMS.iter().all(|program| dir.join(program.name).is_file()))
+}
+
 /// The directory of one Go module beside this crate.
 fn module_dir(module: &str) -> PathBuf {
     paths::source().join(module)

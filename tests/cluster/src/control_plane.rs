@@ -1,5 +1,6 @@
 //! etcd, kube-apiserver, kube-controller-manager and kube-scheduler: the same for both kinds of cluster.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -114,8 +115,8 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The kubeconfig of an administrator. The API server must have made its certificate already.
-pub(crate) fn write_kubeconfig(dir: &Path, name: &str, server: &str, token: &str) -> Result<()> {
+/// A kubeconfig of whoever has this token. The API server must have made its certificate already.
+pub(crate) fn write_kubeconfig(dir: &Path, file: &str, name: &str, server: &str, token: &str) -> Result<()> {
     let path = dir.join("apiserver/apiserver.crt");
     let certificate = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let name = format!("bluegreen-{name}");
@@ -127,7 +128,7 @@ pub(crate) fn write_kubeconfig(dir: &Path, name: &str, server: &str, token: &str
         "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
         "current-context": name,
     });
-    write(&dir.join("kubeconfig"), &serde_json::to_string_pretty(&config)?)
+    write(&dir.join(file), &serde_json::to_string_pretty(&config)?)
 }
 
 /// A program of the cluster, not yet started.
@@ -136,6 +137,7 @@ pub(crate) fn process(dir: &Path, binaries: &Binaries, name: &str, args: Vec<Str
         name: name.to_owned(),
         program: binaries.path(name)?.to_path_buf(),
         args,
+        env: BTreeMap::new(),
         log: dir.join("logs").join(format!("{name}.log")),
         running: None,
     })

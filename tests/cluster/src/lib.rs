@@ -22,6 +22,7 @@ mod control_plane;
 mod fake;
 pub mod image;
 mod node;
+mod operator;
 pub mod paths;
 mod process;
 mod state;
@@ -39,6 +40,7 @@ pub use rustix::process::Signal;
 
 use crate::image::Image;
 use crate::node::Node;
+pub use crate::operator::{OPERATOR, SYSTEM_NAMESPACE};
 pub use crate::state::Kind;
 use crate::state::{Process, State};
 

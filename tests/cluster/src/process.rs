@@ -34,6 +34,7 @@ pub(crate) fn start(process: &mut Process, namespace: Option<&str>) -> Result<()
         .with_context(|| format!("cannot open the log {}", process.log.display()))?;
     let child = command(namespace, &process.program)
         .args(&process.args)
+        .envs(&process.env)
         .stdin(Stdio::null())
         .stdout(log.try_clone().context("cannot share the log between output and errors")?)
         .stderr(log)

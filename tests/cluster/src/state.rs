@@ -1,5 +1,6 @@
 //! What is known of a cluster between two processes: which programs run it, and how to start each again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,8 @@ pub(crate) struct Process {
     pub(crate) name: String,
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<String>,
+    #[serde(default)]
+    pub(crate) env: BTreeMap<String, String>,
     pub(crate) log: PathBuf,
     /// None while it was stopped on purpose.
     pub(crate) running: Option<Running>,

@@ -72,7 +72,7 @@ impl Cluster {
         self.launch(control_plane::apiserver(&dir, binaries, addresses)?)?;
         let key = dir.join("apiserver/apiserver.key");
         self.await_that("kube-apiserver", "write its certificate", |_| key.is_file())?;
-        control_plane::write_kubeconfig(&dir, &self.state.name, &self.state.server, &token)?;
+        control_plane::write_kubeconfig(&dir, "kubeconfig", &self.state.name, &self.state.server, &token)?;
         self.await_server()?;
         self.launch(control_plane::controller_manager(&dir, binaries)?)?;
         self.launch(control_plane::scheduler(&dir, binaries)?)

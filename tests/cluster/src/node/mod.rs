@@ -5,12 +5,13 @@ mod packages;
 mod remains;
 mod runtime;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 pub(crate) use network::{ADDRESS, namespace};
-pub(crate) use packages::install_missing;
+pub(crate) use packages::{install_missing, obstacle};
 use serde_json::json;
 
 use crate::binaries::{self, Binaries};
@@ -135,7 +136,7 @@ impl Node {
 
     fn plain_process(&self, name: &str, program: PathBuf, args: Vec<String>) -> Process {
         let log = self.dir.join("logs").join(format!("{name}.log"));
-        Process { name: name.to_owned(), program, args, log, running: None }
+        Process { name: name.to_owned(), program, args, env: BTreeMap::new(), log, running: None }
     }
 
     /// Gives the node images, as a pull would.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 /// Programs, and Debian's packages that hold them.
 const NEEDED: &[(&str, &str)] = &[
@@ -21,12 +21,23 @@ const NEEDED: &[(&str, &str)] = &[
     ("/usr/bin/nsenter", "util-linux"),
 ];
 
+/// Why this machine can't carry a real node, as far as that can be seen beforehand.
+pub(crate) fn obstacle() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("a real node needs root: it makes a network namespace, mounts and cgroups".to_owned());
+    }
+    let all_there = NEEDED.iter().all(|(program, _)| Path::new(program).exists());
+    let debian = Path::new("/etc/debian_version").exists();
+    (!all_there && !debian).then(|| {
+        "a real node needs containerd, runc, CNI plugins, iptables and Prometheus where Debian puts them, and this is not Debian".to_owned()
+    })
+}
+
 /// Installs what is missing. No service of the machine is started by it.
 pub(crate) fn install_missing() -> Result<()> {
-    ensure!(
-        rustix::process::geteuid().is_root(),
-        "a cluster with a real node needs root: it makes a network namespace, mounts and cgroups. Run it as root, or use --fake"
-    );
+    if let Some(obstacle) = obstacle() {
+        bail!("{obstacle}. Run it as root on Debian, or use --fake");
+    }
     let mut missing: Vec<_> = NEEDED.iter().filter(|(program, _)| !Path::new(program).exists()).map(|(_, package)| *package).collect();
     missing.dedup();
     if missing.is_empty() {

@@ -1,0 +1,69 @@
+//! Programs that cargo builds for a task.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::interrupt::spawn;
+
+/// The cargo that runs us, at the root of the repository.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+pub(crate) fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here)
+}
+
+/// A program that cargo built: of one test target, or a binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Built {
+    pub(crate) target: String,
+    pub(crate) path: PathBuf,
+}
+
+/// Builds by cargo with these words, and tells what came of it.
+pub(crate) fn build(words: &[&str]) -> Result<Vec<Built>> {
+    let mut child = spawn(cargo().args(words).args(["--quiet", "--message-format=json-render-diagnostics"]).stdout(Stdio::piped()))?;
+    let mut messages = String::new();
+    let mut output = child.0.stdout.take().context("cargo without output")?;
+    output.read_to_string(&mut messages).context("cannot read what cargo built")?;
+    let status = child.0.wait().context("cannot wait for cargo")?;
+    ensure!(status.success(), "`cargo {}` failed ({status}); what it said is above", words.join(" "));
+    Ok(messages.lines().filter_map(built).collect())
+}
+
+fn built(message: &str) -> Option<Built> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let path = message["executable"].as_str()?.into();
+    Some(Built { target: message["target"]["name"].as_str()?.to_owned(), path })
+}
+
+/// Builds one binary of this workspace.
+pub(crate) fn binary(package: &str, release: bool) -> Result<PathBuf> {
+    let words: &[&str] = if release { &["build", "--release", "--package", package] } else { &["build", "--package", package] };
+    let built = build(words)?.into_iter().find(|built| built.target == package);
+    match built {
+        Some(built) => Ok(built.path),
+        None => bail!("cargo built {package}, but no program of that name came of it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_programs_are_taken_from_what_cargo_says() {
+        let test = r#"{"reason":"compiler-artifact","target":{"name":"node_load"},"executable":"/t/node_load-1"}"#;
+        assert_eq!(built(test), Some(Built { target: "node_load".into(), path: "/t/node_load-1".into() }));
+        assert_eq!(built(r#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}"#), None);
+        assert_eq!(built("not JSON"), None);
+    }
+}
