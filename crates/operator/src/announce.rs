@@ -59,7 +59,9 @@ async fn send(requests: &Requests, instance: &str, letter: Letter) {
         Ok(()) => {}
         // Told before: by an earlier life, or by another one of us.
         Err(refused) if refused.code == 409 => {}
-        Err(refused) => tracing::warn!(rollout = %letter.rollout, reason = %letter.announcement.reason, error = %refused, "an event could not be sent"),
+        Err(refused) => {
+            tracing::warn!(rollout = %letter.rollout, reason = %letter.announcement.reason, error = %refused, "an event could not be sent")
+        }
     }
 }
 

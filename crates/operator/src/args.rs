@@ -81,7 +81,9 @@ pub enum LogFormat {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("--lease-renew-deadline ({deadline}s) must be less than --lease-duration ({duration}s): a leader has to stop before others may begin")]
+#[error(
+    "--lease-renew-deadline ({deadline}s) must be less than --lease-duration ({duration}s): a leader has to stop before others may begin"
+)]
 pub struct InvalidTimes {
     deadline: u64,
     duration: u64,
@@ -138,7 +140,8 @@ mod tests {
 
     #[test]
     fn metric_sources_can_be_given_several_times() {
-        let args = Args::try_parse_from(["x", "--allowed-metric-source", "http://a:9090", "--allowed-metric-source", "http://b:9090"]).unwrap();
+        let args =
+            Args::try_parse_from(["x", "--allowed-metric-source", "http://a:9090", "--allowed-metric-source", "http://b:9090"]).unwrap();
         assert_eq!(args.rules().sources.len(), 2);
         assert!(Args::try_parse_from(["x", "--allowed-metric-source", "a:9090"]).is_err());
     }

@@ -110,14 +110,8 @@ impl Cache {
             let why = watched.trouble().clone();
             (!watched.is_full()).then(|| format!("the {} cache is not full yet: {}", T::WORD, why.as_deref().unwrap_or("listing")))
         }
-        let all = [
-            one(&self.rollouts),
-            one(&self.deployments),
-            one(&self.services),
-            one(&self.pods),
-            one(&self.slices),
-            one(&self.revisions),
-        ];
+        let all =
+            [one(&self.rollouts), one(&self.deployments), one(&self.services), one(&self.pods), one(&self.slices), one(&self.revisions)];
         all.into_iter().flatten().collect()
     }
 

@@ -108,7 +108,12 @@ impl Metrics {
         all.register_with_unit("reconcile", "Time that a look at a rollout took", Unit::Seconds, self.reconcile_time.clone());
         all.register("transitions", "Steps from one phase to the next that were recorded", self.transitions.clone());
         all.register_with_unit("phase", "Time that a rollout spent in a phase it has left", Unit::Seconds, self.phase_time.clone());
-        all.register_with_unit("promotion", "Time from the start of an attempt until its revision was switched to", Unit::Seconds, self.promotion_time.clone());
+        all.register_with_unit(
+            "promotion",
+            "Time from the start of an attempt until its revision was switched to",
+            Unit::Seconds,
+            self.promotion_time.clone(),
+        );
         all.register("attempts", "Attempts that have ended, by their outcome", self.attempts.clone());
         all.register("measurements", "Checks done and readings taken, by kind and result", self.measurements.clone());
         all.register("api_requests", "Requests to the API server", self.requests.clone());
@@ -242,7 +247,9 @@ mod tests {
         let metrics = Metrics::default();
         metrics.set_phases([Some(Phase::Healthy), Some(Phase::Healthy), None].into_iter());
         let page = text(&metrics.register()).unwrap();
-        for line in ["bluegreen_rollouts{phase=\"Healthy\"} 2", "bluegreen_rollouts{phase=\"None\"} 1", "bluegreen_rollouts{phase=\"Aborted\"} 0"] {
+        for line in
+            ["bluegreen_rollouts{phase=\"Healthy\"} 2", "bluegreen_rollouts{phase=\"None\"} 1", "bluegreen_rollouts{phase=\"Aborted\"} 0"]
+        {
             assert!(page.contains(line), "{line} is missing in\n{page}");
         }
     }

@@ -309,7 +309,8 @@ mod tests {
 
     #[test]
     fn an_apply_is_guarded_by_version_and_uid() {
-        let found: Seen<Deployment> = arrive(json!({"metadata": {"name": "d", "uid": "u", "resourceVersion": "5"}, "spec": {"template": {}}}));
+        let found: Seen<Deployment> =
+            arrive(json!({"metadata": {"name": "d", "uid": "u", "resourceVersion": "5"}, "spec": {"template": {}}}));
         let guarded = |guard: Guard| {
             let mut metadata = json!({"name": "d"});
             super::guarded(&mut metadata, &guard, Some(&found));
@@ -317,7 +318,11 @@ mod tests {
         };
         assert_eq!(guarded(Guard::Absent), json!({"name": "d", "resourceVersion": "1"}));
         assert_eq!(guarded(Guard::ResourceVersion("5".into())), json!({"name": "d", "resourceVersion": "5", "uid": "u"}));
-        assert_eq!(guarded(Guard::ResourceVersion("4".into())), json!({"name": "d", "resourceVersion": "4"}), "the uid of another version is none");
+        assert_eq!(
+            guarded(Guard::ResourceVersion("4".into())),
+            json!({"name": "d", "resourceVersion": "4"}),
+            "the uid of another version is none"
+        );
         assert_eq!(guarded(Guard::None), json!({"name": "d"}));
     }
 }

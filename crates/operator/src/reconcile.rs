@@ -55,7 +55,9 @@ pub async fn reconcile(world: &mut impl World, decide: fn(&Observed) -> Decision
         }
         match &decision {
             Decision::Record(status) => match world.record(&seen, status).await {
-                Err(Trouble::Stale) => tracing::debug!(rollout = %seen.name, namespace = %seen.namespace, "not recorded: the rollout was changed meanwhile"),
+                Err(Trouble::Stale) => {
+                    tracing::debug!(rollout = %seen.name, namespace = %seen.namespace, "not recorded: the rollout was changed meanwhile")
+                }
                 recorded => recorded?,
             },
             Decision::Act(effects) => {

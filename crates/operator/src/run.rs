@@ -33,7 +33,8 @@ const FINISH: Duration = Duration::from_secs(10);
 /// Runs until a signal comes. An error is a reason to be restarted.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let times = args.times()?;
-    let mut config = kube::Config::infer().await.context("no cluster found: set KUBECONFIG, or run in a pod with a service account")?;
+    let config = kube::Config::infer().await.context("no cluster found: set KUBECONFIG, or run in a pod with a service account")?;
+    let mut config = client::named(config);
     config.connect_timeout = Some(Duration::from_secs(5));
     let metrics = Metrics::default();
     let main = client::main(&config, metrics.clone()).context("no client for the API server can be made")?;

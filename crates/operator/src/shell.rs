@@ -79,7 +79,9 @@ impl<'a> OneRollout<'a> {
         let look = cache.rollouts.shelf().look(self.key, Instant::now());
         match look {
             Look::Nothing => return Ok(None),
-            Look::Object(seen) if memory.of(self.key, &seen.head.uid, |remembered| remembered.read_in) == Some(term) => return Ok(Some(seen)),
+            Look::Object(seen) if memory.of(self.key, &seen.head.uid, |remembered| remembered.read_in) == Some(term) => {
+                return Ok(Some(seen));
+            }
             Look::Object(_) | Look::Overdue => {}
         }
         match performer.requests.get::<Rollout>(self.key).await {
@@ -137,7 +139,7 @@ impl<'a> OneRollout<'a> {
         }
         if seen.status.phase != status.phase || seen.status.attempt != status.attempt {
             let word = |phase: Option<bluegreen_api::Phase>| phase.map_or("-", bluegreen_api::Phase::as_str);
-            let revision = status.current.as_ref().map_or("", |attempt| attempt.revision.as_str());
+            let revision = status.current.as_ref().or(status.history.first()).map_or("", |attempt| attempt.revision.as_str());
             tracing::info!(
                 rollout = %self.key, from = word(seen.status.phase), to = word(status.phase),
                 attempt = status.attempt, revision, message = %status.message,

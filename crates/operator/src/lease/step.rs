@@ -39,7 +39,9 @@ pub struct Sighting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Write our name into it, as the holder of this term.
-    Acquire { term: i64 },
+    Acquire {
+        term: i64,
+    },
     Renew,
     /// Somebody else leads.
     Wait(Duration),

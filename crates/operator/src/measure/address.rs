@@ -145,7 +145,7 @@ mod tests {
             ("http://prom:9090/", false),
             ("http://prom:9091/base", false),
             ("https://prom:9090/base", false),
-            ("http://prom:9090.example/base", false),
+            ("http://prom:9090@example/base", false),
             ("http://prom@example:9090/base", false),
         ] {
             assert_eq!(source.covers(&Url::parse(url).unwrap()), covered, "{url}");

@@ -78,7 +78,8 @@ fn same(one: &Wanted, other: &Wanted) -> bool {
 }
 
 fn answers(result: &Measurement, wanted: &Wanted) -> bool {
-    (&result.gate, &result.definition, result.attempt, &result.revision) == (&wanted.gate, &wanted.definition, wanted.attempt, &wanted.revision)
+    (&result.gate, &result.definition, result.attempt, &result.revision)
+        == (&wanted.gate, &wanted.definition, wanted.attempt, &wanted.revision)
 }
 
 impl Measuring {

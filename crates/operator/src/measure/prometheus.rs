@@ -37,7 +37,8 @@ async fn ask(client: &reqwest::Client, rules: &Rules, address: &str, query: &str
     let mut form = url.clone();
     let seconds = format!("{}s", timeout.as_secs().max(1));
     form.query_pairs_mut().clear().append_pair("query", query).append_pair("timeout", &seconds);
-    let request = client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.query().unwrap_or_default().to_owned());
+    let request =
+        client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.query().unwrap_or_default().to_owned());
     let asked = request.timeout(timeout).send().await;
     let answer = asked.map_err(|error| match error.is_timeout() {
         true => format!("Prometheus at {address} did not answer within {}s", timeout.as_secs_f64()),
@@ -192,7 +193,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_query_arrives_as_it_was_written_below_the_address() {
-        let address = serve("/base/api/v1/query", post(|body: String| async move { success("scalar", json!([0, body.len().to_string()])).to_string() })).await;
+        let address = serve(
+            "/base/api/v1/query",
+            post(|body: String| async move { success("scalar", json!([0, body.len().to_string()])).to_string() }),
+        )
+        .await;
         let query = r#"rate(http_requests_total{code=~"5..", a="ü&="}[1m])"#;
         let Reading::Value(length) = asked(&format!("{address}/base/"), query).await else { panic!() };
         assert!(length > query.len() as f64);
