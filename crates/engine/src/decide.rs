@@ -9,7 +9,7 @@ use crate::{
     orders::Verb,
     phases,
     plan::Plan,
-    withdraw,
+    progress, withdraw,
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Gate, Phase};
 use jiff::Timestamp;
@@ -70,8 +70,18 @@ fn work_out(draft: &mut Draft<'_>) -> Stay {
     }
     draft.status.observed_generation = draft.seen.generation;
     count_pods(draft);
+    stay.message = no_news(draft, &stay).unwrap_or(stay.message);
     conditions::tell(draft, &stay);
     stay
+}
+
+/// The recorded message, when nothing has come to it but another pod with the same kind of trouble.
+fn no_news(draft: &Draft<'_>, stay: &Stay) -> Option<String> {
+    let (old, new) = (&draft.seen.status, &draft.status);
+    let same_story = (old.phase, old.attempt, old.observed_generation) == (new.phase, new.attempt, new.observed_generation);
+    let ready = old.conditions.iter().find(|condition| condition.type_ == bluegreen_api::reasons::READY)?;
+    let kind = progress::kind_of_trouble(&stay.message)?;
+    (same_story && ready.reason == stay.reason && progress::kind_of_trouble(&old.message) == Some(kind)).then(|| old.message.clone())
 }
 
 /// Pause and resume hold for the attempt; of both, pause wins.

@@ -42,44 +42,58 @@ pub fn ready_pods(seen: &ColorSeen, revision: &str) -> i32 {
 
 /// What keeps the pods of a revision from getting ready, in one sentence with their own reason.
 pub fn trouble(seen: &ColorSeen, revision: &str) -> Option<String> {
-    let pod = troubled(seen, revision);
-    let failure = seen.deployment.as_ref().and_then(|deployment| deployment.replica_failure.clone());
-    match (pod, failure) {
-        (Some((pod, trouble)), _) => {
-            let container = trouble.container.as_ref().map(|name| format!(" container {name}")).unwrap_or_default();
-            let message = if trouble.message.is_empty() { String::new() } else { format!(": {}", trouble.message) };
-            Some(format!("pod {}{container} {}{message}", pod.name, trouble.reason))
-        }
-        (None, Some(failure)) => Some(format!("pods can't be created: {failure}")),
-        (None, None) => None,
-    }
+    // The earliest by name, so that the sentence stays the same from look to look.
+    let troubled = waiting_pods(seen, revision).filter(|pod| pod.trouble.is_some()).min_by(|a, b| a.name.cmp(&b.name));
+    let failure = seen.deployment.as_ref().and_then(|deployment| deployment.replica_failure.as_ref());
+    troubled.and_then(sentence).or_else(|| failure.map(|failure| format!("pods can't be created: {failure}")))
 }
 
-/// The pod to name: the earliest by name, so that the sentence stays the same from look to look.
-fn troubled<'a>(seen: &'a ColorSeen, revision: &str) -> Option<(&'a PodSeen, &'a crate::observed::PodTrouble)> {
-    let pods = seen.pods.iter().filter(|pod| pod.revision == revision && !pod.ready && !pod.deleting);
-    pods.filter_map(|pod| pod.trouble.as_ref().map(|trouble| (pod, trouble))).min_by(|a, b| a.0.name.cmp(&b.0.name))
+fn waiting_pods<'a>(seen: &'a ColorSeen, revision: &str) -> impl Iterator<Item = &'a PodSeen> {
+    seen.pods.iter().filter(move |pod| pod.revision == revision && !pod.ready && !pod.deleting)
+}
+
+fn sentence(pod: &PodSeen) -> Option<String> {
+    let trouble = pod.trouble.as_ref()?;
+    let container = trouble.container.as_ref().map(|name| format!(" container {name}")).unwrap_or_default();
+    let message = if trouble.message.is_empty() { String::new() } else { format!(": {}", trouble.message) };
+    Some(format!("pod {}{container} {}{message}", pod.name, trouble.reason))
+}
+
+/// The kind of trouble that a sentence tells of. Pods come and go, and count their restarts: that alone is no news.
+pub(crate) fn kind_of_trouble(sentence: &str) -> Option<&'static str> {
+    const KINDS: [(&str, &[&str]); 6] = [
+        ("image", &["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"]),
+        ("crash", &["CrashLoopBackOff", "RunContainerError", "OOMKilled", "StartError", "ContainerCannotRun"]),
+        ("config", &["CreateContainerConfigError", "CreateContainerError"]),
+        ("schedule", &["Unschedulable"]),
+        ("create", &["pods can't be created"]),
+        ("ended", &[" Error", " Completed"]),
+    ];
+    let told = |words: &[&str]| words.iter().any(|word| sentence.contains(word));
+    let kind = KINDS.iter().find(|(_, words)| told(words)).map(|(kind, _)| *kind)?;
+    // A container that ended is about to be told as a crash loop.
+    Some(if kind == "ended" { "crash" } else { kind })
 }
 
 /// Why pods of the revision can never get ready, if so: waiting for the deadline would be of no use.
 pub fn hopeless(seen: &ColorSeen, revision: &str, now: Timestamp) -> Option<String> {
-    let pods = || seen.pods.iter().filter(move |pod| pod.revision == revision && !pod.deleting);
-    let reason = |pod: &PodSeen| pod.trouble.as_ref().map(|trouble| trouble.reason.clone()).unwrap_or_default();
     let never_ready = ready_pods(seen, revision) == 0
         && seen.progress.as_ref().is_none_or(|progress| progress.revision != revision || progress.high_water == 0);
-    let given_up = pods().any(|pod| {
-        let reason = reason(pod);
+    let lost = |pod: &&PodSeen| {
+        let reason = pod.trouble.as_ref().map(|trouble| trouble.reason.as_str()).unwrap_or_default();
         let age = now.as_millisecond() - pod.created.as_millisecond();
-        let unpullable = matches!(reason.as_str(), "ErrImagePull" | "ImagePullBackOff") && u128::try_from(age).is_ok_and(|age| age >= UNPULLABLE.as_millis());
-        matches!(reason.as_str(), "InvalidImageName" | "ErrImageNeverPull") || (never_ready && (pod.restarts >= RESTARTS || unpullable))
-    });
-    given_up.then(|| trouble(seen, revision).unwrap_or_else(|| format!("a container of revision {revision} restarted {RESTARTS} times and was never ready")))
+        let unpullable = unpulled(pod) && u128::try_from(age).is_ok_and(|age| age >= UNPULLABLE.as_millis());
+        matches!(reason, "InvalidImageName" | "ErrImageNeverPull") || (never_ready && (pod.restarts >= RESTARTS || unpullable))
+    };
+    let pod = waiting_pods(seen, revision).filter(lost).min_by(|a, b| a.name.cmp(&b.name))?;
+    Some(sentence(pod).unwrap_or_else(|| format!("a container of pod {} restarted {} times and was never ready", pod.name, pod.restarts)))
+}
+
+fn unpulled(pod: &PodSeen) -> bool {
+    pod.trouble.as_ref().is_some_and(|trouble| matches!(trouble.reason.as_str(), "ErrImagePull" | "ImagePullBackOff"))
 }
 
 /// When something that is not yet hopeless would be: the pull of an image has an end.
 pub fn hopeless_at(seen: &ColorSeen, revision: &str) -> Option<Timestamp> {
-    let pods = seen.pods.iter().filter(|pod| pod.revision == revision && !pod.deleting);
-    pods.filter(|pod| pod.trouble.as_ref().is_some_and(|trouble| matches!(trouble.reason.as_str(), "ErrImagePull" | "ImagePullBackOff")))
-        .filter_map(|pod| pod.created.checked_add(UNPULLABLE).ok())
-        .min()
+    waiting_pods(seen, revision).filter(|pod| unpulled(pod)).filter_map(|pod| pod.created.checked_add(UNPULLABLE).ok()).min()
 }
