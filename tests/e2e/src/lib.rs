@@ -1,0 +1,21 @@
+//! What the tests that need a cluster stand on. Each test has a namespace of its own, in it an operator that has no more
+//! rights than it is given, and a [`witness`] that sees every change and holds it against the promises of the design.
+//!
+//! They run by `cargo xtask test`, or by `cargo test -p bluegreen-e2e -- --ignored`, which brings a cluster up and leaves it.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod ground;
+pub mod manifest;
+mod operator;
+mod prometheus;
+mod rollout;
+mod space;
+pub mod witness;
+
+pub use ground::Ground;
+pub use manifest::{merged, shop};
+pub use operator::Operator;
+pub use prometheus::{Answer, Prometheus};
+pub use rollout::{Rollout, Seen};
+pub use space::{LONG_ENOUGH, Space};

@@ -1,0 +1,147 @@
+//! The cluster that all tests share.
+
+use bluegreen_cluster::{Cluster, Kind, paths};
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde_json::Value;
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+/// The cluster that is brought up when none is named.
+const NAME: &str = "e2e";
+
+/// A cluster of fake nodes with the CRD installed.
+#[derive(Debug)]
+pub struct Ground {
+    cluster: Cluster,
+}
+
+impl Ground {
+    /// The cluster that `BLUEGREEN_CLUSTER` names, else one that stays up for the next run.
+    pub fn get() -> &'static Self {
+        static GROUND: OnceLock<Ground> = OnceLock::new();
+        GROUND.get_or_init(|| {
+            let ground = Self { cluster: cluster() };
+            ground.install();
+            ground
+        })
+    }
+
+    fn install(&self) {
+        self.run(&["apply", "-f", &config("crd/blue-green-rollouts.yaml"), "-f", &config("rbac/aggregated.yaml")]);
+        self.run(&["wait", "--for=condition=Established", "--timeout=30s", "crd/bluegreenrollouts.bluegreen.dev"]);
+    }
+
+    /// A client of an administrator. Each test has a runtime of its own, and so needs a client of its own.
+    pub async fn client(&self) -> Client {
+        let kubeconfig = Kubeconfig::read_from(self.cluster.kubeconfig()).unwrap();
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        config.read_timeout = None;
+        Client::try_from(config).unwrap()
+    }
+
+    pub fn audit_log(&self) -> PathBuf {
+        self.cluster.audit_log()
+    }
+
+    /// A kubeconfig for this cluster with another token, which speaks of `namespace` if no other is named.
+    pub fn kubeconfig(&self, token: &str, namespace: &str) -> Value {
+        let text = fs::read(self.cluster.kubeconfig()).unwrap();
+        let mut kubeconfig: Value = serde_json::from_slice(&text).unwrap();
+        kubeconfig["users"][0]["user"] = serde_json::json!({"token": token});
+        kubeconfig["contexts"][0]["context"]["namespace"] = namespace.into();
+        kubeconfig
+    }
+
+    pub fn kubectl(&self, args: &[&str]) -> Command {
+        self.cluster.kubectl(args)
+    }
+
+    /// What kubectl says, whether it succeeds or not.
+    pub fn told(&self, args: &[&str]) -> Told {
+        let output = self.kubectl(args).stdin(Stdio::null()).output().unwrap();
+        Told::of(&output)
+    }
+
+    /// What kubectl says to a manifest.
+    pub fn told_of(&self, args: &[&str], manifest: &Value) -> Told {
+        let mut child = self.kubectl(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(manifest.to_string().as_bytes()).unwrap();
+        Told::of(&child.wait_with_output().unwrap())
+    }
+
+    /// What kubectl says; it has to succeed.
+    pub fn run(&self, args: &[&str]) -> String {
+        let told = self.told(args);
+        assert!(told.success, "kubectl {} failed: {}", args.join(" "), told.error);
+        told.output
+    }
+
+    /// A directory for what a test writes down.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        let directory = self.cluster.dir().join("tests").join(name);
+        fs::create_dir_all(&directory).unwrap();
+        directory
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Told {
+    pub success: bool,
+    pub output: String,
+    pub error: String,
+}
+
+impl Told {
+    fn of(output: &std::process::Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        Self { success: output.status.success(), output: text(&output.stdout), error: text(&output.stderr) }
+    }
+}
+
+fn cluster() -> Cluster {
+    if let Ok(name) = std::env::var("BLUEGREEN_CLUSTER") {
+        return Cluster::attach(&name).unwrap();
+    }
+    // Of several test programs that start at once, one brings it up.
+    fs::create_dir_all(paths::cluster_root()).unwrap();
+    let lock = File::create(paths::cluster_root().join("e2e.lock")).unwrap();
+    lock.lock().unwrap();
+    match Cluster::attach(NAME) {
+        Ok(cluster) if cluster.programs().iter().all(|program| program.running) => cluster,
+        left => {
+            if let Ok(left) = left {
+                left.down().unwrap();
+            }
+            eprintln!("Bringing up the cluster {NAME}. It stays; `cargo xtask cluster down --name {NAME}` ends it.");
+            Cluster::up(Kind::Fake, NAME).unwrap()
+        }
+    }
+}
+
+/// The root of the repository.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
+}
+
+/// A file below `config`.
+pub(crate) fn config(path: &str) -> String {
+    repository().join("config").join(path).to_str().unwrap().to_owned()
+}
+
+/// The message of a refusal.
+pub fn refusal(error: kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message,
+        other => panic!("the API server was to refuse, but: {other}"),
+    }
+}
+

@@ -1,0 +1,111 @@
+//! An operator process: started, killed, frozen and woken by a test.
+
+use crate::ground::{Ground, repository};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    fs::{self, File, OpenOptions},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A running operator, or one that has ended. It is killed when the test lets go of it.
+#[derive(Debug)]
+pub struct Operator {
+    child: Child,
+    name: String,
+    log: PathBuf,
+}
+
+/// The operator of this build; `BLUEGREEN_OPERATOR` names another.
+pub fn program() -> PathBuf {
+    std::env::var_os("BLUEGREEN_OPERATOR").map_or_else(|| repository().join("target/debug/bluegreen-operator"), PathBuf::from)
+}
+
+impl Operator {
+    /// `name` is its identity: one that is started again under the same name leads at once.
+    pub(crate) fn start(program: &Path, directory: &Path, namespace: &str, name: &str, args: &[&str]) -> Self {
+        assert!(program.exists(), "{} is missing: run `cargo build -p bluegreen-operator`, or `cargo xtask test`", program.display());
+        let log = directory.join(format!("operator-{name}.log"));
+        let file = OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let child = Command::new(program)
+            .env("KUBECONFIG", directory.join("kubeconfig"))
+            .env("NO_COLOR", "1")
+            .args(["--namespace", namespace, "--identity", name, "--listen", "127.0.0.1:0", "--allow-loopback-targets", "--lease-duration", "3"])
+            .args(["--log", "info,bluegreen_operator=debug"])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Self { child, name: name.to_owned(), log }
+    }
+
+    /// Dies without a word.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Is told to end, and ends.
+    pub fn terminate(&mut self) {
+        self.signal(Signal::TERM);
+        let until = Instant::now() + Duration::from_secs(15);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(status.success(), "operator {} ended with {status} after SIGTERM; the end of its log:\n{}", self.name, self.tail());
+                return;
+            }
+            assert!(Instant::now() < until, "operator {} did not end 15 s after SIGTERM; the end of its log:\n{}", self.name, self.tail());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Stands still, with all that it was about to do.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn wake(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// All that it and its former lives logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn tail(&self) -> String {
+        tail(&self.log)
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        // A frozen one dies as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The last lines of a log.
+pub(crate) fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}
+
+/// Gives the operator its identity: a kubeconfig with the token of its ServiceAccount.
+pub(crate) fn write_kubeconfig(ground: &Ground, directory: &Path, token: &str, namespace: &str) {
+    let file = File::create(directory.join("kubeconfig")).unwrap();
+    serde_json::to_writer(file, &ground.kubeconfig(token, namespace)).unwrap();
+}

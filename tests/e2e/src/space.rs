@@ -1,0 +1,234 @@
+//! A namespace for one test, with all that happens in it on record.
+
+use crate::{
+    ground::{Ground, Told, config, refusal},
+    operator::{self, Operator},
+    rollout::Rollout,
+    witness::{Kind, Record},
+};
+use bluegreen_cluster::audit::{AuditLog, Request};
+use k8s_openapi::{
+    api::core::v1::Namespace,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// Who the tests are to the API server's records of who wrote what.
+const TESTER: &str = "tester";
+
+/// A namespace, watched from its first moment. [`Space::end`] holds all that happened against the promises.
+pub struct Space {
+    pub ground: &'static Ground,
+    pub name: String,
+    pub client: Client,
+    pub record: Record,
+    directory: PathBuf,
+    edits: AtomicU64,
+    ended: bool,
+}
+
+impl Space {
+    /// A namespace with the rights that an operator needs in it.
+    pub async fn new(name: &str) -> Self {
+        let ground = Ground::get();
+        let client = ground.client().await;
+        let spaces: Api<Namespace> = Api::all(client.clone());
+        let wanted = Namespace {
+            metadata: ObjectMeta { generate_name: Some(format!("{name}-")), ..ObjectMeta::default() },
+            ..Namespace::default()
+        };
+        let name = spaces.create(&PostParams::default(), &wanted).await.unwrap().metadata.name.unwrap();
+        ground.run(&["apply", "--namespace", &name, "-f", &config("rbac/namespaced/operator.yaml")]);
+        let directory = ground.directory(&name);
+        let token = ground.run(&["create", "token", "bluegreen-operator", "--duration=24h", "--namespace", &name]);
+        operator::write_kubeconfig(ground, &directory, &token, &name);
+        let record = Record::begin(client.clone(), &name).await;
+        Self { ground, name, client, record, directory, edits: AtomicU64::new(0), ended: false }
+    }
+
+    // === operators ===
+
+    /// An operator for this namespace.
+    pub fn operator(&self) -> Operator {
+        self.operator_named("one", &[])
+    }
+
+    pub fn operator_named(&self, name: &str, args: &[&str]) -> Operator {
+        self.operator_from(&operator::program(), name, args)
+    }
+
+    pub fn operator_from(&self, program: &Path, name: &str, args: &[&str]) -> Operator {
+        Operator::start(program, &self.directory, &self.name, name, args)
+    }
+
+    // === objects ===
+
+    pub fn api(&self, kind: Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.name, &kind.resource())
+    }
+
+    /// Creates a rollout; it has to be taken.
+    pub async fn rollout(&self, manifest: &Value) -> Rollout<'_> {
+        self.try_rollout(manifest).await.unwrap_or_else(|message| panic!("the API server refused the rollout: {message}"))
+    }
+
+    /// Creates a rollout, or returns what the API server says against it.
+    pub async fn try_rollout(&self, manifest: &Value) -> Result<Rollout<'_>, String> {
+        let object: DynamicObject = serde_json::from_value(manifest.clone()).unwrap();
+        let params = PostParams { field_manager: Some(TESTER.into()), ..PostParams::default() };
+        let created = self.api(Kind::Rollout).create(&params, &object).await.map_err(refusal)?;
+        Ok(Rollout::of(self, &created))
+    }
+
+    /// A merge patch by the test, as kubectl would send it.
+    pub async fn try_patch(&self, kind: Kind, name: &str, patch: &Value) -> Result<DynamicObject, String> {
+        let params = PatchParams { field_manager: Some(TESTER.into()), ..PatchParams::default() };
+        self.api(kind).patch(name, &params, &Patch::Merge(patch)).await.map_err(refusal)
+    }
+
+    pub async fn patch(&self, kind: Kind, name: &str, patch: &Value) -> DynamicObject {
+        let patched = self.try_patch(kind, name, patch).await;
+        patched.unwrap_or_else(|message| panic!("the API server refused a patch of {} {name}: {message}", kind.as_str()))
+    }
+
+    /// Does to an object of the operator's what nobody should. The witness knows by a mark that it wasn't the operator.
+    pub async fn tamper(&self, kind: Kind, name: &str, patch: &Value) {
+        let mut patch = patch.clone();
+        patch["metadata"]["annotations"][crate::witness::MARK] = json!(self.edits.fetch_add(1, Ordering::Relaxed).to_string());
+        self.patch(kind, name, &patch).await;
+    }
+
+    /// Deletes an object of the operator's, marked as the test's doing.
+    pub async fn tamper_delete(&self, kind: Kind, name: &str) {
+        self.tamper(kind, name, &json!({"metadata": {"annotations": {crate::witness::MARK_DELETED: "true"}}})).await;
+        self.delete(kind, name).await;
+    }
+
+    pub async fn delete(&self, kind: Kind, name: &str) {
+        self.api(kind).delete(name, &DeleteParams::background()).await.unwrap();
+    }
+
+    pub async fn create(&self, kind: Kind, object: Value) -> DynamicObject {
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        self.api(kind).create(&PostParams::default(), &object).await.unwrap()
+    }
+
+    /// The latest version that the witness has seen, if the object is there.
+    pub fn seen(&self, kind: Kind, name: &str) -> Option<Value> {
+        self.record.latest(kind, name)
+    }
+
+    /// Waits until the latest state of an object is as wanted. A missing object is null.
+    pub async fn until(&self, kind: Kind, name: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let found = self.record.until(kind, name, 0, |event| {
+            let object = if event.deleted { &Value::Null } else { &*event.object };
+            is(object).then(|| object.clone())
+        });
+        match found.await {
+            Ok(found) => found,
+            Err(waited) => panic!("{} {name}: {what}: not within {waited:?}; it is {:#}", kind.as_str(), self.seen(kind, name).unwrap_or_default()),
+        }
+    }
+
+    /// Pods with these labels that are not on their way out, by name.
+    pub fn pods(&self, selector: &[(&str, &str)]) -> Vec<Value> {
+        let fits = |pod: &Value| {
+            let labels = &pod["metadata"]["labels"];
+            pod["metadata"]["deletionTimestamp"].is_null() && selector.iter().all(|(key, value)| labels[*key] == json!(value))
+        };
+        self.record.all(Kind::Pod).into_iter().filter(fits).collect()
+    }
+
+    // === kubectl ===
+
+    /// What kubectl says in this namespace; it has to succeed.
+    pub async fn kubectl(&self, args: &[&str]) -> String {
+        let told = self.kubectl_told(args).await;
+        assert!(told.success, "kubectl {} failed: {}", args.join(" "), told.error);
+        told.output
+    }
+
+    pub async fn kubectl_told(&self, args: &[&str]) -> Told {
+        let args: Vec<String> = ["--namespace", &self.name].iter().chain(args).map(ToString::to_string).collect();
+        let ground = self.ground;
+        tokio::task::spawn_blocking(move || ground.told(&args.iter().map(String::as_str).collect::<Vec<_>>())).await.unwrap()
+    }
+
+    // === requests ===
+
+    /// Counts what the operator asks of the API server in this namespace from now on, without leases and watches.
+    pub fn requests(&self) -> impl FnMut() -> Vec<Request> + use<> {
+        let mut log = AuditLog::from_now(&self.ground.audit_log()).unwrap();
+        let namespace = self.name.clone();
+        move || {
+            let mut requests = log.requests().unwrap();
+            requests.retain(|request| {
+                request.namespace == namespace
+                    && request.user_agent.starts_with("bluegreen")
+                    && request.resource != "leases"
+                    && request.verb != "watch"
+            });
+            requests
+        }
+    }
+
+    // === the end ===
+
+    /// Holds all that happened against the promises.
+    pub async fn end(mut self) {
+        self.record.catch_up().await;
+        let broken = self.record.broken();
+        assert!(broken.is_empty(), "promises were broken:\n{}", broken.join("\n"));
+        self.ended = true;
+    }
+
+    /// For a test that does what the witness can't judge.
+    pub fn end_unjudged(mut self) {
+        self.ended = true;
+    }
+
+    fn tell_all(&self) {
+        let namespace = ["--namespace", &self.name];
+        for args in [
+            &["get", "bgr,deployments,services,pods", "-o", "wide"][..],
+            &["get", "bgr", "-o", "jsonpath={range .items[*]}{.metadata.name}: {.status}{\"\\n\"}{end}"],
+            &["get", "events", "--sort-by=.metadata.creationTimestamp"],
+        ] {
+            let told = self.ground.told(&[&namespace[..], args].concat());
+            eprintln!("--- kubectl {}\n{}{}", args.join(" "), told.output, told.error);
+        }
+        let files = std::fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        for log in files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|extension| extension == "log")) {
+            eprintln!("--- the end of {}\n{}", log.display(), operator::tail(&log));
+        }
+        let broken = self.record.broken();
+        if !broken.is_empty() {
+            eprintln!("--- promises were broken:\n{}", broken.join("\n"));
+        }
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell_all();
+        } else {
+            assert!(self.ended, "a test must end its Space: what it saw is judged there");
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+        // Its pods would take the time of the controllers. A failed test has told all there is.
+        let _ = self.ground.told(&["delete", "namespace", &self.name, "--wait=false"]);
+    }
+}
+
+/// For a pause in which something must not happen: long enough for an operator to do it.
+pub const LONG_ENOUGH: Duration = Duration::from_secs(2);

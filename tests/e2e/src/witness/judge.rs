@@ -1,0 +1,406 @@
+//! The promises of the design (section 4), each as something that an outsider can see broken.
+
+use super::{Event, Kind, MARK, MARK_DELETED};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, sync::Arc};
+
+const FIELD_MANAGER: &str = "bluegreen";
+const ROLLOUT: &str = "bluegreen.dev/rollout";
+const COLOR: &str = "bluegreen.dev/color";
+const REVISION: &str = "bluegreen.dev/revision";
+const ADOPT: &str = "bluegreen.dev/adopt";
+
+/// The promises that these events break, each in a sentence that names the promise, the object and its version.
+pub fn judge(events: &[Event]) -> Vec<String> {
+    let mut ordered: Vec<_> = events.iter().collect();
+    ordered.sort_by_key(|event| event.version);
+    let mut world = World::default();
+    for event in ordered {
+        world.see(event);
+    }
+    world.broken
+}
+
+/// Where a Service leads: a revision in a color.
+#[derive(Clone, Debug, PartialEq)]
+struct Aim {
+    color: String,
+    revision: String,
+}
+
+impl Aim {
+    fn of_selector(selector: &Value) -> Option<Self> {
+        Some(Self { color: selector[COLOR].as_str()?.into(), revision: selector[REVISION].as_str()?.into() })
+    }
+
+    fn of_side(side: &Value) -> Option<Self> {
+        Some(Self { color: side["color"].as_str()?.into(), revision: side["revision"].as_str()?.into() })
+    }
+}
+
+#[derive(Default)]
+struct World {
+    objects: BTreeMap<(Kind, String), Arc<Value>>,
+    /// Every `spec` of a rollout, by its generation: a status answers one of them.
+    specs: BTreeMap<(String, i64), Value>,
+    /// Where the operator led each active Service last.
+    aims: BTreeMap<String, Aim>,
+    /// The pod template that the operator gave each Deployment last.
+    templates: BTreeMap<String, Value>,
+    broken: Vec<String>,
+}
+
+impl World {
+    fn see(&mut self, event: &Event) {
+        let key = (event.kind, event.name.clone());
+        let before = self.objects.get(&key).cloned();
+        let by_test = before.as_ref().is_some_and(|before| mark(before) != mark(&event.object));
+        match event.kind {
+            Kind::Rollout => self.rollout(event, before.as_deref()),
+            Kind::Service if !by_test => self.service(event, before.as_deref()),
+            Kind::Deployment if !by_test => self.deployment(event, before.as_deref()),
+            Kind::Service | Kind::Deployment | Kind::Pod | Kind::Revision => {}
+        }
+        if event.deleted {
+            self.objects.remove(&key);
+        } else {
+            self.objects.insert(key, event.object.clone());
+        }
+    }
+
+    fn break_promise(&mut self, number: u8, event: &Event, what: &str) {
+        let (kind, name, version) = (event.kind.as_str(), &event.name, event.version);
+        self.broken.push(format!("promise {number}: {kind} {name} at version {version} ({}): {what}", event.seen));
+    }
+
+    fn rollout_named(&self, name: &str) -> Option<Arc<Value>> {
+        self.objects.get(&(Kind::Rollout, name.to_owned())).cloned()
+    }
+
+    /// Pods of this rollout that serve the aim.
+    fn ready(&self, rollout: &str, aim: &Aim) -> i64 {
+        let pods = self.objects.iter().filter(|((kind, _), _)| *kind == Kind::Pod).map(|(_, pod)| pod);
+        let ready = pods.filter(|pod| {
+            let labels = &pod["metadata"]["labels"];
+            labels[ROLLOUT] == rollout && labels[COLOR] == *aim.color && labels[REVISION] == *aim.revision && is_ready(pod)
+        });
+        i64::try_from(ready.count()).unwrap_or(i64::MAX)
+    }
+
+    /// What `replicas` asks for: of the present `spec` and the one that the operator has seen, the lesser.
+    fn asked(&self, rollout: &Value) -> i64 {
+        let present = rollout["spec"]["replicas"].as_i64().unwrap_or(1);
+        let observed = self.observed_spec(rollout).and_then(|spec| spec["replicas"].as_i64());
+        observed.map_or(present, |observed| observed.min(present))
+    }
+
+    fn observed_spec(&self, rollout: &Value) -> Option<&Value> {
+        let name = rollout["metadata"]["name"].as_str()?;
+        let generation = rollout["status"]["observedGeneration"].as_i64()?;
+        self.specs.get(&(name.to_owned(), generation))
+    }
+
+    // === the active Service ===
+
+    fn service(&mut self, event: &Event, before: Option<&Value>) {
+        self.untouched_if_foreign(event, before);
+        let Some(rollout) = self.rollout_of_active_service(&event.name) else { return };
+        if !is_controlled_by(&event.object, &rollout) {
+            if event.deleted {
+                self.aims.remove(&event.name);
+            }
+            return;
+        }
+        if event.deleted {
+            if !may_be_gone(before, &rollout) {
+                self.break_promise(1, event, "the active Service was deleted");
+            }
+            return;
+        }
+        let Some(aim) = Aim::of_selector(&event.object["spec"]["selector"]) else {
+            self.break_promise(1, event, "the active Service lost its selector");
+            return;
+        };
+        let side = self.justify(event, &rollout, &aim);
+        if let Some(side) = side
+            && numbers(&side["ports"]) != numbers(&event.object["spec"]["ports"])
+        {
+            self.break_promise(1, event, "the active Service has not the ports of the revision that it selects");
+        }
+        self.aims.insert(event.name.clone(), aim);
+    }
+
+    fn rollout_of_active_service(&self, service: &str) -> Option<Arc<Value>> {
+        let rollouts = self.objects.iter().filter(|((kind, _), _)| *kind == Kind::Rollout);
+        rollouts.map(|(_, rollout)| rollout).find(|rollout| active_service(rollout) == service).cloned()
+    }
+
+    /// Whether the recorded decision lets the active Service lead there, and pods are there to serve. The side, if so.
+    fn justify(&mut self, event: &Event, rollout: &Value, aim: &Aim) -> Option<Value> {
+        let status = &rollout["status"];
+        let name = rollout["metadata"]["name"].as_str().unwrap_or_default();
+        let phase = status["phase"].as_str().unwrap_or_default();
+        let is = |side: &str| Aim::of_side(&status[side]).as_ref() == Some(aim);
+        let last = self.aims.get(&event.name).cloned();
+        let (ready, left) = (self.ready(name, aim), last.as_ref().map_or(0, |last| self.ready(name, last)));
+        let moved = last.as_ref() != Some(aim);
+        let (side, needed) = if phase == "Promoting" && is("preview") {
+            (&status["preview"], status["preview"]["replicas"].as_i64().unwrap_or(1).max(1))
+        } else if phase == "RollingBack" && is("standby") {
+            let size = status["standby"]["replicas"].as_i64().unwrap_or(1);
+            (&status["standby"], if status["ending"]["ordered"] == true { 1 } else { size.min(left).max(1) })
+        } else if is("active") {
+            (&status["active"], i64::from(left > 0))
+        } else if phase == "Initializing" && aim.revision == "none" {
+            return None;
+        } else {
+            let what = format!("the active Service was led to {} {}, and no recorded decision says so (phase {phase})", aim.color, aim.revision);
+            self.break_promise(1, event, &what);
+            return None;
+        };
+        let side = side.clone();
+        if moved && phase != "Initializing" && ready < needed {
+            let what = format!("the active Service was led to {} {} with {ready} ready pods, where {needed} were needed (phase {phase})", aim.color, aim.revision);
+            self.break_promise(1, event, &what);
+        }
+        Some(side)
+    }
+
+    /// An object that isn't the rollout's and doesn't say that it may be taken is left alone.
+    fn untouched_if_foreign(&mut self, event: &Event, before: Option<&Value>) {
+        let Some(before) = before else { return };
+        let labels = &before["metadata"]["labels"];
+        let foreign = owners(before).is_empty() && labels[ROLLOUT].is_null() && before["metadata"]["annotations"][ADOPT].is_null();
+        if foreign && manages(&event.object) {
+            self.break_promise(6, event, "an object of somebody else was written");
+        }
+    }
+
+    // === Deployments ===
+
+    fn deployment(&mut self, event: &Event, before: Option<&Value>) {
+        self.untouched_if_foreign(event, before);
+        let Some((name, color)) = event.name.rsplit_once('-') else { return };
+        let Some(rollout) = self.rollout_named(name) else {
+            if event.deleted {
+                self.templates.remove(&event.name);
+            }
+            return;
+        };
+        if !is_controlled_by(&event.object, &rollout) {
+            return;
+        }
+        if event.deleted {
+            if !may_be_gone(before, &rollout) {
+                self.break_promise(2, event, "a Deployment was deleted");
+            }
+            return;
+        }
+        let protected = self.protected(&rollout, color, before);
+        if let Some(before) = before {
+            self.size(event, before, &rollout, color, protected);
+        }
+        self.template(event, before, &rollout, color, protected);
+        self.templates.insert(event.name.clone(), event.object["spec"]["template"].clone());
+    }
+
+    /// It serves, or would have to at once: by what the status says, and by where the active Service leads whatever it says.
+    fn protected(&self, rollout: &Value, color: &str, before: Option<&Value>) -> bool {
+        let status = &rollout["status"];
+        let revision = before.map(|before| &before["spec"]["template"]["metadata"]["labels"][REVISION]);
+        let selected = self.aims.get(active_service(rollout)).is_some_and(|aim| aim.color == color && revision == Some(&json!(aim.revision)));
+        let standby = status["standby"]["color"] == color && status["phase"] != "ScalingDown";
+        selected || standby || status["active"]["color"] == color
+    }
+
+    fn size(&mut self, event: &Event, before: &Value, rollout: &Value, color: &str, protected: bool) {
+        let size = |deployment: &Value| deployment["spec"]["replicas"].as_i64().unwrap_or(1);
+        let (old, new) = (size(before), size(&event.object));
+        if new >= old {
+            return;
+        }
+        let status = &rollout["status"];
+        let asked = self.asked(rollout);
+        if protected && new < asked {
+            self.break_promise(2, event, &format!("a protected side was scaled from {old} to {new}, where replicas asks for {asked}"));
+        }
+        if status["standby"]["color"] != color {
+            return;
+        }
+        if status["phase"] == "Monitoring" && new < status["standby"]["replicas"].as_i64().unwrap_or(0) {
+            self.break_promise(2, event, &format!("the standby shrank from {old} to {new} while the new version was watched"));
+        }
+        if status["phase"] == "ScalingDown" {
+            let active = Aim::of_side(&status["active"]);
+            let serving = active.map_or(0, |active| self.ready(rollout["metadata"]["name"].as_str().unwrap_or_default(), &active));
+            if serving == 0 && asked > 0 {
+                self.break_promise(2, event, "the way back was scaled down while nothing else had a ready pod");
+            }
+            let drained = time(&status["clock"]["since"]).and_then(|since| since.checked_add(drain(&rollout["spec"])).ok());
+            if drained.is_none_or(|drained| event.seen < drained) {
+                self.break_promise(12, event, "a side that served was scaled down before it was drained");
+            }
+        }
+    }
+
+    fn template(&mut self, event: &Event, before: Option<&Value>, rollout: &Value, color: &str, protected: bool) {
+        let template = &event.object["spec"]["template"];
+        let same = before.is_some_and(|before| before["spec"]["template"] == *template) || self.templates.get(&event.name) == Some(template);
+        let known = before.map(|before| &before["spec"]["template"]).or(self.templates.get(&event.name));
+        let Some(known) = known.filter(|_| !same && protected) else { return };
+        let aim = Aim { color: color.to_owned(), revision: known["metadata"]["labels"][REVISION].as_str().unwrap_or_default().to_owned() };
+        let serving = self.ready(rollout["metadata"]["name"].as_str().unwrap_or_default(), &aim);
+        if rollout["status"]["phase"] == "Initializing" && serving == 0 {
+            return;
+        }
+        self.break_promise(2, event, "a protected side got another pod template");
+    }
+
+    // === the rollout itself ===
+
+    fn rollout(&mut self, event: &Event, before: Option<&Value>) {
+        let rollout = &*event.object;
+        let generation = rollout["metadata"]["generation"].as_i64().unwrap_or_default();
+        self.specs.insert((event.name.clone(), generation), rollout["spec"].clone());
+        if event.deleted {
+            return;
+        }
+        if manages_more_than_status(rollout) {
+            self.break_promise(6, event, "the operator wrote something other than the status of a rollout");
+        }
+        self.conditions(event, generation);
+        let empty = Value::Null;
+        let (old, new) = (before.map_or(&empty, |before| &before["status"]), &rollout["status"]);
+        if new["phase"] == "Promoting" && old["phase"] != "Promoting" {
+            self.gates(event, new);
+        }
+        self.change_of_sides(event, old, new);
+    }
+
+    /// As kstatus reads them.
+    fn conditions(&mut self, event: &Event, generation: i64) {
+        let status = &event.object["status"];
+        let Some(conditions) = status["conditions"].as_array() else { return };
+        let has = |type_: &str| conditions.iter().any(|condition| condition["type"] == type_);
+        if !has("Ready") || (has("Reconciling") && has("Stalled")) {
+            self.break_promise(11, event, "Ready is missing, or Reconciling and Stalled are both there");
+        }
+        let observed = &status["observedGeneration"];
+        if conditions.iter().any(|condition| condition["observedGeneration"] != *observed) || observed.as_i64().is_none_or(|it| it > generation) {
+            self.break_promise(11, event, "observedGeneration of the status and its conditions are not of one record");
+        }
+        let contradicts = conditions.iter().any(|condition| condition["type"] == "Reconciling" && condition["status"] != "True")
+            || conditions.iter().any(|condition| condition["type"] == "Stalled" && condition["status"] != "True");
+        if contradicts {
+            self.break_promise(11, event, "Reconciling or Stalled is there without being True");
+        }
+    }
+
+    /// The switch was decided: every gate that `spec` defines must have been passed.
+    fn gates(&mut self, event: &Event, status: &Value) {
+        let spec = self.observed_spec(&event.object).cloned().unwrap_or_default();
+        let state = |name: &str| {
+            let gates = status["gates"].as_array().into_iter().flatten();
+            gates.filter(|gate| gate["name"] == name).find_map(|gate| gate["state"].as_str()).unwrap_or("missing").to_owned()
+        };
+        let approved = state("approval") == "Passed";
+        let verification = &spec["verification"];
+        let defined = ["checks", "metrics"].into_iter().flat_map(|kind| verification[kind].as_array().into_iter().flatten());
+        let names: Vec<_> = defined.filter_map(|gate| gate["name"].as_str()).map(|name| format!("verification/{name}")).collect();
+        for name in names {
+            let state = state(&name);
+            if state != "Passed" && !(state == "Inconclusive" && approved) {
+                self.break_promise(3, event, &format!("the switch was decided while gate {name} was {state}"));
+            }
+        }
+        if spec["promotion"]["mode"] == "Manual" && !approved {
+            self.break_promise(3, event, "the switch was decided without the approval that spec asks for");
+        }
+        if spec["paused"] == true || status["pausedByOrder"] == true {
+            self.break_promise(3, event, "the switch was decided while the rollout was paused");
+        }
+        if status["preview"]["revision"] != status["current"]["revision"] {
+            self.break_promise(3, event, "the switch was decided for a revision that is not the one of the attempt");
+        }
+    }
+
+    /// The active side becomes another only by a switch that was recorded before.
+    fn change_of_sides(&mut self, event: &Event, old: &Value, new: &Value) {
+        let Some(active) = Aim::of_side(&new["active"]) else { return };
+        let Some(former) = Aim::of_side(&old["active"]) else {
+            // New, or rebuilt after the status was lost: then it is what the active Service leads to.
+            let aim = self.aims.get(active_service(&event.object));
+            if aim.is_some_and(|aim| *aim != active && aim.revision != "none") {
+                self.break_promise(4, event, "a rebuilt status names another active side than the active Service leads to");
+            }
+            return;
+        };
+        let from = match old["phase"].as_str().unwrap_or_default() {
+            "Promoting" => Aim::of_side(&old["preview"]),
+            "RollingBack" => Aim::of_side(&old["standby"]),
+            "Initializing" => Some(active.clone()),
+            _ => None,
+        };
+        if active != former && from.as_ref() != Some(&active) {
+            self.break_promise(1, event, &format!("the active side became {} {} without a switch", active.color, active.revision));
+        }
+    }
+}
+
+fn mark(object: &Value) -> &Value {
+    &object["metadata"]["annotations"][MARK]
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    pod["metadata"]["deletionTimestamp"].is_null() && conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+fn active_service(rollout: &Value) -> &str {
+    rollout["spec"]["service"]["active"]["name"].as_str().or(rollout["metadata"]["name"].as_str()).unwrap_or_default()
+}
+
+fn owners(object: &Value) -> &[Value] {
+    object["metadata"]["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn is_controlled_by(object: &Value, rollout: &Value) -> bool {
+    owners(object).iter().any(|owner| owner["uid"] == rollout["metadata"]["uid"])
+}
+
+/// The test deleted the object, or the rollout goes.
+fn may_be_gone(before: Option<&Value>, rollout: &Value) -> bool {
+    let by_test = before.is_some_and(|before| !before["metadata"]["annotations"][MARK_DELETED].is_null());
+    by_test || !rollout["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn managed(object: &Value) -> impl Iterator<Item = &Value> {
+    object["metadata"]["managedFields"].as_array().into_iter().flatten().filter(|entry| entry["manager"] == FIELD_MANAGER)
+}
+
+fn manages(object: &Value) -> bool {
+    managed(object).next().is_some()
+}
+
+fn manages_more_than_status(rollout: &Value) -> bool {
+    managed(rollout).any(|entry| entry["subresource"] != "status")
+}
+
+fn numbers(ports: &Value) -> Vec<(Value, Value)> {
+    let ports = ports.as_array().into_iter().flatten();
+    ports.map(|port| (port["port"].clone(), port.get("targetPort").unwrap_or(&port["port"]).clone())).collect()
+}
+
+fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+fn drain(spec: &Value) -> SignedDuration {
+    let text = spec["scaleDown"]["drain"].as_str();
+    let drain = text.and_then(|text| text.parse::<bluegreen_api::Duration>().ok());
+    drain.map_or(SignedDuration::from_secs(10), |drain| SignedDuration::try_from(drain.0).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,308 @@
+//! Stories in which a promise is broken, and the same ones in which it is kept.
+
+use super::*;
+
+const DRAIN: &str = "1s";
+
+/// Objects of one rollout, `shop`, as they change.
+#[derive(Clone)]
+struct Story {
+    events: Vec<Event>,
+    spec: Value,
+    generation: i64,
+    now: Timestamp,
+}
+
+impl Story {
+    fn begin() -> Self {
+        let spec = json!({"replicas": 2, "scaleDown": {"drain": DRAIN}});
+        Self { events: vec![], spec, generation: 1, now: "2026-01-01T00:00:00Z".parse().unwrap() }
+    }
+
+    fn add(mut self, kind: Kind, name: &str, mut object: Value) -> Self {
+        let version = self.events.len() as u64 + 1;
+        object["metadata"]["name"] = name.into();
+        self.events.push(Event { kind, name: name.into(), version, deleted: false, object: Arc::new(object), seen: self.now });
+        self
+    }
+
+    /// The latest version of an object, changed.
+    fn edit(self, kind: Kind, name: &str, change: impl FnOnce(&mut Value)) -> Self {
+        let latest = self.events.iter().rev().find(|event| event.kind == kind && event.name == name).unwrap();
+        let mut object = Value::clone(&latest.object);
+        change(&mut object);
+        self.add(kind, name, object)
+    }
+
+    fn delete(mut self, kind: Kind, name: &str) -> Self {
+        self = self.edit(kind, name, |_| {});
+        self.events.last_mut().unwrap().deleted = true;
+        self
+    }
+
+    fn later(mut self, seconds: i64) -> Self {
+        self.now += SignedDuration::from_secs(seconds);
+        self
+    }
+
+    fn spec(mut self, spec: &Value) -> Self {
+        for (key, value) in spec.as_object().unwrap() {
+            self.spec[key] = value.clone();
+        }
+        self.generation += 1;
+        self
+    }
+
+    fn status(self, phase: &str, mut status: Value) -> Self {
+        status["phase"] = phase.into();
+        status["observedGeneration"] = self.generation.into();
+        let (spec, generation) = (self.spec.clone(), self.generation);
+        let metadata = json!({"uid": "of-shop", "generation": generation});
+        self.add(Kind::Rollout, "shop", json!({"metadata": metadata, "spec": spec, "status": status}))
+    }
+
+    fn service(self, color: &str, revision: &str) -> Self {
+        let selector = json!({ROLLOUT: "shop", COLOR: color, REVISION: revision});
+        self.add(Kind::Service, "shop", json!({"metadata": ours(), "spec": {"selector": selector, "ports": [{"port": 80}]}}))
+    }
+
+    fn deployment(self, color: &str, revision: &str, replicas: i64) -> Self {
+        let template = json!({"metadata": {"labels": {REVISION: revision}}, "spec": {"image": revision}});
+        self.add(Kind::Deployment, &format!("shop-{color}"), json!({"metadata": ours(), "spec": {"replicas": replicas, "template": template}}))
+    }
+
+    fn pods(mut self, color: &str, revision: &str, count: usize, ready: bool) -> Self {
+        for number in 0..count {
+            let labels = json!({ROLLOUT: "shop", COLOR: color, REVISION: revision});
+            let status = json!({"conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}]});
+            self = self.add(Kind::Pod, &format!("shop-{revision}-{number}"), json!({"metadata": {"labels": labels}, "status": status}));
+        }
+        self
+    }
+
+    /// `one` serves from blue.
+    fn healthy() -> Self {
+        Self::begin()
+            .status("Initializing", json!({"active": side("blue", "one")}))
+            .service("blue", "one")
+            .deployment("blue", "one", 2)
+            .pods("blue", "one", 2, true)
+            .status("Healthy", json!({"active": side("blue", "one")}))
+    }
+
+    /// `two` is in green at full size, ready to be switched to.
+    fn verified() -> Self {
+        Self::healthy()
+            .spec(&json!({"image": "two"}))
+            .status("DeployingPreview", json!({"active": side("blue", "one"), "preview": side("green", "two")}))
+            .deployment("green", "two", 2)
+            .pods("green", "two", 2, true)
+    }
+
+    fn promoting(self, more: Value) -> Self {
+        let mut status = json!({"active": side("blue", "one"), "preview": side("green", "two"), "current": {"revision": "two"}});
+        for (key, value) in more.as_object().unwrap() {
+            status[key] = value.clone();
+        }
+        self.status("Promoting", status)
+    }
+
+    fn after_the_switch(self, phase: &str) -> Self {
+        let since = self.now.to_string();
+        self.status(phase, json!({"active": side("green", "two"), "standby": side("blue", "one"), "clock": {"since": since}}))
+    }
+
+    /// `two` serves from green, `one` stands by in blue.
+    fn promoted(phase: &str) -> Self {
+        Self::verified().promoting(json!({})).service("green", "two").after_the_switch(phase)
+    }
+
+    #[track_caller]
+    fn breaks(self, promise: u8, word: &str) {
+        let broken = judge(&self.events);
+        assert!(broken.iter().any(|what| what.starts_with(&format!("promise {promise}:")) && what.contains(word)), "{broken:#?}");
+    }
+
+    #[track_caller]
+    fn keeps(self) {
+        let broken = judge(&self.events);
+        assert!(broken.is_empty(), "{broken:#?}");
+    }
+}
+
+fn ours() -> Value {
+    json!({"ownerReferences": [{"uid": "of-shop"}], "labels": {ROLLOUT: "shop"}})
+}
+
+fn side(color: &str, revision: &str) -> Value {
+    json!({"color": color, "revision": revision, "replicas": 2, "ports": [{"port": 80}]})
+}
+
+fn marked(object: &mut Value) {
+    object["metadata"]["annotations"][MARK] = json!("1");
+}
+
+const SHOP: (Kind, &str) = (Kind::Service, "shop");
+const BLUE: (Kind, &str) = (Kind::Deployment, "shop-blue");
+
+#[test]
+fn a_promotion_and_a_scale_down_keep_every_promise() {
+    Story::promoted("ScalingDown").later(2).deployment("blue", "one", 0).keeps();
+}
+
+#[test]
+fn events_that_come_out_of_order_are_put_into_it() {
+    let mut story = Story::promoted("Monitoring");
+    story.events.reverse();
+    story.keeps();
+}
+
+#[test]
+fn the_active_service_moves_only_where_a_recorded_decision_says() {
+    Story::verified().service("green", "two").breaks(1, "no recorded decision");
+    Story::promoted("Monitoring").service("blue", "one").breaks(1, "no recorded decision");
+    Story::verified().edit(SHOP.0, SHOP.1, |service| service["spec"]["selector"] = json!({})).breaks(1, "lost its selector");
+    Story::verified().delete(SHOP.0, SHOP.1).breaks(1, "deleted");
+}
+
+#[test]
+fn a_promotion_needs_all_pods_and_the_ports_of_its_revision() {
+    let without = |count| {
+        let story = Story::healthy().deployment("green", "two", 2).pods("green", "two", count, true);
+        story.promoting(json!({})).service("green", "two")
+    };
+    without(1).breaks(1, "1 ready pods, where 2 were needed");
+    without(2).keeps();
+    let ports = |service: &mut Value| service["spec"]["ports"] = json!([{"port": 81}]);
+    Story::promoted("Monitoring").edit(SHOP.0, SHOP.1, ports).breaks(1, "ports");
+}
+
+#[test]
+fn a_roll_back_needs_as_many_pods_as_are_left_or_one_on_a_persons_order() {
+    let back = |left, standing_by, ordered| {
+        let story = Story::promoted("Monitoring").pods("green", "two", 2, false).pods("green", "two", left, true);
+        let story = story.pods("blue", "one", 2, false).pods("blue", "one", standing_by, true);
+        let status = json!({"active": side("green", "two"), "standby": side("blue", "one"), "ending": {"ordered": ordered}});
+        story.status("RollingBack", status).service("blue", "one")
+    };
+    back(2, 1, false).breaks(1, "1 ready pods, where 2 were needed");
+    back(2, 1, true).keeps();
+    back(1, 1, false).keeps();
+    back(0, 0, true).breaks(1, "0 ready pods");
+}
+
+#[test]
+fn what_a_test_does_is_no_breach_and_its_repair_neither() {
+    let stripped = Story::healthy().edit(SHOP.0, SHOP.1, |service| {
+        marked(service);
+        service["spec"]["selector"] = json!({});
+    });
+    stripped.clone().keeps();
+    stripped.service("blue", "one").keeps();
+    let scaled = Story::healthy().edit(BLUE.0, BLUE.1, |deployment| {
+        marked(deployment);
+        deployment["spec"]["replicas"] = json!(0);
+    });
+    scaled.keeps();
+}
+
+#[test]
+fn protected_sides_are_not_scaled_below_what_replicas_asks() {
+    Story::verified().deployment("blue", "one", 1).breaks(2, "from 2 to 1");
+    Story::promoted("Monitoring").deployment("blue", "one", 0).breaks(2, "from 2 to 0");
+    Story::promoted("Monitoring").deployment("green", "two", 1).breaks(2, "from 2 to 1");
+    let smaller = Story::healthy().spec(&json!({"replicas": 1})).status("Healthy", json!({"active": side("blue", "one")}));
+    smaller.deployment("blue", "one", 1).keeps();
+    // Even if the status said otherwise: what the active Service leads to is protected.
+    Story::healthy().status("Healthy", json!({"active": side("green", "two")})).deployment("blue", "one", 0).breaks(2, "from 2 to 0");
+}
+
+#[test]
+fn the_standby_keeps_its_size_while_the_new_version_is_watched() {
+    let fewer = Story::promoted("Monitoring").spec(&json!({"replicas": 1})).after_the_switch("Monitoring");
+    fewer.deployment("blue", "one", 1).breaks(2, "the standby shrank");
+}
+
+#[test]
+fn the_former_side_goes_only_after_its_drain_and_while_the_new_one_serves() {
+    Story::promoted("ScalingDown").deployment("blue", "one", 0).breaks(12, "drained");
+    let broken = Story::promoted("ScalingDown").later(2).pods("green", "two", 2, false);
+    broken.deployment("blue", "one", 0).breaks(2, "way back");
+}
+
+#[test]
+fn protected_sides_keep_their_template() {
+    Story::promoted("Monitoring").deployment("green", "three", 2).breaks(2, "another pod template");
+    Story::promoted("Monitoring").deployment("blue", "three", 2).breaks(2, "another pod template");
+    Story::verified().deployment("green", "three", 2).keeps();
+    Story::begin()
+        .status("Initializing", json!({"active": side("blue", "one")}))
+        .service("blue", "one")
+        .deployment("blue", "one", 2)
+        .status("Initializing", json!({"active": side("blue", "two")}))
+        .deployment("blue", "two", 2)
+        .keeps();
+}
+
+#[test]
+fn a_deployment_that_was_deleted_comes_back_as_it_was() {
+    let gone = Story::healthy().edit(BLUE.0, BLUE.1, |deployment| deployment["metadata"]["annotations"][MARK_DELETED] = json!("true"));
+    let gone = gone.delete(BLUE.0, BLUE.1);
+    gone.clone().deployment("blue", "one", 2).keeps();
+    gone.deployment("blue", "three", 2).breaks(2, "another pod template");
+    Story::healthy().delete(BLUE.0, BLUE.1).breaks(2, "a Deployment was deleted");
+}
+
+#[test]
+fn the_switch_is_decided_only_with_every_gate_passed() {
+    let metrics = json!({"verification": {"metrics": [{"name": "errors"}]}});
+    let gate = |state: &str| json!({"gates": [{"name": "verification/errors", "state": state}]});
+    let with = |gates: Value| Story::verified().spec(&metrics).status("Verifying", json!({"active": side("blue", "one")})).promoting(gates);
+    with(gate("Passed")).keeps();
+    for state in ["Running", "Failed", "Inconclusive"] {
+        with(gate(state)).breaks(3, "errors");
+    }
+    with(json!({})).breaks(3, "missing");
+    let decided = json!({"gates": [{"name": "verification/errors", "state": "Inconclusive"}, {"name": "approval", "state": "Passed"}]});
+    with(decided).keeps();
+    let manual = |gates: Value| Story::verified().spec(&json!({"promotion": {"mode": "Manual"}})).promoting(gates);
+    manual(json!({})).breaks(3, "without the approval");
+    manual(json!({"gates": [{"name": "approval", "state": "Passed"}]})).keeps();
+    Story::verified().spec(&json!({"paused": true})).promoting(json!({})).breaks(3, "paused");
+    Story::verified().promoting(json!({"current": {"revision": "three"}})).breaks(3, "not the one of the attempt");
+}
+
+#[test]
+fn the_active_side_changes_only_by_a_switch() {
+    Story::verified().status("Healthy", json!({"active": side("green", "two")})).breaks(1, "without a switch");
+}
+
+#[test]
+fn a_rebuilt_status_says_what_the_active_service_says() {
+    let lost = Story::promoted("Monitoring").edit(Kind::Rollout, "shop", |rollout| rollout["status"] = json!({"observedGeneration": -1}));
+    lost.clone().after_the_switch("Monitoring").keeps();
+    lost.status("Healthy", json!({"active": side("blue", "one")})).breaks(4, "rebuilt");
+}
+
+#[test]
+fn what_belongs_to_others_is_left_alone() {
+    let theirs = Story::begin().add(SHOP.0, SHOP.1, json!({"metadata": {}, "spec": {"selector": {"app": "theirs"}}}));
+    let written = json!([{"manager": FIELD_MANAGER}]);
+    theirs.clone().edit(SHOP.0, SHOP.1, |service| service["metadata"]["managedFields"] = written.clone()).breaks(6, "somebody else");
+    theirs.edit(SHOP.0, SHOP.1, |service| service["spec"]["selector"] = json!({"app": "other"})).keeps();
+    let spec_written = |rollout: &mut Value| rollout["metadata"]["managedFields"] = json!([{"manager": FIELD_MANAGER}]);
+    Story::healthy().edit(Kind::Rollout, "shop", spec_written).breaks(6, "other than the status");
+}
+
+#[test]
+fn conditions_are_what_kstatus_reads() {
+    let with = |conditions: &[(&str, &str)], observed: i64| {
+        let conditions: Vec<_> = conditions.iter().map(|(type_, status)| json!({"type": type_, "status": status, "observedGeneration": observed})).collect();
+        Story::begin().status("Healthy", json!({"conditions": conditions}))
+    };
+    with(&[("Ready", "True")], 1).keeps();
+    with(&[("Promoted", "True")], 1).breaks(11, "Ready is missing");
+    with(&[("Ready", "False"), ("Reconciling", "True"), ("Stalled", "True")], 1).breaks(11, "both there");
+    with(&[("Ready", "False"), ("Stalled", "False")], 1).breaks(11, "without being True");
+    with(&[("Ready", "True")], 0).breaks(11, "one record");
+}
