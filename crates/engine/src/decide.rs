@@ -31,10 +31,9 @@ pub fn decide(seen: &Observed) -> Decision {
     let stay = work_out(&mut draft);
     let next = draft.status;
     let (ready, retry) = due_effects(seen, effects::wanted(seen, &plan));
-    let same_intention = place(&seen.status) == place(&next);
-    let protection: Vec<_> = ready.iter().filter(|effect| effects::protects(effect, &seen.status)).cloned().collect();
-    if same_intention && !protection.is_empty() && seen.status.phase == next.phase {
-        return Decision::Act(protection_first(ready, &seen.status));
+    let protection: Vec<_> = ready.iter().filter(|effect| protects_still(effect, &seen.status, &next)).cloned().collect();
+    if !protection.is_empty() {
+        return Decision::Act(protection);
     }
     if let Some(status) = to_record(seen, next) {
         let fences = withdraw::fences(seen, &status);
@@ -47,9 +46,14 @@ pub fn decide(seen: &Observed) -> Decision {
     Decision::Wait { until, why: Why(stay.message) }
 }
 
-/// Where the recorded intention leads the active Service.
-fn place(status: &BlueGreenRolloutStatus) -> Option<(bluegreen_api::Color, &str)> {
-    effects::intended(status).map(|side| (side.color, side.revision.as_str()))
+/// The effect protects the live side, and what is about to be recorded wants it as what is recorded does.
+fn protects_still(effect: &Effect, old: &BlueGreenRolloutStatus, next: &BlueGreenRolloutStatus) -> bool {
+    let as_before = match effect.object() {
+        Object::Service(_) => withdraw::place(old) == withdraw::place(next),
+        Object::Deployment(color) => withdraw::asked(old, color) == withdraw::asked(next, color),
+        Object::Revision(_) => true,
+    };
+    effects::protects(effect, old) && as_before && old.phase == next.phase
 }
 
 fn protection_first(mut effects: Vec<Effect>, status: &BlueGreenRolloutStatus) -> Vec<Effect> {

@@ -10,7 +10,7 @@ use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
 
 /// The writes that must come before `next` may be recorded over `seen.status`. Empty when nothing is withdrawn or all is fenced.
 pub(crate) fn fences(seen: &Observed, next: &BlueGreenRolloutStatus) -> Vec<Effect> {
-    let epoch = value(seen, next);
+    let epoch = value(seen);
     let objects = withdrawn(seen, next);
     objects.into_iter().filter_map(|object| fence(seen, object, &epoch)).collect()
 }
@@ -23,7 +23,7 @@ pub(crate) fn raise(seen: &Observed, next: &mut BlueGreenRolloutStatus) {
 }
 
 /// Of this withdrawal by this leader: one of an earlier leader doesn't count, for its writer may be the sleeper.
-fn value(seen: &Observed, _: &BlueGreenRolloutStatus) -> String {
+fn value(seen: &Observed) -> String {
     format!("{}.{}", seen.status.epoch + 1, seen.term)
 }
 
@@ -43,8 +43,12 @@ fn withdrawn(seen: &Observed, next: &BlueGreenRolloutStatus) -> Vec<Object> {
 /// A switch was recorded, and now the Service is to point elsewhere.
 fn switch_withdrawn(old: &BlueGreenRolloutStatus, next: &BlueGreenRolloutStatus) -> bool {
     let switching = old.phase == Some(Phase::Promoting) || (old.phase == Some(Phase::RollingBack) && old.standby.is_some());
-    let place = |status: &BlueGreenRolloutStatus| effects::intended(status).map(|side| (side.color, side.revision.clone()));
     switching && place(old) != place(next)
+}
+
+/// Where a status leads the active Service.
+pub(crate) fn place(status: &BlueGreenRolloutStatus) -> Option<(Color, &str)> {
+    effects::intended(status).map(|side| (side.color, side.revision.as_str()))
 }
 
 /// A color was to shrink, hasn't yet, and now is to keep or gain pods.
@@ -55,7 +59,7 @@ fn shrink_withdrawn(seen: &Observed, next: &BlueGreenRolloutStatus, color: Color
 }
 
 /// The size that a status leads a color to.
-fn asked(status: &BlueGreenRolloutStatus, color: Color) -> Option<i32> {
+pub(crate) fn asked(status: &BlueGreenRolloutStatus, color: Color) -> Option<i32> {
     status.phase?;
     let at = |side: &Option<bluegreen_api::Side>| side.as_ref().filter(|side| side.color == color).map(|side| side.replicas);
     let standby = at(&status.standby).map(|replicas| if status.phase == Some(Phase::ScalingDown) { 0 } else { replicas });

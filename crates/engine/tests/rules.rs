@@ -5,7 +5,7 @@ mod world;
 use bluegreen_api::{Color, Outcome as Ended, Phase};
 use bluegreen_engine::{
     Decision, decide,
-    decision::Object,
+    decision::{Change, Object, Role},
     observed::{Absence, Outcome, Owner, Reading},
 };
 use serde_json::{Value, json};
@@ -609,31 +609,17 @@ fn revisions_beyond_the_limit_go_and_those_of_a_way_back_stay() {
 
 // === leaders ===
 
-#[test]
-fn a_switch_withdrawn_before_it_happened_can_not_be_made_by_a_leader_that_wakes_late() {
-    let mut world = world_frozen_in_promoting();
-    world.image("shop:1");
-    world.operator();
-    assert_eq!(world.serves().as_deref(), Some("shop:1"));
-    world.wake();
-    world.controllers();
-    let fenced = world.log.iter().any(|line| line.contains("fence")) && world.log.iter().any(|line| line.contains("409"));
-    assert!(fenced && world.serves().as_deref() == Some("shop:1"), "{}", world.story());
-}
-
-/// The switch is recorded; the leader froze right before it.
-fn world_frozen_in_promoting() -> World {
-    let mut world = live(json!({}));
-    world.image("shop:2");
-    loop {
+/// Runs until the leader is about to do what `at` names, and freezes it there; another leads.
+fn freeze_before(world: &mut World, at: impl Fn(&Change) -> bool) {
+    for _ in 0..100_000 {
         world.look();
         let seen = world.seen();
         match decide(&seen) {
             Decision::Record(status) => world.record(*status),
-            Decision::Act(effects) if world.phase() == Phase::Promoting => {
+            Decision::Act(effects) if effects.iter().any(|effect| at(&effect.change)) => {
                 world.sleeper = Some((seen, effects));
                 world.restart();
-                return world;
+                return;
             }
             Decision::Act(effects) => effects.iter().for_each(|effect| world.perform_as_seen(effect, &seen)),
             Decision::Wait { .. } => {
@@ -643,4 +629,58 @@ fn world_frozen_in_promoting() -> World {
             }
         }
     }
+    panic!("it never came to that\n{}", world.story());
+}
+
+fn refused_late(world: &mut World) {
+    let start = world.log.len();
+    world.wake();
+    world.controllers();
+    assert!(world.log[start..].iter().any(|line| line.contains("409")), "the sleeper was not refused\n{}", world.story());
+}
+
+#[test]
+fn a_switch_withdrawn_before_it_happened_can_not_be_made_by_a_leader_that_wakes_late() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    freeze_before(&mut world, |change| matches!(change, Change::ApplyService { role: Role::Active, .. }));
+    world.image("shop:1");
+    world.operator();
+    refused_late(&mut world);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
+}
+
+#[test]
+fn a_scale_down_withdrawn_by_a_roll_back_can_not_be_made_by_a_leader_that_wakes_late() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    freeze_before(&mut world, |change| matches!(change, Change::Scale { color: Color::Blue, replicas: 0 }));
+    world.order("rollback");
+    world.operator();
+    refused_late(&mut world);
+    assert_eq!((world.serves().as_deref(), world.ready("shop:1")), (Some("shop:1"), 3), "{}", world.story());
+}
+
+#[test]
+fn a_scale_down_withdrawn_by_a_retry_can_not_be_made_by_a_leader_that_wakes_late() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_for(20);
+    world.order("abort");
+    world.run_until(Phase::Aborting);
+    freeze_before(&mut world, |change| matches!(change, Change::Scale { color: Color::Green, replicas: 0 }));
+    world.image("shop:3");
+    world.operator();
+    refused_late(&mut world);
+}
+
+#[test]
+fn a_smaller_size_withdrawn_can_not_be_given_by_a_leader_that_wakes_late() {
+    let mut world = live(json!({}));
+    world.change(json!({"replicas": 1}));
+    freeze_before(&mut world, |change| matches!(change, Change::Scale { replicas: 1, .. }));
+    world.change(json!({"replicas": 3}));
+    world.operator();
+    refused_late(&mut world);
+    assert_eq!(world.ready("shop:1"), 3);
 }
