@@ -2,6 +2,7 @@
 
 mod built;
 mod cluster;
+mod demo;
 mod generate;
 mod interrupt;
 mod test;
@@ -25,6 +26,8 @@ enum Task {
     /// Real Kubernetes on this machine, to try things on: up, down, status, kubectl.
     #[command(subcommand)]
     Cluster(cluster::Task),
+    /// See what it is for: a real cluster comes up, versions come and go under load, and it is told as it happens.
+    Demo(demo::Options),
     /// Run every test that this machine can run, and name what it could not run and why.
     ///
     /// Lints and the tests of the crates first; then tests against real Kubernetes: on fake nodes, and on a real node
@@ -41,6 +44,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Cluster(task) => cluster::run(task),
+        Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Generate { check } => generate::run(check),
     };
