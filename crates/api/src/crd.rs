@@ -25,6 +25,9 @@ pub fn crd() -> CustomResourceDefinition {
 /// for fields that aren't nullable: rules then see no field that is there and yet isn't.
 fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    if let Some(values) = schema.enum_.as_mut() {
+        values.retain(|value| !value.0.is_null());
+    }
     if let Some(text) = schema.description.as_mut() {
         *text = text.lines().collect::<Vec<_>>().join(" ");
     }
@@ -43,24 +46,40 @@ fn default_status(status: &mut JSONSchemaProps) {
 }
 
 fn rules() -> Vec<ValidationRule> {
-    let rule = |rule: &str, message: &str| ValidationRule {
+    let rule = |path: Option<&str>, rule: &str, message: &str| ValidationRule {
         rule: rule.to_owned(),
         message: Some(message.to_owned()),
+        field_path: path.map(str::to_owned),
         ..ValidationRule::default()
     };
     vec![
         rule(
+            None,
             "self.metadata.name.size() <= 55",
             "the name is too long for the names of the objects made from it: use 55 characters at most",
         ),
         rule(
+            None,
             "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
             "the name must be a DNS-1035 label, since Services are named after it: lower case letters, digits and -, a letter first",
         ),
         rule(
-            "!has(self.spec.image) || has(self.spec.container) || self.spec.template.spec.containers.size() == 1 \
+            Some(".spec.container"),
+            "!has(self.spec.image) || has(self.spec.container) || self.spec.template.spec.containers.size() <= 1 \
              || self.spec.template.spec.containers.exists(c, c.name == self.metadata.name)",
             "the template has several containers: name the one that gets image in spec.container",
+        ),
+        rule(
+            Some(".spec.image"),
+            "!has(self.spec.image) || has(self.spec.container) || self.spec.template.spec.containers.size() <= 1 \
+             || self.spec.template.spec.containers.all(c, c.name != self.metadata.name || !has(c.image))",
+            "two images: set image, or the image of the container in the template, not both",
+        ),
+        rule(
+            Some(".spec.service"),
+            "(has(self.spec.service.active) && has(self.spec.service.active.name) ? self.spec.service.active.name : self.metadata.name) \
+             != (has(self.spec.service.preview) && has(self.spec.service.preview.name) ? self.spec.service.preview.name : self.metadata.name + '-preview')",
+            "the active and the preview Service need different names",
         ),
     ]
 }
@@ -72,7 +91,7 @@ mod tests {
     #[test]
     fn no_field_is_nullable_and_no_description_has_a_line_break_and_no_reference_is_left() {
         let text = serde_json::to_string(&crd()).unwrap();
-        for word in ["\"nullable\"", "\\n", "\"$ref\"", "\"allOf\""] {
+        for word in ["\"nullable\"", "\\n", "\"$ref\"", "\"allOf\"", "null"] {
             assert!(!text.contains(word), "{word}");
         }
     }

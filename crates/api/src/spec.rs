@@ -21,19 +21,37 @@ use std::collections::BTreeMap;
     shortname = "bgr",
     category = "all",
     doc = "BlueGreenRollout deploys each change of its image or template beside the live version, verifies it, switches all traffic to it at once, watches it, and goes back in an instant when it is bad.",
-    scale(
-        spec_replicas_path = ".spec.replicas",
-        status_replicas_path = ".status.replicas",
-        label_selector_path = ".status.selector"
-    ),
+    scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Where the rollout stands"),
-    printcolumn(name = "Active", type_ = "string", json_path = ".status.active.color", description = "The color that user traffic reaches"),
+    printcolumn(
+        name = "Active",
+        type_ = "string",
+        json_path = ".status.active.color",
+        description = "The color that user traffic reaches"
+    ),
     printcolumn(name = "Image", type_ = "string", json_path = ".status.active.image", description = "The image that user traffic reaches"),
     printcolumn(name = "Candidate", type_ = "string", json_path = ".status.preview.image", description = "The image that is on its way"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "True when what spec asks for serves in full"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "True when what spec asks for serves in full"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Revision", type_ = "string", json_path = ".status.active.revision", priority = 1, description = "The revision that user traffic reaches"),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1, description = "What is going on, in a sentence")
+    printcolumn(
+        name = "Revision",
+        type_ = "string",
+        json_path = ".status.active.revision",
+        priority = 1,
+        description = "The revision that user traffic reaches"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.message",
+        priority = 1,
+        description = "What is going on, in a sentence"
+    )
 )]
 #[x_kube(
     validation = Rule::new("!has(self.container) || self.template.spec.containers.exists(c, c.name == self.container)")
@@ -136,13 +154,14 @@ pub struct ServiceSettings {
 pub struct ServicePort {
     /// Name of the port, a DNS label. Required when there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: Option<String>,
     /// The port that clients connect to, 1 to 65535.
     #[schemars(range(min = 1, max = 65_535))]
     pub port: i32,
     /// The port of the pods: a number, or the name of a container port. Default: the same as `port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 1, "maximum" = 65_535, "maxLength" = 15, "pattern" = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub target_port: Option<IntOrString>,
     /// TCP, UDP or SCTP. Default TCP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,11 +196,17 @@ pub struct ServiceObject {
     pub type_: Option<ServiceType>,
     /// Labels for the Service, besides the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = [{
+        "rule": "self.all(key, !key.startsWith('bluegreen.dev/'))",
+        "message": "labels with the prefix bluegreen.dev/ are the operator's: choose another name",
+    }]))]
     pub labels: Option<BTreeMap<String, String>>,
     /// Annotations for the Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = [{
+        "rule": "self.all(key, !key.startsWith('bluegreen.dev/'))",
+        "message": "annotations with the prefix bluegreen.dev/ are the operator's: choose another name",
+    }]))]
     pub annotations: Option<BTreeMap<String, String>>,
 }
 

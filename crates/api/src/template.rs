@@ -80,9 +80,7 @@ fn open(schema: &Value, root: &Value, depth: usize) -> Value {
 }
 
 fn metadata() -> Value {
-    let map = |what: &str| {
-        json!({"description": what, "type": "object", "maxProperties": 256, "additionalProperties": {"type": "string"}})
-    };
+    let map = |what: &str| json!({"description": what, "type": "object", "maxProperties": 256, "additionalProperties": {"type": "string"}});
     let mut labels = map("Labels of the pods. Those with the prefix bluegreen.dev/ are the operator's.");
     labels["x-kubernetes-validations"] = json!([{
         "rule": "self.all(key, !key.startsWith('bluegreen.dev/'))",

@@ -144,4 +144,3 @@ pub fn refusal(error: kube::Error) -> String {
         other => panic!("the API server was to refuse, but: {other}"),
     }
 }
-

@@ -11,6 +11,7 @@ mod operator;
 mod prometheus;
 mod rollout;
 mod space;
+pub mod traffic;
 pub mod witness;
 
 pub use ground::Ground;

@@ -31,7 +31,17 @@ impl Operator {
         let child = Command::new(program)
             .env("KUBECONFIG", directory.join("kubeconfig"))
             .env("NO_COLOR", "1")
-            .args(["--namespace", namespace, "--identity", name, "--listen", "127.0.0.1:0", "--allow-loopback-targets", "--lease-duration", "3"])
+            .args([
+                "--namespace",
+                namespace,
+                "--identity",
+                name,
+                "--listen",
+                "127.0.0.1:0",
+                "--allow-loopback-targets",
+                "--lease-duration",
+                "3",
+            ])
             .args(["--log", "info,bluegreen_operator=debug"])
             .args(args)
             .stdin(Stdio::null())

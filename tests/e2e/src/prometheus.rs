@@ -71,7 +71,9 @@ async fn answer_query(State(state): State<Arc<Mutex<Script>>>, request: axum::ex
         Answer::NotANumber => vector(vec![series("NaN", 0)]),
         Answer::NoData => vector(vec![]),
         Answer::Series(count) => vector((0..count).map(|number| series("0", number)).collect()),
-        Answer::BadQuery(words) => respond(StatusCode::BAD_REQUEST, json!({"status": "error", "errorType": "bad_data", "error": words}).to_string()),
+        Answer::BadQuery(words) => {
+            respond(StatusCode::BAD_REQUEST, json!({"status": "error", "errorType": "bad_data", "error": words}).to_string())
+        }
         Answer::Unavailable => respond(StatusCode::SERVICE_UNAVAILABLE, "upstream is away".into()),
         Answer::Never => std::future::pending().await,
     }

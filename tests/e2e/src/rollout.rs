@@ -1,14 +1,9 @@
 //! One rollout, as a test drives it and waits for it.
 
-use crate::{
-    space::Space,
-    witness::Kind,
-};
+use crate::{space::Space, witness::Kind};
 use bluegreen_api::{BlueGreenRollout, BlueGreenRolloutStatus, Color, Phase, Side};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{
-    api::{DynamicObject, Patch, PatchParams},
-};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 

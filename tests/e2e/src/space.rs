@@ -7,10 +7,7 @@ use crate::{
     witness::{Kind, Record},
 };
 use bluegreen_cluster::audit::{AuditLog, Request};
-use k8s_openapi::{
-    api::core::v1::Namespace,
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
@@ -42,10 +39,8 @@ impl Space {
         let ground = Ground::get();
         let client = ground.client().await;
         let spaces: Api<Namespace> = Api::all(client.clone());
-        let wanted = Namespace {
-            metadata: ObjectMeta { generate_name: Some(format!("{name}-")), ..ObjectMeta::default() },
-            ..Namespace::default()
-        };
+        let wanted =
+            Namespace { metadata: ObjectMeta { generate_name: Some(format!("{name}-")), ..ObjectMeta::default() }, ..Namespace::default() };
         let name = spaces.create(&PostParams::default(), &wanted).await.unwrap().metadata.name.unwrap();
         ground.run(&["apply", "--namespace", &name, "-f", &config("rbac/namespaced/operator.yaml")]);
         let directory = ground.directory(&name);
@@ -53,6 +48,11 @@ impl Space {
         operator::write_kubeconfig(ground, &directory, &token, &name);
         let record = Record::begin(client.clone(), &name).await;
         Self { ground, name, client, record, directory, edits: AtomicU64::new(0), ended: false }
+    }
+
+    /// Where this test writes down what it needs.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     // === operators ===
@@ -135,7 +135,9 @@ impl Space {
         });
         match found.await {
             Ok(found) => found,
-            Err(waited) => panic!("{} {name}: {what}: not within {waited:?}; it is {:#}", kind.as_str(), self.seen(kind, name).unwrap_or_default()),
+            Err(waited) => {
+                panic!("{} {name}: {what}: not within {waited:?}; it is {:#}", kind.as_str(), self.seen(kind, name).unwrap_or_default())
+            }
         }
     }
 

@@ -155,13 +155,17 @@ impl World {
         } else if phase == "Initializing" && aim.revision == "none" {
             return None;
         } else {
-            let what = format!("the active Service was led to {} {}, and no recorded decision says so (phase {phase})", aim.color, aim.revision);
+            let what =
+                format!("the active Service was led to {} {}, and no recorded decision says so (phase {phase})", aim.color, aim.revision);
             self.break_promise(1, event, &what);
             return None;
         };
         let side = side.clone();
         if moved && phase != "Initializing" && ready < needed {
-            let what = format!("the active Service was led to {} {} with {ready} ready pods, where {needed} were needed (phase {phase})", aim.color, aim.revision);
+            let what = format!(
+                "the active Service was led to {} {} with {ready} ready pods, where {needed} were needed (phase {phase})",
+                aim.color, aim.revision
+            );
             self.break_promise(1, event, &what);
         }
         Some(side)
@@ -209,7 +213,8 @@ impl World {
     fn protected(&self, rollout: &Value, color: &str, before: Option<&Value>) -> bool {
         let status = &rollout["status"];
         let revision = before.map(|before| &before["spec"]["template"]["metadata"]["labels"][REVISION]);
-        let selected = self.aims.get(active_service(rollout)).is_some_and(|aim| aim.color == color && revision == Some(&json!(aim.revision)));
+        let selected =
+            self.aims.get(active_service(rollout)).is_some_and(|aim| aim.color == color && revision == Some(&json!(aim.revision)));
         let standby = status["standby"]["color"] == color && status["phase"] != "ScalingDown";
         selected || standby || status["active"]["color"] == color
     }
@@ -246,7 +251,8 @@ impl World {
 
     fn template(&mut self, event: &Event, before: Option<&Value>, rollout: &Value, color: &str, protected: bool) {
         let template = &event.object["spec"]["template"];
-        let same = before.is_some_and(|before| before["spec"]["template"] == *template) || self.templates.get(&event.name) == Some(template);
+        let same =
+            before.is_some_and(|before| before["spec"]["template"] == *template) || self.templates.get(&event.name) == Some(template);
         let known = before.map(|before| &before["spec"]["template"]).or(self.templates.get(&event.name));
         let Some(known) = known.filter(|_| !same && protected) else { return };
         let aim = Aim { color: color.to_owned(), revision: known["metadata"]["labels"][REVISION].as_str().unwrap_or_default().to_owned() };
@@ -287,7 +293,9 @@ impl World {
             self.break_promise(11, event, "Ready is missing, or Reconciling and Stalled are both there");
         }
         let observed = &status["observedGeneration"];
-        if conditions.iter().any(|condition| condition["observedGeneration"] != *observed) || observed.as_i64().is_none_or(|it| it > generation) {
+        if conditions.iter().any(|condition| condition["observedGeneration"] != *observed)
+            || observed.as_i64().is_none_or(|it| it > generation)
+        {
             self.break_promise(11, event, "observedGeneration of the status and its conditions are not of one record");
         }
         let contradicts = conditions.iter().any(|condition| condition["type"] == "Reconciling" && condition["status"] != "True")
@@ -354,7 +362,8 @@ fn mark(object: &Value) -> &Value {
 
 fn is_ready(pod: &Value) -> bool {
     let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-    pod["metadata"]["deletionTimestamp"].is_null() && conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    pod["metadata"]["deletionTimestamp"].is_null()
+        && conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
 fn active_service(rollout: &Value) -> &str {

@@ -68,7 +68,11 @@ impl Story {
 
     fn deployment(self, color: &str, revision: &str, replicas: i64) -> Self {
         let template = json!({"metadata": {"labels": {REVISION: revision}}, "spec": {"image": revision}});
-        self.add(Kind::Deployment, &format!("shop-{color}"), json!({"metadata": ours(), "spec": {"replicas": replicas, "template": template}}))
+        self.add(
+            Kind::Deployment,
+            &format!("shop-{color}"),
+            json!({"metadata": ours(), "spec": {"replicas": replicas, "template": template}}),
+        )
     }
 
     fn pods(mut self, color: &str, revision: &str, count: usize, ready: bool) -> Self {
@@ -297,7 +301,8 @@ fn what_belongs_to_others_is_left_alone() {
 #[test]
 fn conditions_are_what_kstatus_reads() {
     let with = |conditions: &[(&str, &str)], observed: i64| {
-        let conditions: Vec<_> = conditions.iter().map(|(type_, status)| json!({"type": type_, "status": status, "observedGeneration": observed})).collect();
+        let conditions: Vec<_> =
+            conditions.iter().map(|(type_, status)| json!({"type": type_, "status": status, "observedGeneration": observed})).collect();
         Story::begin().status("Healthy", json!({"conditions": conditions}))
     };
     with(&[("Ready", "True")], 1).keeps();

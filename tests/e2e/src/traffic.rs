@@ -1,0 +1,108 @@
+//! Users, played by the load generator. Only a cluster with a real node carries traffic, and only inside its network:
+//! `cargo xtask test` runs these tests there.
+
+use crate::{ground::repository, space::Space, witness::Kind};
+use bluegreen_load::{Answer, Summary};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// How users use their connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// 64 of them, each used until the server closes it.
+    Kept,
+    /// One for each request: each is led anew.
+    New,
+}
+
+/// A load that goes on until it is ended.
+#[derive(Debug)]
+pub struct Load {
+    child: Child,
+    answers: PathBuf,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Counted {
+    pub summary: Summary,
+    /// Every request, in the order in which they were sent.
+    pub answers: Vec<Answer>,
+}
+
+impl Load {
+    /// Requests to a Service by its cluster address, so many a second.
+    pub fn on(space: &Space, service: &str, rate: u32, connections: Connections) -> Self {
+        let object = space.seen(Kind::Service, service).unwrap_or_else(|| panic!("there is no Service {service}"));
+        let address = object["spec"]["clusterIP"].as_str().unwrap();
+        let (way, name) = match connections {
+            Connections::Kept => ("--keep-alive", "kept"),
+            Connections::New => ("--no-keep-alive", "new"),
+        };
+        let answers = space.directory().join(format!("answers-{service}-{name}.jsonl"));
+        let child = Command::new(program())
+            .arg(format!("http://{address}/"))
+            .arg(format!("--rate={rate}"))
+            .arg(way)
+            .arg("--output")
+            .arg(&answers)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { child, answers }
+    }
+
+    /// Sends nothing more, waits for what is under way, and counts.
+    pub async fn end(mut self) -> Counted {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let output = self.child.stdout.take().unwrap();
+        let summary = tokio::task::spawn_blocking(move || std::io::read_to_string(output).unwrap()).await.unwrap();
+        self.child.wait().unwrap();
+        let summary = serde_json::from_str(&summary).unwrap();
+        let lines = BufReader::new(File::open(&self.answers).unwrap()).lines();
+        let mut answers: Vec<Answer> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+        answers.sort_by_key(|answer| answer.at);
+        fs::remove_file(&self.answers).unwrap();
+        Counted { summary, answers }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The load generator of this build; `BLUEGREEN_LOAD` names another.
+fn program() -> PathBuf {
+    let program = std::env::var_os("BLUEGREEN_LOAD").map_or_else(|| repository().join("target/debug/bluegreen-load"), PathBuf::from);
+    assert!(program.exists(), "{} is missing: run `cargo build -p bluegreen-load`, or `cargo xtask test`", program.display());
+    program
+}
+
+impl Counted {
+    pub fn assert_none_failed(&self) {
+        let summary = &self.summary;
+        assert!(summary.sent > 0, "there was no load");
+        assert_eq!(summary.failed, 0, "of {} requests; by kind: {:?}; the first: {:#?}", summary.sent, summary.failures, summary.examples);
+    }
+}
+
+/// Tells a pod how to behave (`tests/app/shop` says what can be told). One that crashes has no time to answer.
+pub async fn control(address: &str, words: &str) {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return };
+    let request = format!("POST /control?{words} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let _ = stream.write_all(request.as_bytes()).await;
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+}

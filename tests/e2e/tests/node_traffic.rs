@@ -1,0 +1,150 @@
+//! Real pods under real traffic: the switch and the way back cost no request.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use bluegreen_api::{Color, Phase};
+use bluegreen_cluster::Cluster;
+use bluegreen_e2e::{
+    Rollout, Space, merged, shop,
+    traffic::{Connections, Counted, Load},
+    witness::Kind,
+};
+use bluegreen_load::Answer;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Requests a second, of users who keep their connections and again of those who don't.
+const RATE: u32 = 200;
+const CYCLES: usize = 10;
+
+/// kube-proxy collects changes for as long as its `--iptables-min-sync-period`, 1 s if nobody says otherwise, and then
+/// writes all rules at once. Should the old addresses leave the EndpointSlices after the new ones came, one such period
+/// may lie between them; whatever comes later was not kube-proxy's doing.
+const KUBE_PROXY: Duration = Duration::from_secs(1);
+
+/// A container that listens on one port only.
+fn template(port: u16) -> Value {
+    json!({"spec": {"containers": [{
+        "name": "shop",
+        "env": [{"name": "PORT", "value": port.to_string()}],
+        "ports": [{"name": "http", "containerPort": port}],
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": port}, "periodSeconds": 1},
+    }]}})
+}
+
+fn ports(port: u16) -> Value {
+    json!({"ports": [{"name": "http", "port": 80, "targetPort": port}]})
+}
+
+/// Name and uid of each pod of a color, with the restarts of its container.
+fn pods(space: &Space, color: Color) -> Vec<(String, String, i64)> {
+    let pods = space.pods(&[("bluegreen.dev/color", color.as_str())]);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let restarts = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"].as_i64().unwrap_or_default();
+    pods.iter().map(|pod| (text(&pod["metadata"]["name"]), text(&pod["metadata"]["uid"]), restarts(pod))).collect()
+}
+
+/// Moments at which the active Service was led elsewhere, with the version that users get from then on.
+type Switches = Vec<(Timestamp, String)>;
+
+async fn cycle(space: &Space, rollout: &Rollout<'_>, number: usize, switches: &mut Switches) {
+    let version = format!("{}.0.0", number + 2);
+    let mark = rollout.mark();
+    // Once, image and port change together: the old pods don't listen on the new port, nor the new ones on the old.
+    let port = if number == 4 { 8081 } else { 8080 };
+    rollout.spec(&json!({"image": format!("registry.example/shop:{version}"), "template": template(port), "service": ports(port)})).await;
+    let promoted = rollout.until("the new version is watched", |seen| seen.is(Phase::Monitoring) && seen.serves() == version).await;
+    // Users must have come before they can leave.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    if number % 2 == 1 {
+        // The way back is open after the monitoring too, as long as the standby is there.
+        rollout.order("accept", &promoted.active().revision).await;
+        rollout.until_phase(Phase::ScalingDown).await;
+    }
+    let standby = promoted.status.standby.as_ref().unwrap().color;
+    let before = pods(space, standby);
+    assert_eq!(before.len(), 3, "the standby is at full size: {before:?}");
+    rollout.order("rollback", &promoted.active().revision).await;
+    let back = rollout.until("rolled back", |seen| seen.is(Phase::RolledBack)).await;
+    assert_eq!((back.active().color, back.serves()), (standby, "1.0.0"));
+    assert_eq!(pods(space, standby), before, "pods of the standby, after it went live again");
+    assert!(before.iter().all(|(_, _, restarts)| *restarts == 0), "{before:?}");
+
+    let aims = space.record.since(mark).into_iter().filter(|event| event.kind == Kind::Service && event.name == rollout.name);
+    let mut last = None;
+    for event in aims {
+        let color = event.object["spec"]["selector"]["bluegreen.dev/color"].clone();
+        if last.as_ref().is_some_and(|last| *last != color) || (last.is_none() && color != json!(standby.as_str())) {
+            let to = if color == json!(standby.as_str()) { "1.0.0" } else { version.as_str() };
+            switches.push((event.seen, to.to_owned()));
+        }
+        last = Some(color);
+    }
+}
+
+/// How long after the first answer of the version that a switch led to another version still answered somebody new.
+fn overlap(answers: &[Answer], (at, to): &(Timestamp, String), until: Timestamp) -> Duration {
+    // A watch tells of a switch a little later than kube-proxy may have heard of it.
+    let from = *at - Duration::from_millis(500);
+    let among: Vec<_> = answers.iter().filter(|answer| answer.new_connection && (from..until).contains(&answer.at)).collect();
+    let is_new = |answer: &&&Answer| answer.version.as_ref() == Some(to);
+    let first = among.iter().find(is_new).unwrap_or_else(|| panic!("after the switch at {at} nobody new was answered by {to}"));
+    let last_other = among.iter().rev().find(|answer| !is_new(answer));
+    last_other.map_or(Duration::ZERO, |last| Duration::try_from(last.at.duration_since(first.at)).unwrap_or_default())
+}
+
+fn assert_follows(counted: &Counted, switches: &Switches) -> Duration {
+    let mut longest = Duration::ZERO;
+    for (index, switch) in switches.iter().enumerate() {
+        let until = switches.get(index + 1).map_or(counted.summary.ended, |next| next.0 - Duration::from_millis(500));
+        let overlap = overlap(&counted.answers, switch, until);
+        assert!(overlap <= KUBE_PROXY, "{overlap:?} after the first answer of {} somebody new was still led elsewhere", switch.1);
+        longest = longest.max(overlap);
+    }
+    longest
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with a real node: cargo xtask test"]
+async fn ten_promotions_and_ten_rollbacks_fail_no_request() {
+    let cluster = Cluster::attach(&std::env::var("BLUEGREEN_CLUSTER").unwrap()).unwrap();
+    for version in ["10.0.0", "11.0.0"] {
+        cluster.import_shop(version, &[]).unwrap();
+    }
+    let space = Space::new("traffic").await;
+    let _operator = space.operator();
+    let spec = json!({
+        "replicas": 3,
+        "template": template(8080),
+        "service": ports(8080),
+        "monitoring": {"duration": "20s"},
+        "scaleDown": {"drain": "3s", "after": "20s", "afterAbort": "1s"},
+    });
+    let rollout = space.rollout(&merged(shop(), &spec)).await;
+    rollout.until_healthy("1.0.0").await;
+    let kept = Load::on(&space, "shop", RATE, Connections::Kept);
+    let new = Load::on(&space, "shop", RATE, Connections::New);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    let mut switches = Switches::new();
+    for number in 0..CYCLES {
+        cycle(&space, &rollout, number, &mut switches).await;
+    }
+    assert_eq!(switches.len(), 2 * CYCLES, "{switches:?}");
+
+    // The last rollback has clients with connections to pods that are going: they, too, are to be served.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let (kept, new) = (kept.end().await, new.end().await);
+    for (users, counted) in [("kept connections", &kept), ("new connections", &new)] {
+        let summary = &counted.summary;
+        println!(
+            "{users}: {} of {} requests failed; {} connections; latency p50 {} ms, p99 {} ms, at most {} ms",
+            summary.failed, summary.sent, summary.connections_opened, summary.latency.p50, summary.latency.p99, summary.latency.max
+        );
+    }
+    kept.assert_none_failed();
+    new.assert_none_failed();
+    println!("After {} switches, somebody new was led elsewhere for at most {:?}.", switches.len(), assert_follows(&new, &switches));
+    space.end().await;
+}
