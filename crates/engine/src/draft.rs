@@ -220,15 +220,8 @@ impl<'a> Draft<'a> {
     pub(crate) fn without_progress(&self, side: &Side) -> Option<(Duration, Option<Timestamp>)> {
         let progress = self.color_of(side).progress.as_ref().filter(|progress| progress.revision == side.revision)?;
         let mut clock = self.status.clock.clone()?;
-        if progress.at > clock.since {
-            // Time excluded before the latest progress is no longer of interest; what was excluded after it can't be told apart.
-            let progressed = clock::started(progress.at);
-            let absent = self.seen.absence.filter(|absence| absence.to > progress.at);
-            clock = bluegreen_api::Clock { stopped: clock.stopped, ..progressed };
-            if let Some(absence) = absent {
-                clock::account(&mut clock, absence);
-            }
-        }
+        // What was excluded before the latest progress can't be told from what was excluded after it: rather late than early.
+        clock.since = clock.since.max(progress.at);
         Some((clock::elapsed(&clock, self.now()), clock::due(&clock, self.settings().progress_deadline)))
     }
 

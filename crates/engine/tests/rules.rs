@@ -343,6 +343,23 @@ fn a_slow_preview_that_advances_is_not_aborted_and_one_that_does_not_is() {
 }
 
 #[test]
+fn a_long_pause_after_the_first_pods_are_ready_is_no_missed_deadline() {
+    let mut world = live(json!({"progressDeadline": "5m", "replicas": 3}));
+    world.image("shop:2-slow");
+    world.run_for(10);
+    world.pods.iter_mut().filter(|pod| pod.image == "shop:2-slow").take(1).for_each(|pod| pod.image = "shop:2".into());
+    world.run_for(10);
+    world.change(json!({"paused": true}));
+    world.pods.iter_mut().filter(|pod| pod.image == "shop:2-slow").for_each(|pod| pod.image = "shop:2-unready".into());
+    world.run_for(7200);
+    world.change(json!({"paused": false}));
+    world.run_for(60);
+    assert_eq!(world.phase(), Phase::DeployingPreview, "{}", world.story());
+    world.settle();
+    assert_eq!(world.phase(), Phase::Aborted);
+}
+
+#[test]
 fn nothing_is_passed_or_failed_for_being_late_before_it_was_looked_at() {
     let mut world = live(json!({"progressDeadline": "5m", "monitoring": {"duration": "10m"}, "verification": {"timeout": "10m", "metrics": [metric(json!({"interval": "1m", "count": 4}))]}}));
     let away = |world: &mut World| {
