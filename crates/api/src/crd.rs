@@ -31,18 +31,30 @@ fn tidy(schema: &mut JSONSchemaProps) {
     if let Some(text) = schema.description.as_mut() {
         *text = text.lines().collect::<Vec<_>>().join(" ");
     }
-    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(tidy);
+    below(schema, tidy);
+}
+
+fn without_default(schema: &mut JSONSchemaProps) {
+    schema.default = None;
+    below(schema, without_default);
+}
+
+/// Visits the schemas right below this one.
+fn below(schema: &mut JSONSchemaProps, visit: fn(&mut JSONSchemaProps)) {
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(visit);
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = schema.items.as_mut() {
-        tidy(items);
+        visit(items);
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = schema.additional_properties.as_mut() {
-        tidy(values);
+        visit(values);
     }
 }
 
 fn default_status(status: &mut JSONSchemaProps) {
     status.default = Some(JSON(json!({"observedGeneration": -1})));
     status.required = None;
+    // The types know their defaults when they read; nothing is to be written that nobody decided.
+    status.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(without_default);
 }
 
 fn rules() -> Vec<ValidationRule> {

@@ -1,0 +1,428 @@
+//! The resource on a real API server: what it takes, what it refuses and in which words, how it is shown. Needs no operator.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use bluegreen_e2e::{Ground, Space, manifest::named, merged, shop, witness::Kind};
+use serde_json::{Value, json};
+
+const DURATION: &str = "must be a duration of whole numbers with h, m, s or ms, for example 90s or 1h30m";
+const TWO_IMAGES: &str = "two images: set image, or the image of the container in the template, not both";
+const RESERVED: &str = "labels with the prefix bluegreen.dev/ are the operator's: choose another name";
+const TOO_LONG: &str = "the name is too long for the names of the objects made from it: use 55 characters at most";
+const DNS_1035: &str =
+    "the name must be a DNS-1035 label, since Services are named after it: lower case letters, digits and -, a letter first";
+
+fn containers(containers: &Value) -> Value {
+    json!({"template": {"spec": {"containers": containers}}})
+}
+
+fn ports(ports: &Value) -> Value {
+    json!({"service": {"ports": ports}})
+}
+
+fn metric(metric: &Value) -> Value {
+    json!({"verification": {"metrics": [metric]}})
+}
+
+/// What is wrong, the change to a good `spec`, and the message.
+fn bad_specs() -> Vec<(&'static str, Value, String)> {
+    let said = |field: &str, words: &str| format!("{field}: Invalid value: {words}");
+    let mut all = vec![
+        ("no image", json!({"image": null}), said("spec", "no image: set image, or the image of the container in the template")),
+        ("two images", containers(&json!([{"name": "shop", "image": "shop:1"}])), said("spec", TWO_IMAGES)),
+        (
+            "two images in the container that is named",
+            json!({"container": "shop", "template": {"spec": {"containers": [{"name": "shop", "image": "shop:1"}, {"name": "log", "image": "log:1"}]}}}),
+            said("spec", TWO_IMAGES),
+        ),
+        (
+            "two images in the container named like the rollout",
+            containers(&json!([{"name": "shop", "image": "shop:1"}, {"name": "log", "image": "log:1"}])),
+            said("spec.image", TWO_IMAGES),
+        ),
+        (
+            "an unknown container",
+            json!({"container": "web"}),
+            said("spec", "container must name one of the containers in template.spec.containers"),
+        ),
+        (
+            "two containers and none named",
+            containers(&json!([{"name": "web"}, {"name": "log", "image": "log:1"}])),
+            said("spec.container", "the template has several containers: name the one that gets image in spec.container"),
+        ),
+        (
+            "no container",
+            containers(&json!([])),
+            said("spec.template.spec.containers", "0: spec.template.spec.containers in body should have at least 1 items"),
+        ),
+        ("no pod spec", json!({"template": {"spec": null}}), "spec.template.spec: Required value".into()),
+        ("no ports", ports(&json!([])), said("spec.service.ports", "0: spec.service.ports in body should have at least 1 items")),
+        ("no Service", json!({"service": null}), "spec.service: Required value".into()),
+        (
+            "a port twice",
+            ports(&json!([{"name": "a", "port": 80}, {"name": "b", "port": 80, "protocol": "TCP"}])),
+            said("spec.service", "two ports have the same number and protocol"),
+        ),
+        (
+            "a port name twice",
+            ports(&json!([{"name": "a", "port": 80}, {"name": "a", "port": 81}])),
+            said("spec.service", "two ports have the same name"),
+        ),
+        (
+            "two ports, one without a name",
+            ports(&json!([{"name": "a", "port": 80}, {"port": 81}])),
+            said("spec.service", "ports must have names when there are several"),
+        ),
+        (
+            "port 0",
+            ports(&json!([{"port": 0}])),
+            said("spec.service.ports[0].port", "0: spec.service.ports[0].port in body should be greater than or equal to 1"),
+        ),
+        ("a bad port name", ports(&json!([{"name": "HTTP", "port": 80}])), "spec.service.ports[0].name in body should match".into()),
+        (
+            "a bad target port",
+            ports(&json!([{"port": 80, "targetPort": 70_000}])),
+            "spec.service.ports[0].targetPort in body should be less than or equal to 65535".into(),
+        ),
+        (
+            "negative replicas",
+            json!({"replicas": -1}),
+            said("spec.replicas", "-1: spec.replicas in body should be greater than or equal to 0"),
+        ),
+        (
+            "too few revisions",
+            json!({"revisionHistoryLimit": 1}),
+            said("spec.revisionHistoryLimit", "1: spec.revisionHistoryLimit in body should be greater than or equal to 2"),
+        ),
+        (
+            "an unknown word for a lifetime",
+            json!({"scaleDown": {"after": "never"}}),
+            said(
+                "spec.scaleDown.after",
+                "\"never\": must be Never, or a duration of whole numbers with h, m, s or ms, for example 90s or 1h30m",
+            ),
+        ),
+        (
+            "an unknown mode",
+            json!({"promotion": {"mode": "Auto"}}),
+            "spec.promotion.mode: Unsupported value: \"Auto\": supported values: \"Automatic\", \"Manual\"".into(),
+        ),
+        (
+            "labels of ours in the template",
+            json!({"template": {"metadata": {"labels": {"bluegreen.dev/color": "red"}}}}),
+            said("spec.template.metadata.labels", RESERVED),
+        ),
+        (
+            "labels of ours for a Service",
+            json!({"service": {"active": {"labels": {"bluegreen.dev/role": "x"}}}}),
+            said("spec.service.active.labels", RESERVED),
+        ),
+        (
+            "one name for both Services",
+            json!({"service": {"active": {"name": "shop-preview"}}}),
+            said("spec.service", "the active and the preview Service need different names"),
+        ),
+        (
+            "a metric without a limit",
+            metric(&json!({"name": "a", "prometheus": {"query": "up"}})),
+            said("spec.verification.metrics[0]", "a metric needs a limit: set max, min, or both"),
+        ),
+        (
+            "a metric of no kind",
+            metric(&json!({"name": "a", "max": "1"})),
+            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus"),
+        ),
+        (
+            "a limit that is no number",
+            metric(&json!({"name": "a", "max": "one", "prometheus": {"query": "up"}})),
+            "spec.verification.metrics[0].max in body should match".into(),
+        ),
+        (
+            "a check of no kind",
+            json!({"verification": {"checks": [{"name": "a"}]}}),
+            said("spec.verification.checks[0]", "set exactly one kind of check: http"),
+        ),
+        (
+            "an address without a scheme",
+            json!({"sources": {"prometheus": {"address": "prometheus:9090"}}}),
+            "spec.sources.prometheus.address in body should match '^https?://'".into(),
+        ),
+    ];
+    for duration in ["10", "-5s", "1d", "1.5h", ""] {
+        all.push((
+            "a duration that is none",
+            json!({"progressDeadline": duration}),
+            said("spec.progressDeadline", &format!("{duration:?}: {DURATION}")),
+        ));
+    }
+    for replicas in [json!("150%"), json!("0%"), json!(0), json!("2")] {
+        let message =
+            said("spec.preview.replicas", &format!("{replicas}: must be a number of at least 1, or a percentage from 1% to 100%"));
+        all.push(("a preview size that is none", json!({"preview": {"replicas": replicas}}), message));
+    }
+    all
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn bad_input_is_refused_in_words_that_help() {
+    let space = Space::new("bad-specs").await;
+    for (what, spec, message) in bad_specs() {
+        match space.try_rollout(&merged(shop(), &spec)).await {
+            Ok(_) => panic!("{what} was taken"),
+            Err(told) => assert!(told.contains(&message), "{what}:\n  told:     {told}\n  expected: {message}"),
+        }
+    }
+    for (name, message) in [("a".repeat(56), TOO_LONG), ("a.b".into(), DNS_1035), ("1shop".into(), DNS_1035)] {
+        let told = space.try_rollout(&named(shop(), &name)).await.err().unwrap_or_else(|| panic!("{name} was taken"));
+        assert!(told.contains(message), "{name}: {told}");
+    }
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn good_input_is_taken() {
+    let space = Space::new("good-specs").await;
+    let two = json!([{"name": "shop"}, {"name": "log", "image": "log:1"}]);
+    let good = [
+        json!({}),
+        json!({"container": "shop", "template": {"spec": {"containers": two}}}),
+        json!({"container": "log", "template": {"spec": {"containers": [{"name": "shop", "image": "shop:1"}, {"name": "log"}]}}}),
+        json!({"image": null, "template": {"spec": {"containers": [{"name": "shop", "image": "shop:1"}, {"name": "log", "image": "log:1"}]}}}),
+        ports(&json!([{"name": "a", "port": 80}, {"name": "b", "port": 80, "protocol": "UDP", "targetPort": "dns"}])),
+        json!({"preview": {"replicas": "50%"}, "scaleDown": {"after": "Never"}, "replicas": 0}),
+        containers(
+            &json!([{"name": "shop", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}, "fieldOfANewerCluster": {"kept": true}}]),
+        ),
+    ];
+    for (number, spec) in good.iter().enumerate() {
+        let name = format!("shop-{number}");
+        space.rollout(&named(merged(shop(), spec), &name)).await;
+    }
+    space.rollout(&named(shop(), &"a".repeat(55))).await;
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn a_null_is_an_absent_field() {
+    let space = Space::new("null").await;
+    let mut manifest = merged(shop(), &containers(&json!([{"name": "shop", "image": "shop:1"}])));
+    manifest["spec"]["image"] = Value::Null;
+    manifest["spec"]["promotion"] = Value::Null;
+    space.rollout(&manifest).await;
+    let stored = space.until(Kind::Rollout, "shop", "is stored", |rollout| !rollout.is_null()).await;
+    assert!(stored["spec"].get("image").is_none() && stored["spec"].get("promotion").is_none(), "{stored:#}");
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn the_template_is_stored_as_it_was_written() {
+    let space = Space::new("template").await;
+    let template = json!({
+        "metadata": {"labels": {"team": "checkout"}, "annotations": {"a": "b"}},
+        "spec": {
+            "newField": {"deep": [1, {"deeper": "2"}]},
+            "volumes": [{"name": "v", "configMap": {"name": "c", "newField": 1, "items": [{"key": "k", "path": "p", "newField": true}]}}],
+            "affinity": {"podAffinity": {"newField": 1}},
+            "containers": [{
+                "name": "shop",
+                "ports": [{"containerPort": 8080, "newField": 1}],
+                "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name", "newField": 1}}}],
+                "readinessProbe": {"httpGet": {"path": "/", "port": "http", "httpHeaders": [{"name": "a", "value": "b", "newField": 1}], "newField": 1}},
+                "resources": {"limits": {"cpu": 1, "memory": "1Gi"}, "newField": 1},
+                "lifecycle": {"preStop": {"sleep": {"seconds": 5}, "newField": 1}, "newField": 1},
+            }],
+        },
+    });
+    space.rollout(&merged(shop(), &json!({"template": template}))).await;
+    let stored = space.until(Kind::Rollout, "shop", "is stored", |rollout| !rollout.is_null()).await;
+    assert_eq!(stored["spec"]["template"], template, "no field is lost, and no default is added");
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn the_names_of_the_services_are_set_once() {
+    let space = Space::new("names").await;
+    let rollout = space.rollout(&merged(shop(), &json!({"service": {"active": {"name": "till"}}}))).await;
+    let active = "spec.service: Forbidden: active.name is set once: users reach the rollout by it. Create another rollout to change it";
+    let preview = "spec.service: Forbidden: preview.name is set once. Create another rollout to change it";
+    for (service, message) in
+        [(json!({"active": {"name": "shop"}}), active), (json!({"active": null}), active), (json!({"preview": {"name": "other"}}), preview)]
+    {
+        let told = rollout.try_patch(&json!({"spec": {"service": service}})).await.unwrap_err();
+        assert!(told.contains(message), "{service}: {told}");
+    }
+    rollout.spec(&json!({"service": {"active": {"type": "NodePort"}, "preview": {"labels": {"a": "b"}}}})).await;
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn a_fresh_rollout_has_a_status_that_answers_no_generation() {
+    let space = Space::new("fresh").await;
+    space.rollout(&shop()).await;
+    let stored = space.until(Kind::Rollout, "shop", "is stored", |rollout| !rollout.is_null()).await;
+    assert_eq!(stored["status"], json!({"observedGeneration": -1}));
+    assert_eq!(stored["metadata"]["generation"], 1);
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn the_status_is_written_apart_and_is_no_new_generation() {
+    let space = Space::new("status").await;
+    let rollout = space.rollout(&shop()).await;
+    rollout.patch(&json!({"status": {"message": "by the wrong door"}})).await;
+    let patch =
+        kube::api::Patch::Merge(json!({"spec": {"replicas": 9}, "status": {"observedGeneration": 1, "message": "by the right one"}}));
+    space.api(Kind::Rollout).patch_status("shop", &kube::api::PatchParams::default(), &patch).await.unwrap();
+    let stored = space.until(Kind::Rollout, "shop", "has a message", |rollout| !rollout["status"]["message"].is_null()).await;
+    assert_eq!(stored["status"]["message"], "by the right one");
+    assert_eq!((&stored["spec"]["replicas"], &stored["metadata"]["generation"]), (&json!(2), &json!(1)));
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn kubectl_scales_it() {
+    let space = Space::new("scale").await;
+    let rollout = space.rollout(&shop()).await;
+    let status = json!({"status": {"observedGeneration": 1, "replicas": 2, "selector": "bluegreen.dev/rollout=shop"}});
+    space.api(Kind::Rollout).patch_status("shop", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(status)).await.unwrap();
+    space.kubectl(&["scale", "bgr", "shop", "--replicas=5"]).await;
+    assert_eq!(space.kubectl(&["get", "bgr", "shop", "-o", "jsonpath={.spec.replicas}"]).await, "5");
+    let scale = space
+        .kubectl(&["get", "--raw", &format!("/apis/bluegreen.dev/v1alpha1/namespaces/{}/bluegreenrollouts/shop/scale", space.name)])
+        .await;
+    let scale: Value = serde_json::from_str(&scale).unwrap();
+    assert_eq!(scale["spec"]["replicas"], 5);
+    assert_eq!(scale["status"], json!({"replicas": 2, "selector": "bluegreen.dev/rollout=shop"}));
+    drop(rollout);
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn kubectl_shows_where_it_stands() {
+    let space = Space::new("columns").await;
+    space.rollout(&shop()).await;
+    let side =
+        |color: &str, image: &str| json!({"color": color, "revision": "abc", "number": 1, "image": image, "replicas": 2, "ports": []});
+    let status = json!({"status": {
+        "observedGeneration": 1, "phase": "Verifying", "message": "It is looked at", "attempt": 2, "revisions": 2, "replicas": 2,
+        "active": side("blue", "shop:1"), "preview": side("green", "shop:2"),
+        "conditions": [{"type": "Ready", "status": "False", "reason": "Verifying", "message": "", "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+    }});
+    space.api(Kind::Rollout).patch_status("shop", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(status)).await.unwrap();
+    let table = space.kubectl(&["get", "bgr", "shop"]).await;
+    let lines: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["NAME", "PHASE", "ACTIVE", "IMAGE", "CANDIDATE", "READY", "AGE"]);
+    assert_eq!(lines[1][..6], ["shop", "Verifying", "blue", "shop:1", "shop:2", "False"]);
+    let wide = space.kubectl(&["get", "bluegreenrollouts", "shop", "-o", "wide"]).await;
+    assert!(wide.lines().next().unwrap().ends_with("REVISION   MESSAGE"), "{wide}");
+    assert!(wide.ends_with("It is looked at"), "{wide}");
+    let all = space.kubectl(&["get", "all"]).await;
+    assert!(all.contains("bluegreenrollout.bluegreen.dev/shop"), "{all}");
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn kubectl_explains_it() {
+    let ground = Ground::get();
+    let explain = |field: &str| {
+        let text = ground.run(&["explain", field]);
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for (field, words) in [
+        (
+            "bgr",
+            "BlueGreenRollout deploys each change of its image or template beside the live version, verifies it, switches all traffic to it at once",
+        ),
+        ("bgr.spec.promotion", "When the switch happens. Default: as soon as the candidate is verified."),
+        ("bgr.spec.promotion", "mode <string> enum: Automatic, Manual Automatic (default): once the candidate is verified."),
+        ("bgr.spec.scaleDown.after", "0s: not at all; Never: until the next rollout."),
+        ("bgr.spec.verification.metrics.prometheus.query", "PromQL that yields one number"),
+        ("bgr.spec.template.spec.containers.readinessProbe", "Periodic probe of container service readiness."),
+        ("bgr.status.rejected", "It is not tried again until `spec` asks for another one, or someone says retry."),
+    ] {
+        let text = explain(field);
+        assert!(text.contains(words), "{field}: {text}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn plain_kubectl_apply_and_the_samples_are_taken() {
+    let space = Space::new("samples").await;
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/");
+    // What `kubectl apply` keeps of the CRD in an annotation has to fit there: the second time it would fail.
+    for _ in 0..2 {
+        space.ground.run(&["apply", "-f", &format!("{config}crd/blue-green-rollouts.yaml")]);
+    }
+    for sample in ["smallest", "manual-approval", "prometheus", "complete"] {
+        space.kubectl(&["apply", "--dry-run=server", "--validate=strict", "-f", &format!("{config}samples/{sample}.yaml")]).await;
+    }
+    for directory in ["crd", "rbac", "rbac/namespaced", "default", "samples"] {
+        let told = space.ground.told(&["apply", "--dry-run=client", "--validate=strict", "-k", &format!("{config}{directory}")]);
+        assert!(told.success, "{directory}: {}", told.error);
+    }
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn roles_of_the_cluster_and_the_operator_may_do_what_they_need_and_no_more() {
+    let space = Space::new("rights").await;
+    for role in ["view", "edit", "admin"] {
+        space.kubectl(&["create", "serviceaccount", role]).await;
+        space
+            .kubectl(&["create", "rolebinding", role, &format!("--clusterrole={role}"), &format!("--serviceaccount={}:{role}", space.name)])
+            .await;
+    }
+    let may = async |who: &str, verb: &str, what: &str| {
+        let account = format!("--as=system:serviceaccount:{}:{who}", space.name);
+        let (what, part) = what.split_once('/').unwrap_or((what, ""));
+        let told = space.kubectl_told(&["auth", "can-i", verb, what, &format!("--subresource={part}"), &account]).await;
+        told.output == "yes"
+    };
+    // The cluster's controller gathers aggregated roles in its own time.
+    while !may("admin", "create", "bluegreenrollouts").await {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    for (who, verb, what, expected) in [
+        ("view", "get", "bluegreenrollouts", true),
+        ("view", "watch", "bluegreenrollouts", true),
+        ("view", "get", "bluegreenrollouts/scale", true),
+        ("view", "patch", "bluegreenrollouts", false),
+        ("view", "update", "bluegreenrollouts/scale", false),
+        ("edit", "create", "bluegreenrollouts", true),
+        ("edit", "patch", "bluegreenrollouts", true),
+        ("edit", "delete", "bluegreenrollouts", true),
+        ("edit", "update", "bluegreenrollouts/scale", true),
+        ("edit", "patch", "bluegreenrollouts/status", false),
+        ("admin", "patch", "bluegreenrollouts", true),
+        ("bluegreen-operator", "watch", "bluegreenrollouts", true),
+        ("bluegreen-operator", "patch", "bluegreenrollouts", false),
+        ("bluegreen-operator", "update", "bluegreenrollouts", false),
+        ("bluegreen-operator", "patch", "bluegreenrollouts/status", true),
+        ("bluegreen-operator", "patch", "services", true),
+        ("bluegreen-operator", "delete", "services", false),
+        ("bluegreen-operator", "patch", "deployments.apps", true),
+        ("bluegreen-operator", "delete", "deployments.apps", false),
+        ("bluegreen-operator", "delete", "pods", false),
+        ("bluegreen-operator", "create", "pods", false),
+        ("bluegreen-operator", "get", "secrets", false),
+        ("bluegreen-operator", "get", "configmaps", false),
+        ("bluegreen-operator", "create", "events.events.k8s.io", true),
+        ("bluegreen-operator", "update", "leases.coordination.k8s.io", true),
+        ("bluegreen-operator", "list", "nodes", false),
+    ] {
+        assert_eq!(may(who, verb, what).await, expected, "{who} {verb} {what}");
+    }
+    space.end().await;
+}
