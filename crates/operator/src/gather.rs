@@ -32,7 +32,7 @@ pub struct Gatherer {
 
 impl Gatherer {
     pub fn observe(&self, key: &Key, rollout: &Seen<Rollout>, terms: &Terms, office: Office) -> Observed {
-        let now = Timestamp::now();
+        let now = to_the_millisecond(Timestamp::now());
         let mut seen = self.rollout(key, rollout, terms, office, now);
         seen.blue = self.color(key, &seen, Color::Blue);
         seen.green = self.color(key, &seen, Color::Green);
@@ -106,6 +106,11 @@ impl Gatherer {
         let revisions = self.cache.revisions.shelf().of(key, Instant::now());
         revisions.iter().map(|revision| revision_seen(seen, revision)).collect()
     }
+}
+
+/// Times in status need no more.
+fn to_the_millisecond(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
 fn deployment_seen(seen: &Observed, color: Color, found: &Seen<Deployment>, applied: Option<i64>) -> DeploymentSeen {
