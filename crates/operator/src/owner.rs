@@ -49,7 +49,7 @@ impl Ownership {
             Some(controller) if controller.rollout && *controller.name == *name => Owner::Former,
             Some(controller) => foreign(format!("{} {}", controller.kind, controller.name)),
             None if self.rollout.as_deref() == Some(name) => Owner::Orphan,
-            None => foreign("nobody: it has no controller and no label of this rollout".to_owned()),
+            None => foreign("somebody else (it has no controller and no label of this rollout)".to_owned()),
         }
     }
 }

@@ -92,7 +92,9 @@ impl Candidate {
 
     /// One try, and the pause after it.
     async fn round(&mut self) -> Duration {
-        if let Leadership::Leading { until, .. } = *self.leadership.borrow()
+        // Copied first: who borrows it keeps everybody else, and itself, from writing it.
+        let leadership = *self.leadership.borrow();
+        if let Leadership::Leading { until, .. } = leadership
             && Instant::now() >= until
         {
             tracing::error!(lease = %self.name, "the lease could not be renewed in time: somebody else may lead now");
@@ -216,3 +218,6 @@ fn record(lease: &Lease) -> Record {
         transitions: spec.lease_transitions.map_or(0, i64::from),
     }
 }
+
+#[cfg(test)]
+mod tests;
