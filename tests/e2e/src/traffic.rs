@@ -9,6 +9,7 @@ use std::{
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -40,10 +41,11 @@ pub struct Counted {
 }
 
 impl Load {
-    /// Requests to a Service by its cluster address, so many a second.
-    pub fn on(space: &Space, service: &str, rate: u32, connections: Connections) -> Self {
+    /// Requests to a Service by its cluster address, so many a second, once it carries traffic.
+    pub async fn on(space: &Space, service: &str, rate: u32, connections: Connections) -> Self {
         let object = space.seen(Kind::Service, service).unwrap_or_else(|| panic!("there is no Service {service}"));
         let address = object["spec"]["clusterIP"].as_str().unwrap();
+        until_it_answers(address).await;
         let (way, name) = match connections {
             Connections::Kept => ("--keep-alive", "kept"),
             Connections::New => ("--no-keep-alive", "new"),
@@ -81,6 +83,15 @@ impl Drop for Load {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// kube-proxy learns of a Service and its pods a moment after the operator has seen them: nobody promises that moment.
+async fn until_it_answers(address: &str) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while let Err(error) = TcpStream::connect((address, 80)).await {
+        assert!(Instant::now() < until, "nobody answers at {address} 10 s after its pods are ready: {error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -5,7 +5,7 @@
 use bluegreen_api::{Color, Phase};
 use bluegreen_cluster::Cluster;
 use bluegreen_e2e::{
-    Rollout, Space, merged, shop,
+    Rollout, Seen, Space, merged, shop,
     traffic::{Connections, Counted, Load},
     witness::Kind,
 };
@@ -48,15 +48,27 @@ fn pods(space: &Space, color: Color) -> Vec<(String, String, i64)> {
 /// Moments at which the active Service was led elsewhere, with the version that users get from then on.
 type Switches = Vec<(Timestamp, String)>;
 
-async fn cycle(space: &Space, rollout: &Rollout<'_>, number: usize, switches: &mut Switches) {
-    let version = format!("{}.0.0", number + 2);
-    let mark = rollout.mark();
-    // Once, image and port change together: the old pods don't listen on the new port, nor the new ones on the old.
-    let port = if number == 4 { 8081 } else { 8080 };
-    rollout.spec(&json!({"image": format!("registry.example/shop:{version}"), "template": template(port), "service": ports(port)})).await;
+/// Asks for a version and waits until users reach it.
+async fn promote(rollout: &Rollout<'_>, version: &str, port: u16) -> Seen {
+    let spec = json!({"image": format!("registry.example/shop:{version}"), "template": template(port), "service": ports(port)});
+    rollout.spec(&spec).await;
     let promoted = rollout.until("the new version is watched", |seen| seen.is(Phase::Monitoring) && seen.serves() == version).await;
     // Users must have come before they can leave.
     tokio::time::sleep(Duration::from_secs(2)).await;
+    promoted
+}
+
+/// One version goes live for good, and the pods of the former end with the connections they have. Another goes live and
+/// is rolled back.
+async fn cycle(space: &Space, rollout: &Rollout<'_>, number: usize) {
+    // Image and port change together: the old pods don't listen on the new port, nor the new ones on the old.
+    let port = if number == 4 { 8081 } else { 8080 };
+    let good = format!("{}.0.0", number + 2);
+    let promoted = promote(rollout, &good, port).await;
+    rollout.order("accept", &promoted.active().revision).await;
+    rollout.until_healthy(&good).await;
+
+    let promoted = promote(rollout, &format!("{}.5.0", number + 2), 8080).await;
     if number % 2 == 1 {
         // The way back is open after the monitoring too, as long as the standby is there.
         rollout.order("accept", &promoted.active().revision).await;
@@ -66,21 +78,26 @@ async fn cycle(space: &Space, rollout: &Rollout<'_>, number: usize, switches: &m
     let before = pods(space, standby);
     assert_eq!(before.len(), 3, "the standby is at full size: {before:?}");
     rollout.order("rollback", &promoted.active().revision).await;
-    let back = rollout.until("rolled back", |seen| seen.is(Phase::RolledBack)).await;
-    assert_eq!((back.active().color, back.serves()), (standby, "1.0.0"));
+    let back = rollout.until_phase(Phase::RolledBack).await;
+    assert_eq!((back.active().color, back.serves()), (standby, good.as_str()));
     assert_eq!(pods(space, standby), before, "pods of the standby, after it went live again");
     assert!(before.iter().all(|(_, _, restarts)| *restarts == 0), "{before:?}");
+}
 
-    let aims = space.record.since(mark).into_iter().filter(|event| event.kind == Kind::Service && event.name == rollout.name);
-    let mut last = None;
-    for event in aims {
-        let color = event.object["spec"]["selector"]["bluegreen.dev/color"].clone();
-        if last.as_ref().is_some_and(|last| *last != color) || (last.is_none() && color != json!(standby.as_str())) {
-            let to = if color == json!(standby.as_str()) { "1.0.0" } else { version.as_str() };
-            switches.push((event.seen, to.to_owned()));
+/// What the active Service selected, from one change to the next.
+fn switches(space: &Space, rollout: &Rollout<'_>, mark: usize) -> Switches {
+    let mut switches: Switches = Vec::new();
+    let mut last = Value::Null;
+    for event in space.record.since(mark).into_iter().filter(|event| event.kind == Kind::Service && event.name == rollout.name) {
+        let revision = event.object["spec"]["selector"]["bluegreen.dev/revision"].clone();
+        if revision != last {
+            let made_from = space.seen(Kind::Revision, &format!("{}-{}", rollout.name, revision.as_str().unwrap())).unwrap();
+            let image = made_from["metadata"]["annotations"]["bluegreen.dev/image"].as_str().unwrap();
+            switches.push((event.seen, image.rsplit(':').next().unwrap().to_owned()));
+            last = revision;
         }
-        last = Some(color);
     }
+    switches
 }
 
 /// How long after the first answer of the version that a switch led to another version still answered somebody new.
@@ -107,10 +124,13 @@ fn assert_follows(counted: &Counted, switches: &Switches) -> Duration {
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn ten_promotions_and_ten_rollbacks_fail_no_request() {
+async fn ten_rollbacks_and_twenty_promotions_fail_no_request() {
     let cluster = Cluster::attach(&std::env::var("BLUEGREEN_CLUSTER").unwrap()).unwrap();
-    for version in ["10.0.0", "11.0.0"] {
-        cluster.import_shop(version, &[]).unwrap();
+    for number in 2..CYCLES + 2 {
+        cluster.import_shop(&format!("{number}.5.0"), &[]).unwrap();
+    }
+    for number in 10..CYCLES + 2 {
+        cluster.import_shop(&format!("{number}.0.0"), &[]).unwrap();
     }
     let space = Space::new("traffic").await;
     let _operator = space.operator();
@@ -119,19 +139,18 @@ async fn ten_promotions_and_ten_rollbacks_fail_no_request() {
         "template": template(8080),
         "service": ports(8080),
         "monitoring": {"duration": "20s"},
-        "scaleDown": {"drain": "3s", "after": "20s", "afterAbort": "1s"},
+        "revisionHistoryLimit": 100,
+        "scaleDown": {"drain": "3s", "after": "2s", "afterAbort": "1s"},
     });
     let rollout = space.rollout(&merged(shop(), &spec)).await;
     rollout.until_healthy("1.0.0").await;
-    let kept = Load::on(&space, "shop", RATE, Connections::Kept);
-    let new = Load::on(&space, "shop", RATE, Connections::New);
+    let kept = Load::on(&space, "shop", RATE, Connections::Kept).await;
+    let new = Load::on(&space, "shop", RATE, Connections::New).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-
-    let mut switches = Switches::new();
+    let mark = rollout.mark();
     for number in 0..CYCLES {
-        cycle(&space, &rollout, number, &mut switches).await;
+        cycle(&space, &rollout, number).await;
     }
-    assert_eq!(switches.len(), 2 * CYCLES, "{switches:?}");
 
     // The last rollback has clients with connections to pods that are going: they, too, are to be served.
     tokio::time::sleep(Duration::from_secs(8)).await;
@@ -145,6 +164,9 @@ async fn ten_promotions_and_ten_rollbacks_fail_no_request() {
     }
     kept.assert_none_failed();
     new.assert_none_failed();
+    assert!(kept.summary.connections_opened > 64 * CYCLES as u64, "connections were to end with the pods that they led to");
+    let switches = switches(&space, &rollout, mark);
+    assert_eq!(switches.len(), 3 * CYCLES, "{switches:?}");
     println!("After {} switches, somebody new was led elsewhere for at most {:?}.", switches.len(), assert_follows(&new, &switches));
     space.end().await;
 }

@@ -40,7 +40,7 @@ fn manifest() -> Value {
 async fn begin<'s>(space: &'s Space, manifest: &Value) -> (Rollout<'s>, Load) {
     let rollout = space.rollout(manifest).await;
     rollout.until_healthy("1.0.0").await;
-    let test = Load::on(space, "shop-preview", 9, Connections::New);
+    let test = Load::on(space, "shop-preview", 9, Connections::New).await;
     (rollout, test)
 }
 
@@ -65,7 +65,7 @@ async fn errors_on_the_preview_are_aborted_by_prometheus_and_no_user_sees_them()
     let space = Space::new("abort").await;
     let _operator = space.operator();
     let (rollout, test) = begin(&space, &manifest()).await;
-    let users = Load::on(&space, "shop", 100, Connections::New);
+    let users = Load::on(&space, "shop", 100, Connections::New).await;
     let mark = rollout.mark();
     rollout.version("2.0.0-errors").await;
     let seen = rollout.until_phase(Phase::Aborted).await;
@@ -85,7 +85,7 @@ async fn a_version_that_goes_bad_after_the_switch_is_rolled_back_by_the_first_re
     let space = Space::new("rollback").await;
     let _operator = space.operator();
     let (rollout, _test) = begin(&space, &manifest()).await;
-    let users = Load::on(&space, "shop", 200, Connections::New);
+    let users = Load::on(&space, "shop", 200, Connections::New).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mark = rollout.mark();
     rollout.version("2.0.0-errors-under-load").await;
@@ -126,7 +126,7 @@ async fn all_pods_die(space: &Space, operator: &mut Operator, away: Option<Durat
     let quiet = merged(manifest(), &json!({"verification": null, "monitoring": {"duration": "30s", "metrics": null}}));
     let rollout = space.rollout(&quiet).await;
     rollout.until_healthy("1.0.0").await;
-    let users = Load::on(space, "shop", 200, Connections::New);
+    let users = Load::on(space, "shop", 200, Connections::New).await;
     let mark = rollout.mark();
     rollout.version("2.0.0").await;
     let seen = rollout.until("users reach the new version", |seen| seen.is(Phase::Monitoring)).await;
