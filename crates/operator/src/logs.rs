@@ -6,8 +6,9 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 pub fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(filter).with_context(|| format!("--log {filter:?} is no filter: write a level, or levels by module"))?;
+    // Refused requests are told where it is known what they were for.
+    let filter = EnvFilter::try_new(format!("kube_client::client::builder=off,{filter}"))
+        .with_context(|| format!("--log {filter:?} is no filter: write a level, or levels by module"))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),

@@ -33,6 +33,7 @@ const FINISH: Duration = Duration::from_secs(10);
 /// Runs until a signal comes. An error is a reason to be restarted.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let times = args.times()?;
+    rustls::crypto::ring::default_provider().install_default().map_err(|_| anyhow!("another TLS provider is installed already"))?;
     let config = kube::Config::infer().await.context("no cluster found: set KUBECONFIG, or run in a pod with a service account")?;
     let mut config = client::named(config);
     config.connect_timeout = Some(Duration::from_secs(5));
