@@ -13,10 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub(crate) fn tell(draft: &mut Draft<'_>, stay: &Stay) {
     draft.status.message = bounded(&stay.message);
     let (promoted, promoted_reason) = promoted(draft, stay);
-    let mut wanted = vec![
-        (reasons::READY, stay.kind == StayKind::Ready, stay.reason),
-        (reasons::PROMOTED, promoted, promoted_reason),
-    ];
+    let mut wanted = vec![(reasons::READY, stay.kind == StayKind::Ready, stay.reason), (reasons::PROMOTED, promoted, promoted_reason)];
     match stay.kind {
         StayKind::Ready => {}
         StayKind::Working => wanted.push((reasons::RECONCILING, true, stay.reason)),
@@ -45,13 +42,9 @@ fn condition(draft: &Draft<'_>, old: &[Condition], type_: &str, is: bool, reason
     }
 }
 
-fn whole_second(at: Timestamp) -> Timestamp {
+/// A time to the second, as conditions and people have it.
+pub(crate) fn whole_second(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
-}
-
-/// A time for people, to the second.
-pub(crate) fn seconds(at: Timestamp) -> Timestamp {
-    whole_second(at)
 }
 
 /// What the API server refused, in its own words.

@@ -151,13 +151,8 @@ fn follow_replicas(draft: &mut Draft<'_>) {
 /// The scale subresource shows the pods of the active side; they are told when they have settled, not for their own sake.
 fn count_pods(draft: &mut Draft<'_>) {
     let Some(active) = draft.status.active.clone() else { return };
-    draft.status.selector = format!(
-        "{}={},{}={}",
-        bluegreen_api::names::ROLLOUT_LABEL,
-        draft.seen.name,
-        bluegreen_api::names::COLOR_LABEL,
-        active.color
-    );
+    draft.status.selector =
+        format!("{}={},{}={}", bluegreen_api::names::ROLLOUT_LABEL, draft.seen.name, bluegreen_api::names::COLOR_LABEL, active.color);
     if draft.fully_available(&active)
         && let Some(deployment) = draft.color_of(&active).deployment.as_ref()
     {

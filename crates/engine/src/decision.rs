@@ -10,7 +10,10 @@ pub enum Decision {
     Record(Box<BlueGreenRolloutStatus>),
     /// Protection first. A refused effect doesn't hold back those on other objects.
     Act(Vec<Effect>),
-    Wait { until: Option<Timestamp>, why: Why },
+    Wait {
+        until: Option<Timestamp>,
+        why: Why,
+    },
 }
 
 /// Why there is nothing to do now, in a sentence.
@@ -60,9 +63,10 @@ pub struct Effect {
 impl Effect {
     pub fn object(&self) -> Object {
         match &self.change {
-            Change::WriteRevision { hash, .. } | Change::RestoreRevision { hash, .. } | Change::DeleteRevision { hash } | Change::AdoptRevision { hash } => {
-                Object::Revision(hash.clone())
-            }
+            Change::WriteRevision { hash, .. }
+            | Change::RestoreRevision { hash, .. }
+            | Change::DeleteRevision { hash }
+            | Change::AdoptRevision { hash } => Object::Revision(hash.clone()),
             Change::ApplyDeployment { color, .. } | Change::Scale { color, .. } => Object::Deployment(*color),
             Change::ApplyService { role, .. } => Object::Service(*role),
             Change::Fence { object, .. } => object.clone(),
@@ -84,20 +88,44 @@ pub enum Guard {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// Create the ControllerRevision that holds the revision of `spec` as rendered now. Its data is [`crate::render::snapshot`].
-    WriteRevision { hash: String, number: i64 },
+    WriteRevision {
+        hash: String,
+        number: i64,
+    },
     /// Write a lost ControllerRevision again from the live Deployment of this color.
-    RestoreRevision { hash: String, number: i64, color: Color },
-    DeleteRevision { hash: String },
+    RestoreRevision {
+        hash: String,
+        number: i64,
+        color: Color,
+    },
+    DeleteRevision {
+        hash: String,
+    },
     /// Become the owner of an orphan.
-    AdoptRevision { hash: String },
+    AdoptRevision {
+        hash: String,
+    },
     /// Server-side apply of the Deployment as its ControllerRevision holds it.
-    ApplyDeployment { color: Color, revision: String, replicas: i32 },
+    ApplyDeployment {
+        color: Color,
+        revision: String,
+        replicas: i32,
+    },
     /// Only the number of replicas.
-    Scale { color: Color, replicas: i32 },
+    Scale {
+        color: Color,
+        replicas: i32,
+    },
     /// Server-side apply of a Service: selector and ports together.
-    ApplyService { role: Role, target: Target },
+    ApplyService {
+        role: Role,
+        target: Target,
+    },
     /// Raise the epoch of an object, so that a writer who still holds a withdrawn intention is refused.
-    Fence { object: Object, epoch: String },
+    Fence {
+        object: Object,
+        epoch: String,
+    },
 }
 
 /// What a Service selects.

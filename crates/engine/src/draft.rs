@@ -145,7 +145,10 @@ impl<'a> Draft<'a> {
         }
         if self.status.paused_by_order {
             let revision = self.attempt_revision().unwrap_or_default();
-            return Some(Stay::working(reasons::PAUSED, format!("Paused by an order; annotate with bluegreen.dev/resume={revision} to go on")));
+            return Some(Stay::working(
+                reasons::PAUSED,
+                format!("Paused by an order; annotate with bluegreen.dev/resume={revision} to go on"),
+            ));
         }
         if self.settings().replicas == 0 {
             return Some(Stay::working(reasons::NO_REPLICAS, "Waiting for replicas: spec.replicas is 0"));

@@ -63,7 +63,9 @@ pub(crate) fn intended(status: &BlueGreenRolloutStatus) -> Option<&Side> {
 fn active_target(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, active: &Side) -> Target {
     match (status.phase, &status.preview, &status.standby) {
         (Some(Phase::Promoting), Some(candidate), _) if selects(seen, candidate) || ready(seen, candidate) > 0 => target(candidate),
-        (Some(Phase::RollingBack), _, Some(standby)) if selects(seen, standby) || can_take_over(seen, status, active, standby) => target(standby),
+        (Some(Phase::RollingBack), _, Some(standby)) if selects(seen, standby) || can_take_over(seen, status, active, standby) => {
+            target(standby)
+        }
         (Some(Phase::Initializing), _, _) if plan.settings.verify_initial && !first_passed(plan, status) => {
             Target { revision: Target::NOTHING.into(), ..target(active) }
         }
@@ -130,7 +132,8 @@ fn service_drift(seen: &Observed, role: Role, service: &ServiceSeen, target: &Ta
     if !same_ports(&service.ports, &render::service_ports(role, &target.ports)) {
         return Some("the ports of the Service are not those of its revision");
     }
-    (service.owner != Owner::Us || !service.labels_intact || !service.settings_intact).then_some("the Service was changed, or is not ours yet")
+    (service.owner != Owner::Us || !service.labels_intact || !service.settings_intact)
+        .then_some("the Service was changed, or is not ours yet")
 }
 
 /// Ports as asked for; a node port that the cluster chose is nobody's business.
@@ -156,7 +159,11 @@ fn revision(seen: &Observed, plan: &Plan, side: &Side) -> Option<Effect> {
     let hash = side.revision.clone();
     let effect = |change, why| Some(Effect { change, guard: Guard::None, why });
     if let Some(stored) = seen.revisions.iter().find(|revision| revision.hash == side.revision) {
-        return if stored.owner == Owner::Orphan { effect(Change::AdoptRevision { hash }, "the ControllerRevision has no owner") } else { None };
+        return if stored.owner == Owner::Orphan {
+            effect(Change::AdoptRevision { hash }, "the ControllerRevision has no owner")
+        } else {
+            None
+        };
     }
     let number = side.number;
     if plan.wanted.as_ref().is_ok_and(|wanted| wanted.hash == side.revision) {
@@ -183,7 +190,11 @@ fn deployment(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, sid
     if let Some(why) = deployment_drift(plan, side, deployment) {
         return Some(Effect { change: apply, guard, why });
     }
-    (deployment.replicas != replicas).then_some(Effect { change: Change::Scale { color: side.color, replicas }, guard, why: "the size is another" })
+    (deployment.replicas != replicas).then_some(Effect {
+        change: Change::Scale { color: side.color, replicas },
+        guard,
+        why: "the size is another",
+    })
 }
 
 fn deployment_drift(plan: &Plan, side: &Side, deployment: &DeploymentSeen) -> Option<&'static str> {
@@ -207,7 +218,7 @@ fn scales_down(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, si
         && is_standby
         && active_serves
         && !held(plan, status)
-        && scale_down_due(seen, plan, status).is_some_and(|due| due <= seen.now)
+        && scale_down_due(plan, status).is_some_and(|due| due <= seen.now)
 }
 
 fn held(plan: &Plan, status: &BlueGreenRolloutStatus) -> bool {
@@ -215,13 +226,13 @@ fn held(plan: &Plan, status: &BlueGreenRolloutStatus) -> bool {
 }
 
 /// When the standby may go: after the drain and the time it stands by.
-pub(crate) fn scale_down_due(_: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
+pub(crate) fn scale_down_due(plan: &Plan, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
     let Lifetime::For(after) = plan.settings.after else { return None };
     clock::due(status.clock.as_ref()?, plan.settings.drain.saturating_add(after.0))
 }
 
 /// When the side that was given up may go: one that served is drained, one that didn't is kept to be looked at.
-pub(crate) fn leaving_due(_: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
+pub(crate) fn leaving_due(plan: &Plan, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
     let clock = status.clock.as_ref()?;
     let ending = status.ending.as_ref()?;
     let aborted = status.phase == Some(Phase::Aborting);
@@ -245,7 +256,7 @@ fn unused_color(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus) -
     let used = |color: Color| [&status.active, &status.standby, &status.preview].into_iter().flatten().any(|side| side.color == color);
     let color = [Color::Blue, Color::Green].into_iter().find(|color| !used(*color))?;
     let leaves = status.leaving.as_ref().is_some_and(|leaving| leaving.color == color);
-    if leaves && leaving_due(seen, plan, status).is_none_or(|due| due > seen.now) {
+    if leaves && leaving_due(plan, status).is_none_or(|due| due > seen.now) {
         return None;
     }
     let deployment = seen.color(color).deployment.as_ref()?;
@@ -263,7 +274,8 @@ fn unused_color(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus) -
 fn housekeeping(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus) -> Vec<Effect> {
     let sides = [&status.active, &status.standby, &status.preview, &status.previous, &status.leaving];
     let needed = |hash: &str| {
-        sides.into_iter().flatten().any(|side| side.revision == hash) || status.rejected.as_ref().is_some_and(|rejected| rejected.revision == hash)
+        sides.into_iter().flatten().any(|side| side.revision == hash)
+            || status.rejected.as_ref().is_some_and(|rejected| rejected.revision == hash)
     };
     let settled = matches!(status.phase, Some(Phase::Healthy | Phase::Aborted | Phase::RolledBack));
     let excess = seen.revisions.len().saturating_sub(plan.settings.history_limit);

@@ -60,7 +60,9 @@ fn finish(attempt: &Attempt) -> Announcement {
 
 /// A trouble that is new, or of another kind than before. The end of an attempt is told by its own event.
 fn trouble(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Option<Announcement> {
-    let of = |status: &BlueGreenRolloutStatus| status.conditions.iter().find(|condition| is_trouble(condition)).map(|condition| condition.reason.clone());
+    let of = |status: &BlueGreenRolloutStatus| {
+        status.conditions.iter().find(|condition| is_trouble(condition)).map(|condition| condition.reason.clone())
+    };
     let reason = of(new)?;
     let ended = [reasons::ABORTED, reasons::ROLLED_BACK].contains(&reason.as_str());
     (!ended && of(old).as_ref() != Some(&reason)).then(|| Announcement {
@@ -73,7 +75,9 @@ fn trouble(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Option
 }
 
 fn is_trouble(condition: &Condition) -> bool {
-    const WORKING: [&str; 5] = [reasons::POD_TROUBLE, reasons::ENDPOINTS_STALE, reasons::REFUSED, reasons::INCONCLUSIVE, reasons::ROLLING_BACK];
+    const WORKING: [&str; 5] =
+        [reasons::POD_TROUBLE, reasons::ENDPOINTS_STALE, reasons::REFUSED, reasons::INCONCLUSIVE, reasons::ROLLING_BACK];
     let open = condition.status == "True";
-    open && (condition.type_ == reasons::STALLED || (condition.type_ == reasons::RECONCILING && WORKING.contains(&condition.reason.as_str())))
+    open && (condition.type_ == reasons::STALLED
+        || (condition.type_ == reasons::RECONCILING && WORKING.contains(&condition.reason.as_str())))
 }

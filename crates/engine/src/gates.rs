@@ -72,14 +72,23 @@ pub fn definitions(stage: Stage, checks: &[Check], metrics: &[Metric], address: 
     let name = |name: &str| format!("{}{name}", stage.prefix());
     let mut gates = Vec::new();
     for check in checks {
-        let http = check.http.clone().ok_or_else(|| Invalid(format!("spec.{section}.checks {}: set exactly one kind of check: http", check.name)))?;
-        gates.push(GateDefinition { name: name(&check.name), stage, definition: revision::definition(&json!(check)), kind: Kind::Check(http) });
+        let http = check
+            .http
+            .clone()
+            .ok_or_else(|| Invalid(format!("spec.{section}.checks {}: set exactly one kind of check: http", check.name)))?;
+        gates.push(GateDefinition {
+            name: name(&check.name),
+            stage,
+            definition: revision::definition(&json!(check)),
+            kind: Kind::Check(http),
+        });
     }
     for metric in metrics {
         if gates.iter().any(|gate| gate.name == name(&metric.name)) {
             return Err(Invalid(format!("spec.{section}: a check and a metric are both named {}; give each its own name", metric.name)));
         }
-        let plan = metric_plan(stage, metric, address).map_err(|Invalid(why)| Invalid(format!("spec.{section}.metrics {}: {why}", metric.name)))?;
+        let plan = metric_plan(stage, metric, address)
+            .map_err(|Invalid(why)| Invalid(format!("spec.{section}.metrics {}: {why}", metric.name)))?;
         let definition = revision::definition(&json!([metric, plan.address]));
         gates.push(GateDefinition { name: name(&metric.name), stage, definition, kind: Kind::Metric(plan) });
     }

@@ -69,7 +69,8 @@ pub fn wanted(seen: &Observed) -> Vec<Wanted> {
     if seen.deleting || (held && stage == Stage::Verification) {
         return vec![];
     }
-    let open: Vec<_> = definitions.iter().filter_map(|definition| Some((definition, open_gate(status.gates.as_slice(), definition)?))).collect();
+    let open: Vec<_> =
+        definitions.iter().filter_map(|definition| Some((definition, open_gate(status.gates.as_slice(), definition)?))).collect();
     // Checks come first, one after the other; metrics when all of them have passed.
     let (checks, metrics): (Vec<_>, Vec<_>) = open.into_iter().partition(|(definition, _)| matches!(definition.kind, Kind::Check(_)));
     if let Some((definition, gate)) = checks.first() {
@@ -89,11 +90,15 @@ fn open_gate<'a>(gates: &'a [Gate], definition: &GateDefinition) -> Option<&'a G
 
 fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &Gate) -> Option<Wanted> {
     let results = || seen.results.iter().filter(|result| result.gate == gate.name && result.definition == gate.definition);
-    let latest = results().map(|result| result.at).chain(gate.measured.iter().flat_map(|measured| measured.readings.first().map(|reading| reading.at))).max();
+    let latest = results()
+        .map(|result| result.at)
+        .chain(gate.measured.iter().flat_map(|measured| measured.readings.first().map(|reading| reading.at)))
+        .max();
     let (what, interval, first) = match &definition.kind {
         Kind::Check(http) => (http_check(seen, side, http)?, interval_of(http), Duration::ZERO),
         Kind::Metric(plan) => {
-            let variables = Variables { namespace: &seen.namespace, rollout: &seen.name, color: side.color.as_str(), revision: &side.revision };
+            let variables =
+                Variables { namespace: &seen.namespace, rollout: &seen.name, color: side.color.as_str(), revision: &side.revision };
             let what = What::Prometheus {
                 address: plan.address.clone(),
                 query: query::resolve(&plan.prometheus.query, &variables),
@@ -123,7 +128,8 @@ fn interval_of(http: &HttpCheck) -> Duration {
 
 /// A request to each ready pod; none while no pod is ready.
 fn http_check(seen: &Observed, side: &Side, http: &HttpCheck) -> Option<What> {
-    let port = http.port.clone().or_else(|| side.ports.first().map(|port| port.target_port.clone().unwrap_or(IntOrString::Int(port.port))))?;
+    let port =
+        http.port.clone().or_else(|| side.ports.first().map(|port| port.target_port.clone().unwrap_or(IntOrString::Int(port.port))))?;
     let pods = seen.color(side.color).pods.iter().filter(|pod| pod.revision == side.revision && pod.ready && !pod.deleting);
     let targets: Vec<_> = pods.filter_map(|pod| target(pod, &port)).collect();
     if targets.is_empty() {

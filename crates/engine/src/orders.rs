@@ -32,7 +32,12 @@ impl Verb {
 }
 
 /// The value of an order that is on the object and not spent, if it is for this revision. What follows a `/` is free.
-pub fn given<'a>(annotations: &'a BTreeMap<String, String>, status: &BlueGreenRolloutStatus, verb: Verb, revision: &str) -> Option<&'a str> {
+pub fn given<'a>(
+    annotations: &'a BTreeMap<String, String>,
+    status: &BlueGreenRolloutStatus,
+    verb: Verb,
+    revision: &str,
+) -> Option<&'a str> {
     let value = annotations.get(&format!("{}{}", names::PREFIX, verb.as_str()))?;
     let spent = status.orders.get(verb.as_str()) == Some(value);
     let names_it = value.split('/').next() == Some(revision);

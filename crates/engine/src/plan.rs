@@ -5,7 +5,9 @@ use crate::{
     observed::Observed,
     revision,
 };
-use bluegreen_api::{BlueGreenRolloutSpec, Duration, Lifetime, MonitoringFailure, OnUnknown, PromotionMode, ServicePort, VerificationFailure};
+use bluegreen_api::{
+    BlueGreenRolloutSpec, Duration, Lifetime, MonitoringFailure, OnUnknown, PromotionMode, ServicePort, VerificationFailure,
+};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 use std::time;
@@ -159,7 +161,9 @@ fn with_image(spec: &BlueGreenRolloutSpec, name: &str) -> Result<(Value, String)
     let own = container.get("image").and_then(Value::as_str).filter(|image| !image.is_empty()).map(str::to_owned);
     let image = match (&spec.image, own) {
         (Some(_), Some(_)) => {
-            return Err(Invalid(format!("two images: spec.image and the image of container {container_name} in spec.template are both set; keep one")));
+            return Err(Invalid(format!(
+                "two images: spec.image and the image of container {container_name} in spec.template are both set; keep one"
+            )));
         }
         (None, None) => {
             return Err(Invalid(format!("no image: set spec.image, or the image of container {container_name} in spec.template")));
@@ -177,9 +181,8 @@ fn chosen(containers: &[Value], spec: &BlueGreenRolloutSpec, name: &str) -> Resu
     let position = |wanted: &str| containers.iter().position(|container| container["name"].as_str() == Some(wanted));
     let names = || containers.iter().filter_map(|container| container["name"].as_str()).collect::<Vec<_>>().join(", ");
     match &spec.container {
-        Some(wanted) => {
-            position(wanted).ok_or_else(|| Invalid(format!("spec.container names {wanted}, but the containers in spec.template are: {}", names())))
-        }
+        Some(wanted) => position(wanted)
+            .ok_or_else(|| Invalid(format!("spec.container names {wanted}, but the containers in spec.template are: {}", names()))),
         None if containers.len() == 1 || spec.image.is_none() => Ok(position(name).unwrap_or(0)),
         None => position(name).ok_or_else(|| {
             Invalid(format!("spec.template has several containers ({}): name the one that gets spec.image in spec.container", names()))

@@ -110,7 +110,10 @@ mod tests {
         let variables = Variables { namespace: "web", rollout: "shop", color: "green", revision: "abc" };
         let query = r#"sum(rate(http_requests_total{namespace="{{ namespace }}",pod=~"{{pods}}"}[1m]))"#;
         check_variables(query).unwrap();
-        assert_eq!(resolve(query, &variables), r#"sum(rate(http_requests_total{namespace="web",pod=~"shop-green-[a-z0-9]+-[a-z0-9]+"}[1m]))"#);
+        assert_eq!(
+            resolve(query, &variables),
+            r#"sum(rate(http_requests_total{namespace="web",pod=~"shop-green-[a-z0-9]+-[a-z0-9]+"}[1m]))"#
+        );
         let error = check_variables("up{pod=\"{{ pod }}\"}").unwrap_err();
         assert_eq!(error.to_string(), "the query has an unknown variable {{ pod }}; known are namespace, rollout, color, revision, pods");
         assert!(check_variables("up{{ ").is_err());

@@ -48,7 +48,12 @@ pub fn controller_revision(seen: &Observed, hash: &str, number: i64) -> Value {
         // Not reached: a revision is written only while `spec` asks for it. An empty one would be refused.
         Err(_) => (String::new(), String::new(), vec![], Value::Null),
     };
-    revision_object(seen, hash, number, &Content { digest: &digest, image: &image, ports: &ports, template: pod_template(seen, hash, template) })
+    revision_object(
+        seen,
+        hash,
+        number,
+        &Content { digest: &digest, image: &image, ports: &ports, template: pod_template(seen, hash, template) },
+    )
 }
 
 struct Content<'a> {
@@ -113,7 +118,8 @@ pub fn restored_revision(seen: &Observed, hash: &str, number: i64, color: Color,
     let side = [&seen.status.active, &seen.status.standby, &seen.status.preview].into_iter().flatten().find(|side| side.color == color);
     let (image, ports) = side.map_or((String::new(), vec![]), |side| (side.image.clone(), side.ports.clone()));
     // The content it was made from can't be told from a live object with its defaults, unless `spec` still asks for it.
-    let digest = Plan::of(seen).wanted.ok().filter(|wanted| wanted.hash == hash).map_or_else(|| format!("restored-{hash}"), |wanted| wanted.digest);
+    let digest =
+        Plan::of(seen).wanted.ok().filter(|wanted| wanted.hash == hash).map_or_else(|| format!("restored-{hash}"), |wanted| wanted.digest);
     let mut template = live.pointer("/spec/template").cloned().unwrap_or(Value::Null);
     if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
         labels.remove(names::COLOR_LABEL);
@@ -151,7 +157,8 @@ fn deployment_labels(rollout: &str, color: Color, revision: &str) -> Labels {
 pub fn deployment_labels_intact(rollout: &str, color: Color, object: &Labels, template: &Labels) -> bool {
     let Some(revision) = template.get(names::REVISION_LABEL) else { return false };
     let pods = [(names::ROLLOUT_LABEL, rollout), (names::COLOR_LABEL, color.as_str())];
-    contains(object, &deployment_labels(rollout, color, revision)) && pods.iter().all(|(key, value)| template.get(*key).is_some_and(|is| is == value))
+    contains(object, &deployment_labels(rollout, color, revision))
+        && pods.iter().all(|(key, value)| template.get(*key).is_some_and(|is| is == value))
 }
 
 fn contains(labels: &Labels, wanted: &Labels) -> bool {
@@ -238,7 +245,9 @@ pub fn service_ports(role: Role, ports: &[ServicePort]) -> Vec<ServicePort> {
         .iter()
         .map(|port| ServicePort {
             protocol: Some(port.protocol()),
-            target_port: Some(port.target_port.clone().unwrap_or(k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(port.port))),
+            target_port: Some(
+                port.target_port.clone().unwrap_or(k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(port.port)),
+            ),
             node_port: port.node_port.filter(|_| role == Role::Active),
             ..port.clone()
         })

@@ -44,7 +44,9 @@ fn hash(value: &Value) -> String {
 /// A null map entry and an absent one are the same to Kubernetes.
 fn without_nulls(value: &Value) -> Value {
     match value {
-        Value::Object(map) => map.iter().filter(|(_, inner)| !inner.is_null()).map(|(key, inner)| (key.clone(), without_nulls(inner))).collect(),
+        Value::Object(map) => {
+            map.iter().filter(|(_, inner)| !inner.is_null()).map(|(key, inner)| (key.clone(), without_nulls(inner))).collect()
+        }
         Value::Array(items) => items.iter().map(without_nulls).collect(),
         other => other.clone(),
     }

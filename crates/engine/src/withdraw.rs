@@ -70,7 +70,9 @@ fn fence(seen: &Observed, object: Object, epoch: &str) -> Option<Effect> {
     let (is, resource_version) = match &object {
         Object::Service(Role::Active) => seen.active_service.as_ref().map(|service| (&service.epoch, &service.resource_version))?,
         Object::Service(Role::Preview) => seen.preview_service.as_ref().map(|service| (&service.epoch, &service.resource_version))?,
-        Object::Deployment(color) => seen.color(*color).deployment.as_ref().map(|deployment| (&deployment.epoch, &deployment.resource_version))?,
+        Object::Deployment(color) => {
+            seen.color(*color).deployment.as_ref().map(|deployment| (&deployment.epoch, &deployment.resource_version))?
+        }
         Object::Revision(_) => return None,
     };
     let guard = Guard::ResourceVersion(resource_version.clone());

@@ -1,5 +1,7 @@
 //! The rules of the state machine, one sentence each.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod world;
 
 use bluegreen_api::{Color, Outcome as Ended, Phase};
@@ -254,7 +256,9 @@ fn a_candidate_that_nobody_promotes_is_aborted_at_its_timeout() {
 
 #[test]
 fn monitoring_that_cannot_judge_holds_rolls_back_or_passes_as_asked() {
-    for (choice, phase, image) in [("Hold", Phase::Monitoring, "shop:2"), ("RollBack", Phase::RolledBack, "shop:1"), ("Pass", Phase::Healthy, "shop:2")] {
+    for (choice, phase, image) in
+        [("Hold", Phase::Monitoring, "shop:2"), ("RollBack", Phase::RolledBack, "shop:1"), ("Pass", Phase::Healthy, "shop:2")]
+    {
         let mut world = live(json!({"monitoring": {"duration": "1m", "onUnknown": choice, "metrics": [metric(json!({}))]}}));
         world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
         world.image("shop:2");
@@ -361,7 +365,9 @@ fn a_long_pause_after_the_first_pods_are_ready_is_no_missed_deadline() {
 
 #[test]
 fn nothing_is_passed_or_failed_for_being_late_before_it_was_looked_at() {
-    let mut world = live(json!({"progressDeadline": "5m", "monitoring": {"duration": "10m"}, "verification": {"timeout": "10m", "metrics": [metric(json!({"interval": "1m", "count": 4}))]}}));
+    let mut world = live(
+        json!({"progressDeadline": "5m", "monitoring": {"duration": "10m"}, "verification": {"timeout": "10m", "metrics": [metric(json!({"interval": "1m", "count": 4}))]}}),
+    );
     let away = |world: &mut World| {
         let from = world.now;
         world.pass_time(7200);
@@ -521,7 +527,11 @@ fn bad_input_touches_nothing_and_the_fix_goes_on() {
     world.change(json!({"image": "shop:2", "container": "web"}));
     world.settle();
     assert_eq!((world.writes, reason(&world).as_str()), (writes, "InvalidSpec"));
-    assert!(world.status.message.contains("spec.container names web, but the containers in spec.template are: shop"), "{}", world.status.message);
+    assert!(
+        world.status.message.contains("spec.container names web, but the containers in spec.template are: shop"),
+        "{}",
+        world.status.message
+    );
     world.services.get_mut("active").unwrap().selector.clear();
     world.settle();
     assert_eq!(world.serves().as_deref(), Some("shop:1"), "repair goes on");
@@ -533,7 +543,11 @@ fn bad_input_touches_nothing_and_the_fix_goes_on() {
 #[test]
 fn what_the_api_server_refuses_is_told_in_its_own_words_and_tried_again_with_a_pause() {
     let mut world = live(json!({}));
-    world.refuse = Some((Object::Deployment(Color::Green), 500, "failed to create typed patch object (/shop-green): .spec.template.spec.foo: field not declared in schema".into()));
+    world.refuse = Some((
+        Object::Deployment(Color::Green),
+        500,
+        "failed to create typed patch object (/shop-green): .spec.template.spec.foo: field not declared in schema".into(),
+    ));
     world.image("shop:2");
     world.run_for(600);
     assert_eq!((world.phase(), reason(&world).as_str()), (Phase::DeployingPreview, "InvalidSpec"), "{}", world.story());
@@ -555,7 +569,11 @@ fn an_object_of_somebody_else_is_left_alone_and_the_ways_out_are_told() {
     world.services.insert("active", service);
     world.run_for(60);
     assert_eq!((world.writes, reason(&world).as_str()), (0, "NotOurs"));
-    assert!(world.status.message.contains("bluegreen.dev/adopt=shop") && world.status.message.contains("spec.service.active.name"), "{}", world.status.message);
+    assert!(
+        world.status.message.contains("bluegreen.dev/adopt=shop") && world.status.message.contains("spec.service.active.name"),
+        "{}",
+        world.status.message
+    );
     world.services.get_mut("active").unwrap().owner = Owner::Foreign { who: "nobody".into(), adopt: true };
     world.settle();
     assert_eq!(world.serves().as_deref(), Some("shop:1"));
@@ -565,7 +583,9 @@ fn an_object_of_somebody_else_is_left_alone_and_the_ways_out_are_told() {
 
 #[test]
 fn a_lost_status_is_rebuilt_from_what_is_there_in_every_phase_and_no_gate_is_skipped() {
-    for phase in [Phase::Healthy, Phase::DeployingPreview, Phase::Verifying, Phase::AwaitingPromotion, Phase::Monitoring, Phase::ScalingDown] {
+    for phase in
+        [Phase::Healthy, Phase::DeployingPreview, Phase::Verifying, Phase::AwaitingPromotion, Phase::Monitoring, Phase::ScalingDown]
+    {
         let mut world = live(json!({
             "promotion": {"mode": "Manual"}, "monitoring": {"duration": "1m"},
             "verification": {"metrics": [metric(json!({}))]}
@@ -585,7 +605,8 @@ fn a_lost_status_is_rebuilt_from_what_is_there_in_every_phase_and_no_gate_is_ski
         assert_eq!(world.serves(), serves, "{phase}\n{}", world.story());
         world.run_for(120);
         assert_eq!(world.serves(), serves, "an old approval counts for nothing: {phase}\n{}", world.story());
-        let restarted = pods.iter().filter(|pod| Some(&pod.image) == serves.as_ref() && !world.pods.iter().any(|other| other.name == pod.name)).count();
+        let restarted =
+            pods.iter().filter(|pod| Some(&pod.image) == serves.as_ref() && !world.pods.iter().any(|other| other.name == pod.name)).count();
         assert_eq!(restarted, 0, "{phase}\n{}", world.story());
     }
 }

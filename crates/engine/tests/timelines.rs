@@ -1,5 +1,7 @@
 //! Golden timelines: one story each, to be read. `INSTA_UPDATE=always cargo test -p bluegreen-engine` writes them anew.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod world;
 
 use bluegreen_api::Phase;

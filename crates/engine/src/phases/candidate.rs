@@ -151,12 +151,14 @@ pub(super) fn verifying(draft: &mut Draft<'_>) -> Step {
     };
     let timeout = draft.settings().verification_timeout;
     if draft.elapsed() >= timeout {
-        let message = format!("{} was not finished within {}: {}", running.name, bluegreen_api::Duration(timeout), or_no_result(&running.message));
+        let message =
+            format!("{} was not finished within {}: {}", running.name, bluegreen_api::Duration(timeout), or_no_result(&running.message));
         draft.abort(Outcome::Aborted, reasons::VERIFICATION_TIMED_OUT, &message);
         return Step::Again;
     }
     let message = format!("Verifying revision {} ({})", candidate.number, candidate.image);
-    let trouble = if draft.ready_pods(&candidate) == 0 { Some("no pod of the candidate is ready".to_owned()) } else { source_trouble(&running) };
+    let trouble =
+        if draft.ready_pods(&candidate) == 0 { Some("no pod of the candidate is ready".to_owned()) } else { source_trouble(&running) };
     let message = trouble.map_or(message.clone(), |trouble| format!("{message}: {trouble}"));
     Stay::working(reasons::VERIFYING, message).until(draft.due(timeout)).into()
 }
@@ -232,19 +234,31 @@ fn closed(draft: &Draft<'_>, candidate: &Side) -> Option<Stay> {
         if let Some(gate) = inconclusive(draft).next() {
             return Some(Stay::working(
                 reasons::INCONCLUSIVE,
-                format!("{} could not be judged: {}. Decide with bluegreen.dev/promote={revision} or bluegreen.dev/abort={revision}", gate.name, gate.message),
+                format!(
+                    "{} could not be judged: {}. Decide with bluegreen.dev/promote={revision} or bluegreen.dev/abort={revision}",
+                    gate.name, gate.message
+                ),
             ));
         }
         if settings.approval {
             return Some(Stay::working(
                 reasons::AWAITING_APPROVAL,
-                format!("Revision {} ({}) is verified and waits for approval: bluegreen.dev/promote={revision}", candidate.number, candidate.image),
+                format!(
+                    "Revision {} ({}) is verified and waits for approval: bluegreen.dev/promote={revision}",
+                    candidate.number, candidate.image
+                ),
             ));
         }
     }
     if draft.phase() == Some(Phase::AwaitingPromotion) && draft.elapsed() < settings.promote_after {
         let due = draft.due(settings.promote_after);
-        return Some(Stay::working(reasons::AWAITING_PROMOTION, format!("Revision {} ({}) is verified and waits for its time", candidate.number, candidate.image)).until(due));
+        return Some(
+            Stay::working(
+                reasons::AWAITING_PROMOTION,
+                format!("Revision {} ({}) is verified and waits for its time", candidate.number, candidate.image),
+            )
+            .until(due),
+        );
     }
     None
 }

@@ -13,7 +13,8 @@ pub(super) fn start(draft: &mut Draft<'_>) -> Step {
     for (color, side) in [(Color::Blue, &seen.blue), (Color::Green, &seen.green)] {
         match side.deployment.as_ref().map(|deployment| (&deployment.owner, deployment.deleting)) {
             Some((Owner::Former, _)) | Some((_, true)) => {
-                return Stay::working(reasons::INITIALIZING, format!("Waiting for the former Deployment {}-{color} to be gone", seen.name)).into();
+                return Stay::working(reasons::INITIALIZING, format!("Waiting for the former Deployment {}-{color} to be gone", seen.name))
+                    .into();
             }
             _ => {}
         }
@@ -45,7 +46,11 @@ fn ours(color: &ColorSeen) -> Option<&DeploymentSeen> {
 fn rebuilt(draft: &Draft<'_>, color: Color, deployment: &DeploymentSeen) -> Side {
     let revision = draft.seen.revisions.iter().find(|revision| revision.hash == deployment.revision);
     let wanted = draft.wanted().filter(|wanted| wanted.hash == deployment.revision);
-    let selected = draft.seen.active_service.as_ref().filter(|service| service.selector.get(bluegreen_api::names::REVISION_LABEL) == Some(&deployment.revision));
+    let selected = draft
+        .seen
+        .active_service
+        .as_ref()
+        .filter(|service| service.selector.get(bluegreen_api::names::REVISION_LABEL) == Some(&deployment.revision));
     let ports = revision
         .map(|revision| revision.ports.clone())
         .filter(|ports| !ports.is_empty())
@@ -143,7 +148,10 @@ fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
     draft.align_gates(crate::gates::Stage::Verification);
     let failed = draft.status.gates.iter().find(|gate| gate.state == GateState::Failed);
     if let Some(gate) = failed {
-        let message = format!("The first revision did not pass {}: {}. Change spec, or let the gate run again with bluegreen.dev/retry={}", gate.name, gate.message, active.revision);
+        let message = format!(
+            "The first revision did not pass {}: {}. Change spec, or let the gate run again with bluegreen.dev/retry={}",
+            gate.name, gate.message, active.revision
+        );
         if draft.ordered(orders::Verb::Retry, &active.revision) {
             draft.spend(orders::Verb::Retry);
             draft.status.gates.clear();
@@ -167,7 +175,10 @@ fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
     let progress = draft.without_progress(active);
     if progress.is_some_and(|(time, _)| time >= draft.settings().progress_deadline) {
         let why = trouble.unwrap_or_else(|| "its pods don't get ready".into());
-        return Stay::stalled(reasons::PROGRESS_DEADLINE_EXCEEDED, format!("The first revision made no progress within the deadline: {why}"));
+        return Stay::stalled(
+            reasons::PROGRESS_DEADLINE_EXCEEDED,
+            format!("The first revision made no progress within the deadline: {why}"),
+        );
     }
     let until = [progress.and_then(|(_, due)| due), progress::hopeless_at(seen, &active.revision)].into_iter().flatten().min();
     let stay = match trouble {

@@ -37,8 +37,11 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
         return Stay::working(reasons::PROMOTING, message).until(deadline).into();
     }
     if selects && draft.elapsed() >= SLICES_LATE {
-        let since = draft.seen.endpoints.changed.map(|at| format!(" since {}", crate::conditions::seconds(at))).unwrap_or_default();
-        let message = format!("The active Service selects revision {}, but its EndpointSlices have not been updated{since}: is the endpoint slice controller at work?", candidate.number);
+        let since = draft.seen.endpoints.changed.map(|at| format!(" since {}", crate::conditions::whole_second(at))).unwrap_or_default();
+        let message = format!(
+            "The active Service selects revision {}, but its EndpointSlices have not been updated{since}: is the endpoint slice controller at work?",
+            candidate.number
+        );
         return Stay::working(reasons::ENDPOINTS_STALE, message).into();
     }
     let until = draft.due(SLICES_LATE);
@@ -61,8 +64,13 @@ fn withdrawn(draft: &mut Draft<'_>, active: &Side, candidate: &Side, selects: bo
         return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &lost(draft, candidate, "no pod of the new revision is ready")));
     }
     let late = draft.elapsed() >= draft.settings().progress_deadline;
-    (late && !draft.fully_available(candidate))
-        .then(|| ending(Outcome::RolledBack, reasons::LOST_READINESS, &lost(draft, candidate, "pods of the new revision lost readiness and did not regain it")))
+    (late && !draft.fully_available(candidate)).then(|| {
+        ending(
+            Outcome::RolledBack,
+            reasons::LOST_READINESS,
+            &lost(draft, candidate, "pods of the new revision lost readiness and did not regain it"),
+        )
+    })
 }
 
 fn lost(draft: &Draft<'_>, side: &Side, what: &str) -> String {
@@ -133,7 +141,13 @@ fn way_back_asked(draft: &mut Draft<'_>, active: &Side) -> Option<Step> {
 
 fn no_way_back(draft: &Draft<'_>, active: &Side) -> Stay {
     let trouble = draft.trouble(active).map(|trouble| format!(": {trouble}")).unwrap_or_default();
-    Stay::stalled(reasons::NO_WAY_BACK, format!("Revision {} ({}) is bad{trouble}, and no former revision is known to go back to: change spec", active.number, active.image))
+    Stay::stalled(
+        reasons::NO_WAY_BACK,
+        format!(
+            "Revision {} ({}) is bad{trouble}, and no former revision is known to go back to: change spec",
+            active.number, active.image
+        ),
+    )
 }
 
 /// What condemns the new version without anybody's word.
@@ -143,7 +157,11 @@ fn bad(draft: &Draft<'_>, active: &Side) -> Option<Ending> {
             return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &lost(draft, active, "no pod of the new revision is ready")));
         }
         if short_for_too_long(draft, active) {
-            return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &lost(draft, active, "the new revision was not fully available for a whole deadline")));
+            return Some(ending(
+                Outcome::RolledBack,
+                reasons::LOST_READINESS,
+                &lost(draft, active, "the new revision was not fully available for a whole deadline"),
+            ));
         }
     }
     if draft.settings().on_monitoring_failure == MonitoringFailure::Pause {
@@ -173,7 +191,10 @@ fn failed_and_held(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
     let revision = &active.revision;
     Some(Stay::stalled(
         reason_of(gate),
-        format!("Held after the switch, since {}: {}. Decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}", gate.name, gate.message),
+        format!(
+            "Held after the switch, since {}: {}. Decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}",
+            gate.name, gate.message
+        ),
     ))
 }
 
@@ -193,12 +214,16 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
         match draft.settings().on_unknown {
             OnUnknown::Pass => {}
             OnUnknown::RollBack => {
-                let ending = ending(Outcome::RolledBack, reasons::INCONCLUSIVE, &format!("{} could not be judged: {}", gate.name, gate.message));
+                let ending =
+                    ending(Outcome::RolledBack, reasons::INCONCLUSIVE, &format!("{} could not be judged: {}", gate.name, gate.message));
                 return if draft.roll_back(ending) { Step::Again } else { no_way_back(draft, active).into() };
             }
             OnUnknown::Hold => {
                 let revision = &active.revision;
-                let message = format!("{} could not be judged: {}. Waiting for readings; or decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}", gate.name, gate.message);
+                let message = format!(
+                    "{} could not be judged: {}. Waiting for readings; or decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}",
+                    gate.name, gate.message
+                );
                 return Stay::working(reasons::INCONCLUSIVE, message).into();
             }
         }
@@ -206,7 +231,9 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
     let open = |gate: &&Gate| match (&gate.measured, gate.state) {
         (_, GateState::Passed) => false,
         (_, GateState::Inconclusive) if draft.settings().on_unknown == OnUnknown::Pass => false,
-        (Some(measured), _) => measured.good == 0 || u128::try_from(measured.covered_millis).is_ok_and(|covered| covered < bake.as_millis()),
+        (Some(measured), _) => {
+            measured.good == 0 || u128::try_from(measured.covered_millis).is_ok_and(|covered| covered < bake.as_millis())
+        }
         (None, _) => true,
     };
     if draft.elapsed() < bake || gates.iter().any(|gate| open(&gate)) {
@@ -246,18 +273,20 @@ pub(super) fn scaling_down(draft: &mut Draft<'_>) -> Step {
             draft.begin_candidate(wanted);
             return Step::Again;
         }
-        return Stay::working(reasons::SCALING_DOWN, format!("{serving}; the next revision starts when the former side is drained")).until(draft.due(draft.settings().drain)).into();
+        return Stay::working(reasons::SCALING_DOWN, format!("{serving}; the next revision starts when the former side is drained"))
+            .until(draft.due(draft.settings().drain))
+            .into();
     }
     if draft.settings().after == Lifetime::Never {
         finish_promoted(draft);
         draft.rest(Phase::Healthy);
         return Step::Again;
     }
+    let due = effects::scale_down_due(draft.plan, &draft.status);
     let gone = draft.color_of(&standby).deployment.as_ref().is_none_or(|deployment| deployment.replicas == 0);
-    if gone && effects::scale_down_due(draft.seen, draft.plan, &draft.status).is_some_and(|due| due <= draft.now()) {
+    if gone && due.is_some_and(|due| due <= draft.now()) {
         return scaled_down(draft);
     }
-    let due = effects::scale_down_due(draft.seen, draft.plan, &draft.status);
     if let Some(stay) = draft.held().filter(|stay| stay.reason != reasons::NO_REPLICAS) {
         return stay.into();
     }
@@ -278,5 +307,6 @@ fn finish_promoted(draft: &mut Draft<'_>) {
 /// Whether the pods of a side will never serve, or have made no progress for a whole deadline.
 pub(super) fn out_of_hope(draft: &Draft<'_>, side: &Side) -> bool {
     draft.ready_pods(side) == 0
-        && (progress::hopeless(draft.color_of(side), &side.revision, draft.now()).is_some() || draft.elapsed() >= draft.settings().progress_deadline)
+        && (progress::hopeless(draft.color_of(side), &side.revision, draft.now()).is_some()
+            || draft.elapsed() >= draft.settings().progress_deadline)
 }

@@ -57,7 +57,10 @@ fn serving(draft: &Draft<'_>, active: &Side) -> Stay {
     // As a Deployment counts itself available: a quarter may be missing.
     if available < size - size / 4 {
         let trouble = draft.trouble(active).map(|trouble| format!(": {trouble}")).unwrap_or_default();
-        return Stay::working(reasons::DEGRADED, format!("Revision {} ({}) serves with fewer pods than it should{trouble}", active.number, active.image));
+        return Stay::working(
+            reasons::DEGRADED,
+            format!("Revision {} ({}) serves with fewer pods than it should{trouble}", active.number, active.image),
+        );
     }
     Stay::ready(reasons::AVAILABLE, format!("Revision {} ({}) serves", active.number, active.image))
 }

@@ -22,8 +22,12 @@ pub(super) fn aborting(draft: &mut Draft<'_>) -> Step {
 /// Waits for the side that leaves to be scaled down. None: it is.
 fn leaving_goes(draft: &mut Draft<'_>, reason: &'static str, message: &str) -> Option<Stay> {
     let leaving = draft.status.leaving.clone()?;
-    let due = effects::leaving_due(draft.seen, draft.plan, &draft.status);
-    let gone = draft.color_of(&leaving).deployment.as_ref().is_none_or(|deployment| deployment.replicas == 0 || deployment.revision != leaving.revision);
+    let due = effects::leaving_due(draft.plan, &draft.status);
+    let gone = draft
+        .color_of(&leaving)
+        .deployment
+        .as_ref()
+        .is_none_or(|deployment| deployment.replicas == 0 || deployment.revision != leaving.revision);
     if gone && due.is_some_and(|due| due <= draft.now()) {
         draft.status.leaving = None;
         return None;
@@ -84,12 +88,16 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
     let slow = draft.status.ending.as_ref().is_some_and(|ending| ending.slow);
     let late = draft.due(draft.settings().progress_deadline).filter(|due| *due > draft.now());
     if draft.ready_pods(active) == 0 && draft.ready_pods(standby) == 0 {
-        let message = format!("Neither revision {} nor revision {} has a ready pod{trouble}. Traffic goes to the first that gets one; a new spec can take over", active.number, standby.number);
+        let message = format!(
+            "Neither revision {} nor revision {} has a ready pod{trouble}. Traffic goes to the first that gets one; a new spec can take over",
+            active.number, standby.number
+        );
         return Stay::stalled(reasons::BOTH_BROKEN, message).until(late);
     }
     let how = if slow { " (deployed again, since it was already scaled down)" } else { "" };
     let reason = draft.status.ending.as_ref().map(|ending| ending.message.as_str()).unwrap_or_default();
-    let message = format!("Rolling back from revision {} to revision {} ({}){how}: {reason}{trouble}", active.number, standby.number, standby.image);
+    let message =
+        format!("Rolling back from revision {} to revision {} ({}){how}: {reason}{trouble}", active.number, standby.number, standby.image);
     if out_of_hope(draft, standby) {
         return Stay::stalled(reasons::ROLLING_BACK, format!("{message}; revision {} still serves", active.number));
     }

@@ -1,6 +1,8 @@
 //! A small world for the real `decide`: Deployment and endpoint controllers that do what they must, pods that behave as their
 //! image says, and a witness that looks at every write. Time is the world's own.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, Color, Phase};
 use bluegreen_engine::{
     Decision, Effect, Observed, decide,
@@ -201,7 +203,9 @@ impl World {
     pub fn rested(&self) -> bool {
         let young = |pod: &Pod| !pod.ready && self.now.as_second() - pod.created.as_second() <= 61;
         !self.pods.iter().any(young)
-            && matches!(decide(&self.seen()), Decision::Wait { until: None, .. }) && measure::wanted(&self.seen()).is_empty() && !self.clone().controllers()
+            && matches!(decide(&self.seen()), Decision::Wait { until: None, .. })
+            && measure::wanted(&self.seen()).is_empty()
+            && !self.clone().controllers()
     }
 
     pub fn run_for(&mut self, seconds: i64) {
@@ -516,13 +520,19 @@ impl World {
         let moves = was.is_some_and(|was| was != target.color.as_str());
         if moves {
             let switching = matches!(self.status.phase, Some(Phase::Promoting | Phase::RollingBack));
-            let repairs = self.status.active.as_ref().is_some_and(|active| active.color == target.color && active.revision == target.revision);
+            let repairs =
+                self.status.active.as_ref().is_some_and(|active| active.color == target.color && active.revision == target.revision);
             assert!(switching || repairs, "switched in {:?}\n{}", self.status.phase, self.story());
             assert!(ready > 0 || !switching, "switched to a side without ready pods\n{}", self.story());
         }
-        if moves && self.status.phase == Some(Phase::Promoting) && Some(target.color) == self.status.preview.as_ref().map(|side| side.color) {
+        if moves && self.status.phase == Some(Phase::Promoting) && Some(target.color) == self.status.preview.as_ref().map(|side| side.color)
+        {
             let deployment = &self.deployments[&target.color];
-            assert!(deployment.revision == target.revision && deployment.replicas >= self.spec.replicas, "promoted a side that is not full\n{}", self.story());
+            assert!(
+                deployment.revision == target.revision && deployment.replicas >= self.spec.replicas,
+                "promoted a side that is not full\n{}",
+                self.story()
+            );
         }
     }
 
@@ -699,9 +709,8 @@ impl World {
 }
 
 fn pod_seen(pod: &Pod) -> PodSeen {
-    let trouble = |reason: &str, message: &str| {
-        Some(PodTrouble { reason: reason.into(), message: message.into(), container: Some("shop".into()) })
-    };
+    let trouble =
+        |reason: &str, message: &str| Some(PodTrouble { reason: reason.into(), message: message.into(), container: Some("shop".into()) });
     let trouble = match pod.image.rsplit('-').next() {
         Some("missing") => trouble("ImagePullBackOff", "Back-off pulling image"),
         Some("crash") if pod.restarts > 0 => trouble("CrashLoopBackOff", "back-off restarting failed container"),
