@@ -1,7 +1,7 @@
 //! Users, played by the load generator. Only a cluster with a real node carries traffic, and only inside its network:
 //! `cargo xtask test` runs these tests there.
 
-use crate::{ground::repository, space::Space, witness::Kind};
+use crate::{Operator, ground::repository, space::Space, witness::Kind};
 use bluegreen_load::{Answer, Summary};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -15,6 +15,11 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+
+/// An operator that keeps its lease while traffic keeps the machine busy.
+pub fn operator(space: &Space) -> Operator {
+    space.operator_named("one", &["--lease-duration", "30"])
+}
 
 /// How users use their connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use bluegreen_api::{Color, Phase};
 use bluegreen_cluster::Cluster;
 use bluegreen_e2e::{
     Rollout, Seen, Space, merged, shop,
-    traffic::{Connections, Counted, Load},
+    traffic::{Connections, Counted, Load, operator},
     witness::Kind,
 };
 use bluegreen_load::Answer;
@@ -18,7 +18,7 @@ use std::time::Duration;
 const RATE: u32 = 200;
 const CYCLES: usize = 10;
 
-/// kube-proxy collects changes for as long as its `--iptables-min-sync-period`, 1 s if nobody says otherwise, and then
+/// kube-proxy collects changes for as long as its `--nftables-min-sync-period`, 1 s if nobody says otherwise, and then
 /// writes all rules at once. Should the old addresses leave the EndpointSlices after the new ones came, one such period
 /// may lie between them; whatever comes later was not kube-proxy's doing.
 const KUBE_PROXY: Duration = Duration::from_secs(1);
@@ -133,7 +133,7 @@ async fn ten_rollbacks_and_twenty_promotions_fail_no_request() {
         cluster.import_shop(&format!("{number}.0.0"), &[]).unwrap();
     }
     let space = Space::new("traffic").await;
-    let _operator = space.operator();
+    let _operator = operator(&space);
     let spec = json!({
         "replicas": 3,
         "template": template(8080),

@@ -6,7 +6,7 @@ use bluegreen_api::{GateState, Outcome, Phase};
 use bluegreen_cluster::Cluster;
 use bluegreen_e2e::{
     Operator, Rollout, Seen, Space, merged, shop,
-    traffic::{Connections, Load, control},
+    traffic::{self, Connections, Load, control},
     witness::Kind,
 };
 use futures::future::join_all;
@@ -63,7 +63,7 @@ fn assert_ended(seen: &Seen, outcome: Outcome, reason: &str) {
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
 async fn errors_on_the_preview_are_aborted_by_prometheus_and_no_user_sees_them() {
     let space = Space::new("abort").await;
-    let _operator = space.operator();
+    let _operator = traffic::operator(&space);
     let (rollout, test) = begin(&space, &manifest()).await;
     let users = Load::on(&space, "shop", 100, Connections::New).await;
     let mark = rollout.mark();
@@ -83,7 +83,7 @@ async fn errors_on_the_preview_are_aborted_by_prometheus_and_no_user_sees_them()
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
 async fn a_version_that_goes_bad_after_the_switch_is_rolled_back_by_the_first_reading_that_condemns_it() {
     let space = Space::new("rollback").await;
-    let _operator = space.operator();
+    let _operator = traffic::operator(&space);
     let (rollout, _test) = begin(&space, &manifest()).await;
     let users = Load::on(&space, "shop", 200, Connections::New).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -138,7 +138,7 @@ async fn all_pods_die(space: &Space, operator: &mut Operator, away: Option<Durat
     let come_back = async {
         if let Some(away) = away {
             tokio::time::sleep(away).await;
-            *operator = space.operator();
+            *operator = traffic::operator(space);
         }
     };
     tokio::join!(crash(space, &rollout, color), come_back);
@@ -158,7 +158,7 @@ async fn all_pods_die(space: &Space, operator: &mut Operator, away: Option<Durat
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
 async fn a_version_whose_pods_all_die_after_the_switch_is_rolled_back() {
     let space = Space::new("die").await;
-    let mut operator = space.operator();
+    let mut operator = traffic::operator(&space);
     all_pods_die(&space, &mut operator, None).await;
     space.end().await;
 }
@@ -167,7 +167,7 @@ async fn a_version_whose_pods_all_die_after_the_switch_is_rolled_back() {
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
 async fn a_version_whose_pods_all_die_together_with_the_operator_is_rolled_back_once_it_is_there_again() {
     let space = Space::new("die-twice").await;
-    let mut operator = space.operator();
+    let mut operator = traffic::operator(&space);
     all_pods_die(&space, &mut operator, Some(Duration::from_secs(3))).await;
     space.end().await;
 }

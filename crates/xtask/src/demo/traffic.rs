@@ -9,7 +9,7 @@ use bluegreen_cluster::Cluster;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
-use crate::interrupt::{Ended, spawn};
+use crate::interrupt::{self, Ended, spawn};
 
 /// Requests a second of each of the two.
 pub(super) const RATE: u32 = 100;
@@ -34,8 +34,20 @@ pub(super) struct Version {
 }
 
 impl Traffic {
-    /// Users of the Service at this address.
+    /// Users of the Service at this address, once it carries traffic: kube-proxy learns of a Service a moment later than
+    /// the operator.
     pub(super) fn of_users(cluster: &Cluster, load: &Path, address: &str) -> Result<Self> {
+        let probe = || {
+            let target = format!("http://{address}/");
+            let mut command = cluster.command(load);
+            command.args([&target, "--rate=20", "--duration=200ms"]).stdin(Stdio::null()).stdout(Stdio::null()).status()
+        };
+        for _ in 0..50 {
+            interrupt::check()?;
+            if probe().context("cannot start the load generator")?.success() {
+                break;
+            }
+        }
         let start = |way: &str| {
             let target = format!("http://{address}/");
             spawn(cluster.command(load).args([&target, &format!("--rate={RATE}"), way]).stdout(Stdio::piped()))

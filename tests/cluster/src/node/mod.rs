@@ -97,7 +97,10 @@ impl Node {
         let args = vec![
             format!("--kubeconfig={}", self.dir.join("kubeconfig").display()),
             format!("--hostname-override={NODE}"),
-            "--proxy-mode=iptables".to_owned(),
+            // Not iptables: there, kube-proxy removes the chains of old addresses together with the last rule that leads
+            // to them, and a connection that is opened at that very instant is led nowhere (3 of 33,000 at 200 a second
+            // over 30 switches). With nftables it leaves them for a second.
+            "--proxy-mode=nftables".to_owned(),
             // Limits of the whole machine are not the cluster's to change.
             "--conntrack-max-per-core=0".to_owned(),
             "--conntrack-tcp-timeout-established=0s".to_owned(),
