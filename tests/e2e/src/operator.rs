@@ -31,15 +31,7 @@ impl Operator {
         let child = Command::new(program)
             .env("KUBECONFIG", directory.join("kubeconfig"))
             .env("NO_COLOR", "1")
-            .args([
-                "--namespace",
-                namespace,
-                "--identity",
-                name,
-                "--listen",
-                "127.0.0.1:0",
-                "--allow-loopback-targets",
-            ])
+            .args(["--namespace", namespace, "--identity", name, "--listen", "127.0.0.1:0", "--allow-loopback-targets"])
             // Short, for tests of leaders that die; too short where traffic keeps the machine busy.
             .args(if args.contains(&"--lease-duration") { &[][..] } else { &["--lease-duration", "3"] })
             .args(["--log", "info,bluegreen_operator=debug"])

@@ -100,17 +100,20 @@ impl Space {
         patched.unwrap_or_else(|message| panic!("the API server refused a patch of {} {name}: {message}", kind.as_str()))
     }
 
-    /// Does to an object of the operator's what nobody should. The witness knows by a mark that it wasn't the operator.
-    pub async fn tamper(&self, kind: Kind, name: &str, patch: &Value) {
+    /// Does to an object of the operator's what nobody should, and returns the version that it then had. The witness knows by a
+    /// mark that it wasn't the operator.
+    pub async fn tamper(&self, kind: Kind, name: &str, patch: &Value) -> u64 {
         let mut patch = patch.clone();
         patch["metadata"]["annotations"][crate::witness::MARK] = json!(self.edits.fetch_add(1, Ordering::Relaxed).to_string());
-        self.patch(kind, name, &patch).await;
+        let patched = self.patch(kind, name, &patch).await;
+        patched.metadata.resource_version.and_then(|version| version.parse().ok()).unwrap_or_default()
     }
 
     /// Deletes an object of the operator's, marked as the test's doing.
-    pub async fn tamper_delete(&self, kind: Kind, name: &str) {
-        self.tamper(kind, name, &json!({"metadata": {"annotations": {crate::witness::MARK_DELETED: "true"}}})).await;
+    pub async fn tamper_delete(&self, kind: Kind, name: &str) -> u64 {
+        let version = self.tamper(kind, name, &json!({"metadata": {"annotations": {crate::witness::MARK_DELETED: "true"}}})).await;
         self.delete(kind, name).await;
+        version
     }
 
     pub async fn delete(&self, kind: Kind, name: &str) {
@@ -129,9 +132,14 @@ impl Space {
 
     /// Waits until the latest state of an object is as wanted. A missing object is null.
     pub async fn until(&self, kind: Kind, name: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        self.until_newer(0, kind, name, what, is).await
+    }
+
+    /// Waits for a state after this version.
+    pub async fn until_newer(&self, version: u64, kind: Kind, name: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         let found = self.record.until(kind, name, 0, |event| {
             let object = if event.deleted { &Value::Null } else { &*event.object };
-            is(object).then(|| object.clone())
+            (event.version > version && is(object)).then(|| object.clone())
         });
         match found.await {
             Ok(found) => found,

@@ -19,9 +19,8 @@ fn candidates(space: &Space) -> Vec<String> {
 
 /// The live side is repaired also while input is bad.
 async fn live_side_is_protected(space: &Space, rollout: &Rollout<'_>) {
-    space.tamper(Kind::Deployment, "shop-blue", &json!({"spec": {"replicas": 0}})).await;
-    rollout.until_size(Color::Blue, 0).await;
-    rollout.until_size(Color::Blue, 2).await;
+    let scaled = space.tamper(Kind::Deployment, &rollout.deployment_name(Color::Blue), &json!({"spec": {"replicas": 0}})).await;
+    space.until_newer(scaled, Kind::Deployment, "shop-blue", "is scaled back", |blue| blue["spec"]["replicas"] == 2).await;
 }
 
 #[tokio::test]

@@ -337,8 +337,12 @@ impl World {
     fn change_of_sides(&mut self, event: &Event, old: &Value, new: &Value) {
         let Some(active) = Aim::of_side(&new["active"]) else { return };
         let Some(former) = Aim::of_side(&old["active"]) else {
-            // New, or rebuilt after the status was lost: then it is what the active Service leads to.
-            let aim = self.aims.get(active_service(&event.object));
+            // New, or rebuilt after the status was lost: then it is what the active Service leads to, unless that is a former
+            // rollout's and on its way out.
+            let service = active_service(&event.object);
+            let there = self.objects.get(&(Kind::Service, service.to_owned()));
+            let counts = there.is_some_and(|there| owners(there).is_empty() || is_controlled_by(there, &event.object));
+            let aim = self.aims.get(service).filter(|_| counts);
             if aim.is_some_and(|aim| *aim != active && aim.revision != "none") {
                 self.break_promise(4, event, "a rebuilt status names another active side than the active Service leads to");
             }
