@@ -76,6 +76,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 fn begin(cluster: &mut Cluster, operator: &std::path::Path) -> Result<()> {
     let kubeconfig = cluster.install().context("cannot install the operator")?;
     let mut args = vec!["--listen=127.0.0.1:18080".to_owned(), format!("--lease-namespace={SYSTEM_NAMESPACE}")];
+    // Nobody starts it again should it lose its lease on a busy machine.
+    args.push("--lease-duration=60".to_owned());
     args.extend(cluster.prometheus().map(|address| format!("--prometheus-address={address}")));
     let env = BTreeMap::from([("KUBECONFIG".to_owned(), kubeconfig.display().to_string())]);
     cluster.start_program(OPERATOR, operator, args, env)

@@ -1,5 +1,6 @@
 //! The project's own tasks, so that nothing has to be remembered or typed twice: `cargo xtask --help`.
 
+mod bench;
 mod built;
 mod cluster;
 mod demo;
@@ -33,6 +34,8 @@ enum Task {
     /// Lints and the tests of the crates first; then tests against real Kubernetes: on fake nodes, and on a real node
     /// with real traffic (root on Debian). The clusters are brought up for it and taken down at the end.
     Test(test::Options),
+    /// Measure what a rollout costs, on fake nodes, and compare it with the budgets of the design: about ten minutes.
+    Bench(bench::Options),
     /// Write the files below config that follow from code: the CRD and what the operator may do.
     Generate {
         /// Write nothing; fail if a file isn't current, and name it.
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Task::Cluster(task) => cluster::run(task),
         Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Generate { check } => generate::run(check),
     };
     match outcome {

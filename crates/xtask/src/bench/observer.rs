@@ -1,0 +1,173 @@
+//! Seeing what happens to rollouts and their objects, and when.
+//!
+//! Three watches, each by a kubectl of its own, whose lines are given the time at which they arrive. What lies between
+//! two of them is then as late at its beginning as at its end.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bluegreen_api::names::{COLOR_LABEL, REVISION_LABEL, ROLLOUT_LABEL};
+use bluegreen_cluster::Cluster;
+use serde_json::Value;
+
+use crate::interrupt::{self, Ended, spawn};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+struct Line {
+    at: Instant,
+    text: String,
+}
+
+/// What is known of one rollout.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    /// The image that users reach, once nothing is under way.
+    pub(super) settled: Option<String>,
+    /// By color: since when its Deployment has been available at full size.
+    available: BTreeMap<String, Instant>,
+    /// What the active Service selects.
+    revision: Option<String>,
+    /// From the candidate's availability to the switch, for each switch but the first.
+    pub(super) switches: Vec<Duration>,
+    pub(super) switched: Option<Instant>,
+}
+
+pub(super) struct Observer {
+    lines: Receiver<Line>,
+    _watches: Vec<Ended>,
+    pub(super) rollouts: BTreeMap<String, Watched>,
+}
+
+impl Observer {
+    pub(super) fn of(cluster: &Cluster, namespace: &str) -> Result<Self> {
+        let (sender, lines) = channel();
+        let paths = ["apis/bluegreen.dev/v1alpha1/namespaces/{}/bluegreenrollouts", "apis/apps/v1/namespaces/{}/deployments", "api/v1/namespaces/{}/services"];
+        let watches = paths.into_iter().map(|path| {
+            let path = format!("/{}?watch=true&timeoutSeconds=36000", path.replace("{}", namespace));
+            watch(cluster.kubectl(["get", "--raw", &path]), sender.clone())
+        });
+        Ok(Self { _watches: watches.collect::<Result<_>>()?, lines, rollouts: BTreeMap::new() })
+    }
+
+    /// Looks until what is wanted is so.
+    pub(super) fn until(&mut self, what: &str, is: impl Fn(&BTreeMap<String, Watched>) -> bool) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        while !is(&self.rollouts) {
+            interrupt::check()?;
+            match self.lines.recv_timeout(Duration::from_millis(200)) {
+                Ok(line) => self.see(&line)?,
+                Err(RecvTimeoutError::Timeout) if Instant::now() < until => (),
+                Err(RecvTimeoutError::Timeout) => bail!("{what}: not within {} s", PATIENCE.as_secs()),
+                Err(RecvTimeoutError::Disconnected) => bail!("kubectl has stopped watching: the cluster is gone"),
+            }
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, line: &Line) -> Result<()> {
+        let event: Value = serde_json::from_str(&line.text).context("a watch told something that is no JSON")?;
+        let object = &event["object"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let label = |name: &str| text(&object["metadata"]["labels"][name]);
+        match object["kind"].as_str() {
+            Some("BlueGreenRollout") => {
+                let status = &object["status"];
+                let settled = status["phase"] == "Healthy" && status["observedGeneration"] == object["metadata"]["generation"];
+                let watched = self.rollouts.entry(text(&object["metadata"]["name"])).or_default();
+                watched.settled = settled.then(|| text(&status["active"]["image"]));
+            }
+            Some("Deployment") => {
+                let watched = self.rollouts.entry(label(ROLLOUT_LABEL)).or_default();
+                if is_available(object) {
+                    watched.available.entry(label(COLOR_LABEL)).or_insert(line.at);
+                } else {
+                    watched.available.remove(&label(COLOR_LABEL));
+                }
+            }
+            Some("Service") => {
+                let (name, selector) = (text(&object["metadata"]["name"]), &object["spec"]["selector"]);
+                if name == text(&selector[ROLLOUT_LABEL]) {
+                    let watched = self.rollouts.entry(name).or_default();
+                    watched.selects(&text(&selector[COLOR_LABEL]), text(&selector[REVISION_LABEL]), line.at);
+                }
+            }
+            _ => (),
+        }
+        Ok(())
+    }
+}
+
+impl Watched {
+    fn selects(&mut self, color: &str, revision: String, at: Instant) {
+        if self.revision.as_ref() == Some(&revision) {
+            return;
+        }
+        if self.revision.replace(revision).is_some() {
+            // Two watches, two pipes: an effect may be told before its cause, and then it was at once.
+            let available = self.available.get(color).copied().unwrap_or(at);
+            self.switches.push(at.saturating_duration_since(available));
+            self.switched = Some(at);
+        }
+    }
+}
+
+/// As the operator has it: observed, and all pods there are new and available.
+fn is_available(deployment: &Value) -> bool {
+    let (spec, status) = (&deployment["spec"], &deployment["status"]);
+    let count = |name: &str| status[name].as_i64().unwrap_or_default();
+    let wanted = spec["replicas"].as_i64().unwrap_or_default();
+    let observed = status["observedGeneration"] == deployment["metadata"]["generation"];
+    observed && wanted > 0 && ["replicas", "updatedReplicas", "availableReplicas"].iter().all(|name| count(name) == wanted)
+}
+
+fn watch(mut kubectl: Command, to: Sender<Line>) -> Result<Ended> {
+    let mut child = spawn(kubectl.stdout(Stdio::piped()).stderr(Stdio::null()))?;
+    let output = child.0.stdout.take().context("kubectl without output")?;
+    std::thread::spawn(move || {
+        for text in BufReader::new(output).lines() {
+            let at = Instant::now();
+            let Ok(text) = text else { break };
+            // Nobody listens any more at the end.
+            if to.send(Line { at, text }).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(child)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_is_measured_from_the_availability_of_the_color_that_it_leads_to() {
+        let start = Instant::now();
+        let mut watched = Watched::default();
+        watched.available.insert("blue".into(), start);
+        watched.selects("blue", "one".into(), start + Duration::from_millis(1));
+        watched.available.insert("green".into(), start + Duration::from_millis(100));
+        watched.selects("green", "two".into(), start + Duration::from_millis(107));
+        watched.selects("green", "two".into(), start + Duration::from_millis(300));
+        assert_eq!(watched.switches, [Duration::from_millis(7)]);
+    }
+
+    #[test]
+    fn a_deployment_that_still_has_old_pods_is_not_available() {
+        let deployment = |replicas: i64| {
+            serde_json::json!({
+                "metadata": {"generation": 3},
+                "spec": {"replicas": 2},
+                "status": {"observedGeneration": 3, "replicas": replicas, "updatedReplicas": 2, "availableReplicas": 2},
+            })
+        };
+        assert!(is_available(&deployment(2)));
+        assert!(!is_available(&deployment(3)));
+    }
+}
