@@ -1,0 +1,139 @@
+//! The operator dies at random moments of fifty rollouts, good and bad ones mixed: all end where they would have ended without.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use bluegreen_api::Phase;
+use bluegreen_e2e::{Rollout, Space, manifest::named, merged, shop, witness::Kind};
+use futures::future::join_all;
+use serde_json::{Value, json};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
+
+const ROLLOUTS: usize = 10;
+const ROUNDS: usize = 5;
+
+/// What becomes of a version.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Good,
+    /// Its image can never be pulled.
+    Invalid,
+    /// Its pods never get ready.
+    Unready,
+    /// Its pods fail after the switch.
+    Dies,
+    /// Another version is asked for before it is there.
+    Superseded,
+}
+
+impl Fate {
+    const ALL: [Self; 6] = [Self::Good, Self::Invalid, Self::Dies, Self::Good, Self::Unready, Self::Superseded];
+}
+
+/// Numbers from a seed, so that a failure can be had again.
+struct Dice(Cell<u64>);
+
+impl Dice {
+    fn roll(&self, from: u64, to: u64) -> u64 {
+        let mut state = self.0.get();
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        self.0.set(state);
+        from + state % (to - from)
+    }
+}
+
+/// Brings one version to its end, and returns the version that serves then.
+async fn bring(space: &Space, rollout: &Rollout<'_>, round: usize, fate: Fate, serving: String) -> String {
+    let version = |suffix: &str| format!("{}.0.0{suffix}", round + 2);
+    let ask = async |version: &str, monitoring: Value| {
+        rollout.spec(&json!({"image": format!("registry.example/shop:{version}"), "monitoring": monitoring})).await;
+    };
+    let (phase, serves) = match fate {
+        Fate::Good => {
+            ask(&version(""), Value::Null).await;
+            (Phase::Healthy, version(""))
+        }
+        Fate::Invalid => {
+            ask(&version("-invalid"), Value::Null).await;
+            (Phase::Aborted, serving)
+        }
+        Fate::Unready => {
+            ask(&version("-unready"), Value::Null).await;
+            (Phase::Aborted, serving)
+        }
+        Fate::Superseded => {
+            ask(&version("-slow"), Value::Null).await;
+            rollout.until_phase(Phase::DeployingPreview).await;
+            ask(&version(""), Value::Null).await;
+            (Phase::Healthy, version(""))
+        }
+        Fate::Dies => {
+            ask(&version(""), json!({"duration": "1h"})).await;
+            rollout.until_phase(Phase::Monitoring).await;
+            let unready = json!({"metadata": {"annotations": {"test.bluegreen.dev/ready": "false"}}});
+            let image = json!(format!("registry.example/shop:{}", version("")));
+            let pods = space.pods(&[("bluegreen.dev/rollout", &rollout.name)]);
+            for pod in pods.iter().filter(|pod| pod["spec"]["containers"][0]["image"] == image) {
+                space.patch(Kind::Pod, pod["metadata"]["name"].as_str().unwrap(), &unready).await;
+            }
+            (Phase::RolledBack, serving)
+        }
+    };
+    let what = format!("round {round}, {fate:?}: ends in {phase} with {serves}");
+    rollout.until(&what, |seen| seen.is(phase) && seen.serves() == serves).await;
+    serves
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn an_operator_that_is_killed_again_and_again_ends_fifty_rollouts_where_they_belong() {
+    let seed = std::env::var("BLUEGREEN_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap());
+    eprintln!("BLUEGREEN_SEED={seed} repeats this run's dice");
+    let dice = Dice(Cell::new(seed | 1));
+    let space = Space::new("crash").await;
+    let operator = RefCell::new(space.operator());
+    let spec = json!({"progressDeadline": "4s", "scaleDown": {"drain": "500ms", "after": "500ms", "afterAbort": "200ms"}});
+    let mut rollouts = Vec::new();
+    for number in 0..ROLLOUTS {
+        rollouts.push(space.rollout(&named(merged(shop(), &spec), &format!("shop-{number}"))).await);
+    }
+    let stories = join_all(rollouts.iter().enumerate().map(async |(number, rollout)| {
+        rollout.until_healthy("1.0.0").await;
+        let mut serving = "1.0.0".to_owned();
+        for round in 0..ROUNDS {
+            serving = bring(&space, rollout, round, Fate::ALL[(number + round) % Fate::ALL.len()], serving).await;
+        }
+    }));
+    let deaths = Cell::new(0);
+    let killer = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(dice.roll(150, 1500))).await;
+            operator.borrow_mut().kill();
+            deaths.set(deaths.get() + 1);
+            let again = space.operator();
+            operator.replace(again);
+        }
+    };
+    tokio::select! {
+        _ = stories => {}
+        () = killer => {}
+    }
+    eprintln!("{} rollouts, {} deaths, {} events", ROLLOUTS * ROUNDS, deaths.get(), space.record.len());
+    assert!(deaths.get() >= 10, "only {} deaths", deaths.get());
+    // At rest: every side that has no role is gone, and nothing is written any more.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    for rollout in &rollouts {
+        let seen = rollout.now();
+        let other = rollout.deployment(seen.active().color.other());
+        assert!(other.is_null() || other["spec"]["replicas"] == 0, "{}: {other:#}", rollout.name);
+    }
+    let mut requests = space.requests();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(requests(), []);
+    space.end().await;
+}
