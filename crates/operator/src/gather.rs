@@ -163,6 +163,7 @@ fn service_seen(seen: &Observed, role: Role, found: &Seen<Service>) -> ServiceSe
         epoch: body.epoch.to_string(),
         selector: body.selector.to_map(),
         ports: body.ports.to_vec(),
+        former: body.annotations.get(names::FORMER_ANNOTATION).map(str::to_owned),
     }
 }
 

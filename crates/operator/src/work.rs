@@ -16,12 +16,18 @@ use tokio::{
 /// Longer than any sound look takes; what hangs is begun anew.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The pause of a look that was broken off because the lease was not renewed in time.
+const NOT_LEADING: Duration = Duration::from_millis(100);
+
 /// Until `stop` is told; then those under way are finished.
 pub async fn work(shell: Arc<Shell>, at_once: usize, mut stop: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(at_once));
+    let mut leadership = shell.leadership.clone();
     loop {
         let next = async {
             let slot = slots.clone().acquire_owned().await;
+            // A renewal that is late holds everything up until it comes.
+            let _ = leadership.wait_for(|leadership| leadership.term(Instant::now()).is_some()).await;
             (slot, shell.queue.next().await)
         };
         let (slot, key) = tokio::select! {
@@ -66,8 +72,8 @@ async fn look(shell: &Shell, key: &Key) -> Next {
 
 fn troubled(key: &Key, trouble: &Trouble) -> (&'static str, Next) {
     match trouble {
-        // All are looked at when leadership is won.
-        Trouble::NotLeading => ("not_leading", Next::Awaited),
+        // The lease may yet be renewed; if not, this process ends.
+        Trouble::NotLeading => ("not_leading", Next::In(NOT_LEADING)),
         Trouble::Stale => ("stale", Next::BackOff),
         Trouble::Api { .. } => {
             tracing::warn!(rollout = %key, error = %trouble, "a look at the rollout failed; it is tried again later");

@@ -73,6 +73,7 @@ struct Condition {
 #[serde(rename_all = "camelCase", default)]
 struct ContainerStatus {
     name: String,
+    ready: bool,
     restart_count: i32,
     state: Option<State>,
     last_state: Option<State>,
@@ -111,6 +112,11 @@ impl Terminated {
 }
 
 impl ContainerStatus {
+    fn restarts(&self, last: &Terminated) -> String {
+        let times = if self.restart_count == 1 { "once".to_owned() } else { format!("{} times", self.restart_count) };
+        format!("restarted {times}, last: {}", last.words())
+    }
+
     fn trouble(&self) -> Option<PodTrouble> {
         let state = self.state.as_ref()?;
         let told = |reason: &str, message: String| PodTrouble {
@@ -126,10 +132,15 @@ impl ContainerStatus {
             // The back-off says nothing about the crash; how the container ended does.
             let last = self.last_state.as_ref().and_then(|state| state.terminated.as_ref());
             let message = match last.filter(|_| reason == "CrashLoopBackOff") {
-                Some(last) => format!("restarted {} times, last: {}", self.restart_count, last.words()),
+                Some(last) => self.restarts(last),
                 None => waiting.message.clone().unwrap_or_default(),
             };
             return Some(told(reason, message));
+        }
+        let last = self.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+        if let (true, Some(last), None) = (!self.ready && self.restart_count > 0, last, &state.terminated) {
+            // It runs for the moment. Between two crashes that is no better news.
+            return Some(told("Restarted", self.restarts(last)));
         }
         let terminated = state.terminated.as_ref().filter(|terminated| terminated.exit_code != 0)?;
         Some(told(terminated.reason.as_deref().unwrap_or("Error"), terminated.words()))

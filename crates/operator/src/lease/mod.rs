@@ -15,8 +15,6 @@ use std::time::Duration;
 use step::{Record, Sighting, Step};
 use tokio::{sync::watch, time::Instant};
 
-/// Nothing is begun this shortly before the lease could be somebody else's.
-const MARGIN: Duration = Duration::from_secs(1);
 /// One call to the API server; shorter than what is left between two tries and the deadline.
 const CALL: Duration = Duration::from_secs(3);
 
@@ -26,7 +24,7 @@ pub enum Leadership {
     Standby,
     Leading {
         term: i64,
-        /// From here on somebody else may.
+        /// Nothing is begun from here on, until the lease is renewed.
         until: Instant,
         absence: Option<Absence>,
     },
@@ -38,7 +36,7 @@ impl Leadership {
     /// The term, if there is time enough to begin something.
     pub fn term(&self, now: Instant) -> Option<i64> {
         match self {
-            Self::Leading { term, until, .. } if now + MARGIN < *until => Some(*term),
+            Self::Leading { term, until, .. } if now < *until => Some(*term),
             _ => None,
         }
     }
@@ -62,6 +60,8 @@ pub struct Candidate {
     sighting: Option<Sighting>,
     /// The Lease as we wrote it last.
     ours: Option<Lease>,
+    /// A leader who hasn't renewed by then has lost.
+    deadline: Option<Instant>,
 }
 
 impl Candidate {
@@ -69,7 +69,7 @@ impl Candidate {
     pub fn new(client: Client, namespace: &str, name: &str, me: String, times: Times) -> (Self, watch::Receiver<Leadership>) {
         let (leadership, watcher) = watch::channel(Leadership::Standby);
         let leases = Api::namespaced(client, namespace);
-        (Self { leases, name: name.to_owned(), me, times, leadership, sighting: None, ours: None }, watcher)
+        (Self { leases, name: name.to_owned(), me, times, leadership, sighting: None, ours: None, deadline: None }, watcher)
     }
 
     /// Goes on until leadership was lost or `stop` is told; in the latter case the lease is released.
@@ -92,11 +92,7 @@ impl Candidate {
 
     /// One try, and the pause after it.
     async fn round(&mut self) -> Duration {
-        // Copied first: who borrows it keeps everybody else, and itself, from writing it.
-        let leadership = *self.leadership.borrow();
-        if let Leadership::Leading { until, .. } = leadership
-            && Instant::now() >= until
-        {
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             tracing::error!(lease = %self.name, "the lease could not be renewed in time: somebody else may lead now");
             self.leadership.send_replace(Leadership::Lost);
             return Duration::ZERO;
@@ -150,7 +146,8 @@ impl Candidate {
         self.ours = Some(written);
         let absence = step::absence(former.as_ref(), time, &self.times);
         tracing::info!(lease = %self.name, identity = %self.me, term, "leading");
-        self.leadership.send_replace(Leadership::Leading { term, until: now + self.times.renew_deadline, absence });
+        let until = self.renewed(now);
+        self.leadership.send_replace(Leadership::Leading { term, until, absence });
         Ok(self.times.retry)
     }
 
@@ -158,14 +155,21 @@ impl Candidate {
         lease.spec.get_or_insert_default().renew_time = Some(MicroTime(Timestamp::now()));
         self.ours = self.write(&lease, true).await?;
         if self.ours.is_some() {
+            let renewed = self.renewed(now);
             self.leadership.send_modify(|leadership| {
                 if let Leadership::Leading { until, .. } = leadership {
-                    // Counted from before the call: that is what the others may count from.
-                    *until = now + self.times.renew_deadline;
+                    *until = renewed;
                 }
             });
         }
         Ok(if self.ours.is_some() { self.times.retry } else { Duration::ZERO })
+    }
+
+    /// The lease is good from before the call that renewed it: that is what others may count from. Answers until when to begin things.
+    fn renewed(&mut self, before: Instant) -> Instant {
+        let deadline = before + self.times.renew_deadline;
+        self.deadline = Some(deadline);
+        deadline - self.times.margin()
     }
 
     async fn read(&self) -> Result<Option<Lease>, Failure> {

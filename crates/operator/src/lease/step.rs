@@ -17,6 +17,13 @@ pub struct Times {
     pub retry: Duration,
 }
 
+impl Times {
+    /// Nothing is begun this shortly before the deadline.
+    pub fn margin(&self) -> Duration {
+        (self.renew_deadline / 5).min(Duration::from_secs(1))
+    }
+}
+
 /// The Lease as the API server has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
