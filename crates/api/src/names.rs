@@ -20,6 +20,8 @@ pub const PREFIX: &str = "bluegreen.dev/";
 /// On Deployments and Services: raised when a recorded intention on the object is withdrawn, so that a
 /// writer who still holds the older intention is refused by the changed resourceVersion.
 pub const EPOCH_ANNOTATION: &str = "bluegreen.dev/epoch";
+/// On the active Service: the revision that the latest promotion left. After a lost status it tells a standby from a candidate.
+pub const FORMER_ANNOTATION: &str = "bluegreen.dev/former-revision";
 /// On an object of somebody else: its owner allows this rollout to take it over.
 pub const ADOPT_ANNOTATION: &str = "bluegreen.dev/adopt";
 /// On ControllerRevisions: the whole hash of what the revision was made from, to tell a clash of short hashes.

@@ -31,6 +31,8 @@ pub const INVALID_SPEC: &str = "InvalidSpec";
 pub const REFUSED: &str = "Refused";
 /// An object of that name belongs to somebody else.
 pub const NOT_OURS: &str = "NotOurs";
+/// An object is on its way out and will be made anew.
+pub const BEING_DELETED: &str = "BeingDeleted";
 /// Pods of the new revision don't get ready in time, or never can.
 pub const PROGRESS_DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
 pub const HOPELESS: &str = "Hopeless";

@@ -13,7 +13,7 @@ pub fn started(now: Timestamp) -> Clock {
 /// How much time has counted.
 pub fn elapsed(clock: &Clock, now: Timestamp) -> Duration {
     let end = clock.stopped.unwrap_or(now);
-    let millis = end.as_millisecond() - clock.since.as_millisecond() - clock.excluded_millis;
+    let millis = (end.as_millisecond() - clock.since.as_millisecond()).saturating_sub(clock.excluded_millis);
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
@@ -32,7 +32,7 @@ pub fn hold(clock: &mut Clock, held: bool, now: Timestamp) {
     match (clock.stopped, held) {
         (None, true) => clock.stopped = Some(now),
         (Some(stopped), false) => {
-            clock.excluded_millis += (now.as_millisecond() - stopped.as_millisecond()).max(0);
+            clock.excluded_millis = clock.excluded_millis.saturating_add((now.as_millisecond() - stopped.as_millisecond()).max(0));
             clock.stopped = None;
         }
         (None, false) | (Some(_), true) => {}
@@ -46,7 +46,9 @@ pub fn account(clock: &mut Clock, absence: Absence) {
     }
     let from = absence.from.map_or(clock.since, |from| from.max(clock.since));
     let to = clock.stopped.map_or(absence.to, |stopped| absence.to.min(stopped));
-    clock.excluded_millis += (to.as_millisecond() - from.as_millisecond()).max(0);
+    // What was held and went unseen at the same time is taken out once.
+    let all = (absence.to.as_millisecond() - clock.since.as_millisecond()).max(0);
+    clock.excluded_millis = clock.excluded_millis.saturating_add((to.as_millisecond() - from.as_millisecond()).max(0)).min(all);
     clock.accounted_until = Some(absence.to);
 }
 

@@ -11,12 +11,17 @@ use crate::{
     plan::Plan,
     progress, withdraw,
 };
-use bluegreen_api::{BlueGreenRolloutStatus, Gate, Phase};
+use bluegreen_api::{BlueGreenRolloutStatus, Gate, GateState, Phase};
 use jiff::Timestamp;
 use std::time::Duration;
 
 /// Readings that turn no verdict are recorded at most this often.
 const BATCH: Duration = Duration::from_secs(10);
+
+/// The longest pause before a refused write is tried again.
+const RETRY: Duration = Duration::from_secs(300);
+/// The same for a write that protects the live side.
+const PROTECTION_RETRY: Duration = Duration::from_secs(10);
 
 /// What to do about a rollout: total, and the same for the same input.
 ///
@@ -27,23 +32,46 @@ pub fn decide(seen: &Observed) -> Decision {
         return Decision::Wait { until: None, why: Why("The rollout is being deleted".into()) };
     }
     let plan = Plan::of(seen);
-    let mut draft = Draft::new(seen, &plan);
+    let wanted = effects::wanted(seen, &plan);
+    let pending: Vec<_> = wanted.iter().map(Effect::object).collect();
+    let mut draft = Draft::new(seen, &plan, pending.clone());
     let stay = work_out(&mut draft);
     let next = draft.status;
-    let (ready, retry) = due_effects(seen, effects::wanted(seen, &plan));
+    let (ready, retry) = due_effects(seen, wanted);
     let protection: Vec<_> = ready.iter().filter(|effect| protects_still(effect, &seen.status, &next)).cloned().collect();
     if !protection.is_empty() {
         return Decision::Act(protection);
     }
     if let Some(status) = to_record(seen, next) {
         let fences = withdraw::fences(seen, &status);
-        return if fences.is_empty() { Decision::Record(Box::new(status)) } else { Decision::Act(fences) };
+        if fences.is_empty() {
+            return Decision::Record(Box::new(status));
+        }
+        let fenced: Vec<_> = fences.iter().map(Effect::object).collect();
+        let (due, retry) = due_effects(seen, fences);
+        return if due.is_empty() { unfenced(seen, &plan, (ready, fenced), retry) } else { Decision::Act(due) };
     }
     if !ready.is_empty() {
         return Decision::Act(protection_first(ready, &seen.status));
     }
     let until = [stay.until, retry].into_iter().flatten().filter(|until| *until > seen.now).min();
     Decision::Wait { until, why: Why(stay.message) }
+}
+
+/// A fence is refused, and what it guards against must not be recorded without it: what is recorded stands, and says so.
+fn unfenced(seen: &Observed, plan: &Plan, (ready, fenced): (Vec<Effect>, Vec<Object>), retry: Option<Timestamp>) -> Decision {
+    let elsewhere = |effect: &Effect| effects::protects(effect, &seen.status) && !fenced.contains(&effect.object());
+    let protection: Vec<_> = ready.into_iter().filter(elsewhere).collect();
+    if !protection.is_empty() {
+        return Decision::Act(protection);
+    }
+    let mut told = Draft::new(seen, plan, fenced);
+    let stay = refused(&told).unwrap_or_else(|| Stay::working(bluegreen_api::reasons::REFUSED, "Waiting to write an object again"));
+    conditions::tell(&mut told, &stay);
+    match to_record(seen, told.status) {
+        Some(status) => Decision::Record(Box::new(status)),
+        None => Decision::Wait { until: retry.filter(|retry| *retry > seen.now), why: Why(stay.message) },
+    }
 }
 
 /// The effect protects the live side, and what is about to be recorded wants it as what is recorded does.
@@ -69,7 +97,8 @@ fn work_out(draft: &mut Draft<'_>) -> Stay {
     let mut stay = phases::run(draft);
     follow_replicas(draft);
     keep_time(draft);
-    if let Some(trouble) = refused(draft).filter(|_| stay.kind != StayKind::Stalled) {
+    let trouble = phases::rest::blocked(draft).or_else(|| refused(draft));
+    if let Some(trouble) = trouble.filter(|_| stay.kind != StayKind::Stalled) {
         stay = Stay { until: stay.until, ..trouble };
     }
     draft.status.observed_generation = draft.seen.generation;
@@ -105,7 +134,10 @@ fn pause_orders(draft: &mut Draft<'_>) {
 
 /// Clocks stand still while held, and don't count the time in which nobody looked.
 fn keep_time(draft: &mut Draft<'_>) {
-    let (now, held) = (draft.now(), draft.held().is_some());
+    let now = draft.now();
+    // With no pods to wait for, what only takes something down goes on.
+    let goes_down = matches!(draft.phase(), Some(Phase::ScalingDown | Phase::Aborting | Phase::RollingBack));
+    let held = draft.held().is_some_and(|stay| !(goes_down && stay.reason == bluegreen_api::reasons::NO_REPLICAS));
     let Some(clock) = draft.status.clock.as_mut() else { return };
     if let Some(absence) = draft.seen.absence {
         clock::account(clock, absence);
@@ -160,14 +192,9 @@ fn count_pods(draft: &mut Draft<'_>) {
     }
 }
 
-/// An effect that protects the live side was refused: whatever the phase, it must be known.
+/// A write that is still wanted was refused: whatever the phase, it must be known.
 fn refused(draft: &Draft<'_>) -> Option<Stay> {
-    let colors: Vec<_> = [&draft.status.active, &draft.status.standby].into_iter().flatten().map(|side| side.color).collect();
-    let refusal = draft.seen.refusals.iter().find(|refusal| match &refusal.object {
-        Object::Service(_) => true,
-        Object::Deployment(color) => colors.contains(color),
-        Object::Revision(hash) => draft.status.active.as_ref().is_some_and(|active| active.revision == *hash),
-    })?;
+    let refusal = draft.refusals().next()?;
     let name = match &refusal.object {
         Object::Service(role) => format!("Service {}", crate::render::service_name(draft.seen, *role)),
         Object::Deployment(color) => format!("Deployment {}", bluegreen_api::names::deployment(&draft.seen.name, *color)),
@@ -203,6 +230,10 @@ fn to_record(seen: &Observed, mut next: BlueGreenRolloutStatus) -> Option<BlueGr
 
 /// Readings without a turn of the verdict are recorded in batches.
 fn can_wait(old: &Gate, new: &Gate) -> bool {
+    if old.state == GateState::Inconclusive && new.state == GateState::Inconclusive && old.definition == new.definition {
+        // It waits for readings or for a person; one more without a value is no news.
+        return true;
+    }
     let latest = |gate: &Gate| gate.measured.as_ref().and_then(|measured| measured.readings.first().map(|reading| reading.at));
     let recorded = latest(old).unwrap_or(old.since);
     let age = latest(new).map_or(0, |latest| latest.as_millisecond() - recorded.as_millisecond());
@@ -216,7 +247,8 @@ fn due_effects(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<Tim
         .into_iter()
         .filter(|effect| {
             let refusal = seen.refusals.iter().find(|refusal| refusal.object == effect.object() && refusal.generation == seen.generation);
-            let again = refusal.and_then(try_again);
+            let longest = if effects::protects(effect, &seen.status) { PROTECTION_RETRY } else { RETRY };
+            let again = refusal.and_then(|refusal| try_again(refusal, longest));
             let waits = again.filter(|again| *again > seen.now);
             retry = [retry, waits].into_iter().flatten().min();
             waits.is_none()
@@ -225,8 +257,8 @@ fn due_effects(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<Tim
     (ready, retry)
 }
 
-/// 1 s, doubled with each refusal in a row, at most 5 min.
-fn try_again(refusal: &Refusal) -> Option<Timestamp> {
-    let pause = Duration::from_secs(1_u64 << refusal.times.saturating_sub(1).min(9)).min(Duration::from_secs(300));
+/// 1 s, doubled with each refusal in a row, at most `longest`.
+fn try_again(refusal: &Refusal, longest: Duration) -> Option<Timestamp> {
+    let pause = Duration::from_secs(1_u64 << refusal.times.saturating_sub(1).min(9)).min(longest);
     refusal.at.checked_add(pause).ok()
 }

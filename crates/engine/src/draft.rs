@@ -2,8 +2,10 @@
 
 use crate::{
     clock,
+    decision::Object,
+    effects,
     gates::{self, Stage},
-    observed::{ColorSeen, Observed},
+    observed::{ColorSeen, Observed, Refusal},
     orders::{self, Verb},
     plan::{Plan, Settings, Wanted},
     progress,
@@ -71,11 +73,18 @@ pub(crate) struct Draft<'a> {
     pub seen: &'a Observed,
     pub plan: &'a Plan,
     pub status: BlueGreenRolloutStatus,
+    /// Objects that the recorded status wants written.
+    pending: Vec<Object>,
 }
 
 impl<'a> Draft<'a> {
-    pub(crate) fn new(seen: &'a Observed, plan: &'a Plan) -> Self {
-        Self { seen, plan, status: seen.status.clone() }
+    pub(crate) fn new(seen: &'a Observed, plan: &'a Plan, pending: Vec<Object>) -> Self {
+        Self { seen, plan, status: seen.status.clone(), pending }
+    }
+
+    /// Refusals that still stand in the way: those of objects that are yet to be written.
+    pub(crate) fn refusals(&self) -> impl Iterator<Item = &'a Refusal> {
+        self.seen.refusals.iter().filter(|refusal| self.pending.contains(&refusal.object))
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -104,17 +113,8 @@ impl<'a> Draft<'a> {
         progress::ready_pods(self.color_of(side), &side.revision)
     }
 
-    /// All pods of the side are of its revision, and as many as asked for are available.
     pub(crate) fn fully_available(&self, side: &Side) -> bool {
-        self.color_of(side).deployment.as_ref().is_some_and(|deployment| {
-            !deployment.deleting
-                && deployment.revision == side.revision
-                && deployment.observed_generation >= deployment.generation
-                && deployment.replicas >= side.replicas
-                && deployment.updated >= side.replicas
-                && deployment.total == deployment.updated
-                && deployment.available >= side.replicas
-        })
+        effects::fully_available(self.seen, side)
     }
 
     pub(crate) fn trouble(&self, side: &Side) -> Option<String> {
@@ -245,7 +245,7 @@ impl<'a> Draft<'a> {
     /// A side for a revision of `spec`, numbered: its old number if it had one.
     pub(crate) fn side_of(&mut self, wanted: &Wanted, color: bluegreen_api::Color, replicas: i32) -> Side {
         let known = self.seen.revisions.iter().find(|revision| revision.hash == wanted.hash).map(|revision| revision.number);
-        let number = known.unwrap_or(self.status.revisions + 1);
+        let number = known.unwrap_or(self.status.revisions.saturating_add(1));
         self.status.revisions = self.status.revisions.max(number);
         self.status.collision_count = self.status.collision_count.max(wanted.collision_count);
         Side {
@@ -261,7 +261,7 @@ impl<'a> Draft<'a> {
 
     /// A new story: number it, and let no order given for an earlier one count.
     pub(crate) fn begin_attempt(&mut self, side: &Side) {
-        self.status.attempt += 1;
+        self.status.attempt = self.status.attempt.saturating_add(1);
         self.status.current = Some(Attempt {
             attempt: self.status.attempt,
             revision: side.revision.clone(),
@@ -305,6 +305,8 @@ impl<'a> Draft<'a> {
         }
         self.status.leaving = Some(candidate);
         self.status.waiting_replicas = None;
+        // Given before there was anything to retry.
+        self.spend(Verb::Retry);
         self.status.ending = Some(ending(outcome, reason, message));
         self.enter(Phase::Aborting);
     }
@@ -319,6 +321,7 @@ impl<'a> Draft<'a> {
             let replicas = self.settings().full_size(active.replicas);
             self.status.standby = Some(Side { color: active.color.other(), replicas, generation: None, ..previous });
             self.status.leaving = None;
+            self.status.preview = None;
         }
         if ending.outcome == Outcome::RolledBack {
             self.reject(&active, &ending.reason, &ending.message);
@@ -329,6 +332,7 @@ impl<'a> Draft<'a> {
             self.begin_attempt(&active);
             self.status.rejected = rejected;
         }
+        self.spend(Verb::Retry);
         self.status.ending = Some(ending);
         self.enter(Phase::RollingBack);
         true
@@ -354,6 +358,7 @@ impl<'a> Draft<'a> {
 
     /// Puts the attempt under way into history.
     pub(crate) fn finish_attempt(&mut self, outcome: Outcome, reason: &str, message: &str) {
+        self.status.paused_by_order = false;
         let Some(mut attempt) = self.status.current.take() else { return };
         attempt.outcome = Some(outcome);
         attempt.reason = reason.to_owned();

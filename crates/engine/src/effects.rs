@@ -15,7 +15,9 @@ pub(crate) fn wanted(seen: &Observed, plan: &Plan) -> Vec<Effect> {
     let status = &seen.status;
     let mut effects = Vec::new();
     let Some(active) = &status.active else { return effects };
-    effects.extend(service(seen, Role::Active, &active_target(seen, plan, status, active)));
+    if !keeps_serving(seen, active) {
+        effects.extend(service(seen, Role::Active, &active_target(seen, plan, status, active)));
+    }
     for side in [Some(active), status.standby.as_ref(), status.preview.as_ref()].into_iter().flatten() {
         effects.extend(revision(seen, plan, side));
         effects.extend(deployment(seen, plan, status, side));
@@ -49,6 +51,19 @@ fn target(side: &Side) -> Target {
     Target { color: side.color, revision: side.revision.clone(), ports: side.ports.clone() }
 }
 
+/// All pods of the side are of its revision, and as many as asked for are available.
+pub(crate) fn fully_available(seen: &Observed, side: &Side) -> bool {
+    seen.color(side.color).deployment.as_ref().is_some_and(|deployment| {
+        !deployment.deleting
+            && deployment.revision == side.revision
+            && deployment.observed_generation >= deployment.generation
+            && deployment.replicas >= side.replicas
+            && deployment.updated >= side.replicas
+            && deployment.total == deployment.updated
+            && deployment.available >= side.replicas
+    })
+}
+
 /// The side that the recorded intention leads to, once it can be carried out.
 pub(crate) fn intended(status: &BlueGreenRolloutStatus) -> Option<&Side> {
     match status.phase {
@@ -62,15 +77,28 @@ pub(crate) fn intended(status: &BlueGreenRolloutStatus) -> Option<&Side> {
 /// Where the active Service is to point now: never to a side without ready pods, if another has some.
 fn active_target(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, active: &Side) -> Target {
     match (status.phase, &status.preview, &status.standby) {
-        (Some(Phase::Promoting), Some(candidate), _) if selects(seen, candidate) || ready(seen, candidate) > 0 => target(candidate),
-        (Some(Phase::RollingBack), _, Some(standby)) if selects(seen, standby) || can_take_over(seen, status, active, standby) => {
+        (Some(Phase::Promoting), Some(candidate), _)
+            if selects(seen, candidate) || (fully_available(seen, candidate) && ready(seen, candidate) > 0) =>
+        {
+            target(candidate)
+        }
+        (Some(Phase::RollingBack), _, Some(standby))
+            if can_take_over(seen, status, active, standby)
+                || (selects(seen, standby) && (ready(seen, standby) > 0 || ready(seen, active) == 0)) =>
+        {
             target(standby)
         }
-        (Some(Phase::Initializing), _, _) if plan.settings.verify_initial && !first_passed(plan, status) => {
+        (Some(Phase::Initializing), _, _) if plan.settings.verify_initial && !selects(seen, active) && !first_passed(plan, status) => {
             Target { revision: Target::NOTHING.into(), ..target(active) }
         }
         _ => target(active),
     }
+}
+
+/// A Service that was handed over serves somebody else's pods until ours are there.
+fn keeps_serving(seen: &Observed, active: &Side) -> bool {
+    let handed_over = seen.active_service.as_ref().is_some_and(|service| matches!(service.owner, Owner::Foreign { adopt: true, .. }));
+    handed_over && ready(seen, active) == 0
 }
 
 fn first_passed(plan: &Plan, status: &BlueGreenRolloutStatus) -> bool {
@@ -136,20 +164,21 @@ fn service_drift(seen: &Observed, role: Role, service: &ServiceSeen, target: &Ta
         .then_some("the Service was changed, or is not ours yet")
 }
 
-/// Ports as asked for; a node port that the cluster chose is nobody's business.
+/// The ports asked for are there. One that somebody else added stays, and a node port that the cluster chose is nobody's business.
 fn same_ports(are: &[bluegreen_api::ServicePort], wanted: &[bluegreen_api::ServicePort]) -> bool {
-    are.len() == wanted.len()
-        && are.iter().zip(wanted).all(|(is, wanted)| {
+    let same_key =
+        |is: &bluegreen_api::ServicePort, wanted: &bluegreen_api::ServicePort| is.port == wanted.port && is.protocol() == wanted.protocol();
+    wanted.iter().all(|wanted| {
+        are.iter().find(|is| same_key(is, wanted)).is_some_and(|is| {
             is.name == wanted.name
-                && is.port == wanted.port
-                && is.protocol() == wanted.protocol()
                 && is.target_port == wanted.target_port
                 && is.app_protocol == wanted.app_protocol
                 && (wanted.node_port.is_none() || is.node_port == wanted.node_port)
         })
+    })
 }
 
-fn touchable(owner: &Owner) -> bool {
+pub(crate) fn touchable(owner: &Owner) -> bool {
     matches!(owner, Owner::Us | Owner::Orphan | Owner::Foreign { adopt: true, .. })
 }
 

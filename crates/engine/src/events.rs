@@ -36,8 +36,9 @@ fn started(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Option
 }
 
 fn promoted(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Option<Announcement> {
-    let switched = |status: &BlueGreenRolloutStatus| matches!(status.phase, Some(Phase::Monitoring | Phase::ScalingDown));
-    let active = new.active.as_ref().filter(|_| old.phase == Some(Phase::Promoting) && switched(new))?;
+    let goes_back = new.phase == Some(Phase::RollingBack);
+    let candidate = old.preview.as_ref().filter(|_| old.phase == Some(Phase::Promoting) && !goes_back)?;
+    let active = new.active.as_ref().filter(|active| active.revision == candidate.revision && active.color == candidate.color)?;
     Some(normal(new.attempt, "Promoted", "Promote", format!("Revision {} ({}) serves all traffic", active.number, active.image)))
 }
 

@@ -200,12 +200,12 @@ fn add_reading(gate: &mut Gate, plan: &MetricPlan, stage: Stage, reading: &Readi
             measured.errors_in_row = 0;
             let what = if *reading == Reading::NoData { "the query returned no data" } else { "the query returned NaN (no traffic?)" };
             let state = if measured.no_data_in_row >= plan.no_data_limit { GateState::Inconclusive } else { gate.state };
-            (state, format!("{what}, {} in a row", times(measured.no_data_in_row)))
+            (state, what.to_owned())
         }
         Reading::Failed(why) => {
             measured.errors_in_row += 1;
             let state = if measured.errors_in_row >= plan.error_limit { GateState::Inconclusive } else { gate.state };
-            (state, format!("the source failed {}: {why}", times(measured.errors_in_row)))
+            (state, format!("the source failed: {why}"))
         }
     };
     gate.measured = Some(measured);

@@ -69,6 +69,11 @@ pub fn wanted(seen: &Observed) -> Vec<Wanted> {
     if seen.deleting || (held && stage == Stage::Verification) {
         return vec![];
     }
+    let decided = |gate: &Gate| gate.state == GateState::Failed && gate.name.starts_with(stage.prefix());
+    if status.gates.iter().any(decided) {
+        // What one gate has condemned no other can save: a person decides.
+        return vec![];
+    }
     let open: Vec<_> =
         definitions.iter().filter_map(|definition| Some((definition, open_gate(status.gates.as_slice(), definition)?))).collect();
     // Checks come first, one after the other; metrics when all of them have passed.

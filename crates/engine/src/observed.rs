@@ -176,6 +176,8 @@ pub struct ServiceSeen {
     pub epoch: String,
     pub selector: BTreeMap<String, String>,
     pub ports: Vec<ServicePort>,
+    /// The revision that the latest promotion left, by its annotation.
+    pub former: Option<String>,
 }
 
 /// The EndpointSlices of the active Service.

@@ -111,7 +111,7 @@ impl Settings {
             None => full,
             Some(IntOrString::Int(count)) => (*count).clamp(1, full),
             Some(IntOrString::String(percent)) => {
-                let percent: i64 = percent.trim_end_matches('%').parse().unwrap_or(100);
+                let percent = percent.trim_end_matches('%').parse::<u8>().map_or(100, i64::from);
                 let count = (i64::from(self.replicas) * percent + 99) / 100;
                 i32::try_from(count).unwrap_or(full).clamp(1, full)
             }
@@ -139,7 +139,7 @@ impl Wanted {
         let (template, image) = with_image(&seen.spec, &seen.name)?;
         let ports = seen.spec.service.ports.clone();
         let digest = revision::digest(&template, &ports);
-        let known = seen.revisions.iter().find(|revision| revision.digest == digest);
+        let known = seen.revisions.iter().find(|revision| revision.digest == digest || revision::is_restored(revision, &digest));
         let (hash, collision_count) = match known {
             Some(revision) => (revision.hash.clone(), seen.status.collision_count),
             None => revision::free_hash(&digest, seen.status.collision_count, &seen.revisions),
@@ -169,7 +169,10 @@ fn with_image(spec: &BlueGreenRolloutSpec, name: &str) -> Result<(Value, String)
             return Err(Invalid(format!("no image: set spec.image, or the image of container {container_name} in spec.template")));
         }
         (Some(image), None) => {
-            container["image"] = Value::String(image.clone());
+            let Some(fields) = container.as_object_mut() else {
+                return Err(Invalid("a container in spec.template.spec.containers is not an object with a name".into()));
+            };
+            fields.insert("image".into(), Value::String(image.clone()));
             image.clone()
         }
         (None, Some(own)) => own,

@@ -20,7 +20,8 @@ pub fn fold(previous: Option<&Progress>, seen: &ColorSeen, now: Timestamp) -> Op
         return same.map(|progress| Progress { short_since, ..progress.clone() });
     }
     let (high_water, at) = match same {
-        Some(progress) if ready <= progress.high_water => (progress.high_water, progress.at),
+        // Pods that were scaled away are to come anew.
+        Some(progress) if ready <= progress.high_water => (progress.high_water.min(deployment.replicas), progress.at),
         Some(_) => (ready, now),
         None => (ready, begun(seen, &deployment.revision).unwrap_or(now)),
     };
@@ -63,7 +64,7 @@ fn sentence(pod: &PodSeen) -> Option<String> {
 pub(crate) fn kind_of_trouble(sentence: &str) -> Option<&'static str> {
     const KINDS: [(&str, &[&str]); 6] = [
         ("image", &["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"]),
-        ("crash", &["CrashLoopBackOff", "RunContainerError", "OOMKilled", "StartError", "ContainerCannotRun"]),
+        ("crash", &["CrashLoopBackOff", "Restarted", "RunContainerError", "OOMKilled", "StartError", "ContainerCannotRun"]),
         ("config", &["CreateContainerConfigError", "CreateContainerError"]),
         ("schedule", &["Unschedulable"]),
         ("create", &["pods can't be created"]),
@@ -94,6 +95,10 @@ fn unpulled(pod: &PodSeen) -> bool {
 }
 
 /// When something that is not yet hopeless would be: the pull of an image has an end.
-pub fn hopeless_at(seen: &ColorSeen, revision: &str) -> Option<Timestamp> {
-    waiting_pods(seen, revision).filter(|pod| unpulled(pod)).filter_map(|pod| pod.created.checked_add(UNPULLABLE).ok()).min()
+pub fn hopeless_at(seen: &ColorSeen, revision: &str, now: Timestamp) -> Option<Timestamp> {
+    waiting_pods(seen, revision)
+        .filter(|pod| unpulled(pod))
+        .filter_map(|pod| pod.created.checked_add(UNPULLABLE).ok())
+        .filter(|at| *at > now)
+        .min()
 }

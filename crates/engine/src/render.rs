@@ -5,6 +5,7 @@ use crate::{
     decision::{Role, Target},
     observed::Observed,
     plan::{Plan, Wanted},
+    revision,
 };
 use bluegreen_api::{Color, ServicePort, ServiceType, names};
 use serde_json::{Map, Value, json};
@@ -119,7 +120,7 @@ pub fn restored_revision(seen: &Observed, hash: &str, number: i64, color: Color,
     let (image, ports) = side.map_or((String::new(), vec![]), |side| (side.image.clone(), side.ports.clone()));
     // The content it was made from can't be told from a live object with its defaults, unless `spec` still asks for it.
     let digest =
-        Plan::of(seen).wanted.ok().filter(|wanted| wanted.hash == hash).map_or_else(|| format!("restored-{hash}"), |wanted| wanted.digest);
+        Plan::of(seen).wanted.ok().filter(|wanted| wanted.hash == hash).map_or_else(|| revision::restored(hash), |wanted| wanted.digest);
     let mut template = live.pointer("/spec/template").cloned().unwrap_or(Value::Null);
     if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
         labels.remove(names::COLOR_LABEL);
@@ -129,7 +130,7 @@ pub fn restored_revision(seen: &Observed, hash: &str, number: i64, color: Color,
 
 /// The Deployment of a color as its revision's ControllerRevision holds it.
 pub fn deployment(seen: &Observed, color: Color, replicas: i32, revision_data: &Value) -> Value {
-    let mut spec = revision_data.get("spec").cloned().unwrap_or_else(|| json!({}));
+    let mut spec = revision_data.get("spec").filter(|spec| spec.is_object()).cloned().unwrap_or_else(|| json!({}));
     let revision = spec.pointer("/template/metadata/labels").and_then(|labels| labels.get(names::REVISION_LABEL)).cloned();
     spec["replicas"] = json!(replicas);
     spec["minReadySeconds"] = json!(seen.spec.min_ready_seconds.unwrap_or(0));
@@ -224,7 +225,13 @@ const fn type_name(type_: Option<ServiceType>) -> &'static str {
 pub fn service(seen: &Observed, role: Role, target: &Target) -> Value {
     let object = service_object(seen, role);
     let mut metadata = metadata(seen, service_name(seen, role), service_labels(seen, role));
-    if let Some(annotations) = object.annotations {
+    let mut annotations = object.annotations.unwrap_or_default();
+    if role == Role::Active
+        && let Some(former) = former(seen, target)
+    {
+        annotations.insert(names::FORMER_ANNOTATION.into(), former);
+    }
+    if !annotations.is_empty() {
         metadata["annotations"] = json!(annotations);
     }
     json!({
@@ -237,6 +244,14 @@ pub fn service(seen: &Observed, role: Role, target: &Target) -> Value {
             "ports": service_ports(role, &target.ports),
         },
     })
+}
+
+/// The revision that is left when the active Service reaches the target.
+fn former(seen: &Observed, target: &Target) -> Option<String> {
+    let status = &seen.status;
+    let promoted = status.preview.as_ref().is_some_and(|preview| preview.color == target.color && preview.revision == target.revision);
+    let left = if promoted { status.active.as_ref() } else { status.previous.as_ref() };
+    left.map(|side| side.revision.clone()).filter(|revision| *revision != target.revision)
 }
 
 /// The ports as a Service has them: a node port is the active Service's only.

@@ -14,6 +14,16 @@ pub fn digest(template: &Value, ports: &[ServicePort]) -> String {
     hash(&json!({"template": template, "ports": ports}))
 }
 
+/// The digest of a revision that was written again from its live Deployment: of its content only the short hash is known.
+pub fn restored(hash: &str) -> String {
+    format!("restored-{hash}")
+}
+
+/// The revision was written again, and its short hash says that its content has this digest.
+pub fn is_restored(revision: &RevisionSeen, digest: &str) -> bool {
+    revision.digest == restored(&revision.hash) && revision.hash == short_hash(digest, 0)
+}
+
 /// The short hash of content with this digest which no other content has, and the collision count that makes it so.
 pub fn free_hash(digest: &str, collision_count: i64, known: &[RevisionSeen]) -> (String, i64) {
     let mut count = collision_count;

@@ -4,7 +4,7 @@
 use crate::{
     decision::{Change, Effect, Guard, Object, Role},
     effects,
-    observed::{ObjectSeen, Observed},
+    observed::{ObjectSeen, Observed, ServiceSeen},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
 
@@ -18,13 +18,13 @@ pub(crate) fn fences(seen: &Observed, next: &BlueGreenRolloutStatus) -> Vec<Effe
 /// Raises the epoch in `next` when it withdraws something.
 pub(crate) fn raise(seen: &Observed, next: &mut BlueGreenRolloutStatus) {
     if !withdrawn(seen, next).is_empty() {
-        next.epoch = seen.status.epoch + 1;
+        next.epoch = seen.status.epoch.saturating_add(1);
     }
 }
 
 /// Of this withdrawal by this leader: one of an earlier leader doesn't count, for its writer may be the sleeper.
 fn value(seen: &Observed) -> String {
-    format!("{}.{}", seen.status.epoch + 1, seen.term)
+    format!("{}.{}", seen.status.epoch.saturating_add(1), seen.term)
 }
 
 fn withdrawn(seen: &Observed, next: &BlueGreenRolloutStatus) -> Vec<Object> {
@@ -33,7 +33,7 @@ fn withdrawn(seen: &Observed, next: &BlueGreenRolloutStatus) -> Vec<Object> {
         objects.push(Object::Service(Role::Active));
     }
     for color in [Color::Blue, Color::Green] {
-        if shrink_withdrawn(seen, next, color) {
+        if shrink_withdrawn(seen, next, color) || template_withdrawn(seen, next, color) {
             objects.push(Object::Deployment(color));
         }
     }
@@ -58,6 +58,18 @@ fn shrink_withdrawn(seen: &Observed, next: &BlueGreenRolloutStatus, color: Color
     deployment.replicas > was && is > was
 }
 
+/// A color was to run another revision, doesn't yet, and now is not to.
+fn template_withdrawn(seen: &Observed, next: &BlueGreenRolloutStatus, color: Color) -> bool {
+    let ObjectSeen::There(deployment) = &seen.color(color).deployment else { return false };
+    let was = revision(&seen.status, color);
+    was.is_some_and(|was| was != deployment.revision) && was != revision(next, color)
+}
+
+fn revision(status: &BlueGreenRolloutStatus, color: Color) -> Option<&str> {
+    let sides = [&status.active, &status.standby, &status.preview];
+    sides.into_iter().flatten().find(|side| side.color == color).map(|side| side.revision.as_str())
+}
+
 /// The size that a status leads a color to.
 pub(crate) fn asked(status: &BlueGreenRolloutStatus, color: Color) -> Option<i32> {
     status.phase?;
@@ -67,15 +79,22 @@ pub(crate) fn asked(status: &BlueGreenRolloutStatus, color: Color) -> Option<i32
 }
 
 fn fence(seen: &Observed, object: Object, epoch: &str) -> Option<Effect> {
+    let service = |service: &'_ ObjectSeen<ServiceSeen>| {
+        let service = service.as_ref().filter(|service| !service.deleting && effects::touchable(&service.owner))?;
+        Some((service.epoch.clone(), service.resource_version.clone()))
+    };
+    // What isn't ours, or is on its way out, is not written: neither by us nor by the sleeper.
     let (is, resource_version) = match &object {
-        Object::Service(Role::Active) => seen.active_service.as_ref().map(|service| (&service.epoch, &service.resource_version))?,
-        Object::Service(Role::Preview) => seen.preview_service.as_ref().map(|service| (&service.epoch, &service.resource_version))?,
+        Object::Service(Role::Active) => service(&seen.active_service)?,
+        Object::Service(Role::Preview) => service(&seen.preview_service)?,
         Object::Deployment(color) => {
-            seen.color(*color).deployment.as_ref().map(|deployment| (&deployment.epoch, &deployment.resource_version))?
+            let deployment = seen.color(*color).deployment.as_ref();
+            let deployment = deployment.filter(|deployment| !deployment.deleting && effects::touchable(&deployment.owner))?;
+            (deployment.epoch.clone(), deployment.resource_version.clone())
         }
         Object::Revision(_) => return None,
     };
-    let guard = Guard::ResourceVersion(resource_version.clone());
+    let guard = Guard::ResourceVersion(resource_version);
     let change = Change::Fence { object, epoch: epoch.to_owned() };
     (is != epoch).then_some(Effect { change, guard, why: "an intention recorded for it is withdrawn" })
 }

@@ -99,7 +99,7 @@ fn refused(draft: &Draft<'_>, candidate: &Side) -> Option<Stay> {
         Object::Revision(hash) => *hash == candidate.revision,
         Object::Service(_) => false,
     };
-    let refusal = draft.seen.refusals.iter().find(|refusal| ours(&refusal.object) && refusal.generation == draft.seen.generation)?;
+    let refusal = draft.refusals().find(|refusal| ours(&refusal.object) && refusal.generation == draft.seen.generation)?;
     let name = match &refusal.object {
         Object::Deployment(color) => format!("Deployment {}", names::deployment(&draft.seen.name, *color)),
         Object::Revision(hash) => format!("ControllerRevision {}", names::revision(&draft.seen.name, hash)),
@@ -123,7 +123,8 @@ fn pods_coming(draft: &mut Draft<'_>, candidate: &Side, reason: &'static str, me
         draft.abort(Outcome::Aborted, reasons::PROGRESS_DEADLINE_EXCEEDED, &format!("no progress for {deadline}: {why}"));
         return Step::Again;
     }
-    let until = [progress.and_then(|(_, due)| due), progress::hopeless_at(seen, &candidate.revision)].into_iter().flatten().min();
+    let hopeless_at = progress::hopeless_at(seen, &candidate.revision, draft.now());
+    let until = [progress.and_then(|(_, due)| due), hopeless_at].into_iter().flatten().min();
     let stay = match trouble {
         Some(trouble) => Stay::working(reasons::POD_TROUBLE, format!("{message}: {trouble}")),
         None => Stay::working(reason, message),
@@ -157,20 +158,12 @@ pub(super) fn verifying(draft: &mut Draft<'_>) -> Step {
         return Step::Again;
     }
     let message = format!("Verifying revision {} ({})", candidate.number, candidate.image);
-    let trouble =
-        if draft.ready_pods(&candidate) == 0 { Some("no pod of the candidate is ready".to_owned()) } else { source_trouble(&running) };
-    let message = trouble.map_or(message.clone(), |trouble| format!("{message}: {trouble}"));
+    let message = if draft.ready_pods(&candidate) == 0 { format!("{message}: no pod of the candidate is ready") } else { message };
     Stay::working(reasons::VERIFYING, message).until(draft.due(timeout)).into()
 }
 
 fn or_no_result(message: &str) -> &str {
     if message.is_empty() { "no result yet" } else { message }
-}
-
-/// A source that fails is told before its limit is reached.
-fn source_trouble(gate: &Gate) -> Option<String> {
-    let measured = gate.measured.as_ref()?;
-    (measured.errors_in_row > 0 || measured.no_data_in_row > 0).then(|| format!("{} has no reading", gate.name))
 }
 
 /// A gate has failed: the candidate is given up, or kept for a person to look at.

@@ -10,16 +10,11 @@ use bluegreen_api::{Color, GateState, Outcome, Phase, Side, reasons};
 /// No status: a new rollout, or one whose status was lost. What is there decides.
 pub(super) fn start(draft: &mut Draft<'_>) -> Step {
     let seen = draft.seen;
-    for (color, side) in [(Color::Blue, &seen.blue), (Color::Green, &seen.green)] {
-        match side.deployment.as_ref().map(|deployment| (&deployment.owner, deployment.deleting)) {
-            Some((Owner::Former, _)) | Some((_, true)) => {
-                return Stay::working(reasons::INITIALIZING, format!("Waiting for the former Deployment {}-{color} to be gone", seen.name))
-                    .into();
-            }
-            _ => {}
-        }
+    if let Some(blocked) = super::rest::blocked(draft) {
+        return blocked.into();
     }
     let mut sides = [Color::Blue, Color::Green].map(|color| ours(seen.color(color)).map(|deployment| rebuilt(draft, color, deployment)));
+    forget(draft);
     let Some(active) = active_color(draft, &sides) else { return fresh(draft) };
     let index = |color: Color| usize::from(color == Color::Green);
     let other = sides[index(active.other())].take().filter(|side| side.replicas > 0);
@@ -27,15 +22,41 @@ pub(super) fn start(draft: &mut Draft<'_>) -> Step {
     draft.status.revisions = draft.seen.revisions.iter().map(|revision| revision.number).max().unwrap_or(1);
     draft.status.attempt = draft.status.attempt.max(draft.status.revisions);
     orders::spend_all(&mut draft.status, &draft.seen.annotations);
-    // The candidate's gates are asked again from the first: what they had said is lost.
-    draft.status.standby = other.filter(|side| !draft.wants(Some(side)));
-    draft.status.previous = draft.status.standby.clone();
-    match (&draft.status.standby, &draft.status.active) {
-        (Some(_), _) => draft.enter(Phase::Monitoring),
-        (None, Some(side)) if draft.ready_pods(side) == 0 && draft.wants(Some(side)) => draft.enter(Phase::Initializing),
-        (None, _) => draft.enter(Phase::Healthy),
-    }
+    take_up(draft, other);
     Step::Again
+}
+
+/// What is left of a status without a phase is of no story that is known.
+fn forget(draft: &mut Draft<'_>) {
+    let status = &mut draft.status;
+    status.active = None;
+    (status.preview, status.standby, status.leaving, status.previous) = (None, None, None, None);
+    (status.ending, status.current, status.clock, status.waiting_replicas) = (None, None, None, None);
+    status.gates.clear();
+}
+
+/// Gives the color that isn't active its role. Only what is known to have been live is a way back.
+fn take_up(draft: &mut Draft<'_>, other: Option<Side>) {
+    let service = draft.seen.active_service.as_ref();
+    let former = service.and_then(|service| service.former.as_deref());
+    let live = draft.status.active.clone();
+    match (other, live) {
+        (Some(side), _) if draft.wants(Some(&side)) => {
+            // Its gates are asked again from the first: what they had said is lost.
+            draft.begin_attempt(&side);
+            draft.status.preview = Some(side);
+            draft.enter(Phase::DeployingPreview);
+        }
+        (Some(side), _) if former == Some(side.revision.as_str()) => {
+            draft.status.previous = Some(side.clone());
+            draft.status.standby = Some(side);
+            draft.enter(Phase::Monitoring);
+        }
+        (_, Some(live)) if draft.ready_pods(&live) == 0 && draft.wants(Some(&live)) && !crate::effects::selects(draft.seen, &live) => {
+            draft.enter(Phase::Initializing);
+        }
+        (_, _) => draft.enter(Phase::Healthy),
+    }
 }
 
 fn ours(color: &ColorSeen) -> Option<&DeploymentSeen> {
@@ -80,9 +101,6 @@ fn active_color(draft: &Draft<'_>, sides: &[Option<Side>; 2]) -> Option<Color> {
 
 /// Nothing is there yet.
 fn fresh(draft: &mut Draft<'_>) -> Step {
-    if let Some(blocked) = super::rest::blocked(draft) {
-        return blocked.into();
-    }
     match draft.held() {
         // The very first deployment has no gate to wait with zero replicas for.
         Some(stay) if stay.reason != reasons::NO_REPLICAS => return stay.into(),
@@ -117,6 +135,9 @@ pub(super) fn initializing(draft: &mut Draft<'_>) -> Step {
         }
     } else if !draft.fully_available(&active) {
         return coming_up(draft, &active).into();
+    }
+    if let Some(blocked) = super::rest::blocked(draft) {
+        return blocked.into();
     }
     draft.finish_attempt(Outcome::Promoted, reasons::AVAILABLE, "the first revision serves");
     draft.rest(Phase::Healthy);
@@ -160,8 +181,17 @@ fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
         }
         return Some(Stay::stalled(reasons::CHECK_FAILED, message));
     }
-    let open = draft.status.gates.iter().any(|gate| gate.state != GateState::Passed);
-    open.then(|| Stay::working(reasons::VERIFYING, "Verifying the first revision before it serves"))
+    let verifying = || Stay::working(reasons::VERIFYING, "Verifying the first revision before it serves");
+    if draft.status.gates.iter().any(|gate| gate.state == GateState::Running) {
+        return Some(verifying());
+    }
+    let unknown = draft.status.gates.iter().find(|gate| gate.state == GateState::Inconclusive)?.clone();
+    if draft.ordered(orders::Verb::Promote, &active.revision) {
+        draft.spend(orders::Verb::Promote);
+        return None;
+    }
+    let decide = format!("Decide with bluegreen.dev/promote={}, or change spec", active.revision);
+    Some(Stay::working(reasons::INCONCLUSIVE, format!("{} could not be judged: {}. {decide}", unknown.name, unknown.message)))
 }
 
 fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
@@ -180,7 +210,8 @@ fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
             format!("The first revision made no progress within the deadline: {why}"),
         );
     }
-    let until = [progress.and_then(|(_, due)| due), progress::hopeless_at(seen, &active.revision)].into_iter().flatten().min();
+    let hopeless_at = progress::hopeless_at(seen, &active.revision, draft.now());
+    let until = [progress.and_then(|(_, due)| due), hopeless_at].into_iter().flatten().min();
     let stay = match trouble {
         Some(trouble) => Stay::working(reasons::POD_TROUBLE, format!("Waiting for the pods of revision {}: {trouble}", active.number)),
         None => Stay::working(reasons::INITIALIZING, format!("Waiting for the pods of revision {} ({})", active.number, active.image)),

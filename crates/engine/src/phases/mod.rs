@@ -3,7 +3,7 @@
 mod candidate;
 mod first;
 mod promotion;
-mod rest;
+pub(crate) mod rest;
 mod way_back;
 
 use crate::draft::{Draft, Stay, Step};

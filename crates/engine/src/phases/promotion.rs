@@ -11,7 +11,7 @@ use bluegreen_api::{Ending, Gate, GateState, Lifetime, MonitoringFailure, OnUnkn
 use std::{collections::BTreeSet, time::Duration};
 
 /// How long EndpointSlices may lag before it is told.
-const SLICES_LATE: Duration = Duration::from_secs(30);
+pub(super) const SLICES_LATE: Duration = Duration::from_secs(30);
 
 /// The switch is decided: one write, then the endpoints must show it.
 pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
@@ -21,8 +21,19 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
     };
     let selects = effects::selects(draft.seen, &candidate);
     if let Some(ending) = withdrawn(draft, &active, &candidate, selects) {
-        as_promoted(draft, active, candidate);
-        draft.roll_back(ending);
+        if selects {
+            as_promoted(draft, active, candidate);
+            draft.roll_back(ending);
+        } else {
+            // Nobody was sent there yet.
+            let outcome = if ending.outcome == Outcome::RolledBack { Outcome::Aborted } else { ending.outcome };
+            draft.abort(outcome, &ending.reason, &ending.message);
+        }
+        return Step::Again;
+    }
+    if !selects && draft.settings().replicas == 0 {
+        // The size is a gate that can change its mind up to the switch.
+        draft.enter(Phase::AwaitingPromotion);
         return Step::Again;
     }
     if selects && endpoints_show(draft, &candidate) {
@@ -86,6 +97,8 @@ fn by_order(verb: Verb) -> Ending {
 
 /// The candidate is the active side now, and the former one stands by.
 fn as_promoted(draft: &mut Draft<'_>, former: Side, candidate: Side) {
+    // Given before there was anything to accept.
+    draft.spend(Verb::Accept);
     draft.status.previous = Some(former.clone());
     draft.status.standby = Some(former);
     draft.status.active = Some(candidate);
@@ -186,16 +199,24 @@ fn short_for_too_long(draft: &Draft<'_>, active: &Side) -> bool {
     u128::try_from(short).is_ok_and(|short| short >= deadline.as_millis()) && draft.elapsed() >= deadline && !draft.fully_available(active)
 }
 
+/// When being short of pods becomes a reason to go back.
+fn short_deadline(draft: &Draft<'_>, active: &Side) -> Option<jiff::Timestamp> {
+    let deadline = draft.settings().progress_deadline;
+    let since = short_since(draft, active)?.checked_add(deadline).ok()?;
+    draft.due(deadline).map(|due| due.max(since))
+}
+
 fn failed_and_held(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
     let gate = draft.gates(Stage::Monitoring).find(|gate| gate.state == GateState::Failed)?;
     let revision = &active.revision;
-    Some(Stay::stalled(
+    let stay = Stay::stalled(
         reason_of(gate),
         format!(
             "Held after the switch, since {}: {}. Decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}",
             gate.name, gate.message
         ),
-    ))
+    );
+    Some(stay.until(short_deadline(draft, active)))
 }
 
 fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
@@ -203,7 +224,7 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
     let watching = format!("Monitoring revision {} ({})", active.number, active.image);
     if !draft.fully_available(active) {
         let trouble = draft.trouble(active).map(|trouble| format!(": {trouble}")).unwrap_or_default();
-        let deadline = short_since(draft, active).and_then(|since| since.checked_add(draft.settings().progress_deadline).ok());
+        let deadline = short_deadline(draft, active);
         return Stay::working(reasons::MONITORING, format!("{watching}: it is not fully available{trouble}")).until(deadline).into();
     }
     let gates: Vec<_> = draft.gates(Stage::Monitoring).cloned().collect();
@@ -277,12 +298,15 @@ pub(super) fn scaling_down(draft: &mut Draft<'_>) -> Step {
             .until(draft.due(draft.settings().drain))
             .into();
     }
-    if draft.settings().after == Lifetime::Never {
+    if draft.settings().after == Lifetime::Never && drained {
         finish_promoted(draft);
         draft.rest(Phase::Healthy);
         return Step::Again;
     }
-    let due = effects::scale_down_due(draft.plan, &draft.status);
+    let due = match draft.settings().after {
+        Lifetime::Never => draft.due(draft.settings().drain),
+        Lifetime::For(_) => effects::scale_down_due(draft.plan, &draft.status),
+    };
     let gone = draft.color_of(&standby).deployment.as_ref().is_none_or(|deployment| deployment.replicas == 0);
     if gone && due.is_some_and(|due| due <= draft.now()) {
         return scaled_down(draft);
@@ -290,7 +314,8 @@ pub(super) fn scaling_down(draft: &mut Draft<'_>) -> Step {
     if let Some(stay) = draft.held().filter(|stay| stay.reason != reasons::NO_REPLICAS) {
         return stay.into();
     }
-    Stay::ready(reasons::AVAILABLE, format!("{serving}; the former side is on its way down")).until(due).into()
+    let stay = super::rest::degraded(draft, &active);
+    stay.unwrap_or_else(|| Stay::ready(reasons::AVAILABLE, format!("{serving}; the former side is on its way down"))).until(due).into()
 }
 
 fn scaled_down(draft: &mut Draft<'_>) -> Step {

@@ -3,19 +3,20 @@
 use crate::{
     decision::Role,
     draft::{Draft, Stay, Step, ending},
-    observed::{ObjectSeen, Owner},
+    observed::{ObjectSeen, Observed, Owner},
     orders::Verb,
     render,
 };
-use bluegreen_api::{Color, Outcome, Phase, Side, names, reasons};
+use bluegreen_api::{Color, Lifetime, Outcome, Phase, Side, names, reasons};
 
 pub(super) fn healthy(draft: &mut Draft<'_>) -> Step {
     let Some(active) = draft.status.active.clone() else {
         draft.status.phase = None;
         return Step::Again;
     };
-    if let Some(step) = give_up_live(draft, &active) {
-        return step;
+    let given_up = give_up_live(draft, &active);
+    if let Some(Step::Again) = given_up {
+        return Step::Again;
     }
     if draft.status.standby.is_some() && draft.wants(draft.status.standby.as_ref()) {
         return if draft.roll_back(ending(Outcome::Reverted, reasons::REVERTED, "spec went back to the former revision")) {
@@ -36,33 +37,47 @@ pub(super) fn healthy(draft: &mut Draft<'_>) -> Step {
             }
         };
     }
-    serving(draft, &active).into()
+    if draft.status.standby.is_some() && draft.settings().after != Lifetime::Never {
+        // It was to stay for ever, and now it isn't.
+        draft.enter(Phase::ScalingDown);
+        return Step::Again;
+    }
+    given_up.unwrap_or_else(|| serving(draft, &active).into())
 }
 
 /// A person wants the live revision gone though its story is over.
 fn give_up_live(draft: &mut Draft<'_>, active: &Side) -> Option<Step> {
-    let verb = draft.ordered_to_give_up(&active.revision)?;
+    let verb = [Verb::Rollback, Verb::Abort].into_iter().find(|verb| draft.ordered(*verb, &active.revision))?;
     let message = format!("revision {} was given up by order ({})", active.number, verb.as_str());
     let mut ending = ending(Outcome::RolledBack, reasons::ORDERED, &message);
     ending.ordered = true;
-    draft.roll_back(ending).then_some(Step::Again)
+    if draft.roll_back(ending) {
+        draft.spend(verb);
+        return Some(Step::Again);
+    }
+    // Not spent: it stays told for as long as it is asked.
+    let serves = format!("Revision {} ({}) serves", active.number, active.image);
+    let why = format!("it can't be given up as ordered ({}): no former revision is stored. Change spec instead", verb.as_str());
+    Some(Stay::ready(reasons::AVAILABLE, format!("{serves}; {why}")).into())
 }
 
 fn serving(draft: &Draft<'_>, active: &Side) -> Stay {
-    if let Some(blocked) = blocked(draft) {
-        return blocked;
-    }
+    degraded(draft, active)
+        .unwrap_or_else(|| Stay::ready(reasons::AVAILABLE, format!("Revision {} ({}) serves", active.number, active.image)))
+}
+
+/// The active side has fewer pods than it should.
+pub(super) fn degraded(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
     let size = active.replicas;
     let available = draft.color_of(active).deployment.as_ref().map_or(0, |deployment| deployment.available);
     // As a Deployment counts itself available: a quarter may be missing.
-    if available < size - size / 4 {
+    (available < size - size / 4).then(|| {
         let trouble = draft.trouble(active).map(|trouble| format!(": {trouble}")).unwrap_or_default();
-        return Stay::working(
+        Stay::working(
             reasons::DEGRADED,
             format!("Revision {} ({}) serves with fewer pods than it should{trouble}", active.number, active.image),
-        );
-    }
-    Stay::ready(reasons::AVAILABLE, format!("Revision {} ({}) serves", active.number, active.image))
+        )
+    })
 }
 
 /// A candidate was given up; the last good revision serves.
@@ -75,8 +90,8 @@ pub(super) fn given_up(draft: &mut Draft<'_>) -> Step {
         draft.rest(Phase::Healthy);
         return Step::Again;
     };
-    if let Some(step) = give_up_live(draft, &active) {
-        return step;
+    if let Some(Step::Again) = give_up_live(draft, &active) {
+        return Step::Again;
     }
     if draft.wants(Some(&active)) {
         draft.rest(Phase::Healthy);
@@ -110,9 +125,25 @@ pub(super) fn given_up(draft: &mut Draft<'_>) -> Step {
     .into()
 }
 
-/// An object that has one of our names and isn't ours: it is not touched.
+/// An object that has one of our names and can't be written: it is somebody else's, or on its way out.
 pub(crate) fn blocked(draft: &Draft<'_>) -> Option<Stay> {
-    let seen = draft.seen;
+    foreign(draft.seen).or_else(|| leaving(draft.seen))
+}
+
+/// An object that is being deleted, ours or that of a former rollout of the same name.
+fn leaving(seen: &Observed) -> Option<Stay> {
+    let services = [(Role::Active, &seen.active_service), (Role::Preview, &seen.preview_service)];
+    let gone = |owner: &Owner, deleting: bool| deleting || *owner == Owner::Former;
+    let service = services.into_iter().find(|(_, service)| service.as_ref().is_some_and(|it| gone(&it.owner, it.deleting)));
+    let mut colors = [Color::Blue, Color::Green].into_iter();
+    let color = colors.find(|color| seen.color(*color).deployment.as_ref().is_some_and(|it| gone(&it.owner, it.deleting)));
+    let name = service
+        .map(|(role, _)| format!("Service {}", render::service_name(seen, role)))
+        .or_else(|| color.map(|color| format!("Deployment {}", names::deployment(&seen.name, color))))?;
+    Some(Stay::working(reasons::BEING_DELETED, format!("Waiting for {name} to be gone: it is being deleted, and is made anew then")))
+}
+
+fn foreign(seen: &Observed) -> Option<Stay> {
     for role in [Role::Active, Role::Preview] {
         let service = match role {
             Role::Active => &seen.active_service,

@@ -1,11 +1,11 @@
 //! The ways back: a candidate given up before the switch, a revision given up after it.
 
-use super::promotion::{endpoints_show, out_of_hope};
+use super::promotion::{SLICES_LATE, endpoints_show, out_of_hope};
 use crate::{
     draft::{Draft, Stay, Step},
     effects,
 };
-use bluegreen_api::{Outcome, Phase, Side, reasons};
+use bluegreen_api::{Ending, Outcome, Phase, Side, reasons};
 
 /// The candidate goes; the active side was never touched.
 pub(super) fn aborting(draft: &mut Draft<'_>) -> Step {
@@ -59,6 +59,9 @@ pub(super) fn rolling_back(draft: &mut Draft<'_>) -> Step {
             None => ended(draft, Phase::RolledBack),
         };
     };
+    if let Some(hurried) = hurried(draft, &active, &ending) {
+        draft.status.ending = Some(hurried);
+    }
     if effects::selects(draft.seen, &standby) && endpoints_show(draft, &standby) {
         draft.status.leaving = Some(active.clone());
         draft.status.previous = (ending.outcome == Outcome::Reverted).then_some(active);
@@ -83,6 +86,12 @@ pub(super) fn rolling_back(draft: &mut Draft<'_>) -> Step {
     waiting_for_standby(draft, &active, &standby).into()
 }
 
+/// A person wants it now: one ready pod is enough.
+fn hurried(draft: &mut Draft<'_>, active: &Side, ending: &Ending) -> Option<Ending> {
+    draft.ordered_to_give_up(&active.revision)?;
+    Some(Ending { ordered: true, slow: false, ..ending.clone() })
+}
+
 fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay {
     let trouble = draft.trouble(standby).map(|trouble| format!("; {trouble}")).unwrap_or_default();
     let slow = draft.status.ending.as_ref().is_some_and(|ending| ending.slow);
@@ -98,8 +107,15 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
     let reason = draft.status.ending.as_ref().map(|ending| ending.message.as_str()).unwrap_or_default();
     let message =
         format!("Rolling back from revision {} to revision {} ({}){how}: {reason}{trouble}", active.number, standby.number, standby.image);
-    if out_of_hope(draft, standby) {
-        return Stay::stalled(reasons::ROLLING_BACK, format!("{message}; revision {} still serves", active.number));
+    if effects::selects(draft.seen, standby) {
+        let told = draft.elapsed() >= SLICES_LATE;
+        let lag = if told { "; its EndpointSlices have not been updated: is the endpoint slice controller at work?" } else { "" };
+        return Stay::working(if told { reasons::ENDPOINTS_STALE } else { reasons::ROLLING_BACK }, format!("{message}{lag}"))
+            .until(draft.due(SLICES_LATE).filter(|due| *due > draft.now()));
+    }
+    if out_of_hope(draft, standby) || draft.elapsed() >= draft.settings().progress_deadline {
+        let now = format!("To go back with the pods that are ready: bluegreen.dev/rollback={}/now", active.revision);
+        return Stay::stalled(reasons::ROLLING_BACK, format!("{message}; revision {} still serves. {now}", active.number));
     }
     Stay::working(reasons::ROLLING_BACK, message).until(late)
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 pub const START: i64 = 1_800_000_000;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Deployment {
     pub resource_version: u64,
     pub generation: i64,
@@ -30,13 +30,14 @@ pub struct Deployment {
     pub owner: Owner,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Service {
     pub resource_version: u64,
     pub selector: BTreeMap<String, String>,
     pub ports: Vec<bluegreen_api::ServicePort>,
     pub epoch: String,
     pub owner: Owner,
+    pub former: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -432,12 +433,15 @@ impl World {
                 if (&deployment.revision, deployment.replicas) != (revision, *replicas) || !deployment.labels_intact {
                     deployment.generation += 1;
                 }
+                let before = deployment.clone();
                 deployment.revision.clone_from(revision);
                 deployment.image = image;
                 deployment.replicas = *replicas;
                 deployment.labels_intact = true;
                 deployment.owner = Owner::Us;
-                deployment.resource_version = version;
+                if *deployment != before {
+                    deployment.resource_version = version;
+                }
                 self.applied.insert(*color, deployment.generation);
             }
             Change::Scale { color, replicas } => {
@@ -455,13 +459,21 @@ impl World {
                 if *role == Role::Active {
                     self.witness_switch(target);
                 }
-                let service = Service {
-                    resource_version: version,
+                let object = render::service(seen, *role, target);
+                let former = object["metadata"]["annotations"]["bluegreen.dev/former-revision"].as_str().map(str::to_owned);
+                let old = self.services.get(role.as_str());
+                let mut service = Service {
+                    resource_version: old.map_or(version, |old| old.resource_version),
                     selector: render::selector("shop", target),
                     ports: render::service_ports(*role, &target.ports),
-                    epoch: self.services.get(role.as_str()).map(|service| service.epoch.clone()).unwrap_or_default(),
+                    epoch: old.map(|service| service.epoch.clone()).unwrap_or_default(),
                     owner: Owner::Us,
+                    former,
                 };
+                // A write that changes nothing leaves the version, as the API server does.
+                if old.is_some_and(|old| *old != service) {
+                    service.resource_version = version;
+                }
                 self.services.insert(role.as_str(), service);
             }
             Change::Fence { object, epoch } => {
@@ -699,6 +711,7 @@ impl World {
             epoch: service.epoch.clone(),
             selector: service.selector.clone(),
             ports: service.ports.clone(),
+            former: service.former.clone(),
         })
     }
 

@@ -1,0 +1,607 @@
+//! Holes that were found by attacking the state machine, each with the sequence that showed it.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod world;
+
+use bluegreen_api::{Color, Phase};
+use bluegreen_engine::{
+    Decision, decide,
+    decision::{Change, Object},
+    observed::*,
+};
+use serde_json::{Value, json};
+use world::World;
+
+fn live(spec: Value) -> World {
+    let mut world = World::new(spec);
+    world.settle();
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.story());
+    world.log.clear();
+    world
+}
+
+fn reason(world: &World) -> String {
+    world.condition("Ready").unwrap().1
+}
+
+fn metric(extra: Value) -> Value {
+    let mut metric = json!({"name": "errors", "prometheus": {"query": "e"}, "max": "1%", "interval": "5s", "count": 3});
+    world::merge(&mut metric, extra);
+    metric
+}
+
+/// Steps until decide is about to act in this phase; nothing of that act is done.
+fn until_about_to_act(world: &mut World, phase: Phase) {
+    for _ in 0..500 {
+        world.look();
+        let seen = world.seen();
+        match decide(&seen) {
+            Decision::Record(status) => world.record(*status),
+            Decision::Act(_) if world.phase() == phase => return,
+            Decision::Act(effects) => effects.iter().for_each(|effect| world.perform_as_seen(effect, &seen)),
+            Decision::Wait { .. } => {
+                if !world.controllers() {
+                    world.pass_time(1);
+                }
+            }
+        }
+    }
+    panic!("never acts in {phase}\n{}", world.story());
+}
+
+fn unready(world: &mut World, image: &str, count: usize) {
+    let now = world.now;
+    for pod in world.pods.iter_mut().filter(|pod| pod.image == image).take(count) {
+        pod.image = format!("{image}-unready");
+        pod.ready = false;
+        pod.ready_changed = Some(now);
+    }
+}
+
+#[test]
+fn promote_switches_only_to_a_fully_available_side_also_when_pods_are_lost_between_record_and_act() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    until_about_to_act(&mut world, Phase::Promoting);
+    unready(&mut world, "shop:2", 2);
+    world.controllers();
+    world.operator();
+    let selected = world.services["active"].selector["bluegreen.dev/color"].clone();
+    assert_eq!(selected, "blue", "switched to 1 of 3 ready pods\n{}", world.story());
+}
+
+#[test]
+fn a_stripped_selector_is_no_permission_for_a_withdrawn_candidate() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    until_about_to_act(&mut world, Phase::Promoting);
+    unready(&mut world, "shop:1", 1);
+    world.services.get_mut("active").unwrap().selector.clear();
+    world.services.get_mut("active").unwrap().resource_version += 1_000_000;
+    world.image("shop:1");
+    world.operator();
+    world.controllers();
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
+}
+
+#[test]
+fn rebuilt_status_never_makes_an_unverified_candidate_a_standby() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}, "monitoring": {"duration": "10m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    world.status = bluegreen_api::BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+    world.restart();
+    world.image("shop:3");
+    world.run_for(5);
+    world.kill_pods("shop:1");
+    world.run_for(5);
+    assert_ne!(world.serves().as_deref(), Some("shop:2"), "nobody approved shop:2\n{}", world.story());
+}
+
+#[test]
+fn lost_status_with_initial_verification_does_not_take_the_service_from_the_live_side() {
+    let mut world = live(json!({}));
+    world.change(json!({"verification": {"initial": true, "metrics": [metric(json!({}))]}}));
+    world.settle();
+    world.status = bluegreen_api::BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+    world.restart();
+    for pod in &mut world.pods {
+        pod.ready = false;
+    }
+    world.controllers();
+    world.operator();
+    assert_ne!(world.services["active"].selector["bluegreen.dev/revision"], "none", "{}", world.story());
+}
+
+#[test]
+fn drain_is_always_waited_for_also_with_never() {
+    let mut world = live(json!({"scaleDown": {"after": "Never", "drain": "10s"}}));
+    world.image("shop:2");
+    world.run(300, |world| world.serves().as_deref() == Some("shop:2"));
+    let switched = world.second();
+    world.run_for(1);
+    world.image("shop:3");
+    world.run(300, |world| world.log.iter().any(|line| line.contains("shop:3 ×")));
+    assert!(world.second() - switched >= 10, "re-templated {} s after the switch\n{}", world.second() - switched, world.story());
+}
+
+#[test]
+fn a_persons_rollback_speeds_up_a_roll_back_that_waits() {
+    let mut world = live(json!({"monitoring": {"duration": "10m", "metrics": [metric(json!({}))]}, "progressDeadline": "1m"}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    unready(&mut world, "shop:1", 1);
+    world.gauge = |_, _, _| Outcome::Reading(Reading::Value(0.5));
+    world.run_for(30);
+    assert_eq!(world.phase(), Phase::RollingBack);
+    let revision = world.status.active.as_ref().unwrap().revision.clone();
+    world.order_for("rollback", &revision);
+    world.run_for(30);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
+}
+
+#[test]
+fn a_roll_back_that_never_gets_enough_pods_says_so() {
+    let mut world = live(json!({"monitoring": {"duration": "10m", "metrics": [metric(json!({}))]}, "progressDeadline": "1m"}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    unready(&mut world, "shop:1", 1);
+    world.gauge = |_, _, _| Outcome::Reading(Reading::Value(0.5));
+    world.run_for(5000);
+    assert_eq!(world.phase(), Phase::RollingBack);
+    assert!(world.is("Stalled"), "rests without a word: {}\n{}", world.status.message, world.story());
+}
+
+#[test]
+fn a_refusal_whose_effect_is_not_wanted_any_more_is_forgotten() {
+    let mut world = live(json!({}));
+    // The write had no answer, and had happened.
+    world.refusals.push(Refusal {
+        object: Object::Service(bluegreen_engine::decision::Role::Active),
+        code: 0,
+        message: "no answer".into(),
+        at: world.now,
+        times: 1,
+        generation: world.generation,
+    });
+    world.settle();
+    assert!(world.is("Ready"), "{}", world.status.message);
+}
+
+#[test]
+fn a_refused_fence_is_retried_with_a_pause_and_told() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    until_about_to_act(&mut world, Phase::Promoting);
+    world.refuse = Some((Object::Service(bluegreen_engine::decision::Role::Active), 403, "denied by a webhook".into()));
+    world.run_for(5);
+    world.image("shop:1");
+    world.run_for(60);
+    let tries = world.log.iter().filter(|line| line.contains("refuse")).count();
+    assert!(tries < 15, "{tries}");
+    assert!(world.status.message.contains("denied"));
+    world.refuse = None;
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:1"));
+}
+
+#[test]
+fn a_restored_revision_is_still_the_one_that_spec_names() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let first = world.status.active.as_ref().unwrap().revision.clone();
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    world.revisions.remove(&first);
+    world.run_for(5);
+    assert!(world.revisions.contains_key(&first));
+    world.image("shop:1");
+    world.settle();
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.story());
+    assert_eq!(world.status.active.as_ref().unwrap().revision, first, "{}", world.story());
+    assert_eq!(world.status.collision_count, 0);
+}
+
+#[test]
+fn a_candidate_whose_deployment_belongs_to_somebody_else_is_told() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    world.settle();
+    world.deployments.get_mut(&Color::Blue).unwrap().owner = Owner::Foreign { who: "Deployment other".into(), adopt: false };
+    world.deployments.get_mut(&Color::Blue).unwrap().resource_version += 1_000_000;
+    world.image("shop:3");
+    world.run_for(5000);
+    assert!(world.is("Stalled"), "{} {}\n{}", world.phase(), world.status.message, world.story());
+}
+
+#[test]
+fn a_foreign_active_service_during_promotion_is_told() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    until_about_to_act(&mut world, Phase::Promoting);
+    world.services.get_mut("active").unwrap().owner = Owner::Foreign { who: "Helm".into(), adopt: false };
+    world.services.get_mut("active").unwrap().resource_version += 1_000_000;
+    world.run_for(5000);
+    assert!(world.is("Stalled"), "{} {}\n{}", world.phase(), world.status.message, world.story());
+}
+
+#[test]
+fn zero_replicas_while_scaling_down_end_with_no_pods() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    world.run_until(Phase::ScalingDown);
+    world.change(json!({"replicas": 0}));
+    world.run_for(5000);
+    assert_eq!(world.pods.len(), 0, "{} {}\n{}", world.phase(), world.status.message, world.story());
+}
+
+#[test]
+fn a_pause_by_order_ends_with_its_attempt() {
+    let mut world = live(json!({"monitoring": {"duration": "10m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.order("pause");
+    world.run_for(5);
+    world.kill_pods("shop:2");
+    world.settle();
+    assert_eq!(world.phase(), Phase::RolledBack);
+    world.image("shop:3");
+    world.run_for(30);
+    assert_ne!(reason(&world), "Paused", "{}", world.story());
+}
+
+#[test]
+fn ready_is_not_true_when_no_pod_serves_while_scaling_down() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    world.run_until(Phase::ScalingDown);
+    world.kill_pods("shop:2");
+    world.run_for(200);
+    assert!(!world.is("Ready"), "{} {}\n{}", world.phase(), world.status.message, world.story());
+}
+
+#[test]
+fn settings_are_live_also_when_never_is_taken_back() {
+    let mut world = live(json!({"scaleDown": {"after": "Never"}}));
+    world.image("shop:2");
+    world.settle();
+    world.change(json!({"scaleDown": {"after": "0s"}}));
+    world.settle();
+    assert_eq!(world.ready("shop:1"), 0, "{}", world.story());
+}
+
+#[test]
+fn a_retry_counts_progress_anew() {
+    let mut world = live(json!({"progressDeadline": "60s", "promotion": {"mode": "Manual"}, "scaleDown": {"afterAbort": "0s"}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    world.order("abort");
+    world.settle();
+    assert_eq!(world.phase(), Phase::Aborted);
+    let rejected = world.status.rejected.as_ref().unwrap().revision.clone();
+    world.order_for("retry", &rejected);
+    world.run_until(Phase::DeployingPreview);
+    world.controllers();
+    // One pod gets ready every 50 s: it advances.
+    for pod in world.pods.iter_mut().filter(|pod| pod.color == Color::Green) {
+        pod.image = "x-unready".into();
+    }
+    for _ in 0..3 {
+        world.run_for(50);
+        if let Some(pod) = world.pods.iter_mut().find(|pod| pod.image == "x-unready") {
+            pod.image = "shop:2".into();
+        }
+        world.run_for(1);
+    }
+    world.run_for(5);
+    assert_eq!(world.phase(), Phase::AwaitingPromotion, "{}", world.story());
+}
+
+#[test]
+fn the_deadline_is_awaited_also_with_an_image_that_one_node_can_not_pull() {
+    let mut world = live(json!({"progressDeadline": "10m"}));
+    world.image("shop:2");
+    world.run_until(Phase::DeployingPreview);
+    world.controllers();
+    let pod = world.pods.iter_mut().find(|pod| pod.color == Color::Green).unwrap();
+    pod.image = "shop:2-missing".into();
+    world.run_for(200);
+    assert_eq!(world.phase(), Phase::DeployingPreview);
+    let Decision::Wait { until, .. } = decide(&world.seen()) else { panic!() };
+    assert!(until.is_some(), "nothing wakes it at the deadline\n{}", world.story());
+}
+
+#[test]
+fn the_deadline_of_a_side_that_was_short_before_monitoring_is_awaited() {
+    let mut world = live(json!({"progressDeadline": "1m", "monitoring": {"duration": "10m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    unready(&mut world, "shop:2", 1);
+    world.run_for(10);
+    // The operator was away for a while: its time doesn't count.
+    let from = world.now;
+    world.pass_time(30);
+    world.absence = Some(Absence { from: Some(from), to: world.now });
+    world.operator();
+    world.run_for(25);
+    for _ in 0..200 {
+        if let Decision::Wait { until, .. } = decide(&world.seen()) {
+            assert!(
+                until.is_some() || world.phase() != Phase::Monitoring,
+                "at {} s in {}: nothing wakes it\n{}",
+                world.second(),
+                world.phase(),
+                world.story()
+            );
+        }
+        world.run_for(1);
+    }
+}
+
+#[test]
+fn stale_slices_are_told_in_a_roll_back_too() {
+    let mut world = live(json!({"monitoring": {"duration": "10m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.slices_follow = false;
+    world.order("rollback");
+    world.run_for(5000);
+    assert!(reason(&world) == "EndpointsStale" || world.is("Stalled"), "{} {}\n{}", world.phase(), world.status.message, world.story());
+}
+
+#[test]
+fn a_refused_scale_down_of_an_aborted_candidate_is_told() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    world.refuse = Some((Object::Deployment(Color::Green), 403, "denied by a webhook".into()));
+    world.order("abort");
+    world.run_for(5000);
+    assert!(world.status.message.contains("denied"), "{} {}", world.phase(), world.status.message);
+}
+
+#[test]
+fn a_refused_scale_up_is_told() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}, "preview": {"replicas": 1}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    world.refuse = Some((Object::Deployment(Color::Green), 403, "denied by a webhook".into()));
+    world.order("promote");
+    world.run_for(60);
+    assert!(world.status.message.contains("denied"), "{} {}", world.phase(), world.status.message);
+}
+
+#[test]
+fn waiting_for_a_person_with_an_inconclusive_gate_writes_nothing() {
+    let mut world = live(json!({"verification": {"metrics": [metric(json!({}))]}}));
+    world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
+    world.image("shop:2");
+    world.run_for(600);
+    assert_eq!(reason(&world), "Inconclusive");
+    let records = world.records;
+    world.run_for(1000);
+    assert_eq!(world.records - records, 0);
+}
+
+#[test]
+fn held_after_a_failed_gate_other_metrics_write_nothing() {
+    let mut world = live(
+        json!({"monitoring": {"duration": "10m", "onFailure": "Pause", "metrics": [metric(json!({})), metric(json!({"name": "other"}))]}}),
+    );
+    world.gauge = |gate, _, _| Outcome::Reading(Reading::Value(if gate.contains("other") { 0.0 } else { 0.5 }));
+    world.image("shop:2");
+    world.run_for(600);
+    assert!(world.is("Stalled"));
+    let records = world.records;
+    world.run_for(1000);
+    assert_eq!(world.records - records, 0);
+}
+
+#[test]
+fn a_flapping_source_is_recorded_in_batches() {
+    let mut world = live(json!({"verification": {"metrics": [metric(json!({"interval": "1s", "count": 1000}))]}}));
+    world.gauge =
+        |_, _, at| Outcome::Reading(if at.as_second() % 2 == 0 { Reading::Value(0.0) } else { Reading::Failed("refused".into()) });
+    world.image("shop:2");
+    world.run_until(Phase::Verifying);
+    let records = world.records;
+    world.run_for(100);
+    assert!(world.records - records <= 12, "{} records in 100 s", world.records - records);
+}
+
+#[test]
+fn one_more_turn_of_a_crash_loop_writes_nothing() {
+    let mut world = World::new(json!({"image": "shop:1-crash"}));
+    world.run_for(3000);
+    assert!(world.is("Stalled"));
+    let records = world.records;
+    for turn in 0..20 {
+        for pod in &mut world.pods {
+            pod.restarts += 1;
+            pod.name = format!("{}-{turn}", pod.name);
+        }
+        world.operator();
+    }
+    assert_eq!(world.records, records, "{}", world.story());
+}
+
+#[test]
+fn the_switch_is_announced_also_with_never() {
+    let mut world = live(json!({"scaleDown": {"after": "Never"}}));
+    world.image("shop:2");
+    world.settle();
+    assert!(world.log.iter().any(|line| line.contains("event  Normal Promoted")), "{}", world.story());
+}
+
+#[test]
+fn an_accept_given_before_the_switch_ends_no_monitoring() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}, "monitoring": {"duration": "10m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    world.order("accept");
+    world.run_for(5);
+    world.order("promote");
+    world.run_for(60);
+    assert_eq!(world.phase(), Phase::Monitoring, "{}", world.story());
+}
+
+#[test]
+fn a_retry_given_while_the_attempt_runs_starts_no_second_one() {
+    let mut world = live(json!({"progressDeadline": "1m"}));
+    world.image("shop:2-unready");
+    world.run_until(Phase::DeployingPreview);
+    world.order("retry");
+    world.run_for(40);
+    let attempt = world.status.attempt;
+    world.settle();
+    assert_eq!(world.status.attempt, attempt, "{}", world.story());
+}
+
+#[test]
+fn a_rollback_with_nothing_to_go_back_to_is_answered() {
+    let mut world = live(json!({}));
+    world.order("rollback");
+    world.run_for(60);
+    assert!(world.status.message.contains("no former revision") || reason(&world) == "NoWayBack", "{}", world.status.message);
+}
+
+#[test]
+fn inconclusive_gates_of_the_first_revision_are_told() {
+    let mut world = World::new(json!({"verification": {"initial": true, "metrics": [metric(json!({}))]}}));
+    world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
+    world.run_for(3000);
+    assert!(world.is("Stalled") || reason(&world) == "Inconclusive", "{}", world.status.message);
+}
+
+#[test]
+fn a_port_that_somebody_added_is_no_drift_that_an_apply_can_mend() {
+    let world = live(json!({}));
+    let mut seen = world.seen();
+    if let ObjectSeen::There(service) = &mut seen.active_service {
+        service.ports.push(serde_json::from_value(json!({"name": "debug", "port": 9090, "targetPort": 9090, "protocol": "TCP"})).unwrap());
+    }
+    assert!(matches!(decide(&seen), Decision::Wait { .. }), "{:?}", decide(&seen));
+}
+
+#[test]
+fn no_template_makes_it_panic() {
+    for template in [
+        json!(null),
+        json!("x"),
+        json!([]),
+        json!({"spec": []}),
+        json!({"spec": {"containers": {}}}),
+        json!({"spec": {"containers": [7]}}),
+        json!({"spec": {"containers": ["x"]}}),
+        json!({"spec": {"containers": [[]]}}),
+        json!({"spec": {"containers": [null]}}),
+        json!({"spec": {"containers": [{}]}}),
+        json!({"metadata": 3, "spec": {"containers": [{"name": 4}]}}),
+    ] {
+        let world = live(json!({}));
+        let mut seen = world.seen();
+        seen.spec.template.0 = template.clone();
+        assert!(std::panic::catch_unwind(|| decide(&seen)).is_ok(), "{template}");
+    }
+}
+
+#[test]
+fn no_percentage_makes_it_panic() {
+    let mut world = live(json!({}));
+    world.change(json!({"preview": {"replicas": "9223372036854775807%"}, "image": "shop:2"}));
+    assert!(std::panic::catch_unwind(|| decide(&world.seen())).is_ok());
+}
+
+#[test]
+fn time_is_never_taken_out_twice() {
+    let mut world = live(json!({"monitoring": {"duration": "1m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.change(json!({"paused": true}));
+    world.run_for(100_000);
+    world.change(json!({"paused": false}));
+    world.run_for(5);
+    // The Lease was lost: nobody knows since when nobody looked.
+    world.absence = Some(Absence { from: None, to: world.now });
+    world.restart();
+    world.run_for(3600);
+    assert_ne!(world.phase(), Phase::Monitoring, "{}", world.story());
+}
+
+#[test]
+fn a_lost_status_scales_nothing_also_while_paused() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    world.change(json!({"paused": true}));
+    world.run_for(5);
+    world.status = bluegreen_api::BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+    world.restart();
+    world.run_for(60);
+    assert_eq!(world.ready("shop:2"), 3, "{}", world.story());
+}
+
+/// The real API server: an apply that changes nothing changes no resourceVersion.
+#[test]
+fn who_withdraws_a_new_template_fences_its_deployment() {
+    let mut world = live(json!({"scaleDown": {"after": "Never"}}));
+    world.image("shop:2");
+    world.settle();
+    world.image("shop:3");
+    until_about_to_act(&mut world, Phase::DeployingPreview);
+    let seen = world.seen();
+    let Decision::Act(effects) = decide(&seen) else { panic!() };
+    assert!(effects.iter().any(|effect| matches!(&effect.change, Change::ApplyDeployment { color: Color::Blue, .. })));
+    let version = world.deployments[&Color::Blue].resource_version;
+    world.sleeper = Some((seen, effects));
+    world.restart();
+    world.image("shop:1");
+    for _ in 0..200 {
+        world.look();
+        let seen = world.seen();
+        match decide(&seen) {
+            Decision::Record(status) => world.record(*status),
+            Decision::Act(effects) => {
+                for effect in effects {
+                    let before = world.deployments[&Color::Blue].clone();
+                    world.perform_as_seen(&effect, &seen);
+                    let after = world.deployments.get_mut(&Color::Blue).unwrap();
+                    if (&before.revision, before.replicas, before.generation, &before.epoch)
+                        == (&after.revision, after.replicas, after.generation, &after.epoch)
+                    {
+                        after.resource_version = before.resource_version;
+                    }
+                }
+            }
+            Decision::Wait { .. } => {
+                if !world.controllers() {
+                    world.pass_time(1)
+                }
+            }
+        }
+        if world.serves().as_deref() == Some("shop:1") {
+            break;
+        }
+    }
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
+    let fenced = world.deployments[&Color::Blue].resource_version != version;
+    world.wake();
+    assert!(fenced, "the sleeper re-templated what serves\n{}", world.story());
+}
+
+#[test]
+fn promoting_with_zero_replicas_says_so() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    until_about_to_act(&mut world, Phase::Promoting);
+    world.kill_pods("shop:2");
+    world.change(json!({"replicas": 0}));
+    world.run_for(5000);
+    assert!(
+        world.pods.is_empty() || world.is("Stalled") || reason(&world) == "NoReplicas",
+        "{} {}\n{}",
+        world.phase(),
+        world.status.message,
+        world.story()
+    );
+}
