@@ -31,7 +31,7 @@ pub struct Gatherer {
 }
 
 impl Gatherer {
-    pub fn observe(&self, key: &Key, rollout: &Seen<Rollout>, terms: &Terms, office: Office) -> Observed {
+    pub fn observe(&self, key: &Key, rollout: &Seen<Rollout>, terms: Terms, office: Office) -> Observed {
         let now = to_the_millisecond(Timestamp::now());
         let mut seen = self.rollout(key, rollout, terms, office, now);
         seen.blue = self.color(key, &seen, Color::Blue);
@@ -49,7 +49,7 @@ impl Gatherer {
         seen
     }
 
-    fn rollout(&self, key: &Key, rollout: &Seen<Rollout>, terms: &Terms, office: Office, now: Timestamp) -> Observed {
+    fn rollout(&self, key: &Key, rollout: &Seen<Rollout>, terms: Terms, office: Office, now: Timestamp) -> Observed {
         Observed {
             now,
             namespace: key.namespace.to_string(),
@@ -59,8 +59,8 @@ impl Gatherer {
             deleting: rollout.body.deleting,
             annotations: rollout.body.annotations.to_map(),
             by: rollout.body.by.to_string(),
-            spec: terms.spec.clone(),
-            status: terms.status.clone(),
+            spec: terms.spec,
+            status: terms.status,
             blue: ColorSeen::default(),
             green: ColorSeen::default(),
             active_service: ObjectSeen::Absent,
@@ -196,11 +196,12 @@ fn revision_seen(seen: &Observed, revision: &Seen<Revision>) -> RevisionSeen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intern::Text;
 
     fn slice(pods: &[(&str, bool)], at: &str) -> EndpointSlice {
         EndpointSlice {
-            service: "shop".into(),
-            pods: pods.iter().map(|(pod, ready)| ((*pod).into(), *ready)).collect(),
+            service: Text::of("shop"),
+            pods: pods.iter().map(|(pod, ready)| (Text::of(pod), *ready)).collect(),
             arrived: at.parse().unwrap(),
         }
     }

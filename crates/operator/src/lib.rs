@@ -6,6 +6,7 @@ mod by_name;
 mod cache;
 mod client;
 mod gather;
+mod intern;
 mod key;
 mod kinds;
 mod lease;

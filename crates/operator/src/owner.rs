@@ -1,43 +1,41 @@
 //! Whose an object is.
 
-use crate::kinds::WireMeta;
+use crate::{intern::Text, kinds::WireMeta};
 use bluegreen_api::names;
 use bluegreen_engine::observed::Owner;
 
 /// What an object's metadata tells about its owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ownership {
-    controller: Option<Box<Controller>>,
+    controller: Option<Controller>,
     /// The rollout that our label names.
-    rollout: Option<Box<str>>,
+    rollout: Option<Text>,
     /// The rollout that may take the object over.
-    adopt: Option<Box<str>>,
+    adopt: Option<Text>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Controller {
     /// It is a BlueGreenRollout, of whatever version.
     rollout: bool,
-    kind: Box<str>,
-    name: Box<str>,
-    uid: Box<str>,
+    kind: Text,
+    name: Text,
+    uid: Text,
 }
 
 impl Ownership {
     pub fn of(meta: &WireMeta) -> Self {
         let owners = meta.owner_references.as_deref().unwrap_or_default();
-        let controller = owners.iter().find(|owner| owner.controller == Some(true)).map(|owner| {
-            Box::new(Controller {
-                rollout: owner.kind == "BlueGreenRollout" && owner.api_version.starts_with(names::PREFIX),
-                kind: owner.kind.as_str().into(),
-                name: owner.name.as_str().into(),
-                uid: owner.uid.as_str().into(),
-            })
+        let controller = owners.iter().find(|owner| owner.controller == Some(true)).map(|owner| Controller {
+            rollout: owner.kind == "BlueGreenRollout" && owner.api_version.starts_with(names::PREFIX),
+            kind: Text::of(&owner.kind),
+            name: Text::of(&owner.name),
+            uid: Text::of(&owner.uid),
         });
         Self {
             controller,
-            rollout: meta.label(names::ROLLOUT_LABEL).map(Into::into),
-            adopt: meta.annotation(names::ADOPT_ANNOTATION).map(Into::into),
+            rollout: meta.label(names::ROLLOUT_LABEL).map(Text::of),
+            adopt: meta.annotation(names::ADOPT_ANNOTATION).map(Text::of),
         }
     }
 

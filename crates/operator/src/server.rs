@@ -36,7 +36,7 @@ pub async fn serve(listener: TcpListener, pages: Pages, mut stop: watch::Receive
 async fn metrics(State(pages): State<Pages>) -> Response {
     let phases: Vec<_> = {
         let shelf = pages.cache.rollouts.shelf();
-        shelf.each(Instant::now()).map(|rollout| rollout.body.terms.as_ref().ok().and_then(|terms| terms.status.phase)).collect()
+        shelf.each(Instant::now()).map(|rollout| rollout.body.phase).collect()
     };
     pages.metrics.set_phases(phases.into_iter());
     pages.metrics.set_queue(pages.queue.depth());

@@ -153,10 +153,10 @@ impl World for OneRollout<'_> {
         let office = self.shell.office()?;
         self.rollout = self.rollout(office.term).await?;
         let Some(rollout) = &self.rollout else { return Ok(Sight::Gone) };
-        let terms = match &rollout.body.terms {
+        let terms = match rollout.body.terms() {
             Ok(terms) => terms,
             Err(why) => {
-                self.complain(&rollout.head.uid, why);
+                self.complain(&rollout.head.uid, &why);
                 return Ok(Sight::Unreadable);
             }
         };

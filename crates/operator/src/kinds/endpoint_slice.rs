@@ -1,6 +1,7 @@
 //! What is kept of an EndpointSlice.
 
 use super::{HasMeta, Kind, WireMeta};
+use crate::intern::Text;
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -9,9 +10,9 @@ const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 #[derive(Clone, Debug)]
 pub struct EndpointSlice {
     /// Name of the Service.
-    pub service: Box<str>,
+    pub service: Text,
     /// Pods behind it, and whether they are ready.
-    pub pods: Box<[(Box<str>, bool)]>,
+    pub pods: Box<[(Text, bool)]>,
     /// When this version of it came here.
     pub arrived: Timestamp,
 }
@@ -47,7 +48,7 @@ struct Conditions {
 #[serde(default)]
 struct TargetRef {
     kind: String,
-    name: String,
+    name: Text,
 }
 
 impl HasMeta for WireSlice {
@@ -57,11 +58,11 @@ impl HasMeta for WireSlice {
 }
 
 impl Endpoint {
-    fn pod(self) -> Option<(Box<str>, bool)> {
+    fn pod(self) -> Option<(Text, bool)> {
         let target = self.target_ref.filter(|target| target.kind == "Pod")?;
         // "Unknown" is to be taken for ready, says the API.
         let ready = self.conditions.and_then(|conditions| conditions.ready).unwrap_or(true);
-        Some((target.name.into(), ready))
+        Some((target.name, ready))
     }
 }
 
@@ -72,7 +73,7 @@ impl Kind for EndpointSlice {
 
     fn trim(wire: Self::Wire) -> Self {
         Self {
-            service: wire.metadata.label(SERVICE_LABEL).unwrap_or_default().into(),
+            service: Text::of(wire.metadata.label(SERVICE_LABEL).unwrap_or_default()),
             pods: wire.endpoints.unwrap_or_default().into_iter().filter_map(Endpoint::pod).collect(),
             arrived: Timestamp::now(),
         }
@@ -98,7 +99,7 @@ mod tests {
         }))
         .body;
         assert_eq!(&*body.service, "shop");
-        assert_eq!(body.pods.as_ref(), [("a".into(), false), ("b".into(), true)]);
+        assert_eq!(body.pods.as_ref(), [(Text::of("a"), false), (Text::of("b"), true)]);
     }
 
     #[test]

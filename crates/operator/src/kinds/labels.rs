@@ -1,15 +1,16 @@
 //! Labels and annotations, kept small.
 
+use crate::intern::Text;
 use std::collections::BTreeMap;
 
-/// A sorted list of keys and values: a third of the size of a map of strings.
+/// A sorted list of keys and values: a small part of the size of a map of strings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Labels(Box<[(Box<str>, Box<str>)]>);
+pub struct Labels(Box<[(Text, Text)]>);
 
 impl Labels {
     pub fn of(map: Option<BTreeMap<String, String>>, keep: impl Fn(&str) -> bool) -> Self {
         let kept = map.unwrap_or_default().into_iter().filter(|(key, _)| keep(key));
-        Self(kept.map(|(key, value)| (key.into_boxed_str(), value.into_boxed_str())).collect())
+        Self(kept.map(|(key, value)| (Text::of(&key), Text::of(&value))).collect())
     }
 
     pub fn all(map: Option<BTreeMap<String, String>>) -> Self {
@@ -17,8 +18,8 @@ impl Labels {
     }
 
     pub fn get(&self, key: &str) -> Option<&str> {
-        let found = self.0.binary_search_by(|(is, _)| is.as_ref().cmp(key)).ok()?;
-        self.0.get(found).map(|(_, value)| value.as_ref())
+        let found = self.0.binary_search_by(|(is, _)| (**is).cmp(key)).ok()?;
+        self.0.get(found).map(|(_, value)| &**value)
     }
 
     pub fn to_map(&self) -> BTreeMap<String, String> {

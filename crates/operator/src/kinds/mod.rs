@@ -16,7 +16,7 @@ pub use revision::Revision;
 pub use rollout::{Rollout, Terms};
 pub use service::Service;
 
-use crate::owner::Ownership;
+use crate::{intern::intern, owner::Ownership};
 use bluegreen_api::names;
 use jiff::Timestamp;
 use kube::{Resource, core::ObjectMeta};
@@ -115,11 +115,11 @@ impl WireMeta {
 
     fn head<T: Kind>(&self) -> Head {
         Head {
-            namespace: self.namespace.as_str().into(),
-            name: self.name.as_str().into(),
+            namespace: intern(&self.namespace),
+            name: intern(&self.name),
             uid: self.uid.as_str().into(),
             resource_version: self.resource_version.as_str().into(),
-            rollout: T::rollout(self).map(Into::into),
+            rollout: T::rollout(self).map(intern),
         }
     }
 }

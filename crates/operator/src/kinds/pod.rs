@@ -1,6 +1,7 @@
 //! What is kept of a Pod: whether it gets on, and if not, why not, in its own words.
 
 use super::{Kind, Wire};
+use crate::intern::Text;
 use bluegreen_api::{Color, names};
 use bluegreen_engine::observed::PodTrouble;
 use jiff::Timestamp;
@@ -13,10 +14,10 @@ const MESSAGE: usize = 256;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pod {
     pub color: Option<Color>,
-    pub revision: Box<str>,
+    pub revision: Text,
     pub ip: Option<IpAddr>,
     /// Named container ports.
-    pub ports: Box<[(Box<str>, u16)]>,
+    pub ports: Box<[(Text, u16)]>,
     pub ready: bool,
     pub deleting: bool,
     pub created: Timestamp,
@@ -41,7 +42,7 @@ struct Container {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Port {
-    name: Option<String>,
+    name: Option<Text>,
     container_port: i32,
 }
 
@@ -181,11 +182,11 @@ fn shortened(message: &str) -> String {
     }
 }
 
-fn named_ports(spec: Option<WireSpec>) -> Box<[(Box<str>, u16)]> {
+fn named_ports(spec: Option<WireSpec>) -> Box<[(Text, u16)]> {
     let spec = spec.unwrap_or_default();
     let containers = spec.containers.into_iter().chain(spec.init_containers).flatten();
     let ports = containers.filter_map(|container| container.ports).flatten();
-    ports.filter_map(|port| Some((port.name?.into_boxed_str(), u16::try_from(port.container_port).ok()?))).collect()
+    ports.filter_map(|port| Some((port.name?, u16::try_from(port.container_port).ok()?))).collect()
 }
 
 impl Kind for Pod {
@@ -203,7 +204,7 @@ impl Kind for Pod {
                 Some("green") => Some(Color::Green),
                 _ => None,
             },
-            revision: metadata.label(names::REVISION_LABEL).unwrap_or_default().into(),
+            revision: Text::of(metadata.label(names::REVISION_LABEL).unwrap_or_default()),
             ip: status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()),
             ports: named_ports(spec),
             ready: ready.is_some_and(|ready| ready.status == "True"),
@@ -243,7 +244,7 @@ mod tests {
         }));
         assert_eq!((pod.color, &*pod.revision, pod.ready, pod.restarts), (Some(Color::Green), "abc", true, 2));
         assert_eq!(pod.ip, Some("10.0.0.7".parse().unwrap()));
-        assert_eq!(pod.ports.as_ref(), [("http".into(), 8080)]);
+        assert_eq!(pod.ports.as_ref(), [(Text::of("http"), 8080)]);
         assert_eq!(pod.ready_changed, Some("2026-01-01T00:00:05Z".parse().unwrap()));
         assert_eq!(pod.trouble, None);
     }

@@ -1,7 +1,7 @@
 //! What is kept of a ControllerRevision. Its data stays with the API server.
 
 use super::{HasMeta, Kind, WireMeta};
-use crate::owner::Ownership;
+use crate::{intern::Text, owner::Ownership};
 use bluegreen_api::names;
 use serde::Deserialize;
 
@@ -9,12 +9,12 @@ use serde::Deserialize;
 pub struct Revision {
     pub ownership: Ownership,
     /// The short hash.
-    pub hash: Box<str>,
+    pub hash: Text,
     pub number: i64,
-    pub digest: Box<str>,
-    pub image: Box<str>,
+    pub digest: Text,
+    pub image: Text,
     /// The ports of its Service, as JSON.
-    pub ports: Box<str>,
+    pub ports: Text,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -39,11 +39,11 @@ impl Kind for Revision {
         let meta = &wire.metadata;
         Self {
             ownership: meta.ownership(),
-            hash: meta.label(names::REVISION_LABEL).unwrap_or_default().into(),
+            hash: Text::of(meta.label(names::REVISION_LABEL).unwrap_or_default()),
             number: wire.revision,
-            digest: meta.annotation(names::DIGEST_ANNOTATION).unwrap_or_default().into(),
-            image: meta.annotation(names::IMAGE_ANNOTATION).unwrap_or_default().into(),
-            ports: meta.annotation(names::PORTS_ANNOTATION).unwrap_or_default().into(),
+            digest: Text::of(meta.annotation(names::DIGEST_ANNOTATION).unwrap_or_default()),
+            image: Text::of(meta.annotation(names::IMAGE_ANNOTATION).unwrap_or_default()),
+            ports: Text::of(meta.annotation(names::PORTS_ANNOTATION).unwrap_or_default()),
         }
     }
 }

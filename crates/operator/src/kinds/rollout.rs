@@ -1,7 +1,8 @@
 //! What is kept of a BlueGreenRollout. One that can't be read is kept as the reason why, so that it stops nothing else.
 
 use super::{Kind, Labels, Wire};
-use bluegreen_api::{BlueGreenRollout, BlueGreenRolloutSpec, BlueGreenRolloutStatus, names};
+use crate::intern::Text;
+use bluegreen_api::{BlueGreenRollout, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Phase, names};
 use jiff::Timestamp;
 use serde::{
     Deserialize, Deserializer,
@@ -17,25 +18,29 @@ pub struct Rollout {
     /// Those with our prefix: orders.
     pub annotations: Labels,
     /// The field manager that last wrote `spec`.
-    pub by: Box<str>,
-    /// What is asked for and what is recorded; or why that can't be read.
-    pub terms: Result<Box<Terms>, Box<str>>,
+    pub by: Text,
+    pub phase: Option<Phase>,
+    /// As JSON: a tenth of what it takes as trees, and a look has to make its own copy anyway.
+    spec: Box<str>,
+    status: Option<Box<str>>,
 }
 
+/// What is asked for and what is recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Terms {
     pub spec: BlueGreenRolloutSpec,
     pub status: BlueGreenRolloutStatus,
 }
 
-impl Terms {
-    fn read(spec: Option<Value>, status: Option<Value>) -> Result<Box<Self>, Box<str>> {
-        let spec = serde_json::from_value(spec.unwrap_or_default()).map_err(|error| format!("its spec can't be read: {error}"))?;
-        let status = match status {
-            Some(status) => serde_json::from_value(status).map_err(|error| format!("its status can't be read: {error}"))?,
+impl Rollout {
+    /// An error says why they can't be read.
+    pub fn terms(&self) -> Result<Terms, String> {
+        let spec = serde_json::from_str(&self.spec).map_err(|error| format!("its spec can't be read: {error}"))?;
+        let status = match &self.status {
+            Some(status) => serde_json::from_str(status).map_err(|error| format!("its status can't be read: {error}"))?,
             None => BlueGreenRolloutStatus::default(),
         };
-        Ok(Box::new(Self { spec, status }))
+        Ok(Terms { spec, status })
     }
 }
 
@@ -98,9 +103,11 @@ impl Kind for Rollout {
         Self {
             generation: metadata.generation,
             deleting: metadata.deleting(),
-            by: last_writer(metadata.managed_fields.as_deref().unwrap_or_default()).unwrap_or_default().into(),
+            by: Text::of(last_writer(metadata.managed_fields.as_deref().unwrap_or_default()).unwrap_or_default()),
             annotations: Labels::of(metadata.annotations, |key| key.starts_with(names::PREFIX)),
-            terms: Terms::read(spec, status).map_err(|why| why.as_ref().into()),
+            phase: status.as_ref().and_then(|status| Phase::deserialize(status.get("phase")?).ok()),
+            spec: spec.unwrap_or_default().to_string().into(),
+            status: status.map(|status| status.to_string().into()),
         }
     }
 }
@@ -144,20 +151,20 @@ mod tests {
         .body;
         assert_eq!(&*body.by, "argocd");
         assert_eq!((body.annotations.get("bluegreen.dev/promote"), body.annotations.get("other")), (Some("abc"), None));
-        assert_eq!(body.terms.unwrap().spec.image.as_deref(), Some("shop:1"));
+        assert_eq!(body.terms().unwrap().spec.image.as_deref(), Some("shop:1"));
     }
 
     #[test]
     fn one_that_cannot_be_read_is_kept_with_the_reason() {
         let body = arrive::<Rollout>(json!({"metadata": {"name": "shop"}, "spec": {"replicas": "many"}})).body;
-        assert!(body.terms.unwrap_err().starts_with("its spec can't be read"), "");
+        assert!(body.terms().unwrap_err().starts_with("its spec can't be read"), "");
         let unknown = arrive::<Rollout>(json!({"metadata": {"name": "shop"}, "spec": spec(), "status": {"phase": "Levitating"}})).body;
-        assert!(unknown.terms.unwrap_err().contains("Levitating"));
+        assert!(unknown.terms().unwrap_err().contains("Levitating"));
     }
 
     #[test]
     fn the_default_status_of_a_fresh_object_is_read() {
         let body = arrive::<Rollout>(json!({"metadata": {"name": "shop"}, "spec": spec(), "status": {"observedGeneration": -1}})).body;
-        assert_eq!(body.terms.unwrap().status.observed_generation, -1);
+        assert_eq!(body.terms().unwrap().status.observed_generation, -1);
     }
 }

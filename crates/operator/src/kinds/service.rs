@@ -1,7 +1,7 @@
 //! What is kept of a Service.
 
 use super::{Kind, Labels, Wire, deployment::epoch};
-use crate::owner::Ownership;
+use crate::{intern::Text, owner::Ownership};
 use bluegreen_api::{Protocol, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::{Deserialize, de::IgnoredAny};
@@ -17,7 +17,7 @@ pub struct Service {
     pub epoch: Box<str>,
     pub labels: Labels,
     pub annotations: Labels,
-    pub type_: Box<str>,
+    pub type_: Text,
     pub selector: Labels,
     pub ports: Box<[ServicePort]>,
 }
@@ -74,7 +74,7 @@ impl Kind for Service {
             epoch: epoch(&metadata),
             labels: Labels::all(metadata.labels),
             annotations: Labels::of(metadata.annotations, |key| key != LAST_APPLIED),
-            type_: spec.type_.as_deref().unwrap_or("ClusterIP").into(),
+            type_: Text::of(spec.type_.as_deref().unwrap_or("ClusterIP")),
             selector: Labels::all(spec.selector),
             ports: spec.ports.unwrap_or_default().into_iter().map(Into::into).collect(),
         }

@@ -26,8 +26,8 @@ fn observed(looks: i64) -> Observed {
         "spec": {"template": {"spec": {"containers": [{"name": "shop", "image": "shop:1"}]}}, "service": {"ports": [{"port": 80}]}}
     }));
     let gatherer = Gatherer { cache: Default::default(), memory: Default::default(), default_prometheus: None };
-    let terms = rollout.body.terms.clone().unwrap();
-    gatherer.observe(&Key::new("a", "shop"), &rollout, &terms, Office { term: 1, absence: None })
+    let terms = rollout.body.terms().unwrap();
+    gatherer.observe(&Key::new("a", "shop"), &rollout, terms, Office { term: 1, absence: None })
 }
 
 impl World for Script {
