@@ -195,11 +195,12 @@ fn revision(seen: &Observed, plan: &Plan, side: &Side) -> Option<Effect> {
         };
     }
     let number = side.number;
-    if plan.wanted.as_ref().is_ok_and(|wanted| wanted.hash == side.revision) {
-        return effect(Change::WriteRevision { hash, number }, "the revision is not stored yet");
+    // What runs was rendered by the code of its time; only what runs nowhere is rendered by today's.
+    if seen.color(side.color).deployment.as_ref().is_some_and(|deployment| deployment.revision == side.revision) {
+        return effect(Change::RestoreRevision { hash, number, color: side.color }, "the ControllerRevision was lost");
     }
-    let live = seen.color(side.color).deployment.as_ref().filter(|deployment| deployment.revision == side.revision);
-    live.and_then(|_| effect(Change::RestoreRevision { hash, number, color: side.color }, "the ControllerRevision was lost"))
+    let wanted = plan.wanted.as_ref().is_ok_and(|wanted| wanted.hash == side.revision);
+    if wanted { effect(Change::WriteRevision { hash, number }, "the revision is not stored yet") } else { None }
 }
 
 fn deployment(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, side: &Side) -> Option<Effect> {

@@ -631,6 +631,18 @@ fn a_rollout_that_is_being_deleted_gets_no_effect() {
 }
 
 #[test]
+fn a_lost_revision_is_stored_again_from_what_runs_and_not_rendered_anew() {
+    let mut world = live(json!({}));
+    world.revisions.clear();
+    world.run_for(1);
+    assert!(world.log.iter().any(|line| line.contains("ControllerRevision 1 again")), "{}", world.story());
+    assert_eq!(world.revisions.len(), 1);
+    let attempt = world.status.attempt;
+    world.settle();
+    assert_eq!((world.phase(), world.status.attempt), (Phase::Healthy, attempt));
+}
+
+#[test]
 fn revisions_beyond_the_limit_go_and_those_of_a_way_back_stay() {
     let mut world = live(json!({"revisionHistoryLimit": 2, "scaleDown": {"drain": "0s", "after": "0s"}}));
     for number in 2..7 {
