@@ -113,6 +113,25 @@ impl<'a> OneRollout<'a> {
         }
     }
 
+    /// Before anything is made for a new rollout: what has one of its names and none of its labels is invisible to the caches.
+    async fn survey(&self, seen: &Observed) {
+        let Shell { cache, memory, performer, .. } = self.shell;
+        let surveyed = memory.of(self.key, &seen.uid, |remembered| std::mem::replace(&mut remembered.surveyed, true));
+        if surveyed {
+            return;
+        }
+        for color in [Color::Blue, Color::Green] {
+            if seen.color(color).deployment.as_ref().is_none() {
+                performer.refresh(&cache.deployments, &self.key.beside(names::deployment(&self.key.name, color))).await;
+            }
+        }
+        for (role, service) in [(Role::Active, &seen.active_service), (Role::Preview, &seen.preview_service)] {
+            if service.as_ref().is_none() {
+                performer.refresh(&cache.services, &self.key.beside(render::service_name(seen, role))).await;
+            }
+        }
+    }
+
     /// Once for each reason.
     fn complain(&self, uid: &str, why: &str) {
         let told = self.shell.memory.of(self.key, uid, |remembered| remembered.unreadable.replace(why.into()));
@@ -160,6 +179,9 @@ impl World for OneRollout<'_> {
                 return Ok(Sight::Unreadable);
             }
         };
+        if terms.status.phase.is_none() {
+            self.survey(&self.shell.gatherer.observe(self.key, rollout, terms.clone(), office)).await;
+        }
         let seen = self.shell.gatherer.observe(self.key, rollout, terms, office);
         self.follow_by_name(&seen);
         Ok(Sight::Seen(Box::new(seen)))
