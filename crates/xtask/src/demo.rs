@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: what the operator is for, told as it happens.
 
+mod own;
 mod story;
 mod timeline;
 mod traffic;
@@ -12,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use bluegreen_cluster::binaries::words;
 use bluegreen_cluster::{Cluster, Kind, OPERATOR, SYSTEM_NAMESPACE};
 
+use self::story::Story;
 use crate::built::binary;
 use crate::interrupt;
 
@@ -20,6 +22,9 @@ pub(crate) struct Options {
     /// On fake nodes, without root: the same story without traffic and without Prometheus.
     #[arg(long)]
     fake: bool,
+    /// On the cluster that KUBECONFIG names, as that of kind or minikube: the same story without traffic.
+    #[arg(long, conflicts_with = "fake")]
+    own_cluster: bool,
     /// Build the operator as it is shipped: minutes more the first time.
     #[arg(long)]
     release: bool,
@@ -30,10 +35,18 @@ const NAME: &str = "demo";
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let started = Instant::now();
+    if options.own_cluster {
+        interrupt::watch()?;
+        own::run(options.release)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let kind = if options.fake { Kind::Fake } else { Kind::Node };
     if let Some(obstacle) = Cluster::obstacle(kind) {
         if kind == Kind::Node && Cluster::obstacle(Kind::Fake).is_none() {
-            bail!("{obstacle}.\nThe same on fake nodes, without traffic, needs neither: `cargo xtask demo --fake`");
+            bail!(
+                "{obstacle}.\nWithout traffic, the same is told on fake nodes by `cargo xtask demo --fake`, and on a cluster of your own by \
+                 `KUBECONFIG=… cargo xtask demo --own-cluster`."
+            );
         }
         bail!("{obstacle}");
     }
@@ -51,7 +64,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut cluster = Cluster::up(kind, NAME)?;
     let outcome = begin(&mut cluster, &operator).and_then(|()| {
         println!("\nKubernetes with {nodes} is up, and the operator runs on it [{}].", words(started.elapsed()));
-        story::tell(&mut cluster, &load)
+        let kubectl = |words: &[&str]| cluster.kubectl(words);
+        let story = Story::begin(&kubectl, cluster.dir(), kind == Kind::Node)?;
+        match kind {
+            Kind::Node => story.with_traffic(&cluster, &load),
+            Kind::Fake => story.without_traffic(|color| story::unready_by_annotation(&kubectl, color)),
+        }
     });
     match outcome {
         Ok(()) => {
@@ -61,7 +79,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
         Err(error) => {
             if interrupt::check().is_err() {
-                cluster.down()?;
+                // As it is on disk: the story has started programs too.
+                Cluster::attach(NAME)?.down()?;
                 return Err(error);
             }
             let log = cluster.dir().join("logs").join(format!("{OPERATOR}.log"));

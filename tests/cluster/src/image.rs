@@ -72,6 +72,15 @@ pub(crate) fn standard(programs: &Path) -> Result<Vec<Image>> {
     Ok(images)
 }
 
+/// Versions of the shop, by their tags: `1.0.0`, `3.0.0-crash`.
+pub fn shop_versions(tags: &[&str]) -> Result<Vec<Image>> {
+    let references: Vec<_> = tags.iter().map(|tag| format!("{SHOP}:{tag}")).collect();
+    let mut images = standard(&paths::own_programs())?;
+    images.retain(|image| references.contains(&image.reference));
+    ensure!(images.len() == tags.len(), "of the versions {tags:?} of the shop, there are only {}", images.len());
+    Ok(images)
+}
+
 /// The shop, without a version: give it one by [`Image::variant`] and `VERSION`.
 pub(crate) fn shop(programs: &Path) -> Result<Image> {
     Image::of_program(SHOP, &build(programs, "shop")?)

@@ -47,7 +47,11 @@ pub(super) struct Observer {
 impl Observer {
     pub(super) fn of(cluster: &Cluster, namespace: &str) -> Result<Self> {
         let (sender, lines) = channel();
-        let paths = ["apis/bluegreen.dev/v1alpha1/namespaces/{}/bluegreenrollouts", "apis/apps/v1/namespaces/{}/deployments", "api/v1/namespaces/{}/services"];
+        let paths = [
+            "apis/bluegreen.dev/v1alpha1/namespaces/{}/bluegreenrollouts",
+            "apis/apps/v1/namespaces/{}/deployments",
+            "api/v1/namespaces/{}/services",
+        ];
         let watches = paths.into_iter().map(|path| {
             let path = format!("/{}?watch=true&timeoutSeconds=36000", path.replace("{}", namespace));
             watch(cluster.kubectl(["get", "--raw", &path]), sender.clone())

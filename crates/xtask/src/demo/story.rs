@@ -1,17 +1,17 @@
-//! The four chapters.
+//! The story: what happens to a rollout, chapter by chapter.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bluegreen_api::{BlueGreenRolloutStatus, Outcome};
-use bluegreen_cluster::{Cluster, Kind};
+use bluegreen_cluster::Cluster;
 use serde_json::{Value, json};
 
 use super::timeline::{Timeline, version};
-use super::traffic::{RATE, Traffic};
+use super::traffic::{Counted, RATE, Traffic};
 use crate::interrupt;
 
 const MANIFEST: &str = include_str!("shop.yaml");
@@ -19,66 +19,59 @@ const MANIFEST: &str = include_str!("shop.yaml");
 /// How long users come before something is changed.
 const BEFORE: Duration = Duration::from_secs(2);
 
-struct Story<'a> {
-    cluster: &'a mut Cluster,
-    load: &'a Path,
+type Kubectl<'a> = &'a dyn Fn(&[&str]) -> Command;
+
+/// A rollout, watched, and what was done to it so far.
+pub(super) struct Story<'a> {
+    kubectl: Kubectl<'a>,
     timeline: Timeline,
     attempt: i64,
 }
 
-pub(super) fn tell(cluster: &mut Cluster, load: &Path) -> Result<()> {
-    let real = cluster.kind() == Kind::Node;
-    heading("Version 1.0.0: one manifest");
-    let manifest = cluster.dir().join("shop.yaml");
-    std::fs::write(&manifest, text(real)?).with_context(|| format!("cannot write {}", manifest.display()))?;
-    run(cluster, &["create", "namespace", "demo"])?;
-    let manifest = manifest.display().to_string();
-    println!("  $ kubectl apply -f {manifest}");
-    run(cluster, &["apply", "-f", &manifest])?;
-    let timeline = Timeline::of(|words| cluster.kubectl(words))?;
-    let mut story = Story { cluster, load, timeline, attempt: 0 };
-    story.follow()?;
-    if real { story.on_a_real_node() } else { story.on_fake_nodes() }
-}
+impl<'a> Story<'a> {
+    /// Applies the manifest and tells until it serves.
+    pub(super) fn begin(kubectl: Kubectl<'a>, dir: &Path, measured: bool) -> Result<Self> {
+        heading("Version 1.0.0: one manifest");
+        let manifest = dir.join("shop.yaml");
+        std::fs::write(&manifest, text(measured)?).with_context(|| format!("cannot write {}", manifest.display()))?;
+        output(kubectl(&["create", "namespace", "demo"]), "make the namespace demo; an earlier demo may have left it")?;
+        let manifest = manifest.display().to_string();
+        println!("  $ kubectl apply -f {manifest}");
+        output(kubectl(&["apply", "-f", &manifest]), "apply the manifest")?;
+        let mut story = Story { kubectl, timeline: Timeline::of(kubectl)?, attempt: 0 };
+        story.follow()?;
+        Ok(story)
+    }
 
-impl Story<'_> {
-    fn on_a_real_node(&mut self) -> Result<()> {
+    pub(super) fn with_traffic(mut self, cluster: &Cluster, load: &Path) -> Result<()> {
         // As long as the cluster is there: what Prometheus measures before a switch must come from somewhere. It is so
         // little that nobody would take it for users.
         let target = format!("http://{}/", self.address("shop-preview")?);
         let words = [&target, "--rate=9", "--no-keep-alive"].map(str::to_owned).to_vec();
-        self.cluster.start_program("test-traffic", self.load, words, BTreeMap::new())?;
+        Cluster::attach(cluster.name())?.start_program("test-traffic", load, words, BTreeMap::new())?;
         let rate = 2 * RATE;
 
         heading(&format!("Version 2.0.0 is deployed beside it, tested, and switched to, while {rate} requests a second come in"));
-        let users = self.users()?;
-        self.patch("2.0.0")?;
-        let status = self.follow()?;
-        let counted = users.end()?;
+        let (status, counted) = self.under_load(cluster, load, "2.0.0")?;
         println!("\n  {}", counted.told());
         ended(&status, Outcome::Promoted)?;
         ensure!(counted.failed == 0, "no request should have failed, but there were {:?}", counted.failures);
 
         heading("Version 3.0.0-errors answers every fifth request with an error: Prometheus sees it on the preview");
-        let users = self.users()?;
-        self.patch("3.0.0-errors")?;
-        let status = self.follow()?;
-        let counted = users.end()?;
+        let (status, counted) = self.under_load(cluster, load, "3.0.0-errors")?;
         println!("\n  Users never reached it: {}", counted.told());
         ended(&status, Outcome::Aborted)?;
         ensure!(counted.failed == 0, "no request should have failed, but there were {:?}", counted.failures);
 
         heading("Version 4.0.0-errors-under-load is good until users come: it passes the tests, and goes bad after the switch");
-        let users = self.users()?;
-        self.patch("4.0.0-errors-under-load")?;
-        let status = self.follow()?;
-        let counted = users.end()?;
+        let (status, counted) = self.under_load(cluster, load, "4.0.0-errors-under-load")?;
         println!("\n  {}", counted.told());
         println!("  Those are the price of a version that is bad only with users: it served {}.", served(&status));
         ended(&status, Outcome::RolledBack)
     }
 
-    fn on_fake_nodes(&mut self) -> Result<()> {
+    /// `spoil` takes the readiness from all pods of a color.
+    pub(super) fn without_traffic(mut self, spoil: impl Fn(&str) -> Result<()>) -> Result<()> {
         heading("Version 2.0.0 is deployed beside it and switched to");
         self.patch("2.0.0")?;
         ended(&self.follow()?, Outcome::Promoted)?;
@@ -89,32 +82,34 @@ impl Story<'_> {
 
         heading("Version 4.0.0 is good until users come: all its pods lose their readiness after the switch");
         self.patch("4.0.0")?;
-        let cluster = &*self.cluster;
+        let kubectl = self.kubectl;
         let mut spoiled = false;
         self.attempt += 1;
         let status = self.timeline.until_the_end_of(self.attempt, || {
             if std::mem::replace(&mut spoiled, true) {
                 return Ok(());
             }
-            let active = run(cluster, &["get", "service/shop", "-n", "demo", "-o", "jsonpath={.spec.selector.bluegreen\\.dev/color}"])?;
-            let selector = format!("bluegreen.dev/color={}", active.trim());
-            run(cluster, &["annotate", "pods", "-n", "demo", "-l", &selector, "test.bluegreen.dev/ready=false"]).map(drop)
+            let words = ["get", "service/shop", "-n", "demo", "-o", "jsonpath={.spec.selector.bluegreen\\.dev/color}"];
+            spoil(output(kubectl(&words), "tell which color is active")?.trim())
         })?;
         println!("\n  It served {}.", served(&status));
         ended(&status, Outcome::RolledBack)
     }
 
-    fn users(&self) -> Result<Traffic> {
-        let users = Traffic::of_users(self.cluster, self.load, &self.address("shop")?)?;
+    /// Patches in a version while users come, and waits for what becomes of it.
+    fn under_load(&mut self, cluster: &Cluster, load: &Path, version: &str) -> Result<(BlueGreenRolloutStatus, Counted)> {
+        let users = Traffic::of_users(cluster, load, &self.address("shop")?)?;
         interrupt::sleep(BEFORE)?;
-        Ok(users)
+        self.patch(version)?;
+        let status = self.follow()?;
+        Ok((status, users.end()?))
     }
 
     fn patch(&mut self, version: &str) -> Result<()> {
         let patch = json!({"spec": {"image": format!("registry.example/shop:{version}")}}).to_string();
         println!("  $ kubectl patch bgr shop --type merge -p '{patch}'");
         self.timeline.begin();
-        run(self.cluster, &["patch", "bgr/shop", "-n", "demo", "--type=merge", "-p", &patch]).map(drop)
+        output((self.kubectl)(&["patch", "bgr/shop", "-n", "demo", "--type=merge", "-p", &patch]), "patch the rollout").map(drop)
     }
 
     /// Tells what becomes of the latest change.
@@ -124,8 +119,16 @@ impl Story<'_> {
     }
 
     fn address(&self, service: &str) -> Result<String> {
-        run(self.cluster, &["get", "service", service, "-n", "demo", "-o", "jsonpath={.spec.clusterIP}"])
+        let words = ["get", "service", service, "-n", "demo", "-o", "jsonpath={.spec.clusterIP}"];
+        output((self.kubectl)(&words), "find the address of a Service")
     }
+}
+
+/// Takes the readiness from pods of fake nodes.
+pub(super) fn unready_by_annotation(kubectl: Kubectl<'_>, color: &str) -> Result<()> {
+    let selector = format!("bluegreen.dev/color={color}");
+    let words = ["annotate", "pods", "-n", "demo", "-l", &selector, "test.bluegreen.dev/ready=false"];
+    output(kubectl(&words), "take the readiness from the pods of the new version").map(drop)
 }
 
 fn heading(words: &str) {
@@ -133,8 +136,8 @@ fn heading(words: &str) {
 }
 
 /// The manifest; without metrics where there is nothing to measure.
-fn text(real: bool) -> Result<String> {
-    if real {
+fn text(measured: bool) -> Result<String> {
+    if measured {
         return Ok(MANIFEST.to_owned());
     }
     let mut manifest: Value = serde_yaml_ng::from_str(MANIFEST).context("the manifest of the demo is no YAML")?;
@@ -168,8 +171,9 @@ fn served(status: &BlueGreenRolloutStatus) -> String {
     }
 }
 
-fn run(cluster: &Cluster, words: &[&str]) -> Result<String> {
-    let output = cluster.kubectl(words).stdin(Stdio::null()).output().context("cannot start kubectl")?;
-    ensure!(output.status.success(), "`kubectl {}` failed: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+/// What a kubectl says; it has to succeed.
+pub(super) fn output(mut kubectl: Command, what: &str) -> Result<String> {
+    let output = kubectl.stdin(Stdio::null()).output().context("cannot start kubectl; put it in PATH")?;
+    ensure!(output.status.success(), "cannot {what}: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -43,7 +43,10 @@ fn run(kind: Kind, name: &str, words: &[String]) -> Result<Outcome> {
     let operator = binary("bluegreen-operator", false)?;
     let load = binary("bluegreen-load", false)?;
     interrupt::check()?;
-    let cluster = Borrowed::up(kind, name)?;
+    let cluster = match users_own(kind) {
+        Some(cluster) => Borrowed { cluster: Some(cluster), ours: false },
+        None => Borrowed::up(kind, name)?,
+    };
     let mut total = (0, 0, Vec::new());
     for test in wanted {
         interrupt::check()?;
@@ -80,8 +83,28 @@ fn any(test: &Built, words: &[String]) -> Result<bool> {
     Ok(list.stdout.split(|byte| *byte == b'\n').any(|line| line.ends_with(b": test")))
 }
 
-/// A cluster that is taken down whatever happens.
-struct Borrowed(Option<Cluster>);
+/// The running cluster of fake nodes that `KUBECONFIG` names, if it is one of this checkout: the tests choose the fate of
+/// pods, kill programs of the cluster and read its audit log, and can't do so on any other.
+fn users_own(kind: Kind) -> Option<Cluster> {
+    let named = std::env::var_os("KUBECONFIG").filter(|_| kind == Kind::Fake)?;
+    let mut ours = Cluster::names().into_iter().filter_map(|name| Cluster::attach(&name).ok());
+    let found = ours.find(|cluster| {
+        cluster.kind() == kind && cluster.kubeconfig() == Path::new(&named) && cluster.programs().iter().all(|program| program.running)
+    });
+    match &found {
+        Some(cluster) => eprintln!("KUBECONFIG names the cluster {}: it is used, and stays.", cluster.name()),
+        None => eprintln!(
+            "KUBECONFIG names no running cluster of fake nodes that `cargo xtask cluster up` made: these tests bring up their own."
+        ),
+    }
+    found
+}
+
+/// A cluster that is taken down whatever happens, if we brought it up.
+struct Borrowed {
+    cluster: Option<Cluster>,
+    ours: bool,
+}
 
 impl Borrowed {
     fn up(kind: Kind, name: &str) -> Result<Self> {
@@ -91,15 +114,15 @@ impl Borrowed {
             left.down()?;
         }
         eprintln!("Bringing up the cluster {name} …");
-        Ok(Self(Some(Cluster::up(kind, name)?)))
+        Ok(Self { cluster: Some(Cluster::up(kind, name)?), ours: true })
     }
 
     fn get(&self) -> Result<&Cluster> {
-        self.0.as_ref().context("the cluster was taken down already")
+        self.cluster.as_ref().context("the cluster was taken down already")
     }
 
     fn down(mut self) -> Result<()> {
-        match self.0.take() {
+        match self.cluster.take().filter(|_| self.ours) {
             Some(cluster) => cluster.down(),
             None => Ok(()),
         }
@@ -108,7 +131,7 @@ impl Borrowed {
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
-        if let Some(cluster) = self.0.take() {
+        if let Some(cluster) = self.cluster.take().filter(|_| self.ours) {
             let name = cluster.name().to_owned();
             if let Err(error) = cluster.down() {
                 eprintln!("error: the cluster {name} could not be taken down: {error:#}; try `cargo xtask cluster down --name {name}`");
