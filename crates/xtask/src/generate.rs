@@ -74,7 +74,10 @@ fn crd_size() -> Result<usize> {
 
 fn files() -> Result<Vec<File>> {
     let size = crd_size()?;
-    ensure!(size <= LARGEST_CRD, "the CRD has {size} bytes, which is more than the {LARGEST_CRD} that keep `kubectl apply` working: shorten the schema of the pod template");
+    ensure!(
+        size <= LARGEST_CRD,
+        "the CRD has {size} bytes, which is more than the {LARGEST_CRD} that keep `kubectl apply` working: shorten the schema of the pod template"
+    );
     let crd = serde_json::to_value(bluegreen_api::crd()).context("the CRD is no JSON")?;
     Ok(vec![
         File::new("crd/blue-green-rollouts.yaml", "The BlueGreenRollout resource.", &[crd])?,
