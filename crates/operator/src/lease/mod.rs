@@ -15,9 +15,6 @@ use std::time::Duration;
 use step::{Record, Sighting, Step};
 use tokio::{sync::watch, time::Instant};
 
-/// One call to the API server; shorter than what is left between two tries and the deadline.
-const CALL: Duration = Duration::from_secs(3);
-
 /// Whether this process may act.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Leadership {
@@ -46,8 +43,8 @@ impl Leadership {
 enum Failure {
     #[error("{0}")]
     Api(#[from] Box<kube::Error>),
-    #[error("no answer within {}s", CALL.as_secs())]
-    Timeout,
+    #[error("no answer within {}s", .0.as_secs_f64())]
+    Timeout(Duration),
 }
 
 /// A candidate for the lease.
@@ -103,7 +100,7 @@ impl Candidate {
                 tracing::warn!(lease = %self.name, error = %failure, "the lease could not be read or written; it is tried again");
                 // What stands there now is unknown: look before the next write.
                 self.ours = None;
-                self.times.retry
+                self.times.retry / 4
             }
         }
     }
@@ -173,20 +170,29 @@ impl Candidate {
     }
 
     async fn read(&self) -> Result<Option<Lease>, Failure> {
-        in_time(self.leases.get_opt(&self.name)).await
+        self.in_time(self.leases.get_opt(&self.name)).await
     }
 
     /// None: somebody else was faster.
     async fn write(&self, lease: &Lease, exists: bool) -> Result<Option<Lease>, Failure> {
         let params = PostParams { field_manager: Some(bluegreen_api::names::FIELD_MANAGER.into()), ..PostParams::default() };
         let written = if exists {
-            in_time(self.leases.replace(&self.name, &params, lease)).await
+            self.in_time(self.leases.replace(&self.name, &params, lease)).await
         } else {
-            in_time(self.leases.create(&params, lease)).await
+            self.in_time(self.leases.create(&params, lease)).await
         };
         match written {
             Err(Failure::Api(error)) if matches!(&*error, kube::Error::Api(status) if status.code == 409) => Ok(None),
             written => written.map(Some),
+        }
+    }
+
+    /// A call that hangs leaves time for two more before the deadline.
+    async fn in_time<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+        let limit = self.times.renew_deadline / 3;
+        match tokio::time::timeout(limit, call).await {
+            Ok(answer) => answer.map_err(|error| Failure::Api(Box::new(error))),
+            Err(_) => Err(Failure::Timeout(limit)),
         }
     }
 
@@ -201,13 +207,6 @@ impl Candidate {
             Ok(_) => tracing::info!(lease = %self.name, "the lease is released"),
             Err(failure) => tracing::warn!(lease = %self.name, error = %failure, "the lease could not be released; it runs out by itself"),
         }
-    }
-}
-
-async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
-    match tokio::time::timeout(CALL, call).await {
-        Ok(answer) => answer.map_err(|error| Failure::Api(Box::new(error))),
-        Err(_) => Err(Failure::Timeout),
     }
 }
 
