@@ -1,6 +1,6 @@
 //! The cluster that all tests share.
 
-use bluegreen_cluster::{Cluster, Kind, paths};
+use bluegreen_cluster::{Cluster, Kind, Signal, paths};
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -36,7 +36,15 @@ impl Ground {
 
     fn install(&self) {
         self.run(&["apply", "-f", &config("crd/blue-green-rollouts.yaml"), "-f", &config("rbac/aggregated.yaml")]);
-        self.run(&["wait", "--for=condition=Established", "--timeout=30s", "crd/bluegreenrollouts.bluegreen.dev"]);
+        let established = ["wait", "--for=condition=Established", "--timeout=30s", "crd/bluegreenrollouts.bluegreen.dev"];
+        // kubectl can't wait for conditions of an object that has no list of them yet.
+        for _ in 0..50 {
+            if self.told(&established).success {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        self.run(&established);
     }
 
     /// A client of an administrator. Each test has a runtime of its own, and so needs a client of its own.
@@ -89,6 +97,60 @@ impl Ground {
         let directory = self.cluster.dir().join("tests").join(name);
         fs::create_dir_all(&directory).unwrap();
         directory
+    }
+}
+
+/// A cluster of one test's own, whose programs it may kill and freeze. It ends with the test.
+#[derive(Debug)]
+pub struct OwnGround {
+    pub ground: &'static Ground,
+    name: String,
+}
+
+impl OwnGround {
+    pub fn up(name: &str) -> Self {
+        // What a run left that was killed.
+        if let Ok(left) = Cluster::attach(name) {
+            left.down().unwrap();
+        }
+        // It lives as long as the test program: spaces and their tasks hold on to it.
+        let ground: &'static Ground = Box::leak(Box::new(Ground { cluster: Cluster::up(Kind::Fake, name).unwrap() }));
+        let own = Self { ground, name: name.to_owned() };
+        ground.install();
+        own
+    }
+
+    fn cluster(&self) -> Cluster {
+        Cluster::attach(&self.name).unwrap()
+    }
+
+    /// A kubeconfig of the operator that `config/default` installs.
+    pub fn install_operator(&self) -> PathBuf {
+        self.cluster().install().unwrap()
+    }
+
+    pub fn stop(&self, program: &str) {
+        self.cluster().stop_process(program).unwrap();
+    }
+
+    pub fn start(&self, program: &str) {
+        self.cluster().start_process(program).unwrap();
+    }
+
+    pub fn freeze(&self, program: &str) {
+        self.cluster().signal_process(program, Signal::STOP).unwrap();
+    }
+
+    pub fn wake(&self, program: &str) {
+        self.cluster().signal_process(program, Signal::CONT).unwrap();
+    }
+}
+
+impl Drop for OwnGround {
+    fn drop(&mut self) {
+        if let Err(error) = Cluster::attach(&self.name).and_then(Cluster::down) {
+            eprintln!("the cluster {} could not be taken down: {error:#}", self.name);
+        }
     }
 }
 

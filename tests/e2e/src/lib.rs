@@ -14,7 +14,7 @@ mod space;
 pub mod traffic;
 pub mod witness;
 
-pub use ground::Ground;
+pub use ground::{Ground, OwnGround};
 pub use manifest::{merged, shop};
 pub use operator::Operator;
 pub use prometheus::{Answer, Prometheus};

@@ -24,14 +24,15 @@ pub fn program() -> PathBuf {
 
 impl Operator {
     /// `name` is its identity: one that is started again under the same name leads at once.
-    pub(crate) fn start(program: &Path, directory: &Path, namespace: &str, name: &str, args: &[&str]) -> Self {
+    pub(crate) fn start(program: &Path, directory: &Path, kubeconfig: &Path, namespace: Option<&str>, name: &str, args: &[&str]) -> Self {
         assert!(program.exists(), "{} is missing: run `cargo build -p bluegreen-operator`, or `cargo xtask test`", program.display());
         let log = directory.join(format!("operator-{name}.log"));
         let file = OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let child = Command::new(program)
-            .env("KUBECONFIG", directory.join("kubeconfig"))
+            .env("KUBECONFIG", kubeconfig)
             .env("NO_COLOR", "1")
-            .args(["--namespace", namespace, "--identity", name, "--listen", "127.0.0.1:0", "--allow-loopback-targets"])
+            .args(namespace.into_iter().flat_map(|namespace| ["--namespace", namespace]))
+            .args(["--identity", name, "--listen", "127.0.0.1:0", "--allow-loopback-targets"])
             // Short, for tests of leaders that die; too short where traffic keeps the machine busy.
             .args(if args.contains(&"--lease-duration") { &[][..] } else { &["--lease-duration", "3"] })
             .args(["--log", "info,bluegreen_operator=debug"])

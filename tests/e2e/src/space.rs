@@ -36,7 +36,11 @@ pub struct Space {
 impl Space {
     /// A namespace with the rights that an operator needs in it.
     pub async fn new(name: &str) -> Self {
-        let ground = Ground::get();
+        Self::on(Ground::get(), name).await
+    }
+
+    /// One on another cluster than the one that tests share.
+    pub async fn on(ground: &'static Ground, name: &str) -> Self {
         let client = ground.client().await;
         let spaces: Api<Namespace> = Api::all(client.clone());
         let wanted =
@@ -67,7 +71,12 @@ impl Space {
     }
 
     pub fn operator_from(&self, program: &Path, name: &str, args: &[&str]) -> Operator {
-        Operator::start(program, &self.directory, &self.name, name, args)
+        Operator::start(program, &self.directory, &self.directory.join("kubeconfig"), Some(&self.name), name, args)
+    }
+
+    /// An operator for all namespaces, with the rights of this kubeconfig.
+    pub fn operator_for_all(&self, kubeconfig: &Path) -> Operator {
+        Operator::start(&operator::program(), &self.directory, kubeconfig, None, "all", &["--lease-namespace", "bluegreen-system"])
     }
 
     // === objects ===

@@ -11,9 +11,6 @@ use std::{
     time::Duration,
 };
 
-const ROLLOUTS: usize = 10;
-const ROUNDS: usize = 5;
-
 /// What becomes of a version.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
@@ -88,24 +85,23 @@ async fn bring(space: &Space, rollout: &Rollout<'_>, round: usize, fate: Fate, s
     serves
 }
 
-#[tokio::test]
-#[ignore = "needs a cluster: cargo xtask test"]
-async fn an_operator_that_is_killed_again_and_again_ends_fifty_rollouts_where_they_belong() {
+/// Deals out deaths while all rollouts go through their rounds, and with a vandal also edits that nobody should make.
+async fn storm(name: &str, count: usize, rounds: usize, vandalism: bool) {
     let seed = std::env::var("BLUEGREEN_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap());
     eprintln!("BLUEGREEN_SEED={seed} repeats this run's dice");
     let dice = Dice(Cell::new(seed | 1));
-    let space = Space::new("crash").await;
+    let space = Space::new(name).await;
     let operator = RefCell::new(space.operator());
     let spec = json!({"progressDeadline": "4s", "scaleDown": {"drain": "500ms", "after": "500ms", "afterAbort": "200ms"}});
     let mut rollouts = Vec::new();
-    for number in 0..ROLLOUTS {
+    for number in 0..count {
         rollouts.push(space.rollout(&named(merged(shop(), &spec), &format!("shop-{number}"))).await);
     }
     let stories = join_all(rollouts.iter().enumerate().map(async |(number, rollout)| {
         rollout.until_healthy("1.0.0").await;
         let mut serving = "1.0.0".to_owned();
-        for round in 0..ROUNDS {
+        for round in 0..rounds {
             serving = bring(&space, rollout, round, Fate::ALL[(number + round) % Fate::ALL.len()], serving).await;
         }
     }));
@@ -119,21 +115,64 @@ async fn an_operator_that_is_killed_again_and_again_ends_fifty_rollouts_where_th
             operator.replace(again);
         }
     };
+    let vandal = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(dice.roll(20, 200))).await;
+            if vandalism {
+                vandalize(&space, &dice, count).await;
+            }
+        }
+    };
     tokio::select! {
         _ = stories => {}
         () = killer => {}
+        () = vandal => {}
     }
-    eprintln!("{} rollouts, {} deaths, {} events", ROLLOUTS * ROUNDS, deaths.get(), space.record.len());
-    assert!(deaths.get() >= 10, "only {} deaths", deaths.get());
+    eprintln!("{} rollouts, {} deaths, {} events", count * rounds, deaths.get(), space.record.len());
+    assert!(deaths.get() >= 5, "only {} deaths", deaths.get());
     // At rest: every side that has no role is gone, and nothing is written any more.
     tokio::time::sleep(Duration::from_secs(5)).await;
     for rollout in &rollouts {
         let seen = rollout.now();
         let other = rollout.deployment(seen.active().color.other());
         assert!(other.is_null() || other["spec"]["replicas"] == 0, "{}: {other:#}", rollout.name);
+        assert_eq!(rollout.selector()["bluegreen.dev/revision"], json!(seen.active().revision));
     }
     let mut requests = space.requests();
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(requests(), []);
     space.end().await;
+}
+
+/// One edit of one object of one rollout that takes no pod away.
+async fn vandalize(space: &Space, dice: &Dice, count: usize) {
+    let name = format!("shop-{}", dice.roll(0, count as u64));
+    let (kind, object) = match dice.roll(0, 4) {
+        0 => (Kind::Service, name),
+        1 => (Kind::Service, format!("{name}-preview")),
+        2 => (Kind::Deployment, format!("{name}-blue")),
+        _ => (Kind::Deployment, format!("{name}-green")),
+    };
+    if space.seen(kind, &object).is_none() {
+        return;
+    }
+    let edit = match (kind, dice.roll(0, 3)) {
+        (Kind::Service, 0) => json!({"spec": {"selector": null}}),
+        (Kind::Service, 1) => json!({"spec": {"selector": {"bluegreen.dev/color": "pink"}}}),
+        (_, 2) => json!({"metadata": {"labels": {"bluegreen.dev/rollout": null}}}),
+        _ => json!({"metadata": {"labels": {"bluegreen.dev/color": "pink", "bluegreen.dev/revision": null}}}),
+    };
+    space.tamper(kind, &object, &edit).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn an_operator_that_is_killed_again_and_again_ends_fifty_rollouts_where_they_belong() {
+    storm("crash", 10, 5, false).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn with_services_and_deployments_edited_by_hand_meanwhile_it_does_so_too() {
+    storm("vandal", 6, 4, true).await;
 }

@@ -293,3 +293,41 @@ async fn one_event_tells_each_step() {
     );
     space.end().await;
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn of_many_versions_in_a_row_the_last_one_goes_live() {
+    let space = Space::new("flips").await;
+    let _operator = space.operator();
+    let rollout = space.rollout(&merged(shop(), &json!({"revisionHistoryLimit": 3}))).await;
+    rollout.until_healthy("1.0.0").await;
+    for number in 2..20 {
+        rollout.version(&format!("{number}.0.0")).await;
+        tokio::time::sleep(std::time::Duration::from_millis(37 * (number % 5))).await;
+    }
+    rollout.until_healthy("19.0.0").await;
+    // Back and forth between two, faster than any pod.
+    for version in ["20.0.0", "19.0.0", "20.0.0", "19.0.0", "20.0.0"] {
+        rollout.version(version).await;
+    }
+    rollout.until_healthy("20.0.0").await;
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn replicas_may_change_at_any_moment() {
+    let space = Space::new("sizes").await;
+    let _operator = space.operator();
+    let rollout = space.rollout(&merged(shop(), &json!({"monitoring": {"duration": "2s"}}))).await;
+    rollout.until_healthy("1.0.0").await;
+    rollout.version("2.0.0").await;
+    for replicas in [3, 5, 1, 4, 2, 6, 3] {
+        rollout.spec(&json!({"replicas": replicas})).await;
+        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    }
+    rollout.until_healthy("2.0.0").await;
+    rollout.until_size(Color::Green, 3).await;
+    rollout.until_size(Color::Blue, 0).await;
+    space.end().await;
+}

@@ -9,6 +9,8 @@ use kube::{
 };
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
+    ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -29,6 +31,8 @@ pub struct Record {
 #[derive(Debug)]
 struct Log {
     events: Mutex<Vec<Event>>,
+    /// Versions between which a watch did not tell every change.
+    blind: Mutex<Vec<Range<u64>>>,
     length: watch::Sender<usize>,
 }
 
@@ -43,7 +47,7 @@ impl Log {
 impl Record {
     /// Watches a namespace that is still empty of what is watched.
     pub async fn begin(client: Client, namespace: &str) -> Self {
-        let log = Arc::new(Log { events: Mutex::default(), length: watch::Sender::new(0) });
+        let log = Arc::new(Log { events: Mutex::default(), blind: Mutex::default(), length: watch::Sender::new(0) });
         let mut watches = JoinSet::new();
         for kind in Kind::ALL {
             let api = Api::namespaced_with(client.clone(), namespace, &kind.resource());
@@ -63,7 +67,7 @@ impl Record {
     /// All objects of a kind that are there, in the order of their names.
     pub fn all(&self, kind: Kind) -> Vec<Value> {
         let events = self.log.events.lock().unwrap();
-        let mut there = std::collections::BTreeMap::new();
+        let mut there = BTreeMap::new();
         for event in events.iter().filter(|event| event.kind == kind) {
             if event.deleted {
                 there.remove(&event.name);
@@ -128,7 +132,7 @@ impl Record {
 
     /// The promises that were broken, each in a sentence.
     pub fn broken(&self) -> Vec<String> {
-        judge(&self.since(0))
+        judge(&self.since(0), &self.log.blind.lock().unwrap())
     }
 }
 
@@ -150,14 +154,48 @@ async fn follow(api: Api<DynamicObject>, kind: Kind, mut from: u64, log: Arc<Log
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
                 WatchEvent::Deleted(object) => (object, true),
                 WatchEvent::Bookmark(_) => continue,
-                WatchEvent::Error(error) => panic!("events of {} are lost, so that nothing can be judged: {error:?}", kind.as_str()),
+                WatchEvent::Error(_) => {
+                    // The API server was started anew and has forgotten what came before.
+                    from = look_again(&api, kind, from, &log).await;
+                    break;
+                }
             };
-            let name = object.metadata.name.clone().unwrap_or_default();
             from = number(object.metadata.resource_version.as_deref());
-            let object = Arc::new(serde_json::to_value(object).unwrap());
-            log.add(Event { kind, name, version: from, deleted, object, seen: Timestamp::now() });
+            log.add(told(kind, object, deleted));
         }
     }
+}
+
+fn told(kind: Kind, object: DynamicObject, deleted: bool) -> Event {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let version = number(object.metadata.resource_version.as_deref());
+    Event { kind, name, version, deleted, object: Arc::new(serde_json::to_value(object).unwrap()), seen: Timestamp::now() }
+}
+
+/// Tells what has changed since a version, and returns the version from which to go on.
+async fn look_again(api: &Api<DynamicObject>, kind: Kind, since: u64, log: &Log) -> u64 {
+    let list = loop {
+        match api.list(&ListParams::default()).await {
+            Ok(list) => break list,
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    };
+    let now = number(list.metadata.resource_version.as_deref());
+    log.blind.lock().unwrap().push(since..now + 1);
+    let mut gone: BTreeMap<_, _> = {
+        let events = log.events.lock().unwrap();
+        events.iter().filter(|event| event.kind == kind).map(|event| (event.name.clone(), event.clone())).collect()
+    };
+    for object in list {
+        gone.remove(object.metadata.name.as_deref().unwrap_or_default());
+        if number(object.metadata.resource_version.as_deref()) > since {
+            log.add(told(kind, object, false));
+        }
+    }
+    for event in gone.into_values().filter(|event| !event.deleted) {
+        log.add(Event { deleted: true, version: now, seen: Timestamp::now(), ..event });
+    }
+    now
 }
 
 fn number(version: Option<&str>) -> u64 {

@@ -1,0 +1,100 @@
+//! Faults of the cluster itself. Each test has a cluster of its own, since it harms it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use bluegreen_api::{Color, Phase};
+use bluegreen_e2e::{LONG_ENOUGH, OwnGround, Space, merged, shop, witness::Kind};
+use serde_json::json;
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn an_api_server_that_is_away_in_the_middle_of_a_rollout_delays_it_and_breaks_nothing() {
+    let own = OwnGround::up("e2e-api-server");
+    let space = Space::on(own.ground, "away").await;
+    let mut operator = space.operator_named("one", &["--lease-duration", "120"]);
+    let rollout = space.rollout(&merged(shop(), &json!({"progressDeadline": "30s", "monitoring": {"duration": "3s"}}))).await;
+    rollout.until_healthy("1.0.0").await;
+    for (version, at) in [("2.0.0-slow", Phase::DeployingPreview), ("3.0.0", Phase::Monitoring), ("4.0.0", Phase::ScalingDown)] {
+        rollout.version(version).await;
+        rollout.until_phase(at).await;
+        tokio::task::block_in_place(|| {
+            own.stop("kube-apiserver");
+            std::thread::sleep(Duration::from_secs(3));
+            own.start("kube-apiserver");
+        });
+        rollout.until_healthy(version).await;
+    }
+    assert!(operator.runs(), "with the lease kept there is no reason to end:\n{}", operator.log());
+    space.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn an_operator_that_loses_its_lease_ends_and_the_next_goes_on() {
+    let own = OwnGround::up("e2e-lease");
+    let space = Space::on(own.ground, "lost").await;
+    let mut operator = space.operator();
+    let rollout = space.rollout(&merged(shop(), &json!({"promotion": {"mode": "Manual", "timeout": "8s"}}))).await;
+    rollout.until_healthy("1.0.0").await;
+    rollout.version("2.0.0").await;
+    let waits = rollout.until("waits for approval", |seen| seen.works() == "AwaitingApproval").await;
+    tokio::task::block_in_place(|| own.stop("kube-apiserver"));
+    for _ in 0..200 {
+        if !operator.runs() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!operator.runs(), "a leader whose lease has run out ends:\n{}", operator.log());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::task::block_in_place(|| own.start("kube-apiserver"));
+    let _operator = space.operator();
+    rollout.order("promote", &waits.candidate().revision).await;
+    rollout.until_healthy("2.0.0").await;
+    space.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn a_switch_that_endpoint_slices_do_not_show_holds_and_says_so() {
+    let own = OwnGround::up("e2e-slices");
+    let space = Space::on(own.ground, "slices").await;
+    let _operator = space.operator();
+    let rollout = space.rollout(&merged(shop(), &json!({"promotion": {"mode": "Manual"}}))).await;
+    rollout.until_healthy("1.0.0").await;
+    rollout.version("2.0.0").await;
+    let waits = rollout.until("waits for approval", |seen| seen.works() == "AwaitingApproval").await;
+    own.freeze("kube-controller-manager");
+    rollout.order("promote", &waits.candidate().revision).await;
+    let held = rollout.until("says that the slices are old", |seen| seen.works() == "EndpointsStale").await;
+    assert!(held.is(Phase::Promoting) && held.status.rejected.is_none(), "a slow control plane is not a bad release");
+    assert!(held.status.message.contains("EndpointSlices have not been updated since"), "{}", held.status.message);
+    assert_eq!(rollout.deployment(Color::Blue)["spec"]["replicas"], 2);
+    own.wake("kube-controller-manager");
+    rollout.until_healthy("2.0.0").await;
+    space.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn one_operator_installed_as_in_config_default_serves_all_namespaces() {
+    let own = OwnGround::up("e2e-install");
+    let (one, two) = (Space::on(own.ground, "one").await, Space::on(own.ground, "two").await);
+    let kubeconfig = tokio::task::block_in_place(|| own.install_operator());
+    let _operator = one.operator_for_all(&kubeconfig);
+    let rollouts = [one.rollout(&shop()).await, two.rollout(&shop()).await];
+    for rollout in &rollouts {
+        rollout.until_healthy("1.0.0").await;
+        rollout.version("2.0.0").await;
+    }
+    for rollout in &rollouts {
+        rollout.until_healthy("2.0.0").await;
+    }
+    let foreign = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "till"}, "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 80}]}});
+    two.create(Kind::Service, foreign).await;
+    tokio::time::sleep(LONG_ENOUGH).await;
+    assert_eq!(two.seen(Kind::Service, "till").unwrap()["spec"]["selector"], json!({"app": "theirs"}));
+    one.end().await;
+    two.end().await;
+}
