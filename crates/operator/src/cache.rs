@@ -9,7 +9,7 @@ use crate::{
 use bluegreen_api::names;
 use futures::StreamExt;
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     runtime::{
         WatchStreamExt,
         watcher::{self, Event, watcher},
@@ -138,7 +138,10 @@ async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, watched
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
-                watched.trouble().take();
+                // A list that merely begins has not succeeded.
+                if !matches!(event, Event::Init) {
+                    watched.trouble().take();
+                }
                 let listed = matches!(event, Event::InitDone);
                 queue.add_all(concerned(watched, event));
                 if listed {
@@ -146,13 +149,28 @@ async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, watched
                 }
             }
             Err(error) => {
-                let why = error.to_string();
+                let why = words::<T>(&error);
                 // Once per trouble, not once per try.
                 if watched.trouble().replace(why.clone()).is_none() {
                     tracing::warn!(kind = T::WORD, error = %why, "the watch has failed and is tried again");
                 }
             }
         }
+    }
+}
+
+/// Why a watch fails, for people.
+fn words<T: Kind>(error: &watcher::Error) -> String {
+    use watcher::Error;
+    let (Error::InitialListFailed(cause) | Error::WatchStartFailed(cause) | Error::WatchFailed(cause)) = error else {
+        return error.to_string();
+    };
+    match cause {
+        kube::Error::Api(status) if status.code == 404 => {
+            format!("the API server doesn't know {}: is its CustomResourceDefinition installed?", T::Of::plural(&()))
+        }
+        kube::Error::Api(status) => status.message.clone(),
+        cause => cause.to_string(),
     }
 }
 
