@@ -13,8 +13,8 @@ use super::story::{self, Story};
 use crate::built::{binary, root};
 use crate::interrupt::{self, Ended, spawn};
 
-/// What the demo makes there, besides the operator's own namespace.
-const MADE: &str = "kubectl delete namespace demo bluegreen-system\n  kubectl delete -k config/default --ignore-not-found";
+/// Removes what the demo makes there.
+const REMOVE: &str = "kubectl delete namespace demo\n  kubectl delete -k config/default";
 
 pub(super) fn run(release: bool) -> Result<()> {
     let server = kubectl(&["config", "view", "--minify", "-o", "jsonpath={.current-context} ({.clusters[0].cluster.server})"]);
@@ -39,7 +39,7 @@ pub(super) fn run(release: bool) -> Result<()> {
     let kubectl = |words: &[&str]| kubectl(words);
     let spoil = |color: &str| if fake { story::unready_by_annotation(&kubectl, color) } else { unready_by_request(&kubectl, color) };
     Story::begin(&kubectl, &dir, false)?.without_traffic(spoil)?;
-    println!("\nThe operator ends with the demo; what it deployed stays. To remove all of it:\n\n  {MADE}");
+    println!("\nThe operator ends with the demo; what it deployed stays. To remove all of it:\n\n  {REMOVE}");
     Ok(())
 }
 
