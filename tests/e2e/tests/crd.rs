@@ -1,7 +1,5 @@
 //! The resource on a real API server: what it takes, what it refuses and in which words, how it is shown. Needs no operator.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use bluegreen_e2e::{Ground, Space, manifest::named, merged, shop, witness::Kind};
 use serde_json::{Value, json};
 

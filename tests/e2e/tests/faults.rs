@@ -1,7 +1,5 @@
 //! Faults of the cluster itself. Each test has a cluster of its own, since it harms it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use bluegreen_api::{Color, Phase};
 use bluegreen_e2e::{LONG_ENOUGH, OwnGround, Space, merged, shop, witness::Kind};
 use serde_json::json;

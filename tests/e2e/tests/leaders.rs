@@ -1,7 +1,5 @@
 //! Two operators for one namespace: one leads, the other takes over.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use bluegreen_api::{Color, Phase};
 use bluegreen_e2e::{LONG_ENOUGH, Operator, Space, merged, shop, witness::Kind};
 use serde_json::json;

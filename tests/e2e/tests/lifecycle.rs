@@ -1,7 +1,5 @@
 //! What people do with any workload: wait for it, scale it, delete it, create it again.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use bluegreen_api::{Color, Phase};
 use bluegreen_e2e::{LONG_ENOUGH, Space, merged, shop, witness::Kind};
 use serde_json::{Value, json};

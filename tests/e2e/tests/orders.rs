@@ -1,7 +1,5 @@
 //! What people order by annotations, and when it counts.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use bluegreen_api::{Color, Phase};
 use bluegreen_e2e::{Answer, LONG_ENOUGH, Prometheus, Rollout, Seen, Space, manifest::metric, merged, shop};
 use serde_json::{Value, json};

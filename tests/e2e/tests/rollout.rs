@@ -1,7 +1,5 @@
 //! The main job on fake nodes: one version after the other.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use bluegreen_api::{Color, Outcome, Phase};
 use bluegreen_e2e::{LONG_ENOUGH, Space, merged, shop, witness::Kind};
 use serde_json::json;
