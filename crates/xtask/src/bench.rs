@@ -14,7 +14,7 @@ use bluegreen_cluster::binaries::words;
 use bluegreen_cluster::{Cluster, Kind, OPERATOR, SYSTEM_NAMESPACE};
 use serde_json::{Value, json};
 
-use self::figures::{Requests, Table, cpu, memory, quantile};
+use self::figures::{Cpu, Requests, Table, memory, quantile};
 use self::observer::Observer;
 use crate::built::binary;
 use crate::interrupt;
@@ -69,7 +69,7 @@ struct Bench<'a> {
 /// What a part of the run took of the API server and of the processor.
 struct Cost {
     requests: Requests,
-    cpu: Duration,
+    cpu: Cpu,
 }
 
 fn measure(cluster: &mut Cluster, operator: &Path, rollouts: usize) -> Result<()> {
@@ -132,10 +132,10 @@ impl Bench<'_> {
     }
 
     /// What the operator used since the last time this was asked.
-    fn cost(&mut self, since: Duration) -> Result<Cost> {
+    fn cost(&mut self, before: Cpu) -> Result<Cost> {
         // The audit log is written a moment after the answer.
         interrupt::sleep(Duration::from_millis(500))?;
-        Ok(Cost { requests: Requests::of(&self.audit.requests()?, USER_AGENT), cpu: cpu(self.pid)?.saturating_sub(since) })
+        Ok(Cost { requests: Requests::of(&self.audit.requests()?, USER_AGENT), cpu: Cpu::of(self.pid)?.since(before) })
     }
 
     fn tell(&self, cost: &Cost) {
@@ -144,11 +144,7 @@ impl Bench<'_> {
         }
         let each = |count: usize| count as f64 / self.rollouts as f64;
         println!("  together {:.2} a rollout; besides, {} for leases and watches in all", each(cost.requests.all()), cost.requests.apart);
-        println!("  processor time of the operator: {:.2} ms a rollout", self.milliseconds(cost.cpu));
-    }
-
-    fn milliseconds(&self, cpu: Duration) -> f64 {
-        cpu.as_secs_f64() * 1000.0 / self.rollouts as f64
+        println!("  processor time of the operator: {}", cost.cpu.told(self.rollouts));
     }
 
     fn deploy(&mut self) -> Result<()> {
@@ -156,14 +152,14 @@ impl Bench<'_> {
         self.cluster.apply(&self.manifests("registry.example/shop:1.0.0"))?;
         self.until_all_serve("registry.example/shop:1.0.0")?;
         println!("\nDeployed for the first time, in {}:", words(started.elapsed()));
-        let cost = self.cost(Duration::ZERO)?;
+        let cost = self.cost(Cpu::default())?;
         self.tell(&cost);
         Ok(())
     }
 
     fn one_at_a_time(&mut self) -> Result<()> {
         const IMAGE: &str = "registry.example/shop:2.0.0";
-        let (started, before) = (Instant::now(), cpu(self.pid)?);
+        let (started, before) = (Instant::now(), Cpu::of(self.pid)?);
         let patch = json!({"spec": {"image": IMAGE}}).to_string();
         for number in 0..self.rollouts {
             let name = Self::name(number);
@@ -190,7 +186,7 @@ impl Bench<'_> {
             at(1.0)
         );
         self.table.compare("API requests a rollout", 12.0, cost.requests.all() as f64 / self.rollouts as f64, "");
-        self.table.compare("operator CPU a rollout, one at a time", 5.0, self.milliseconds(cost.cpu), " ms");
+        self.table.compare("operator CPU a rollout, one at a time", 5.0, cost.cpu.each(self.rollouts), " ms");
         self.table.compare("available → switched, p50", 12.0, at(0.5), " ms");
         self.table.compare("available → switched, p99", 40.0, at(0.99), " ms");
         Ok(())
@@ -198,7 +194,7 @@ impl Bench<'_> {
 
     fn all_at_once(&mut self) -> Result<()> {
         const IMAGE: &str = "registry.example/shop:3.0.0";
-        let (started, before) = (Instant::now(), cpu(self.pid)?);
+        let (started, before) = (Instant::now(), Cpu::of(self.pid)?);
         let list = self.cluster.dir().join("rollouts.json");
         std::fs::write(&list, self.manifests(IMAGE)).with_context(|| format!("cannot write {}", list.display()))?;
         // One kubectl for all of them: starting a hundred would take the processor from what is measured.
@@ -217,7 +213,7 @@ impl Bench<'_> {
         let cost = self.cost(before)?;
         self.tell(&cost);
         self.table.compare("API requests a rollout, all at once", 12.0, cost.requests.all() as f64 / self.rollouts as f64, "");
-        self.table.compare("operator CPU a rollout, all at once", 5.0, self.milliseconds(cost.cpu), " ms");
+        self.table.compare("operator CPU a rollout, all at once", 5.0, cost.cpu.each(self.rollouts), " ms");
         let measured = format!("{} for {}", words(switched), self.rollouts);
         self.table.row("patched at once → all switched", "not by us", &measured, "told");
         Ok(())
@@ -227,7 +223,7 @@ impl Bench<'_> {
         // Pods still end, and the last events are written.
         interrupt::sleep(Duration::from_secs(5))?;
         self.audit.requests()?;
-        let before = cpu(self.pid)?;
+        let before = Cpu::of(self.pid)?;
         eprintln!("\nLooking for {} s at what the operator does when there is nothing to do …", REST.as_secs());
         interrupt::sleep(REST)?;
         let cost = self.cost(before)?;
@@ -242,7 +238,7 @@ impl Bench<'_> {
         for line in cost.requests.lines(1) {
             println!("{line}");
         }
-        println!("  processor time of the operator: {} ms; resident memory {now:.1} MiB, at most {most:.1} MiB", cost.cpu.as_millis());
+        println!("  processor time of the operator: {} ms; resident memory {now:.1} MiB, at most {most:.1} MiB", cost.cpu.each(1));
         self.table.compare("writes at rest in a minute", 0.0, cost.requests.writes() as f64, "");
         let what = format!("resident memory at {} rollouts (budget: at 1000)", self.rollouts);
         self.table.compare(&what, 48.0, now, " MiB");

@@ -53,14 +53,42 @@ impl Requests {
 const BUDGET: &[(&str, usize)] =
     &[("bluegreenrollouts/status", 4), ("controllerrevisions", 1), ("deployments", 2), ("services", 2), ("events", 3)];
 
-/// Processor time that a process has used.
-pub(super) fn cpu(pid: i32) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is not there any more"))?;
-    // The program's name stands in brackets and may hold anything. User and system time are the 14th and 15th field.
-    let fields: Vec<_> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
-    let ticks = |at: usize| fields.get(at).and_then(|field: &&str| field.parse::<u64>().ok()).unwrap_or_default();
-    // A tick is a hundredth of a second on every Linux that this runs on.
-    Ok(Duration::from_millis((ticks(11) + ticks(12)) * 10))
+/// Processor time.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cpu {
+    user: Duration,
+    system: Duration,
+}
+
+impl Cpu {
+    /// What a process has used so far.
+    pub(super) fn of(pid: i32) -> Result<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is not there any more"))?;
+        // The program's name stands in brackets and may hold anything. User and system time are the 14th and 15th field.
+        let fields: Vec<_> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
+        let ticks = |at: usize| fields.get(at).and_then(|field: &&str| field.parse::<u64>().ok()).unwrap_or_default();
+        // A tick is a hundredth of a second on every Linux that this runs on.
+        Ok(Self { user: Duration::from_millis(ticks(11) * 10), system: Duration::from_millis(ticks(12) * 10) })
+    }
+
+    pub(super) fn since(self, before: Self) -> Self {
+        Self { user: self.user.saturating_sub(before.user), system: self.system.saturating_sub(before.system) }
+    }
+
+    /// Milliseconds for each of so many.
+    pub(super) fn each(self, count: usize) -> f64 {
+        (self.user + self.system).as_secs_f64() * 1000.0 / count as f64
+    }
+
+    pub(super) fn told(self, count: usize) -> String {
+        let each = |time: Duration| time.as_secs_f64() * 1000.0 / count as f64;
+        format!(
+            "{:.2} ms a rollout ({:.2} in the program, {:.2} in the kernel for it)",
+            self.each(count),
+            each(self.user),
+            each(self.system)
+        )
+    }
 }
 
 /// Resident memory of a process now, and the most it ever had, in MiB.
