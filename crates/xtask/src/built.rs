@@ -21,11 +21,15 @@ pub(crate) fn root() -> &'static Path {
     here.ancestors().nth(2).unwrap_or(here)
 }
 
-/// A program that cargo built: of one test target, or a binary.
+/// A program that cargo built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Built {
     pub(crate) target: String,
     pub(crate) path: PathBuf,
+    /// The directory of its package.
+    pub(crate) package: PathBuf,
+    /// Whether it is the harness of tests.
+    pub(crate) is_test: bool,
 }
 
 /// Builds by cargo with these words, and tells what came of it.
@@ -41,8 +45,12 @@ pub(crate) fn build(words: &[&str]) -> Result<Vec<Built>> {
 
 fn built(message: &str) -> Option<Built> {
     let message: Value = serde_json::from_str(message).ok()?;
-    let path = message["executable"].as_str()?.into();
-    Some(Built { target: message["target"]["name"].as_str()?.to_owned(), path })
+    Some(Built {
+        path: message["executable"].as_str()?.into(),
+        target: message["target"]["name"].as_str()?.to_owned(),
+        package: Path::new(message["manifest_path"].as_str()?).parent()?.to_path_buf(),
+        is_test: message["profile"]["test"].as_bool()?,
+    })
 }
 
 /// Builds one binary of this workspace.
@@ -61,8 +69,9 @@ mod tests {
 
     #[test]
     fn only_programs_are_taken_from_what_cargo_says() {
-        let test = r#"{"reason":"compiler-artifact","target":{"name":"node_load"},"executable":"/t/node_load-1"}"#;
-        assert_eq!(built(test), Some(Built { target: "node_load".into(), path: "/t/node_load-1".into() }));
+        let test = r#"{"manifest_path":"/w/e2e/Cargo.toml","target":{"name":"node_x"},"profile":{"test":true},"executable":"/t/node_x-1"}"#;
+        let program = Built { target: "node_x".into(), path: "/t/node_x-1".into(), package: "/w/e2e".into(), is_test: true };
+        assert_eq!(built(test), Some(program));
         assert_eq!(built(r#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}"#), None);
         assert_eq!(built("not JSON"), None);
     }

@@ -8,7 +8,7 @@ use bluegreen_cluster::{Cluster, Kind};
 
 use super::program;
 use super::report::Outcome;
-use crate::built::{Built, binary, build, root};
+use crate::built::{Built, build, root};
 use crate::interrupt;
 
 /// How many tests run at once on fake nodes: they wait most of the time.
@@ -28,20 +28,27 @@ fn run(kind: Kind, name: &str, words: &[String]) -> Result<Outcome> {
         return Ok(Outcome::CouldNotRun(obstacle));
     }
     eprintln!("Building the tests and the operator …");
-    let tests: Vec<Built> = build(&["test", "--package", "bluegreen-e2e", "--no-run"])?;
+    // All at once, as for the tests of the crates: asked for one by one, their dependencies would be built again, with
+    // other features. But not this program, which runs.
+    let built = build(&["build", "--workspace", "--exclude=xtask", "--all-targets"])?;
+    let here = root().join("tests/e2e");
     // The name of a test's file says what it runs on.
-    let tests: Vec<_> = tests.into_iter().filter(|test| test.target.starts_with("node_") == (kind == Kind::Node)).collect();
+    let tests = built.iter().filter(|built| built.is_test && built.package == here);
+    let tests: Vec<_> = tests.filter(|test| test.target.starts_with("node_") == (kind == Kind::Node)).collect();
     let mut wanted = Vec::new();
     for test in tests {
-        if any(&test, words)? {
+        if any(test, words)? {
             wanted.push(test);
         }
     }
     if wanted.is_empty() {
         return Ok(Outcome::NotWanted);
     }
-    let operator = binary("bluegreen-operator", false)?;
-    let load = binary("bluegreen-load", false)?;
+    let program = |name: &str| {
+        let found = built.iter().find(|built| !built.is_test && built.target == name);
+        found.map(|built| built.path.as_path()).with_context(|| format!("cargo built everything, but no {name}"))
+    };
+    let (operator, load) = (program("bluegreen-operator")?, program("bluegreen-load")?);
     interrupt::check()?;
     let cluster = match users_own(kind) {
         Some(cluster) => Borrowed { cluster: Some(cluster), ours: false },
@@ -51,7 +58,7 @@ fn run(kind: Kind, name: &str, words: &[String]) -> Result<Outcome> {
     for test in wanted {
         interrupt::check()?;
         let mut command = cluster.get()?.command(&test.path);
-        dress(&mut command, cluster.get()?, &operator, &load);
+        dress(&mut command, cluster.get()?, operator, load);
         if let Outcome::Ran { passed, failed, names } = program::tests(command.arg("--ignored").args(words))? {
             total.0 += passed;
             total.1 += failed;
