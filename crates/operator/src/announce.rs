@@ -27,7 +27,7 @@ struct Letter {
 }
 
 impl Announcer {
-    /// The announcer and its task. `instance` names this process.
+    /// The announcer and its task, which ends when all announcers are gone and their events are sent. `instance` names this process.
     pub fn new(requests: Requests, instance: String) -> (Self, impl Future<Output = ()>) {
         let (outbox, inbox) = mpsc::channel(BACKLOG);
         (Self { outbox }, deliver(requests, instance, inbox))
@@ -51,6 +51,8 @@ async fn deliver(requests: Requests, instance: String, mut inbox: mpsc::Receiver
             send(&requests, &instance, letter).await;
         });
     }
+    // Nobody announces any more: what is on its way arrives.
+    let _all = slots.acquire_many(u32::try_from(AT_ONCE).unwrap_or(u32::MAX)).await;
 }
 
 async fn send(requests: &Requests, instance: &str, letter: Letter) {

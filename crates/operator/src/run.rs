@@ -46,7 +46,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let lease_namespace = args.lease_namespace.as_deref().unwrap_or(&config.default_namespace);
     let (candidate, leadership) = Candidate::new(leases, lease_namespace, &args.lease_name, identity.clone(), times);
     let mut watches = JoinSet::new();
-    let shell = Arc::new(assemble(&args, main, &identity, metrics, leadership.clone(), &mut watches)?);
+    let (announcer, delivery) = Announcer::new(Requests::new(main.clone()), identity.clone());
+    let delivery = tokio::spawn(delivery);
+    let shell = Arc::new(assemble(&args, main, announcer, metrics, leadership.clone(), &mut watches)?);
 
     let (stop_serving, stopped_serving) = watch::channel(false);
     let (stop_work, stopped_work) = watch::channel(false);
@@ -69,7 +71,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         // What was begun is finished while the lease is still ours; then somebody else may lead at once.
         let _ = tokio::time::timeout(FINISH, worker).await;
         stop_leading.send_replace(true);
-        let _ = tokio::time::timeout(FINISH, lease).await;
+        let _ = tokio::join!(tokio::time::timeout(FINISH, lease), tokio::time::timeout(FINISH, delivery));
     }
     stop_serving.send_replace(true);
     server.abort();
@@ -79,7 +81,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 fn assemble(
     args: &Args,
     client: kube::Client,
-    identity: &str,
+    announcer: Announcer,
     metrics: Metrics,
     leadership: watch::Receiver<Leadership>,
     watches: &mut JoinSet<()>,
@@ -87,8 +89,6 @@ fn assemble(
     let (cache, memory, queue) = (Arc::new(Cache::default()), Arc::new(Memory::default()), Arc::new(Queue::default()));
     let requests = Requests::new(client.clone());
     let sources = Sources::new(args.rules()).context("no client for checks and metrics can be made")?;
-    let (announcer, delivery) = Announcer::new(requests.clone(), identity.to_owned());
-    watches.spawn(delivery);
     cache.watch(&client, args.namespace.as_deref(), &queue, watches);
     Ok(Shell {
         gatherer: Gatherer {
