@@ -282,7 +282,7 @@ async fn deny_images_with(space: &Space, word: &str) {
 // === what belongs to others ===
 
 fn service_of_others() -> Value {
-    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"}, "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 8080}]}})
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"}, "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 80, "targetPort": 8080}]}})
 }
 
 #[tokio::test]
