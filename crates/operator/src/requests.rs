@@ -114,15 +114,16 @@ impl Requests {
     ///
     /// By JSON patch: the rest of the object, and who owns which of its fields, stays as it is without being sent.
     pub async fn record(&self, key: &Key, resource_version: &str, status: &BlueGreenRolloutStatus) -> Answer<Seen<Rollout>> {
-        let patch = json!([
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
-            {"op": "add", "path": "/status", "value": status},
-        ]);
+        let patch = [
+            json!({"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version}).to_string(),
+            // Written as it is: a status is the largest thing that is sent.
+            format!(r#"{{"op":"add","path":"/status","value":{}}}"#, serde_json::to_string(status).map_err(request::Error::SerializeBody)?),
+        ];
         let path = <Rollout as Kind>::Of::url_path(&(), Some(&key.namespace));
         let request = http::Request::patch(format!("{path}/{}/status?fieldManager={}", key.name, names::FIELD_MANAGER))
             .header(http::header::ACCEPT, "application/json")
             .header(http::header::CONTENT_TYPE, "application/json-patch+json")
-            .body(patch.to_string().into_bytes())
+            .body(format!("[{}]", patch.join(",")).into_bytes())
             .map_err(request::Error::BuildRequest)?;
         self.ask(request).await
     }
