@@ -18,9 +18,9 @@ pub(super) fn on_fake_nodes(filters: &[String]) -> Result<Outcome> {
     run(Kind::Fake, "test-fake", &[&[THREADS.to_owned()], filters].concat())
 }
 
-/// One after the other: what they measure is traffic, and there is one node.
+/// One after the other: what they measure is traffic, and there is one node. Each says how many requests there were.
 pub(super) fn on_a_real_node(filters: &[String]) -> Result<Outcome> {
-    run(Kind::Node, "test-node", &[&["--test-threads=1".to_owned()], filters].concat())
+    run(Kind::Node, "test-node", &[&["--test-threads=1", "--show-output"].map(str::to_owned), filters].concat())
 }
 
 fn run(kind: Kind, name: &str, words: &[String]) -> Result<Outcome> {
