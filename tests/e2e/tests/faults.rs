@@ -69,6 +69,12 @@ async fn a_switch_that_endpoint_slices_do_not_show_holds_and_says_so() {
     assert!(held.is(Phase::Promoting) && held.status.rejected.is_none(), "a slow control plane is not a bad release");
     assert!(held.status.message.contains("EndpointSlices have not been updated since"), "{}", held.status.message);
     assert_eq!(rollout.deployment(Color::Blue)["spec"]["replicas"], 2);
+    // In the middle of the switch the Service is put right to where the switch leads.
+    let there = rollout.selector();
+    for edit in [json!({"spec": {"selector": null}}), json!({"spec": {"selector": {"bluegreen.dev/color": "blue"}}})] {
+        let version = space.tamper(Kind::Service, "shop", &edit).await;
+        space.until_newer(version, Kind::Service, "shop", "is repaired", |service| service["spec"]["selector"] == there).await;
+    }
     own.wake("kube-controller-manager");
     rollout.until_healthy("2.0.0").await;
     space.end().await;

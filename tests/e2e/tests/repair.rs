@@ -225,6 +225,24 @@ async fn in_awaiting_promotion() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
+async fn in_scaling_up() {
+    let space = Space::new("in-scaling-up").await;
+    let _operator = space.operator();
+    let rollout = space.rollout(&slow_deadline(&json!({"replicas": 3, "preview": {"replicas": 1}}))).await;
+    rollout.until_healthy("1.0.0").await;
+    rollout.version("2.0.0-slow").await;
+    rollout.until_phase(Phase::ScalingUp).await;
+    let pods = rollout.pods(Color::Blue);
+    services_are_edited(&space, &rollout).await;
+    deployments_are_relabelled(&space, &rollout).await;
+    assert_eq!(rollout.pods(Color::Blue), pods);
+    status_lost(&rollout, Color::Blue).await;
+    rollout.until_healthy("2.0.0-slow").await;
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
 async fn in_monitoring() {
     let space = Space::new("in-monitoring").await;
     let _operator = space.operator();
