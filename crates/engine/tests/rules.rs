@@ -402,6 +402,22 @@ fn endpoint_slices_that_lag_hold_the_switch_and_are_told_and_are_no_bad_release(
     assert_eq!(world.serves().as_deref(), Some("shop:2"));
 }
 
+#[test]
+fn a_slow_control_plane_and_one_unready_look_are_no_bad_release() {
+    let mut world = live(json!({"progressDeadline": "2m"}));
+    world.slices_follow = false;
+    world.image("shop:2");
+    world.run_until(Phase::Promoting);
+    world.run_for(3600);
+    // An edit by hand that the Deployment controller hasn't taken up yet, long after the phase began.
+    world.deployments.get_mut(&Color::Green).unwrap().generation += 1;
+    world.operator();
+    assert_eq!(world.phase(), Phase::Promoting, "{}", world.story());
+    world.slices_follow = true;
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"));
+}
+
 // === the way back ===
 
 #[test]

@@ -42,7 +42,7 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
         draft.enter(Phase::Monitoring);
         return Step::Again;
     }
-    let deadline = draft.due(draft.settings().progress_deadline);
+    let deadline = short_deadline(draft, &candidate);
     if !draft.fully_available(&candidate) {
         let message = format!("Promoting revision {} ({}): waiting for its pods to be ready again", candidate.number, candidate.image);
         return Stay::working(reasons::PROMOTING, message).until(deadline).into();
@@ -74,8 +74,8 @@ fn withdrawn(draft: &mut Draft<'_>, active: &Side, candidate: &Side, selects: bo
     if selects && unready {
         return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &lost(draft, candidate, "no pod of the new revision is ready")));
     }
-    let late = draft.elapsed() >= draft.settings().progress_deadline;
-    (late && !draft.fully_available(candidate)).then(|| {
+    // Of its pods alone: a Deployment that was edited or lost is repaired, and is no word on the release.
+    short_for_too_long(draft, candidate).then(|| {
         ending(
             Outcome::RolledBack,
             reasons::LOST_READINESS,
