@@ -1,5 +1,7 @@
 //! Gates: what opens them, what keeps them shut, and what happens when nobody can tell.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use bluegreen_api::{Color, GateState, Phase};
 use bluegreen_e2e::{Answer, LONG_ENOUGH, Prometheus, Rollout, Seen, Space, manifest::metric, merged, shop, witness::Kind};
 use serde_json::{Value, json};
