@@ -8,7 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
-use bluegreen_cluster::{Kind, paths};
+use bluegreen_cluster::paths;
 
 use self::report::{Outcome, Report};
 use crate::built::{cargo, root};
@@ -37,12 +37,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         program::tests(cargo().args(["test", "--workspace", "--no-fail-fast", "--"]).args(&options.filters))
     })?;
     if !options.core {
-        report.part("the cluster itself", || {
-            if let Some(obstacle) = bluegreen_cluster::Cluster::obstacle(Kind::Fake) {
-                return Ok(Outcome::CouldNotRun(obstacle));
-            }
-            program::tests(cargo().args(["test", "--package", "bluegreen-cluster", "--", "--ignored"]).args(&options.filters))
-        })?;
+        report.part("the cluster itself", || clusters::themselves(&options.filters))?;
         report.part("on fake nodes", || clusters::on_fake_nodes(&options.filters))?;
         report.part("on a real node", || clusters::on_a_real_node(&options.filters))?;
     }

@@ -23,24 +23,26 @@ pub(super) fn on_a_real_node(filters: &[String]) -> Result<Outcome> {
     run(Kind::Node, "test-node", &[&["--test-threads=1", "--show-output"].map(str::to_owned), filters].concat())
 }
 
+/// What the library of clusters promises to those who test with it.
+pub(super) fn themselves(filters: &[String]) -> Result<Outcome> {
+    if let Some(obstacle) = Cluster::obstacle(Kind::Fake) {
+        return Ok(Outcome::CouldNotRun(obstacle));
+    }
+    let mut total = Total::default();
+    for test in wanted(&everything()?, "tests/cluster", filters, |_| true)? {
+        total.run(&test.target, cargos(&mut Command::new(&test.path), &test.package).arg("--ignored").args(filters))?;
+    }
+    Ok(total.outcome())
+}
+
 fn run(kind: Kind, name: &str, words: &[String]) -> Result<Outcome> {
     if let Some(obstacle) = Cluster::obstacle(kind) {
         return Ok(Outcome::CouldNotRun(obstacle));
     }
     eprintln!("Building the tests and the operator …");
-    // All at once, as for the tests of the crates: asked for one by one, their dependencies would be built again, with
-    // other features. But not this program, which runs.
-    let built = build(&["build", "--workspace", "--exclude=xtask", "--all-targets"])?;
-    let here = root().join("tests/e2e");
+    let built = everything()?;
     // The name of a test's file says what it runs on.
-    let tests = built.iter().filter(|built| built.is_test && built.package == here);
-    let tests: Vec<_> = tests.filter(|test| test.target.starts_with("node_") == (kind == Kind::Node)).collect();
-    let mut wanted = Vec::new();
-    for test in tests {
-        if any(test, words)? {
-            wanted.push(test);
-        }
-    }
+    let wanted = wanted(&built, "tests/e2e", words, |target| target.starts_with("node_") == (kind == Kind::Node))?;
     if wanted.is_empty() {
         return Ok(Outcome::NotWanted);
     }
@@ -54,40 +56,73 @@ fn run(kind: Kind, name: &str, words: &[String]) -> Result<Outcome> {
         Some(cluster) => Borrowed { cluster: Some(cluster), ours: false },
         None => Borrowed::up(kind, name)?,
     };
-    let mut total = (0, 0, Vec::new());
+    let mut total = Total::default();
     for test in wanted {
-        interrupt::check()?;
         let mut command = cluster.get()?.command(&test.path);
-        dress(&mut command, cluster.get()?, operator, load);
-        if let Outcome::Ran { passed, failed, names } = program::tests(command.arg("--ignored").args(words))? {
-            total.0 += passed;
-            total.1 += failed;
-            total.2.extend(names.into_iter().map(|name| format!("{}::{name}", test.target)));
+        cargos(&mut command, &test.package)
+            .env("BLUEGREEN_CLUSTER", cluster.get()?.name())
+            .env("BLUEGREEN_OPERATOR", operator)
+            .env("BLUEGREEN_LOAD", load);
+        total.run(&test.target, command.arg("--ignored").args(words))?;
+    }
+    cluster.down()?;
+    Ok(total.outcome())
+}
+
+/// All programs and tests, built at once as for the tests of the crates: asked for one by one, their dependencies would be
+/// built again, with other features. But not this program, which runs.
+fn everything() -> Result<Vec<Built>> {
+    build(&["build", "--workspace", "--exclude=xtask", "--all-targets"])
+}
+
+/// The programs of a package in which there is a test that these words ask for.
+fn wanted<'b>(built: &'b [Built], package: &str, words: &[String], is: impl Fn(&str) -> bool) -> Result<Vec<&'b Built>> {
+    let package = root().join(package);
+    let mut wanted = Vec::new();
+    for test in built.iter().filter(|built| built.is_test && built.package == package && is(&built.target)) {
+        let list = Command::new(&test.path).args(["--ignored", "--list", "--format=terse"]).args(words).output();
+        let list = list.with_context(|| format!("cannot ask {} for its tests", test.path.display()))?;
+        if list.stdout.split(|byte| *byte == b'\n').any(|line| line.ends_with(b": test")) {
+            wanted.push(test);
+        }
+    }
+    Ok(wanted)
+}
+
+/// Runs a program as cargo would.
+fn cargos<'c>(command: &'c mut Command, package: &Path) -> &'c mut Command {
+    command.current_dir(package).env("CARGO_MANIFEST_DIR", package)
+}
+
+/// The results of several programs.
+#[derive(Default)]
+struct Total {
+    passed: u64,
+    failed: u64,
+    names: Vec<String>,
+    ran: bool,
+}
+
+impl Total {
+    fn run(&mut self, target: &str, command: &mut Command) -> Result<()> {
+        interrupt::check()?;
+        self.ran = true;
+        if let Outcome::Ran { passed, failed, names } = program::tests(command)? {
+            self.passed += passed;
+            self.failed += failed;
+            self.names.extend(names.into_iter().map(|name| format!("{target}::{name}")));
         }
         // Operators and loads whose test was killed.
         interrupt::end_children();
+        Ok(())
     }
-    cluster.down()?;
-    Ok(Outcome::Ran { passed: total.0, failed: total.1, names: total.2 })
-}
 
-/// What cargo would tell a test, and where the test finds what it needs.
-fn dress(command: &mut Command, cluster: &Cluster, operator: &Path, load: &Path) {
-    let here = root().join("tests/e2e");
-    command
-        .current_dir(&here)
-        .env("CARGO_MANIFEST_DIR", &here)
-        .env("BLUEGREEN_CLUSTER", cluster.name())
-        .env("BLUEGREEN_KUBECONFIG", cluster.kubeconfig())
-        .env("BLUEGREEN_OPERATOR", operator)
-        .env("BLUEGREEN_LOAD", load);
-}
-
-/// Whether there is a test in it that these words ask for.
-fn any(test: &Built, words: &[String]) -> Result<bool> {
-    let list = Command::new(&test.path).args(["--ignored", "--list", "--format=terse"]).args(words).output();
-    let list = list.with_context(|| format!("cannot ask {} for its tests", test.path.display()))?;
-    Ok(list.stdout.split(|byte| *byte == b'\n').any(|line| line.ends_with(b": test")))
+    fn outcome(self) -> Outcome {
+        match self.ran {
+            true => Outcome::Ran { passed: self.passed, failed: self.failed, names: self.names },
+            false => Outcome::NotWanted,
+        }
+    }
 }
 
 /// The running cluster of fake nodes that `KUBECONFIG` names, if it is one of this checkout: the tests choose the fate of
