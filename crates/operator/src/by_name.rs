@@ -4,7 +4,7 @@ use crate::{
     cache::{Cache, Watched},
     key::Key,
     kinds::{Arriving, Kind, Seen},
-    queue::{Haste, Queue},
+    queue::Queue,
 };
 use bluegreen_api::names;
 use futures::{Stream, StreamExt};
@@ -96,6 +96,6 @@ async fn follow<T: Kind>(
                 continue;
             }
         }
-        queue.add(rollout.clone(), Haste::Now);
+        queue.add(rollout.clone());
     }
 }

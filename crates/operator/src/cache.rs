@@ -143,7 +143,7 @@ async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, watched
                     watched.trouble().take();
                 }
                 let listed = matches!(event, Event::InitDone);
-                queue.add_all(concerned(watched, event), T::HASTE);
+                queue.add_all(concerned(watched, event));
                 if listed {
                     filled.notify_one();
                 }

@@ -9,8 +9,6 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
-/// Long enough for the changes that one cause brings, and too short to be noticed.
-const MOMENT: Duration = Duration::from_millis(20);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
@@ -31,17 +29,9 @@ struct Place {
     queued: bool,
     running: bool,
     /// Something happened while it was looked at.
-    again: Option<Haste>,
+    again: bool,
     due: Option<Instant>,
     failures: u32,
-}
-
-/// How soon something that happened is to be looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Haste {
-    /// After a moment, in which more of its kind may come: pods and endpoints change many times in a row.
-    Soon,
-    Now,
 }
 
 /// When a rollout is to be looked at next.
@@ -57,14 +47,14 @@ pub enum Next {
 }
 
 impl Queue {
-    pub fn add(&self, key: Key, haste: Haste) {
-        if self.inner().add(key, haste, Instant::now()) {
+    pub fn add(&self, key: Key) {
+        if self.inner().add(key) {
             self.news.notify_one();
         }
     }
 
-    pub fn add_all(&self, keys: impl IntoIterator<Item = Key>, haste: Haste) {
-        keys.into_iter().for_each(|key| self.add(key, haste));
+    pub fn add_all(&self, keys: impl IntoIterator<Item = Key>) {
+        keys.into_iter().for_each(|key| self.add(key));
     }
 
     /// The next rollout to look at, as soon as there is one. It is running until `done`.
@@ -100,38 +90,20 @@ impl Queue {
 
 impl Inner {
     /// Answers whether there is something new to take.
-    fn add(&mut self, key: Key, haste: Haste, now: Instant) -> bool {
+    fn add(&mut self, key: Key) -> bool {
         let place = self.places.entry(key.clone()).or_default();
         if place.running {
-            place.again = place.again.max(Some(haste));
+            place.again = true;
             return false;
+        }
+        if let Some(due) = place.due.take() {
+            self.later.remove(&(due, key.clone()));
         }
         if place.queued {
             return false;
         }
-        match haste {
-            Haste::Now => {
-                place.queued = true;
-                if let Some(due) = place.due.take() {
-                    self.later.remove(&(due, key.clone()));
-                }
-                self.ready.push_back(key);
-            }
-            Haste::Soon => return self.put_off(key, now + MOMENT),
-        }
-        true
-    }
-
-    /// Until then at the latest.
-    fn put_off(&mut self, key: Key, until: Instant) -> bool {
-        let place = self.places.entry(key.clone()).or_default();
-        if place.due.is_some_and(|due| due <= until) {
-            return false;
-        }
-        if let Some(due) = place.due.replace(until) {
-            self.later.remove(&(due, key.clone()));
-        }
-        self.later.insert((until, key));
+        place.queued = true;
+        self.ready.push_back(key);
         true
     }
 
@@ -158,21 +130,29 @@ impl Inner {
         place.running = false;
         let again = std::mem::take(&mut place.again);
         place.failures = if next == Next::BackOff { place.failures.saturating_add(1) } else { 0 };
-        match (next, again) {
+        let delay = match next {
             // What happened meanwhile may be the remedy.
-            (Next::BackOff, Some(_)) => self.put_off(key, now + FIRST_BACK_OFF),
-            (Next::BackOff, None) => {
-                let delay = back_off(place.failures);
-                self.put_off(key, now + delay)
+            Next::BackOff if again => Some(FIRST_BACK_OFF),
+            Next::BackOff => Some(back_off(place.failures)),
+            _ if again => Some(Duration::ZERO),
+            Next::Awaited => None,
+            Next::In(delay) => Some(delay),
+            Next::Forget => {
+                self.places.remove(&key);
+                return;
             }
-            (Next::Forget, None) => self.places.remove(&key).is_some(),
-            (Next::Awaited, None) => false,
-            (Next::In(delay), again) => {
-                let later = self.put_off(key.clone(), now + delay);
-                again.map_or(later, |haste| self.add(key, haste, now))
-            }
-            (Next::Awaited | Next::Forget, Some(haste)) => self.add(key, haste, now),
         };
+        match delay {
+            Some(Duration::ZERO) => {
+                self.add(key);
+            }
+            Some(delay) => {
+                let due = now + delay;
+                place.due = Some(due);
+                self.later.insert((due, key));
+            }
+            None => {}
+        }
     }
 }
 
@@ -191,8 +171,8 @@ mod tests {
     #[test]
     fn one_that_is_added_twice_is_looked_at_once() {
         let (mut queue, now) = (Inner::default(), Instant::now());
-        assert!(queue.add(key("x"), Haste::Now, now));
-        assert!(!queue.add(key("x"), Haste::Now, now));
+        assert!(queue.add(key("x")));
+        assert!(!queue.add(key("x")));
         assert_eq!(queue.pop(now), Ok(key("x")));
         assert_eq!(queue.pop(now), Err(None));
     }
@@ -200,9 +180,9 @@ mod tests {
     #[test]
     fn what_happens_during_a_look_makes_one_more_after_it() {
         let (mut queue, now) = (Inner::default(), Instant::now());
-        queue.add(key("x"), Haste::Now, now);
+        queue.add(key("x"));
         queue.pop(now).unwrap();
-        queue.add(key("x"), Haste::Now, now);
+        queue.add(key("x"));
         assert_eq!(queue.pop(now), Err(None), "not two at a time");
         queue.done(key("x"), Next::In(Duration::from_secs(60)), now);
         assert_eq!(queue.pop(now), Ok(key("x")));
@@ -213,12 +193,12 @@ mod tests {
     #[test]
     fn it_comes_again_when_it_said_and_an_event_before_that_takes_its_place() {
         let (mut queue, now) = (Inner::default(), Instant::now());
-        queue.add(key("x"), Haste::Now, now);
+        queue.add(key("x"));
         queue.pop(now).unwrap();
         let due = now + Duration::from_secs(5);
         queue.done(key("x"), Next::In(Duration::from_secs(5)), now);
         assert_eq!(queue.pop(now), Err(Some(due)));
-        queue.add(key("x"), Haste::Now, now);
+        queue.add(key("x"));
         assert_eq!(queue.pop(now), Ok(key("x")));
         queue.done(key("x"), Next::Awaited, now);
         assert_eq!(queue.pop(due), Err(None));
@@ -227,7 +207,7 @@ mod tests {
     #[test]
     fn failures_in_a_row_are_tried_again_ever_later() {
         let (mut queue, mut now) = (Inner::default(), Instant::now());
-        queue.add(key("x"), Haste::Now, now);
+        queue.add(key("x"));
         let mut delays = vec![];
         for _ in 0..12 {
             queue.pop(now).unwrap();
@@ -240,36 +220,10 @@ mod tests {
         assert_eq!(delays[11], 60_000);
         queue.pop(now).unwrap();
         queue.done(key("x"), Next::Awaited, now);
-        queue.add(key("x"), Haste::Now, now);
+        queue.add(key("x"));
         queue.pop(now).unwrap();
         queue.done(key("x"), Next::BackOff, now);
         assert_eq!(queue.pop(now), Err(Some(now + FIRST_BACK_OFF)), "a success makes a fresh start");
-    }
-
-    #[test]
-    fn what_comes_many_times_in_a_row_is_looked_at_once_after_a_moment() {
-        let (mut queue, now) = (Inner::default(), Instant::now());
-        queue.add(key("x"), Haste::Soon, now);
-        queue.add(key("x"), Haste::Soon, now + MOMENT / 2);
-        assert_eq!(queue.pop(now), Err(Some(now + MOMENT)));
-        assert_eq!(queue.pop(now + MOMENT), Ok(key("x")));
-        queue.add(key("x"), Haste::Soon, now + MOMENT);
-        queue.done(key("x"), Next::In(Duration::from_secs(9)), now + MOMENT);
-        assert_eq!(queue.pop(now + MOMENT), Err(Some(now + 2 * MOMENT)), "not only in nine seconds");
-    }
-
-    #[test]
-    fn what_is_urgent_does_not_wait_for_what_is_not() {
-        let (mut queue, now) = (Inner::default(), Instant::now());
-        queue.add(key("x"), Haste::Soon, now);
-        queue.add(key("x"), Haste::Now, now);
-        assert_eq!(queue.pop(now), Ok(key("x")));
-        queue.add(key("x"), Haste::Now, now);
-        queue.add(key("x"), Haste::Soon, now);
-        queue.done(key("x"), Next::Awaited, now);
-        assert_eq!(queue.pop(now), Ok(key("x")));
-        queue.done(key("x"), Next::Awaited, now);
-        assert_eq!(queue.pop(now), Err(None), "both were looked at");
     }
 
     #[tokio::test(start_paused = true)]
@@ -280,8 +234,8 @@ mod tests {
             async move { (queue.next().await, queue.next().await) }
         });
         tokio::task::yield_now().await;
-        queue.add(key("x"), Haste::Now);
-        queue.add(key("y"), Haste::Now);
+        queue.add(key("x"));
+        queue.add(key("y"));
         assert_eq!(waiting.await.unwrap(), (key("x"), key("y")));
         queue.done(key("x"), Next::In(Duration::from_secs(3)));
         assert_eq!(queue.next().await, key("x"));

@@ -12,7 +12,7 @@ use crate::{
     memory::Memory,
     metrics::Metrics,
     perform::Performer,
-    queue::{Haste, Queue},
+    queue::Queue,
     requests::Requests,
     server::{self, Pages},
     shell::Shell,
@@ -119,7 +119,7 @@ async fn lead(shell: Arc<Shell>, at_once: usize, mut leadership: watch::Receiver
         _ = stop.wait_for(|stop| *stop) => false,
     };
     if leads {
-        shell.queue.add_all(shell.cache.all(), Haste::Now);
+        shell.queue.add_all(shell.cache.all());
         work(shell, at_once, stop).await;
     }
 }

@@ -1,7 +1,7 @@
 //! What is kept of an EndpointSlice.
 
 use super::{HasMeta, Kind, WireMeta};
-use crate::{intern::Text, queue::Haste};
+use crate::intern::Text;
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -70,7 +70,6 @@ impl Kind for EndpointSlice {
     type Of = k8s_openapi::api::discovery::v1::EndpointSlice;
     type Wire = WireSlice;
     const WORD: &'static str = "endpointslice";
-    const HASTE: Haste = Haste::Soon;
 
     fn trim(wire: Self::Wire) -> Self {
         Self {

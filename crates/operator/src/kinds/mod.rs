@@ -16,7 +16,7 @@ pub use revision::Revision;
 pub use rollout::{Rollout, Terms};
 pub use service::Service;
 
-use crate::{intern::intern, owner::Ownership, queue::Haste};
+use crate::{intern::intern, owner::Ownership};
 use bluegreen_api::names;
 use jiff::Timestamp;
 use kube::{Resource, core::ObjectMeta};
@@ -31,8 +31,6 @@ pub trait Kind: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
     type Wire: DeserializeOwned + HasMeta;
     /// For logs and metrics: a word, in lower case.
     const WORD: &'static str;
-    /// How soon a change of one is to be looked at.
-    const HASTE: Haste = Haste::Now;
 
     fn trim(wire: Self::Wire) -> Self;
 

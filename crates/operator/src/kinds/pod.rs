@@ -1,7 +1,7 @@
 //! What is kept of a Pod: whether it gets on, and if not, why not, in its own words.
 
 use super::{Kind, Wire};
-use crate::{intern::Text, queue::Haste};
+use crate::intern::Text;
 use bluegreen_api::{Color, names};
 use bluegreen_engine::observed::PodTrouble;
 use jiff::Timestamp;
@@ -193,7 +193,6 @@ impl Kind for Pod {
     type Of = k8s_openapi::api::core::v1::Pod;
     type Wire = Wire<WireSpec, WireStatus>;
     const WORD: &'static str = "pod";
-    const HASTE: Haste = Haste::Soon;
 
     fn trim(wire: Self::Wire) -> Self {
         let Wire { metadata, spec, status } = wire;

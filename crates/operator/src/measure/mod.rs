@@ -8,12 +8,7 @@ mod prometheus;
 
 pub use address::{Rules, Source};
 
-use crate::{
-    key::Key,
-    memory::Memory,
-    metrics::Metrics,
-    queue::{Haste, Queue},
-};
+use crate::{key::Key, memory::Memory, metrics::Metrics, queue::Queue};
 use bluegreen_engine::{
     Observed,
     measure::{Wanted, What},
@@ -159,7 +154,7 @@ impl Measuring {
         let wanted_still = self.memory.add_result(&key, &uid, result);
         self.finish(&key, &uid, &wanted);
         if wanted_still {
-            self.queue.add(key, Haste::Now);
+            self.queue.add(key);
         }
     }
 
