@@ -33,6 +33,8 @@ pub const REFUSED: &str = "Refused";
 pub const NOT_OURS: &str = "NotOurs";
 /// An object is on its way out and will be made anew.
 pub const BEING_DELETED: &str = "BeingDeleted";
+/// The operator can't watch objects that it decides from.
+pub const WATCH_DOWN: &str = "WatchDown";
 /// Pods of the new revision don't get ready in time, or never can.
 pub const PROGRESS_DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
 pub const HOPELESS: &str = "Hopeless";

@@ -18,6 +18,9 @@ use std::time::Duration;
 /// Readings that turn no verdict are recorded at most this often.
 const BATCH: Duration = Duration::from_secs(10);
 
+/// How long a watch may be down before that is told.
+const BLIND: Duration = Duration::from_secs(10);
+
 /// The longest pause before a refused write is tried again.
 const RETRY: Duration = Duration::from_secs(300);
 /// The same for a write that protects the live side.
@@ -95,6 +98,10 @@ fn work_out(draft: &mut Draft<'_>) -> Stay {
     keep_time(draft);
     remember_generations(draft);
     let mut stay = phases::run(draft);
+    if let Some(moment) = blind_for_a_moment(draft, &stay) {
+        draft.status = draft.seen.status.clone();
+        return moment;
+    }
     follow_replicas(draft);
     keep_time(draft);
     let trouble = phases::rest::blocked(draft).or_else(|| refused(draft));
@@ -106,6 +113,14 @@ fn work_out(draft: &mut Draft<'_>) -> Stay {
     stay.message = no_news(draft, &stay).unwrap_or(stay.message);
     conditions::tell(draft, &stay);
     stay
+}
+
+/// A watch that is down comes back in a moment, as a rule: until that is over it is no news, and nothing is recorded for it.
+fn blind_for_a_moment(draft: &Draft<'_>, stay: &Stay) -> Option<Stay> {
+    let (old, new) = (&draft.seen.status, &draft.status);
+    let nothing_else = (old.phase, old.attempt) == (new.phase, new.attempt) && stay.reason == bluegreen_api::reasons::WATCH_DOWN;
+    let until = draft.seen.blind.as_ref().filter(|_| nothing_else).and_then(|blind| blind.since.checked_add(BLIND).ok())?;
+    (until > draft.now()).then(|| stay.clone().until(Some(until)))
 }
 
 /// The recorded message, when nothing has come to it but another pod with the same kind of trouble.
@@ -137,7 +152,8 @@ fn keep_time(draft: &mut Draft<'_>) {
     let now = draft.now();
     // With no pods to wait for, what only takes something down goes on.
     let goes_down = matches!(draft.phase(), Some(Phase::ScalingDown | Phase::Aborting | Phase::RollingBack));
-    let held = draft.held().is_some_and(|stay| !(goes_down && stay.reason == bluegreen_api::reasons::NO_REPLICAS));
+    let held = draft.held().filter(|stay| blind_for_a_moment(draft, stay).is_none());
+    let held = held.is_some_and(|stay| !(goes_down && stay.reason == bluegreen_api::reasons::NO_REPLICAS));
     let Some(clock) = draft.status.clock.as_mut() else { return };
     if let Some(absence) = draft.seen.absence {
         clock::account(clock, absence);

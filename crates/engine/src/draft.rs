@@ -150,6 +150,12 @@ impl<'a> Draft<'a> {
                 format!("Paused by an order; annotate with bluegreen.dev/resume={revision} to go on"),
             ));
         }
+        if let Some(blind) = &self.seen.blind {
+            return Some(Stay::working(
+                reasons::WATCH_DOWN,
+                format!("Nothing is tried or passed while the operator can't watch {}", blind.why),
+            ));
+        }
         if self.settings().replicas == 0 {
             return Some(Stay::working(reasons::NO_REPLICAS, "Waiting for replicas: spec.replicas is 0"));
         }

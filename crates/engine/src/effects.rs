@@ -78,7 +78,7 @@ pub(crate) fn intended(status: &BlueGreenRolloutStatus) -> Option<&Side> {
 fn active_target(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, active: &Side) -> Target {
     match (status.phase, &status.preview, &status.standby) {
         (Some(Phase::Promoting), Some(candidate), _)
-            if selects(seen, candidate) || (fully_available(seen, candidate) && ready(seen, candidate) > 0) =>
+            if selects(seen, candidate) || (seen.blind.is_none() && fully_available(seen, candidate) && ready(seen, candidate) > 0) =>
         {
             target(candidate)
         }
@@ -248,6 +248,7 @@ fn scales_down(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, si
         && is_standby
         && active_serves
         && !held(plan, status)
+        && seen.blind.is_none()
         && scale_down_due(plan, status).is_some_and(|due| due <= seen.now)
 }
 

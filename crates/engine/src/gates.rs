@@ -242,13 +242,38 @@ fn turn(gate: &mut Gate, state: GateState, message: String, at: Timestamp) {
     gate.message = message;
 }
 
-/// Messages in status are bounded: 256 characters.
+/// The longest message in status, in characters.
+const LONGEST: usize = 256;
+
+/// Messages in status are bounded.
 pub fn bounded(text: &str) -> String {
-    const LIMIT: usize = 256;
-    if text.chars().count() <= LIMIT {
+    shortened(text, LONGEST)
+}
+
+fn shortened(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take(LIMIT - 1).collect();
+    let mut short: String = text.chars().take(limit - 1).collect();
     short.push('…');
     short
+}
+
+/// A message around words of somebody else: when it is too long it is they that are cut, and not what to do about it.
+pub(crate) fn around(before: &str, words: &str, after: &str) -> String {
+    let ours = before.chars().count() + after.chars().count();
+    format!("{before}{}{after}", shortened(words, LONGEST.saturating_sub(ours).max(40)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_is_not_cut_off_by_long_words_of_somebody_else() {
+        let message = around("Revision 2 was aborted: ", &"back-off pulling image ".repeat(20), ". Change spec");
+        assert!(message.starts_with("Revision 2 was aborted: back-off") && message.ends_with("…. Change spec"), "{message}");
+        assert_eq!(message.chars().count(), LONGEST);
+        assert_eq!(around("a ", "b", " c"), "a b c");
+    }
 }

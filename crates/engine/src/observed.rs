@@ -35,6 +35,8 @@ pub struct Observed {
     pub term: i64,
     /// The latest time without an operator: nobody looked in between.
     pub absence: Option<Absence>,
+    /// Set while a watch is down: what is seen may be old.
+    pub blind: Option<Blind>,
     /// The Prometheus to ask when the rollout names none.
     pub default_prometheus: Option<String>,
 }
@@ -55,6 +57,14 @@ pub struct Absence {
     pub from: Option<Timestamp>,
     /// When this operator began to look.
     pub to: Timestamp,
+}
+
+/// A watch that decisions are made from is down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blind {
+    /// What is watched, and why that fails.
+    pub why: String,
+    pub since: Timestamp,
 }
 
 /// An object by its name: absent, or there with its owner.

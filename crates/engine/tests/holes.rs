@@ -605,3 +605,43 @@ fn promoting_with_zero_replicas_says_so() {
         world.story()
     );
 }
+
+#[test]
+fn while_a_watch_is_down_nothing_goes_forward_and_nothing_is_written_for_it() {
+    let down = |world: &World| Blind { why: "pods: connection refused".into(), since: world.now };
+    // A candidate that is all there, as far as the old caches tell.
+    let mut world = live(json!({}));
+    world.spec.image = Some("shop:2".into());
+    world.generation += 1;
+    until_about_to_act(&mut world, Phase::Promoting);
+    world.blind = Some(down(&world));
+    let live = world.services["active"].selector.clone();
+    world.run_for(5);
+    assert_eq!((world.phase(), &world.services["active"].selector), (Phase::Promoting, &live), "the switch waits\n{}", world.story());
+    world.blind = None;
+    world.settle();
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.story());
+    // A new spec is not taken up, and after a while it is told why.
+    world.spec.image = Some("shop:3".into());
+    world.generation += 1;
+    world.blind = Some(down(&world));
+    let Decision::Wait { until: Some(until), .. } = decide(&world.seen()) else { panic!("{}", world.story()) };
+    world.now = until;
+    let Decision::Record(status) = decide(&world.seen()) else { panic!("{}", world.story()) };
+    assert!(status.preview.is_none() && status.message.contains("can't watch pods: connection refused"), "{}", status.message);
+}
+
+#[test]
+fn while_a_watch_is_down_the_way_back_and_repairs_go_on() {
+    let mut world = live(json!({"monitoring": {"duration": "1h"}}));
+    world.spec.image = Some("shop:2".into());
+    world.generation += 1;
+    world.run_until(Phase::Monitoring);
+    world.blind = Some(Blind { why: "pods: connection refused".into(), since: world.now });
+    world.services.get_mut("active").unwrap().selector.clear();
+    assert!(matches!(decide(&world.seen()), Decision::Act(_)), "a stripped selector is put right");
+    let revision = world.status.active.as_ref().unwrap().revision.clone();
+    world.annotations.insert("bluegreen.dev/rollback".into(), revision);
+    world.settle();
+    assert_eq!(world.phase(), Phase::RolledBack, "{}", world.story());
+}

@@ -7,22 +7,29 @@ use crate::{
     shelf::Shelf,
 };
 use bluegreen_api::names;
+use bluegreen_engine::observed::Blind;
 use futures::StreamExt;
+use jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
-    runtime::{
-        WatchStreamExt,
-        watcher::{self, Event, watcher},
+    runtime::watcher::{self, Event, watcher},
+};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
 /// Small pages: what isn't kept of them is garbage for a moment, and the more of it the larger they are.
 const PAGE: u32 = 250;
+/// Before a watch that has failed is tried again, doubled with each failure in a row: an API server that was away for seconds
+/// is not left alone for longer than that.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const EXPIRE: Duration = Duration::from_secs(5);
 
 /// All shelves. Each is locked for moments only, and never while another one is.
 #[derive(Default)]
@@ -41,13 +48,13 @@ pub struct Cache {
 pub struct Watched<T> {
     shelf: Mutex<Shelf<T>>,
     full: AtomicBool,
-    /// The latest error, while there is one.
-    trouble: Mutex<Option<String>>,
+    /// While the watch is down: since when, and the latest error.
+    down: Mutex<Option<Blind>>,
 }
 
 impl<T> Default for Watched<T> {
     fn default() -> Self {
-        Self { shelf: Mutex::default(), full: AtomicBool::new(false), trouble: Mutex::default() }
+        Self { shelf: Mutex::default(), full: AtomicBool::new(false), down: Mutex::default() }
     }
 }
 
@@ -60,8 +67,15 @@ impl<T> Watched<T> {
         self.full.load(Ordering::Acquire)
     }
 
-    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    fn down(&self) -> MutexGuard<'_, Option<Blind>> {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers whether that is news: one trouble is told once, not once per try.
+    fn went_down(&self, why: String, now: Timestamp) -> bool {
+        let mut down = self.down();
+        let since = down.as_ref().map_or(now, |down| down.since);
+        down.replace(Blind { why, since }).is_none()
     }
 }
 
@@ -93,9 +107,10 @@ impl Cache {
             };
             let config = watcher::Config { label_selector: label.map(str::to_owned), ..watcher::Config::default().page_size(PAGE) };
             let (cache, queue) = (cache.clone(), queue.clone());
-            tasks.spawn(async move { follow(api, config, shelf(&cache), &queue, &cache.filled).await });
+            tasks.spawn(async move { follow(api, config, &cache, shelf(&cache), &queue).await });
         }
         let owned = (client, namespace, Some(names::ROLLOUT_LABEL));
+        tasks.spawn(expire(self.clone(), queue.clone()));
         start(self, |cache| &cache.rollouts, (client, namespace, None), queue, tasks);
         start(self, |cache| &cache.deployments, owned, queue, tasks);
         start(self, |cache| &cache.services, owned, queue, tasks);
@@ -107,8 +122,9 @@ impl Cache {
     /// What is still missing before the first decision, in words; nothing when all caches are full.
     pub fn missing(&self) -> Vec<String> {
         fn one<T: Kind>(watched: &Watched<T>) -> Option<String> {
-            let why = watched.trouble().clone();
-            (!watched.is_full()).then(|| format!("the {} cache is not full yet: {}", T::WORD, why.as_deref().unwrap_or("listing")))
+            let down = watched.down().clone();
+            let why = down.as_ref().map_or("listing", |down| down.why.as_str());
+            (!watched.is_full()).then(|| format!("the {} cache is not full yet: {why}", T::WORD))
         }
         let all =
             [one(&self.rollouts), one(&self.deployments), one(&self.services), one(&self.pods), one(&self.slices), one(&self.revisions)];
@@ -126,36 +142,69 @@ impl Cache {
         }
     }
 
+    /// A watch that is down, if any is: the one for the longest time.
+    pub fn blind(&self) -> Option<Blind> {
+        fn one<T: Kind>(watched: &Watched<T>) -> Option<Blind> {
+            let down = watched.down().clone()?;
+            Some(Blind { why: format!("the objects of kind {}: {}", T::WORD, down.why), ..down })
+        }
+        let all =
+            [one(&self.rollouts), one(&self.deployments), one(&self.services), one(&self.pods), one(&self.slices), one(&self.revisions)];
+        all.into_iter().flatten().min_by_key(|down| down.since)
+    }
+
     /// Every rollout that there is.
     pub fn all(&self) -> Vec<Key> {
         self.rollouts.shelf().keys()
     }
 }
 
-/// Keeps one shelf as the API server has it.
-async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, watched: &Watched<T>, queue: &Queue, filled: &Notify) {
-    let mut events = std::pin::pin!(watcher(api, config).default_backoff());
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                // A list that merely begins has not succeeded.
-                if !matches!(event, Event::Init) {
-                    watched.trouble().take();
+/// Looks again at what changes because time has passed: an object no longer stands in for a cached one.
+async fn expire(cache: Arc<Cache>, queue: Arc<Queue>) {
+    loop {
+        tokio::time::sleep(EXPIRE).await;
+        let now = Instant::now();
+        queue.add_all(cache.rollouts.shelf().expired(now));
+        queue.add_all(cache.deployments.shelf().expired(now));
+        queue.add_all(cache.services.shelf().expired(now));
+        queue.add_all(cache.revisions.shelf().expired(now));
+    }
+}
+
+/// Keeps one shelf as the API server has it. After an error it lists anew: only the end of a list tells that nothing is missing.
+async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, cache: &Cache, watched: &Watched<T>, queue: &Queue) {
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        let mut events = std::pin::pin!(watcher(api.clone(), config.clone()));
+        let mut listed_at = None;
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    let listed = matches!(event, Event::InitDone);
+                    queue.add_all(concerned(watched, event));
+                    if listed {
+                        listed_at = Some(Instant::now());
+                        cache.filled.notify_one();
+                        if watched.down().take().is_some() {
+                            // Whatever was held for it goes on.
+                            queue.add_all(cache.all());
+                        }
+                    }
                 }
-                let listed = matches!(event, Event::InitDone);
-                queue.add_all(concerned(watched, event));
-                if listed {
-                    filled.notify_one();
-                }
-            }
-            Err(error) => {
-                let why = words::<T>(&error);
-                // Once per trouble, not once per try.
-                if watched.trouble().replace(why.clone()).is_none() {
-                    tracing::warn!(kind = T::WORD, error = %why, "the watch has failed and is tried again");
+                Err(error) => {
+                    let why = words::<T>(&error);
+                    if watched.went_down(why.clone(), Timestamp::now()) {
+                        tracing::warn!(kind = T::WORD, error = %why, "the watch has failed and is tried again");
+                    }
+                    break;
                 }
             }
         }
+        if listed_at.is_some_and(|listed_at: Instant| listed_at.elapsed() > LONGEST_PAUSE) {
+            pause = SHORTEST_PAUSE;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

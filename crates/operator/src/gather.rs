@@ -71,6 +71,7 @@ impl Gatherer {
             refusals: vec![],
             term: office.term,
             absence: office.absence,
+            blind: self.cache.blind(),
             default_prometheus: self.default_prometheus.clone(),
         }
     }

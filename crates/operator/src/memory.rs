@@ -26,8 +26,8 @@ pub struct Remembered {
     uid: Box<str>,
     /// The term of leadership in which the rollout was last read live.
     pub read_in: Option<i64>,
-    /// Objects with its names were looked for, whatever their labels.
-    pub surveyed: bool,
+    /// The term of leadership in which objects with its names were looked for, whatever their labels.
+    pub surveyed_in: Option<i64>,
     /// Why it can't be read, as far as that was told.
     pub unreadable: Option<Box<str>>,
     progress: [Option<Progress>; 2],

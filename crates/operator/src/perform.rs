@@ -208,13 +208,21 @@ impl Performer {
     }
 
     /// Reads an object live and lets it stand in: the watch may be late, or blind to it for want of a label.
-    pub async fn refresh<T: Kind>(&self, watched: &Watched<T>, name: &Key) {
+    pub async fn read<T: Kind>(&self, watched: &Watched<T>, name: &Key) -> Result<(), Refused> {
         match self.requests.get::<T>(name).await {
             Ok(found) => watched.shelf().stand_in(found, Instant::now()),
             Err(refused) if refused.is_absent() => {
                 watched.shelf().gone(name, None, Instant::now());
             }
-            Err(refused) => tracing::warn!(kind = T::WORD, object = %name, error = %refused, "could not be read anew"),
+            Err(refused) => return Err(refused),
+        }
+        Ok(())
+    }
+
+    /// The same after a write that was refused as stale: the next look tells if it could not be read.
+    pub async fn refresh<T: Kind>(&self, watched: &Watched<T>, name: &Key) {
+        if let Err(refused) = self.read(watched, name).await {
+            tracing::warn!(kind = T::WORD, object = %name, error = %refused, "could not be read anew");
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     kinds::{Head, Kind, Seen, version},
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -24,6 +24,13 @@ pub struct Shelf<T> {
     groups: HashMap<Key, BTreeSet<Arc<str>>>,
     /// Raised by each list: what an older one had seen last is gone.
     round: u64,
+    /// The version that the watch has come to: whatever happened up to it to objects that it can see has been told. Versions of
+    /// one kind compare, and a watch tells events in their order.
+    told: u64,
+    /// While a list lasts, whose objects come in another order: the latest version in it so far.
+    listing: Option<u64>,
+    /// What stands in, in the order of its end.
+    ends: VecDeque<(Instant, Key)>,
 }
 
 #[derive(Debug)]
@@ -90,7 +97,7 @@ impl<T> Entry<T> {
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), groups: HashMap::new(), round: 0 }
+        Self { entries: HashMap::new(), groups: HashMap::new(), round: 0, told: 0, listing: None, ends: VecDeque::new() }
     }
 }
 
@@ -98,11 +105,18 @@ impl<T: Kind> Shelf<T> {
     /// A list begins. What it doesn't bring is gone when it ends; until then everything stays.
     pub fn list_begins(&mut self) {
         self.round += 1;
+        (self.told, self.listing) = (0, Some(0));
+    }
+
+    fn tells(&mut self, version: u64) {
+        let latest = self.listing.as_mut().unwrap_or(&mut self.told);
+        *latest = version.max(*latest);
     }
 
     /// The watch or a list brought an object. Answers with the rollouts that it concerns, if anything that is kept has changed.
     pub fn arrived(&mut self, seen: Seen<T>) -> Vec<Key> {
         let key = key(&seen.head);
+        self.tells(seen.head.version());
         let round = self.round;
         self.edit(&key, |entry| {
             entry.round = round;
@@ -116,6 +130,7 @@ impl<T: Kind> Shelf<T> {
 
     /// The watch said that an object was deleted, or has lost its label.
     pub fn departed(&mut self, head: &Head) -> Vec<Key> {
+        self.tells(head.version());
         self.edit(&key(head), |entry| {
             entry.cached = None;
             entry.caught_up(head.version());
@@ -124,6 +139,7 @@ impl<T: Kind> Shelf<T> {
 
     /// A list has ended: what it didn't bring is gone.
     pub fn list_ends(&mut self) -> Vec<Key> {
+        self.told = self.listing.take().unwrap_or_default();
         let round = self.round;
         let gone = |entry: &Entry<T>| entry.round < round && entry.cached.is_some();
         let missing: Vec<Key> = self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(key, _)| key.clone()).collect();
@@ -140,9 +156,26 @@ impl<T: Kind> Shelf<T> {
         concerned
     }
 
-    /// A write or a live read returned the object.
+    /// A write or a live read returned the object. When the watch has come further already, it knows better: the object may
+    /// have been deleted while the answer was on its way.
     pub fn stand_in(&mut self, seen: Seen<T>, now: Instant) {
-        self.put(seen, Some(now + STAND_IN));
+        if seen.head.rollout.is_some() && seen.head.version() <= self.told {
+            return;
+        }
+        let until = now + STAND_IN;
+        self.ends.push_back((until, key(&seen.head)));
+        self.put(seen, Some(until));
+    }
+
+    /// The rollouts of objects that have stood in for as long as they may: what is seen of them is another now.
+    pub fn expired(&mut self, now: Instant) -> Vec<Key> {
+        let mut concerned = Vec::new();
+        while let Some((_, key)) = self.ends.pop_front_if(|(until, _)| *until <= now) {
+            let entry = self.entries.get(&key).filter(|entry| entry.standing.as_ref().is_some_and(|standing| standing.is_over(now)));
+            concerned.extend(entry.into_iter().flat_map(Entry::rollouts).map(|rollout| key.beside(rollout.clone())));
+        }
+        concerned.dedup();
+        concerned
     }
 
     /// A watch by name brought an object that the shelf's own watch can't see.
@@ -164,12 +197,14 @@ impl<T: Kind> Shelf<T> {
 
     /// A delete or a live read said that the object is gone.
     pub fn gone(&mut self, key: &Key, resource_version: Option<&str>, now: Instant) -> Vec<Key> {
-        self.edit(key, |entry| {
+        let concerned = self.edit(key, |entry| {
             let known = entry.cached_version().max(entry.standing.as_ref().map_or(0, |standing| standing.version));
             // Older than nothing that is known of it, so that the next to arrive under this name counts.
             let version = resource_version.map_or(known, version).max(known) + u64::from(entry.cached.is_some());
             entry.standing = entry.cached.is_some().then_some(StandIn { object: None, version, until: Some(now + STAND_IN) });
-        })
+        });
+        self.ends.push_back((now + STAND_IN, key.clone()));
+        concerned
     }
 
     /// A watch by name ends: from now on the shelf's own watch has to bring the object.
@@ -179,6 +214,7 @@ impl<T: Kind> Shelf<T> {
                 standing.until = Some(now + STAND_IN);
             }
         });
+        self.ends.push_back((now + STAND_IN, key.clone()));
     }
 
     pub fn get(&self, key: &Key, now: Instant) -> Option<Arc<Seen<T>>> {

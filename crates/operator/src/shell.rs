@@ -113,23 +113,23 @@ impl<'a> OneRollout<'a> {
         }
     }
 
-    /// Before anything is made for a new rollout: what has one of its names and none of its labels is invisible to the caches.
-    async fn survey(&self, seen: &Observed) {
+    /// Looks for what has one of the rollout's names and none of its labels, once in a term: it is invisible to the caches.
+    /// A side that leaves would be taken for gone, and keep its pods.
+    async fn survey(&self, seen: &Observed) -> Result<(), Trouble> {
         let Shell { cache, memory, performer, .. } = self.shell;
-        let surveyed = memory.of(self.key, &seen.uid, |remembered| std::mem::replace(&mut remembered.surveyed, true));
-        if surveyed {
-            return;
-        }
+        let unread = |refused| Trouble::Api { what: "what has its names can't be read", refused };
         for color in [Color::Blue, Color::Green] {
             if seen.color(color).deployment.as_ref().is_none() {
-                performer.refresh(&cache.deployments, &self.key.beside(names::deployment(&self.key.name, color))).await;
+                performer.read(&cache.deployments, &self.key.beside(names::deployment(&self.key.name, color))).await.map_err(unread)?;
             }
         }
         for (role, service) in [(Role::Active, &seen.active_service), (Role::Preview, &seen.preview_service)] {
             if service.as_ref().is_none() {
-                performer.refresh(&cache.services, &self.key.beside(render::service_name(seen, role))).await;
+                performer.read(&cache.services, &self.key.beside(render::service_name(seen, role))).await.map_err(unread)?;
             }
         }
+        memory.of(self.key, &seen.uid, |remembered| remembered.surveyed_in = Some(seen.term));
+        Ok(())
     }
 
     /// Once for each reason.
@@ -179,8 +179,9 @@ impl World for OneRollout<'_> {
                 return Ok(Sight::Unreadable);
             }
         };
-        if terms.status.phase.is_none() {
-            self.survey(&self.shell.gatherer.observe(self.key, rollout, terms.clone(), office)).await;
+        let surveyed_in = self.shell.memory.of(self.key, &rollout.head.uid, |remembered| remembered.surveyed_in);
+        if surveyed_in != Some(office.term) {
+            self.survey(&self.shell.gatherer.observe(self.key, rollout, terms.clone(), office)).await?;
         }
         let seen = self.shell.gatherer.observe(self.key, rollout, terms, office);
         self.follow_by_name(&seen);

@@ -182,13 +182,9 @@ fn failed(draft: &mut Draft<'_>, candidate: &Side) -> Option<Step> {
         return Some(Step::Again);
     }
     let revision = &candidate.revision;
-    Some(
-        Stay::stalled(
-            reason,
-            format!("Held, since {message}. Give it up with bluegreen.dev/abort={revision}, let the gate run again with bluegreen.dev/retry={revision}, or change spec"),
-        )
-        .into(),
-    )
+    let again = format!("let the gate run again with bluegreen.dev/retry={revision}");
+    let advice = format!(". Give it up with bluegreen.dev/abort={revision}, {again}, or change spec");
+    Some(Stay::stalled(reason, gates::around("Held, since ", &message, &advice)).into())
 }
 
 /// Verified: waits for an approval, or for its time.
@@ -225,13 +221,9 @@ fn closed(draft: &Draft<'_>, candidate: &Side) -> Option<Stay> {
     let revision = &candidate.revision;
     if !approved(draft) {
         if let Some(gate) = inconclusive(draft).next() {
-            return Some(Stay::working(
-                reasons::INCONCLUSIVE,
-                format!(
-                    "{} could not be judged: {}. Decide with bluegreen.dev/promote={revision} or bluegreen.dev/abort={revision}",
-                    gate.name, gate.message
-                ),
-            ));
+            let advice = format!(". Decide with bluegreen.dev/promote={revision} or bluegreen.dev/abort={revision}");
+            let message = gates::around(&format!("{} could not be judged: ", gate.name), &gate.message, &advice);
+            return Some(Stay::working(reasons::INCONCLUSIVE, message));
         }
         if settings.approval {
             return Some(Stay::working(

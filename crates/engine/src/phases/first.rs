@@ -2,6 +2,7 @@
 
 use crate::{
     draft::{Draft, Stay, Step},
+    gates::around,
     observed::{ColorSeen, DeploymentSeen, ObjectSeen, Owner},
     orders, progress,
 };
@@ -139,6 +140,10 @@ pub(super) fn initializing(draft: &mut Draft<'_>) -> Step {
     if let Some(blocked) = super::rest::blocked(draft) {
         return blocked.into();
     }
+    if !draft.settings().verify_initial && !crate::effects::selects(draft.seen, &active) {
+        // Handed over by somebody else, or refused: nobody is served by it yet.
+        return Stay::working(reasons::INITIALIZING, format!("Waiting for the active Service to select revision {}", active.number)).into();
+    }
     draft.finish_attempt(Outcome::Promoted, reasons::AVAILABLE, "the first revision serves");
     draft.rest(Phase::Healthy);
     Step::Again
@@ -169,10 +174,8 @@ fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
     draft.align_gates(crate::gates::Stage::Verification);
     let failed = draft.status.gates.iter().find(|gate| gate.state == GateState::Failed);
     if let Some(gate) = failed {
-        let message = format!(
-            "The first revision did not pass {}: {}. Change spec, or let the gate run again with bluegreen.dev/retry={}",
-            gate.name, gate.message, active.revision
-        );
+        let advice = format!(". Change spec, or let the gate run again with bluegreen.dev/retry={}", active.revision);
+        let message = around(&format!("The first revision did not pass {}: ", gate.name), &gate.message, &advice);
         if draft.ordered(orders::Verb::Retry, &active.revision) {
             draft.spend(orders::Verb::Retry);
             draft.status.gates.clear();
@@ -190,8 +193,9 @@ fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
         draft.spend(orders::Verb::Promote);
         return None;
     }
-    let decide = format!("Decide with bluegreen.dev/promote={}, or change spec", active.revision);
-    Some(Stay::working(reasons::INCONCLUSIVE, format!("{} could not be judged: {}. {decide}", unknown.name, unknown.message)))
+    let advice = format!(". Decide with bluegreen.dev/promote={}, or change spec", active.revision);
+    let message = around(&format!("{} could not be judged: ", unknown.name), &unknown.message, &advice);
+    Some(Stay::working(reasons::INCONCLUSIVE, message))
 }
 
 fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {

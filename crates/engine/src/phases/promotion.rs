@@ -3,7 +3,7 @@
 use crate::{
     draft::{Draft, Stay, Step, ending},
     effects,
-    gates::Stage,
+    gates::{Stage, around},
     orders::Verb,
     progress,
 };
@@ -209,14 +209,9 @@ fn short_deadline(draft: &Draft<'_>, active: &Side) -> Option<jiff::Timestamp> {
 fn failed_and_held(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
     let gate = draft.gates(Stage::Monitoring).find(|gate| gate.state == GateState::Failed)?;
     let revision = &active.revision;
-    let stay = Stay::stalled(
-        reason_of(gate),
-        format!(
-            "Held after the switch, since {}: {}. Decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}",
-            gate.name, gate.message
-        ),
-    );
-    Some(stay.until(short_deadline(draft, active)))
+    let advice = format!(". Decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}");
+    let message = around(&format!("Held after the switch, since {}: ", gate.name), &gate.message, &advice);
+    Some(Stay::stalled(reason_of(gate), message).until(short_deadline(draft, active)))
 }
 
 fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
@@ -241,10 +236,9 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
             }
             OnUnknown::Hold => {
                 let revision = &active.revision;
-                let message = format!(
-                    "{} could not be judged: {}. Waiting for readings; or decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}",
-                    gate.name, gate.message
-                );
+                let decide = format!("decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}");
+                let advice = format!(". Waiting for readings; or {decide}");
+                let message = around(&format!("{} could not be judged: ", gate.name), &gate.message, &advice);
                 return Stay::working(reasons::INCONCLUSIVE, message).into();
             }
         }

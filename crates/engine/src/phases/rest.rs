@@ -3,6 +3,7 @@
 use crate::{
     decision::Role,
     draft::{Draft, Stay, Step, ending},
+    gates::around,
     observed::{ObjectSeen, Observed, Owner},
     orders::Verb,
     render,
@@ -115,14 +116,10 @@ pub(super) fn given_up(draft: &mut Draft<'_>) -> Step {
         Some(Phase::RolledBack) => ("rolled back", reasons::ROLLED_BACK),
         _ => ("aborted", reasons::ABORTED),
     };
-    Stay::stalled(
-        reason,
-        format!(
-            "Revision {} ({}) was {what}: {}. Revision {} ({}) serves. Change spec, or try again with bluegreen.dev/retry={}",
-            rejected.number, rejected.image, rejected.message, active.number, active.image, rejected.revision
-        ),
-    )
-    .into()
+    let before = format!("Revision {} ({}) was {what}: ", rejected.number, rejected.image);
+    let serves = format!("Revision {} ({}) serves", active.number, active.image);
+    let after = format!(". {serves}. Change spec, or try again with bluegreen.dev/retry={}", rejected.revision);
+    Stay::stalled(reason, around(&before, &rejected.message, &after)).into()
 }
 
 /// An object that has one of our names and can't be written: it is somebody else's, or on its way out.

@@ -70,6 +70,7 @@ pub struct World {
     pub results: Vec<Measurement>,
     pub refusals: Vec<Refusal>,
     pub absence: Option<Absence>,
+    pub blind: Option<Blind>,
     pub term: i64,
     /// What a gate measures: by gate name and image of the side that is measured.
     pub gauge: fn(&str, &str, Timestamp) -> Outcome,
@@ -121,6 +122,7 @@ impl World {
             results: vec![],
             refusals: vec![],
             absence: None,
+            blind: None,
             term: 1,
             gauge: pass,
             slices_follow: true,
@@ -669,6 +671,7 @@ impl World {
             refusals: self.refusals.clone(),
             term: self.term,
             absence: self.absence,
+            blind: self.blind.clone(),
             default_prometheus: Some("http://prometheus:9090".into()),
         }
     }

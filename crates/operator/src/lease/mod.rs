@@ -59,6 +59,8 @@ pub struct Candidate {
     ours: Option<Lease>,
     /// A leader who hasn't renewed by then has lost.
     deadline: Option<Instant>,
+    /// Why the latest try failed, told once and not once per try.
+    trouble: Option<String>,
 }
 
 impl Candidate {
@@ -66,7 +68,7 @@ impl Candidate {
     pub fn new(client: Client, namespace: &str, name: &str, me: String, times: Times) -> (Self, watch::Receiver<Leadership>) {
         let (leadership, watcher) = watch::channel(Leadership::Standby);
         let leases = Api::namespaced(client, namespace);
-        (Self { leases, name: name.to_owned(), me, times, leadership, sighting: None, ours: None, deadline: None }, watcher)
+        (Self { leases, name: name.to_owned(), me, times, leadership, sighting: None, ours: None, deadline: None, trouble: None }, watcher)
     }
 
     /// Goes on until leadership was lost or `stop` is told; in the latter case the lease is released.
@@ -95,14 +97,27 @@ impl Candidate {
             return Duration::ZERO;
         }
         match self.step().await {
-            Ok(pause) => pause,
-            Err(failure) => {
-                tracing::warn!(lease = %self.name, error = %failure, "the lease could not be read or written; it is tried again");
-                // What stands there now is unknown: look before the next write.
-                self.ours = None;
-                self.times.retry / 4
+            Ok(pause) => {
+                if self.trouble.take().is_some() {
+                    tracing::info!(lease = %self.name, "the lease can be read and written again");
+                }
+                pause
             }
+            Err(failure) => self.failed(&failure),
         }
+    }
+
+    fn failed(&mut self, failure: &Failure) -> Duration {
+        let why = failure.to_string();
+        if self.trouble.as_ref() != Some(&why) {
+            tracing::warn!(lease = %self.name, error = %why, "the lease could not be read or written; it is tried again");
+            self.trouble = Some(why);
+        }
+        // What stands there now is unknown: look before the next write.
+        self.ours = None;
+        // Who leads has a deadline to meet.
+        let leading = matches!(*self.leadership.borrow(), Leadership::Leading { .. });
+        if leading { self.times.retry / 4 } else { self.times.retry }
     }
 
     async fn step(&mut self) -> Result<Duration, Failure> {

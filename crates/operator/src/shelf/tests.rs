@@ -130,3 +130,57 @@ async fn an_object_watched_by_its_name_stays_as_long_as_that() {
     shelf.released(&name(), now);
     assert_eq!(number(&shelf, now + STAND_IN), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_after_the_watch_told_of_the_deletion_brings_nothing_back() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.arrived(object(5, "shop", 1));
+    shelf.departed(&object(9, "shop", 1).head);
+    shelf.stand_in(object(8, "shop", 2), now);
+    assert_eq!(number(&shelf, now), None);
+    shelf.stand_in(object(10, "shop", 3), now);
+    assert_eq!(number(&shelf, now), Some(3), "one that was made since does");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_lasts_tells_nothing_of_what_it_has_not_brought() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.list_begins();
+    shelf.arrived(arrive(json!({"metadata": {"name": "shop-xyz", "namespace": "a", "uid": "v", "resourceVersion": "20",
+        "labels": {"bluegreen.dev/rollout": "shop"}}, "revision": 1})));
+    shelf.stand_in(object(8, "shop", 2), now);
+    assert_eq!(number(&shelf, now), Some(2));
+    shelf.arrived(object(8, "shop", 2));
+    shelf.list_ends();
+    assert_eq!(number(&shelf, now), Some(2));
+    shelf.stand_in(object(7, "shop", 1), now);
+    assert_eq!(number(&shelf, now), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_without_its_label_stands_in_however_far_the_watch_has_come() {
+    let now = Instant::now();
+    let mut shelf = Shelf::<Revision>::default();
+    shelf.departed(&object(9, "shop", 1).head);
+    shelf.stand_in(
+        arrive(json!({"metadata": {"name": "shop-abc", "namespace": "a", "uid": "u", "resourceVersion": "9"}, "revision": 1})),
+        now,
+    );
+    assert_eq!(number(&shelf, now), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_what_stood_in_makes_a_look() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.arrived(object(5, "shop", 1));
+    shelf.stand_in(object(8, "shop", 2), now);
+    assert_eq!(shelf.expired(now + STAND_IN / 2), []);
+    assert_eq!(shelf.expired(now + STAND_IN), [rollout("shop")]);
+    assert_eq!(shelf.expired(now + STAND_IN * 2), [], "once");
+    shelf.stand_in(object(9, "shop", 3), now);
+    shelf.arrived(object(9, "shop", 3));
+    assert_eq!(shelf.expired(now + STAND_IN), [], "the watch has caught up");
+}

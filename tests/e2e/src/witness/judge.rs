@@ -199,6 +199,9 @@ impl World {
             return;
         };
         if !is_controlled_by(&event.object, &rollout) {
+            if event.deleted {
+                self.templates.remove(&event.name);
+            }
             return;
         }
         if event.deleted {

@@ -266,6 +266,21 @@ fn a_deployment_that_was_deleted_comes_back_as_it_was() {
 }
 
 #[test]
+fn the_deployment_of_a_rollout_that_was_made_anew_owes_nothing_to_the_former_one() {
+    /// What was added last is another rollout's.
+    fn of_another(mut story: Story, path: &str) -> Story {
+        let event = story.events.last_mut().unwrap();
+        *Arc::make_mut(&mut event.object).pointer_mut(path).unwrap() = json!("of-another");
+        story
+    }
+    let mut story = Story::healthy().delete(Kind::Rollout, "shop");
+    story.generation = 1;
+    let story = of_another(story.status("Initializing", json!({"active": side("blue", "two")})), "/metadata/uid");
+    let story = story.delete(BLUE.0, BLUE.1).deployment("blue", "two", 2);
+    of_another(story, "/metadata/ownerReferences/0/uid").keeps();
+}
+
+#[test]
 fn the_switch_is_decided_only_with_every_gate_passed() {
     let metrics = json!({"verification": {"metrics": [{"name": "errors"}]}});
     let gate = |state: &str| json!({"gates": [{"name": "verification/errors", "state": state}]});
