@@ -75,8 +75,9 @@ impl Space {
     }
 
     /// An operator for all namespaces, with the rights of this kubeconfig.
-    pub fn operator_for_all(&self, kubeconfig: &Path) -> Operator {
-        Operator::start(&operator::program(), &self.directory, kubeconfig, None, "all", &["--lease-namespace", "bluegreen-system"])
+    pub fn operator_for_all(&self, kubeconfig: &Path, args: &[&str]) -> Operator {
+        let args = [&["--lease-namespace", "bluegreen-system"], args].concat();
+        Operator::start(&operator::program(), &self.directory, kubeconfig, None, "all", &args)
     }
 
     // === objects ===
@@ -132,6 +133,23 @@ impl Space {
     pub async fn create(&self, kind: Kind, object: Value) -> DynamicObject {
         let object: DynamicObject = serde_json::from_value(object).unwrap();
         self.api(kind).create(&PostParams::default(), &object).await.unwrap()
+    }
+
+    /// Waits until the cluster collects what rollouts leave behind: it learns of a new kind of owner only every half a minute.
+    pub async fn until_garbage_is_collected(&self) {
+        let owner = self.create(Kind::Rollout, crate::manifest::named(crate::shop(), "owner")).await;
+        let reference =
+            json!({"apiVersion": "bluegreen.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "owner", "uid": owner.metadata.uid});
+        let metadata = json!({"name": "left", "ownerReferences": [reference]});
+        self.create(
+            Kind::Revision,
+            json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata, "data": {}, "revision": 1}),
+        )
+        .await;
+        self.delete(Kind::Rollout, "owner").await;
+        while self.api(Kind::Revision).get_opt("left").await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// The latest version that the witness has seen, if the object is there.

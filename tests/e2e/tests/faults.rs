@@ -86,7 +86,7 @@ async fn one_operator_installed_as_in_config_default_serves_all_namespaces() {
     let own = OwnGround::up("e2e-install");
     let (one, two) = (Space::on(own.ground, "one").await, Space::on(own.ground, "two").await);
     let kubeconfig = tokio::task::block_in_place(|| own.install_operator());
-    let _operator = one.operator_for_all(&kubeconfig);
+    let _operator = one.operator_for_all(&kubeconfig, &[]);
     let rollouts = [one.rollout(&shop()).await, two.rollout(&shop()).await];
     for rollout in &rollouts {
         rollout.until_healthy("1.0.0").await;
@@ -101,4 +101,43 @@ async fn one_operator_installed_as_in_config_default_serves_all_namespaces() {
     assert_eq!(two.seen(Kind::Service, "till").unwrap()["spec"]["selector"], json!({"app": "theirs"}));
     one.end().await;
     two.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn an_operator_that_may_not_watch_pods_any_more_tries_nothing_new_and_says_so() {
+    let own = OwnGround::up("e2e-blind");
+    let space = Space::on(own.ground, "blind").await;
+    let kubeconfig = tokio::task::block_in_place(|| own.install_operator());
+    let _operator = space.operator_for_all(&kubeconfig, &["--lease-duration", "120"]);
+    let rollout = space.rollout(&merged(shop(), &json!({"monitoring": {"duration": "1h"}}))).await;
+    rollout.until_healthy("1.0.0").await;
+    rollout.version("2.0.0").await;
+    let watched = rollout.until_phase(Phase::Monitoring).await;
+
+    let role = space.kubectl(&["get", "clusterrole", "bluegreen-operator", "-o", "json"]).await;
+    let mut blind: serde_json::Value = serde_json::from_str(&role).unwrap();
+    blind["rules"].as_array_mut().unwrap().retain(|rule| rule["resources"] != json!(["pods"]));
+    let blind = json!({"rules": blind["rules"]}).to_string();
+    space.kubectl(&["patch", "clusterrole", "bluegreen-operator", "--type=merge", "-p", &blind]).await;
+    tokio::task::block_in_place(|| {
+        own.stop("kube-apiserver");
+        own.start("kube-apiserver");
+    });
+    rollout.spec(&json!({"monitoring": null})).await;
+    let held = rollout.until("says that it can't watch", |seen| seen.works() == "WatchDown").await;
+    assert!(held.is(Phase::Monitoring), "nothing is passed: {}", held.status.message);
+    assert!(held.status.message.contains("can't watch the objects of kind pod: pods is forbidden"), "{}", held.status.message);
+    // What protects goes on, and the way back works.
+    let there = rollout.selector();
+    let version = space.tamper(Kind::Service, "shop", &json!({"spec": {"selector": null}})).await;
+    space.until_newer(version, Kind::Service, "shop", "is repaired", |service| service["spec"]["selector"] == there).await;
+    rollout.order("rollback", &watched.active().revision).await;
+    rollout.until("is rolled back", |seen| seen.is(Phase::RolledBack) && seen.serves() == "1.0.0").await;
+
+    rollout.version("3.0.0").await;
+    rollout.until("holds the next one", |seen| seen.works() == "WatchDown").await;
+    tokio::task::block_in_place(|| own.install_operator());
+    rollout.until_healthy("3.0.0").await;
+    space.end().await;
 }

@@ -118,6 +118,7 @@ async fn zero_replicas_in_the_middle_of_a_rollout_hold_it() {
 async fn deleting_it_removes_what_it_owns() {
     for cascade in ["background", "foreground"] {
         let space = Space::new("delete").await;
+        space.until_garbage_is_collected().await;
         let _operator = space.operator();
         let rollout = space.rollout(&shop()).await;
         rollout.until_healthy("1.0.0").await;
@@ -188,6 +189,7 @@ async fn orphans_are_taken_up_with_a_new_version_in_the_same_breath() {
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn one_that_is_created_again_while_the_former_goes_waits_for_it_to_be_gone() {
     let space = Space::new("again").await;
+    space.until_garbage_is_collected().await;
     let _operator = space.operator();
     let rollout = space.rollout(&shop()).await;
     let first = rollout.until_healthy("1.0.0").await;
@@ -205,6 +207,7 @@ async fn one_that_is_created_again_while_the_former_goes_waits_for_it_to_be_gone
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn deleting_it_in_the_middle_of_a_rollout_leaves_nothing() {
     let space = Space::new("delete-midway").await;
+    space.until_garbage_is_collected().await;
     let _operator = space.operator();
     let rollout = space.rollout(&merged(shop(), &json!({"monitoring": {"duration": "1h"}}))).await;
     rollout.until_healthy("1.0.0").await;

@@ -320,6 +320,26 @@ async fn in_aborting() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
+async fn a_side_that_leaves_goes_also_when_it_lost_its_label_while_no_operator_looked() {
+    let space = Space::new("leaves").await;
+    let mut operator = space.operator();
+    let rollout = space.rollout(&merged(shop(), &json!({"promotion": {"mode": "Manual"}, "scaleDown": {"afterAbort": "1h"}}))).await;
+    rollout.until_healthy("1.0.0").await;
+    rollout.version("2.0.0").await;
+    let waits = rollout.until("waits for approval", |seen| seen.works() == "AwaitingApproval").await;
+    rollout.order("abort", &waits.candidate().revision).await;
+    rollout.until_phase(Phase::Aborting).await;
+    operator.kill();
+    space.tamper(Kind::Deployment, "shop-green", &json!({"metadata": {"labels": {"bluegreen.dev/rollout": null}}})).await;
+    rollout.spec(&json!({"scaleDown": {"afterAbort": "0s"}})).await;
+    let _operator = space.operator();
+    rollout.until_phase(Phase::Aborted).await;
+    rollout.until_size(Color::Green, 0).await;
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
 async fn in_rolling_back() {
     let space = Space::new("in-rolling-back").await;
     let _operator = space.operator();

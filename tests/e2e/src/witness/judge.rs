@@ -215,7 +215,11 @@ impl World {
             self.size(event, before, &rollout, color, protected);
         }
         self.template(event, before, &rollout, color, protected);
-        self.templates.insert(event.name.clone(), event.object["spec"]["template"].clone());
+        let template = &event.object["spec"]["template"];
+        // One that merely got another status may still have the template that the test gave it.
+        if before.is_none_or(|before| before["spec"]["template"] != *template) {
+            self.templates.insert(event.name.clone(), template.clone());
+        }
     }
 
     /// It serves, or would have to at once: by what the status says, and by where the active Service leads whatever it says.

@@ -266,6 +266,19 @@ fn a_deployment_that_was_deleted_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_template_that_the_test_edited_is_put_right_also_after_its_status_was_written() {
+    let edited = Story::healthy().edit(BLUE.0, BLUE.1, |deployment| {
+        marked(deployment);
+        deployment["spec"]["template"]["spec"]["image"] = json!("evil");
+    });
+    let put_right =
+        |story: Story, image: &str| story.edit(BLUE.0, BLUE.1, |deployment| deployment["spec"]["template"]["spec"]["image"] = json!(image));
+    let told = edited.edit(BLUE.0, BLUE.1, |deployment| deployment["status"] = json!({"replicas": 2}));
+    put_right(told.clone(), "one").keeps();
+    put_right(told, "another").breaks(2, "another pod template");
+}
+
+#[test]
 fn the_deployment_of_a_rollout_that_was_made_anew_owes_nothing_to_the_former_one() {
     /// What was added last is another rollout's.
     fn of_another(mut story: Story, path: &str) -> Story {
