@@ -1,13 +1,14 @@
-//! The loop around the decision: look, decide, record or act, and look again, until there is nothing to do but wait.
+//! Takes the steps of the engine's loop around the decision, with real looks and real writes.
 
 use crate::{perform::Performed, queue::Next, requests::Refused};
 use bluegreen_api::BlueGreenRolloutStatus;
-use bluegreen_engine::{Decision, Effect, Observed};
+use bluegreen_engine::{
+    Decision, Effect, Observed, Pass,
+    pass::{End, Step},
+};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// More than the longest way through the state machine that needs nobody else; a loop that takes more turns in circles.
-const TURNS: usize = 16;
 /// Everything that is decided has its own time or event; this is for what nobody thought of.
 const RESYNC: Duration = Duration::from_secs(600);
 
@@ -41,40 +42,53 @@ pub enum Trouble {
 }
 
 pub async fn reconcile(world: &mut impl World, decide: fn(&Observed) -> Decision) -> Result<Next, Trouble> {
-    let mut last = None;
-    for _ in 0..TURNS {
-        let seen = match world.look().await? {
-            Sight::Gone => return Ok(Next::Forget),
-            Sight::Unreadable => return Ok(Next::Awaited),
-            Sight::Seen(seen) => seen,
-        };
-        let decision = decide(&seen);
-        if last.as_ref() == Some(&decision) {
-            tracing::error!(rollout = %seen.name, namespace = %seen.namespace, ?decision, "the same was decided again though it was done");
-            return Ok(Next::BackOff);
-        }
-        match &decision {
-            Decision::Record(status) => match world.record(&seen, status).await {
-                Err(Trouble::Stale) => {
-                    tracing::debug!(rollout = %seen.name, namespace = %seen.namespace, "not recorded: the rollout was changed meanwhile")
-                }
-                recorded => recorded?,
+    let mut pass = Pass::new(decide);
+    let mut step = Step::Look;
+    loop {
+        step = match (step, pass.seen()) {
+            (Step::Look, _) => match world.look().await? {
+                Sight::Gone => return Ok(Next::Forget),
+                Sight::Unreadable => return Ok(Next::Awaited),
+                Sight::Seen(seen) => pass.saw(seen),
             },
-            Decision::Act(effects) => {
-                for effect in effects {
-                    world.perform(&seen, effect).await?;
+            (Step::Record(status), Some(seen)) => {
+                match world.record(seen, &status).await {
+                    Err(Trouble::Stale) => {
+                        tracing::debug!(rollout = %seen.name, namespace = %seen.namespace, "not recorded: the rollout was changed meanwhile")
+                    }
+                    recorded => recorded?,
                 }
+                pass.done()
             }
-            Decision::Wait { until, why } => {
-                tracing::debug!(rollout = %seen.name, namespace = %seen.namespace, ?until, %why, "waiting");
-                world.measure(&seen);
-                return Ok(Next::In(until.map_or(RESYNC, |until| wait(until, Timestamp::now()))));
+            (Step::Perform(effect), Some(seen)) => {
+                world.perform(seen, &effect).await?;
+                pass.done()
             }
-        }
-        last = Some(decision);
+            (Step::End(end), Some(seen)) => return Ok(next(world, seen, &end, pass.last())),
+            // Nothing is done before a look.
+            (Step::Record(_) | Step::Perform(_) | Step::End(_), None) => Step::Look,
+        };
     }
-    tracing::warn!(turns = TURNS, ?last, "the rollout doesn't settle; it is looked at again in a second");
-    Ok(Next::In(Duration::from_secs(1)))
+}
+
+/// When to look again.
+fn next(world: &mut impl World, seen: &Observed, end: &End, last: Option<&Decision>) -> Next {
+    let (rollout, namespace) = (&seen.name, &seen.namespace);
+    match end {
+        End::Wait { until, why } => {
+            tracing::debug!(%rollout, %namespace, ?until, %why, "waiting");
+            world.measure(seen);
+            Next::In(until.map_or(RESYNC, |until| wait(until, Timestamp::now())))
+        }
+        End::SameAgain => {
+            tracing::error!(%rollout, %namespace, ?last, "the same was decided again though it was done");
+            Next::BackOff
+        }
+        End::Unsettled => {
+            tracing::warn!(%rollout, %namespace, ?last, "the rollout doesn't settle; it is looked at again in a second");
+            Next::In(Duration::from_secs(1))
+        }
+    }
 }
 
 /// A time that has passed already is a decision that should have been made: not at full speed.

@@ -36,15 +36,20 @@ impl Ground {
 
     fn install(&self) {
         self.run(&["apply", "-f", &config("crd/blue-green-rollouts.yaml"), "-f", &config("rbac/aggregated.yaml")]);
-        let established = ["wait", "--for=condition=Established", "--timeout=30s", "crd/bluegreenrollouts.bluegreen.dev"];
         // kubectl can't wait for conditions of an object that has no list of them yet.
+        self.run_until_it_works(&["wait", "--for=condition=Established", "--timeout=30s", "crd/bluegreenrollouts.bluegreen.dev"]);
+        // It is established before it is in what clients discover.
+        self.run_until_it_works(&["explain", "bgr"]);
+    }
+
+    fn run_until_it_works(&self, args: &[&str]) {
         for _ in 0..50 {
-            if self.told(&established).success {
+            if self.told(args).success {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
-        self.run(&established);
+        self.run(args);
     }
 
     /// A client of an administrator. Each test has a runtime of its own, and so needs a client of its own.

@@ -105,7 +105,7 @@ async fn a_loop_that_does_not_settle_ends() {
     let mut script = Script::default();
     let decide = |seen: &Observed| record(seen.generation.to_string());
     assert_eq!(reconcile(&mut script, decide).await.unwrap(), Next::In(Duration::from_secs(1)));
-    assert_eq!(script.did.len(), TURNS);
+    assert_eq!(script.did.len(), bluegreen_engine::pass::TURNS);
 }
 
 #[tokio::test]
