@@ -40,7 +40,7 @@ pub use rustix::process::Signal;
 
 use crate::image::Image;
 use crate::node::Node;
-pub use crate::operator::{OPERATOR, SYSTEM_NAMESPACE};
+pub use crate::operator::{OPERATOR, SYSTEM_NAMESPACE, await_resource};
 pub use crate::state::Kind;
 use crate::state::{Process, State};
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -30,13 +31,17 @@ impl Cluster {
         let config = paths::repository().join("config/default");
         let mut apply = self.kubectl(["apply", "--server-side", "--force-conflicts", "--kustomize"]);
         succeed(apply.arg(config), "install config/default")?;
-        let mut established = self.kubectl(["wait", "--for=condition=Established", "--timeout=30s", "crd/bluegreenrollouts.bluegreen.dev"]);
-        succeed(&mut established, "see the resource served")?;
+        self.await_resource()?;
         let mut create = self.kubectl(["create", "token", OPERATOR, "--duration=720h", "--namespace", SYSTEM_NAMESPACE]);
         let token = succeed(&mut create, "make a token for the operator")?;
         let file = "kubeconfig-operator";
         control_plane::write_kubeconfig(&self.dir, file, &self.state.name, &self.state.server, token.trim())?;
         Ok(self.dir.join(file))
+    }
+
+    /// Waits until clients can discover the resource.
+    pub fn await_resource(&self) -> Result<()> {
+        await_resource(&mut self.kubectl(["explain", "bgr"]))
     }
 
     /// Starts a program in the cluster's network that outlives this process and ends with the cluster. It is then one
@@ -46,6 +51,17 @@ impl Cluster {
         let log = self.dir.join("logs").join(format!("{name}.log"));
         self.launch(Process { name: name.to_owned(), program: program.to_path_buf(), args, env, log, running: None })
     }
+}
+
+/// Waits until `kubectl explain` succeeds: clients discover a resource a moment after its definition was taken.
+pub fn await_resource(explain: &mut std::process::Command) -> Result<()> {
+    for _ in 0..100 {
+        if succeed(explain, "see the resource served").is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    succeed(explain, "see the resource served").map(drop)
 }
 
 fn succeed(command: &mut std::process::Command, what: &str) -> Result<String> {

@@ -36,20 +36,7 @@ impl Ground {
 
     fn install(&self) {
         self.run(&["apply", "-f", &config("crd/blue-green-rollouts.yaml"), "-f", &config("rbac/aggregated.yaml")]);
-        // kubectl can't wait for conditions of an object that has no list of them yet.
-        self.run_until_it_works(&["wait", "--for=condition=Established", "--timeout=30s", "crd/bluegreenrollouts.bluegreen.dev"]);
-        // It is established before it is in what clients discover.
-        self.run_until_it_works(&["explain", "bgr"]);
-    }
-
-    fn run_until_it_works(&self, args: &[&str]) {
-        for _ in 0..50 {
-            if self.told(args).success {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        self.run(args);
+        self.cluster.await_resource().unwrap();
     }
 
     /// A client of an administrator. Each test has a runtime of its own, and so needs a client of its own.

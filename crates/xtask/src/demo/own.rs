@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use bluegreen_cluster::image::{SHOP, archive, shop_versions};
-use bluegreen_cluster::{OPERATOR, SYSTEM_NAMESPACE};
+use bluegreen_cluster::{OPERATOR, SYSTEM_NAMESPACE, await_resource};
 use serde_json::{Value, json};
 
 use super::story::{self, Story};
@@ -60,8 +60,7 @@ fn nodes_are_fake() -> Result<bool> {
 fn begin(dir: &Path, operator: &Path) -> Result<Ended> {
     let config = root().join("config/default").display().to_string();
     story::output(kubectl(&["apply", "--server-side", "--force-conflicts", "--kustomize", &config]), "install config/default")?;
-    let wait = ["wait", "--for=condition=Established", "--timeout=30s", "crd/bluegreenrollouts.bluegreen.dev"];
-    story::output(kubectl(&wait), "see the resource served")?;
+    await_resource(&mut kubectl(&["explain", "bgr"]))?;
     let words = ["create", "token", OPERATOR, "--duration=8h", "--namespace", SYSTEM_NAMESPACE];
     let token = story::output(kubectl(&words), "make a token for the operator")?;
     let config = story::output(kubectl(&["config", "view", "--minify", "--raw", "--flatten", "-o", "json"]), "read its kubeconfig")?;
