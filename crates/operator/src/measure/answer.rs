@@ -18,8 +18,8 @@ pub async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
 }
 
 /// The innermost cause: the outer ones only repeat the address.
-pub fn cause(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
+pub fn cause(error: &(dyn Error + 'static)) -> String {
+    if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout) {
         return "no answer in time".to_owned();
     }
     let mut cause: &dyn Error = error;

@@ -5,8 +5,9 @@ use super::{
     answer::{body, cause},
 };
 use bluegreen_engine::observed::Reading;
-use reqwest::{Url, header::CONTENT_TYPE};
-use serde::{Deserialize, de::IgnoredAny};
+use prometheus_http_query::{Client, response::Data};
+use reqwest::Url;
+use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
 
 pub fn client(rules: Arc<Rules>) -> reqwest::Result<reqwest::Client> {
@@ -30,25 +31,24 @@ pub async fn read(client: &reqwest::Client, rules: &Rules, address: &str, query:
 }
 
 async fn ask(client: &reqwest::Client, rules: &Rules, address: &str, query: &str, timeout: Duration) -> Result<Reading, String> {
-    let mut url = Url::parse(address).map_err(|error| format!("{address} is not the address of a Prometheus: {error}"))?;
+    let not_an_address = |error: &dyn std::fmt::Display| format!("{address} is not the address of a Prometheus: {error}");
+    let url = Url::parse(address).map_err(|error| not_an_address(&error))?;
     if let Some(why) = rules.against(&url) {
         return Err(why);
     }
-    let path = format!("{}/api/v1/query", url.path().trim_end_matches('/'));
-    url.set_path(&path);
-    // The query goes into the body: proxies bound the length of addresses.
-    let mut form = url.clone();
-    let seconds = format!("{}s", timeout.as_secs().max(1));
-    form.query_pairs_mut().clear().append_pair("query", query).append_pair("timeout", &seconds);
-    let request =
-        client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.query().unwrap_or_default().to_owned());
-    let asked = request.timeout(timeout).send().await;
-    let answer = asked.map_err(|error| match error.is_timeout() {
-        true => format!("Prometheus at {address} did not answer within {}s", timeout.as_secs_f64()),
-        false => format!("Prometheus at {address} can't be reached: {}", cause(&error)),
-    })?;
-    let status = answer.status();
-    let body = body(answer).await.map_err(|why| format!("the answer of Prometheus at {address} can't be read: {why}"))?;
+    let prometheus = Client::from(client.clone(), address.trim_end_matches('/')).map_err(|error| not_an_address(&error))?;
+    let seconds = timeout.as_secs_f64();
+    let asked = async {
+        let milliseconds = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
+        // The query goes into the body: proxies bound the length of addresses.
+        let answer = prometheus.query(query).timeout(milliseconds).post_raw().await;
+        let answer = answer.map_err(|error| format!("Prometheus at {address} can't be reached: {}", cause(&error)))?;
+        let status = answer.status();
+        let body = body(answer).await.map_err(|why| format!("the answer of Prometheus at {address} can't be read: {why}"))?;
+        Ok((status, body))
+    };
+    let late = |_| Err(format!("Prometheus at {address} did not answer within {seconds}s"));
+    let (status, body) = tokio::time::timeout(timeout, asked).await.unwrap_or_else(late)?;
     let Ok(answer) = serde_json::from_slice::<Answer>(&body) else {
         return Err(format!("{address} answered {status}, and not as a Prometheus does"));
     };
@@ -60,56 +60,37 @@ async fn ask(client: &reqwest::Client, rules: &Rules, address: &str, query: &str
 #[serde(rename_all = "camelCase")]
 struct Answer {
     status: String,
-    data: Option<Data>,
+    #[serde(default)]
+    data: serde_json::Value,
     #[serde(default)]
     error_type: String,
     #[serde(default)]
     error: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Data {
-    result_type: String,
-    result: serde_json::Value,
-}
-
-#[derive(Debug, Deserialize)]
-struct Series {
-    /// A native histogram has none.
-    value: Option<Sample>,
-}
-
-/// A time and a number.
-type Sample = (IgnoredAny, String);
-
 fn reading(answer: Answer, address: &str) -> Result<Reading, String> {
-    let Some(data) = answer.data.filter(|_| answer.status == "success") else {
+    if answer.status != "success" {
         return Err(format!("Prometheus at {address} refused the query: {}: {}", answer.error_type, answer.error));
-    };
-    let unreadable = |error: serde_json::Error| format!("the answer of Prometheus at {address} can't be read: {error}");
-    match data.result_type.as_str() {
-        "scalar" => number(&serde_json::from_value::<Sample>(data.result).map_err(unreadable)?),
-        "vector" => {
-            let series: Vec<Series> = serde_json::from_value(data.result).map_err(unreadable)?;
-            match series.as_slice() {
-                [] => Ok(Reading::NoData),
-                [Series { value: Some(sample) }] => number(sample),
-                [_] => Err("the query returned a histogram; make it one number, e.g. with histogram_quantile(…)".to_owned()),
-                many => Err(format!("the query returned {} series; reduce it to one, e.g. with sum(…)", many.len())),
-            }
+    }
+    let result_type = answer.data["resultType"].as_str().unwrap_or("nothing").to_owned();
+    let histogram = !answer.data["result"][0]["histogram"].is_null();
+    match serde_json::from_value::<Data>(answer.data) {
+        Ok(Data::Scalar(sample)) => Ok(number(sample.value())),
+        Ok(Data::Vector(series)) => match series.as_slice() {
+            [] => Ok(Reading::NoData),
+            [one] => Ok(number(one.sample().value())),
+            many => Err(format!("the query returned {} series; reduce it to one, e.g. with sum(…)", many.len())),
+        },
+        Ok(Data::Matrix(_)) => {
+            Err("the query returned a range of values; make it one number, e.g. with rate(…) or avg_over_time(…)".to_owned())
         }
-        "matrix" => Err("the query returned a range of values; make it one number, e.g. with rate(…) or avg_over_time(…)".to_owned()),
-        other => Err(format!("the query returned a {other}, not a number")),
+        Err(_) if histogram => Err("the query returned a histogram; make it one number, e.g. with histogram_quantile(…)".to_owned()),
+        Err(error) => Err(format!("the query returned a {result_type}, not a number: {error}")),
     }
 }
 
-fn number((_, text): &Sample) -> Result<Reading, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value.is_nan() => Ok(Reading::NotANumber),
-        Ok(value) => Ok(Reading::Value(value)),
-        Err(_) => Err(format!("the query returned {text:?}, not a number")),
-    }
+fn number(value: f64) -> Reading {
+    if value.is_nan() { Reading::NotANumber } else { Reading::Value(value) }
 }
 
 #[cfg(test)]
