@@ -150,16 +150,19 @@ impl<'a> Draft<'a> {
                 format!("Paused by an order; annotate with bluegreen.dev/resume={revision} to go on"),
             ));
         }
-        if let Some(blind) = &self.seen.blind {
-            return Some(Stay::working(
-                reasons::WATCH_DOWN,
-                format!("Nothing is tried or passed while the operator can't watch {}", blind.why),
-            ));
+        if let Some(stay) = self.blind() {
+            return Some(stay);
         }
         if self.settings().replicas == 0 {
             return Some(Stay::working(reasons::NO_REPLICAS, "Waiting for replicas: spec.replicas is 0"));
         }
         None
+    }
+
+    /// A watch is down, and what is seen may be old.
+    pub(crate) fn blind(&self) -> Option<Stay> {
+        let why = &self.seen.blind.as_ref()?.why;
+        Some(Stay::working(reasons::WATCH_DOWN, format!("Nothing is tried or passed while the operator can't watch {why}")))
     }
 
     // === orders ===

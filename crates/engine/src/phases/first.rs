@@ -11,7 +11,7 @@ use bluegreen_api::{Color, GateState, Outcome, Phase, Side, reasons};
 /// No status: a new rollout, or one whose status was lost. What is there decides.
 pub(super) fn start(draft: &mut Draft<'_>) -> Step {
     let seen = draft.seen;
-    if let Some(blocked) = super::rest::blocked(draft) {
+    if let Some(blocked) = super::rest::blocked(draft).or_else(|| draft.blind()) {
         return blocked.into();
     }
     let mut sides = [Color::Blue, Color::Green].map(|color| ours(seen.color(color)).map(|deployment| rebuilt(draft, color, deployment)));
