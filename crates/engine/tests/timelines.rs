@@ -4,8 +4,11 @@
 
 mod world;
 
-use bluegreen_api::Phase;
-use bluegreen_engine::observed::{Outcome, Reading};
+use bluegreen_api::{Color, Phase};
+use bluegreen_engine::{
+    decision::Object,
+    observed::{Absence, Blind, Outcome, Reading},
+};
 use insta::assert_snapshot;
 use serde_json::json;
 use world::World;
@@ -145,5 +148,127 @@ fn rollback_with_the_standby_gone_deploys_the_former_revision_again() {
     world.order("rollback");
     world.settle();
     assert_eq!((world.phase(), world.serves().as_deref()), (Phase::RolledBack, Some("shop:1")));
+    assert_snapshot!(world.story());
+}
+
+#[test]
+fn a_new_spec_replaces_a_candidate_that_is_not_live_yet() {
+    let mut world = live(json!({}));
+    from_here(&mut world);
+    world.image("shop:2-slow");
+    world.run_for(5);
+    world.image("shop:3");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:3")));
+    assert_snapshot!(world.story());
+}
+
+#[test]
+fn a_pause_by_order_stops_the_clock_and_a_resume_lets_it_go_on() {
+    let mut world = live(json!({"monitoring": {"duration": "1m"}}));
+    from_here(&mut world);
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.run_for(20);
+    world.order("pause");
+    world.run_for(300);
+    world.order("resume");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")));
+    assert_snapshot!(world.story());
+}
+
+#[test]
+fn a_selector_that_was_stripped_is_put_right_where_the_record_leads() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_for(20);
+    from_here(&mut world);
+    world.note("fault  the selector of the active Service is stripped");
+    let service = world.services.get_mut("active").unwrap();
+    service.selector.clear();
+    service.resource_version += 1_000_000;
+    world.run_for(5);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"));
+    assert_snapshot!(world.story());
+}
+
+#[test]
+fn a_lost_status_is_rebuilt_and_the_candidate_passes_its_gates_again() {
+    let mut world = live(gated());
+    world.image("shop:2");
+    world.run_for(60);
+    assert_eq!(world.phase(), Phase::AwaitingPromotion);
+    from_here(&mut world);
+    world.note("fault  the status is emptied");
+    world.status = bluegreen_api::BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+    world.run_for(60);
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::AwaitingPromotion, Some("shop:1")));
+    assert_snapshot!(world.story());
+}
+
+#[test]
+fn an_hour_without_an_operator_passes_nothing_and_fails_nothing() {
+    let mut world = live(json!({"promotion": {"mode": "Manual", "timeout": "10m"}}));
+    from_here(&mut world);
+    world.image("shop:2");
+    world.run_for(60);
+    let from = world.now;
+    world.pass_time(3600);
+    world.note("fault  no operator was there for an hour");
+    world.absence = Some(Absence { from: Some(from), to: world.now });
+    world.restart();
+    world.run_for(60);
+    assert_eq!(world.phase(), Phase::AwaitingPromotion);
+    world.order("promote");
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"));
+    assert_snapshot!(world.story());
+}
+
+#[test]
+fn a_leader_that_wakes_after_its_switch_was_withdrawn_is_refused() {
+    let mut world = live(json!({}));
+    from_here(&mut world);
+    world.image("shop:2");
+    world.freeze_before_it_acts_in(Phase::Promoting);
+    world.order("abort");
+    world.run_for(5);
+    world.wake();
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Aborted, Some("shop:1")));
+    assert_snapshot!(world.story());
+}
+
+#[test]
+fn a_template_that_the_api_server_refuses_is_told_in_its_words_until_spec_changes() {
+    let mut world = live(json!({}));
+    from_here(&mut world);
+    world.refuse = Some((Object::Deployment(Color::Green), 422, "spec.template.spec.containers[0].image: Required value".into()));
+    world.image("shop:2");
+    world.run_for(30);
+    assert!(world.is("Stalled"));
+    world.refuse = None;
+    world.image("shop:3");
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:3"));
+    assert_snapshot!(world.story());
+}
+
+#[test]
+fn with_a_watch_down_the_switch_waits() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_for(20);
+    from_here(&mut world);
+    world.note("fault  pods can't be watched");
+    world.blind = Some(Blind { why: "pods: connection refused".into(), since: world.now });
+    world.order("promote");
+    world.run_for(60);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"));
+    world.note("-----  pods can be watched again");
+    world.blind = None;
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"));
     assert_snapshot!(world.story());
 }

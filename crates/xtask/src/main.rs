@@ -6,6 +6,7 @@ mod cluster;
 mod demo;
 mod generate;
 mod interrupt;
+mod prove;
 mod test;
 
 use std::process::ExitCode;
@@ -34,6 +35,9 @@ enum Task {
     /// Lints and the tests of the crates first; then tests against real Kubernetes: on fake nodes, and on a real node
     /// with real traffic (root on Debian). The clusters are brought up for it and taken down at the end.
     Test(test::Options),
+    /// Attack the promises for longer than the tests of each day do: model, seeds, faults, mutants, churn.
+    #[command(subcommand)]
+    Prove(prove::Task),
     /// Measure what a rollout costs, on fake nodes, and compare it with the budgets of the design: about ten minutes.
     Bench(bench::Options),
     /// Write the files below config that follow from code: the CRD and what the operator may do.
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Task::Cluster(task) => cluster::run(task),
         Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
+        Task::Prove(task) => prove::run(&task),
         Task::Bench(options) => bench::run(&options),
         Task::Generate { check } => generate::run(check),
     };

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test that this machine can run, and what it could not run and why.
 
-mod clusters;
-mod program;
+pub(crate) mod clusters;
+pub(crate) mod program;
 mod report;
 
 use std::fs::{self, File, TryLockError};
@@ -10,9 +10,9 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use bluegreen_cluster::paths;
 
-use self::report::{Outcome, Report};
+pub(crate) use self::report::{Outcome, Report};
 use crate::built::{cargo, root};
-use crate::interrupt;
+use crate::{interrupt, prove};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -37,6 +37,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         program::tests(cargo().args(["test", "--workspace", "--no-fail-fast", "--"]).args(&options.filters))
     })?;
     if !options.core {
+        if options.filters.is_empty() {
+            report.part("broken on purpose", || prove::faults(&[]))?;
+            report.part("mutants", prove::mutants_of_what_changed)?;
+        }
         report.part("the cluster itself", || clusters::themselves(&options.filters))?;
         report.part("on fake nodes", || clusters::on_fake_nodes(&options.filters))?;
         report.part("on a real node", || clusters::on_a_real_node(&options.filters))?;

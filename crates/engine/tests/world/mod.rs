@@ -79,6 +79,8 @@ pub struct World {
     /// Effects on these objects are refused with this code and message.
     pub refuse: Option<(Object, u16, String)>,
     pub log: Vec<String>,
+    /// What the operator saw when it last decided something: what is the same is not told again.
+    sight: BTreeMap<String, String>,
     pub writes: usize,
     pub records: usize,
     /// The color and revision that the active Service was last sent to, once the first was Healthy.
@@ -128,6 +130,7 @@ impl World {
             slices_follow: true,
             refuse: None,
             log: vec![],
+            sight: BTreeMap::new(),
             writes: 0,
             records: 0,
             protected: false,
@@ -264,7 +267,11 @@ impl World {
         for _ in 0..40 {
             self.look();
             let seen = self.seen();
-            match decide(&seen) {
+            let decision = decide(&seen);
+            if !matches!(decision, Decision::Wait { .. }) {
+                self.tell_sight(&seen);
+            }
+            match decision {
                 Decision::Record(status) => self.record(*status),
                 Decision::Act(effects) if self.freezes => {
                     self.note("fault  the leader freezes before it acts; another leads");
@@ -290,6 +297,60 @@ impl World {
             }
         }
         panic!("no fixpoint\n{}", self.story());
+    }
+
+    /// What is new since the last decision, as far as a reader of the story needs it.
+    fn tell_sight(&mut self, seen: &Observed) {
+        let mut sight = BTreeMap::new();
+        for color in [Color::Blue, Color::Green] {
+            let pods = seen.color(color).pods.iter();
+            let Some(deployment) = seen.color(color).deployment.as_ref() else {
+                sight.insert(color.to_string(), format!("{color} has no Deployment"));
+                continue;
+            };
+            let ready = pods.filter(|pod| pod.ready && pod.revision == deployment.revision).count();
+            let image = self.image_of(&deployment.revision);
+            sight.insert(color.to_string(), format!("{color} {image}: {ready} ready of {} asked for", deployment.replicas));
+        }
+        let serves = self.serves().map_or("users reach nobody".to_owned(), |image| format!("users reach {image}"));
+        sight.insert("users".into(), serves);
+        for result in &seen.results {
+            let value = match &result.outcome {
+                Outcome::Reading(Reading::Value(value)) => value.to_string(),
+                Outcome::Check(CheckOutcome::Passed(what) | CheckOutcome::Failed(what)) => what.clone(),
+                other => format!("{other:?}"),
+            };
+            sight.insert(result.gate.clone(), format!("{}: {value}", result.gate));
+        }
+        let news: Vec<_> = sight.iter().filter(|(key, what)| self.sight.get(*key) != Some(what)).map(|(_, what)| what.clone()).collect();
+        if !news.is_empty() {
+            self.note(&format!("see    {}", news.join("; ")));
+        }
+        self.sight.extend(sight);
+    }
+
+    /// Runs until the leader holds its first effects of a phase in its hands. It keeps them, and another one leads.
+    pub fn freeze_before_it_acts_in(&mut self, phase: Phase) {
+        for _ in 0..500 {
+            self.look();
+            let seen = self.seen();
+            let decision = decide(&seen);
+            if !matches!(decision, Decision::Wait { .. }) {
+                self.tell_sight(&seen);
+            }
+            match decision {
+                Decision::Record(status) => self.record(*status),
+                Decision::Act(effects) if self.phase() == phase => {
+                    self.note("fault  the leader freezes before it acts; another leads");
+                    self.sleeper = Some((seen, effects));
+                    return self.restart();
+                }
+                Decision::Act(effects) => effects.iter().for_each(|effect| self.perform_as_seen(effect, &seen)),
+                Decision::Wait { .. } if self.controllers() => {}
+                Decision::Wait { .. } => self.pass_time(1),
+            }
+        }
+        panic!("never acts in {phase}\n{}", self.story());
     }
 
     /// Another process leads: what the former one had in memory is lost.

@@ -14,17 +14,22 @@ use crate::interrupt;
 /// How many tests run at once on fake nodes: they wait most of the time.
 const THREADS: &str = "--test-threads=8";
 
-pub(super) fn on_fake_nodes(filters: &[String]) -> Result<Outcome> {
-    run(Kind::Fake, "test-fake", &[&[THREADS.to_owned()], filters].concat())
+pub(crate) fn on_fake_nodes(filters: &[String]) -> Result<Outcome> {
+    run(Kind::Fake, "test-fake", &[&[THREADS.to_owned()], filters].concat(), &[])
 }
 
 /// One after the other: what they measure is traffic, and there is one node. Each says how many requests there were.
-pub(super) fn on_a_real_node(filters: &[String]) -> Result<Outcome> {
-    run(Kind::Node, "test-node", &[&["--test-threads=1", "--show-output"].map(str::to_owned), filters].concat())
+pub(crate) fn on_a_real_node(filters: &[String]) -> Result<Outcome> {
+    run(Kind::Node, "test-node", &[&["--test-threads=1", "--show-output"].map(str::to_owned), filters].concat(), &[])
+}
+
+/// The faults between operator and API server, for so long.
+pub(crate) fn churn(minutes: f64) -> Result<Outcome> {
+    run(Kind::Fake, "churn-fake", &["churn".to_owned()], &[("BLUEGREEN_CHURN_MINUTES", minutes.to_string())])
 }
 
 /// What the library of clusters promises to those who test with it.
-pub(super) fn themselves(filters: &[String]) -> Result<Outcome> {
+pub(crate) fn themselves(filters: &[String]) -> Result<Outcome> {
     if let Some(obstacle) = Cluster::obstacle(Kind::Fake) {
         return Ok(Outcome::CouldNotRun(obstacle));
     }
@@ -35,7 +40,7 @@ pub(super) fn themselves(filters: &[String]) -> Result<Outcome> {
     Ok(total.outcome())
 }
 
-fn run(kind: Kind, name: &str, words: &[String]) -> Result<Outcome> {
+fn run(kind: Kind, name: &str, words: &[String], environment: &[(&str, String)]) -> Result<Outcome> {
     if let Some(obstacle) = Cluster::obstacle(kind) {
         return Ok(Outcome::CouldNotRun(obstacle));
     }
@@ -62,7 +67,8 @@ fn run(kind: Kind, name: &str, words: &[String]) -> Result<Outcome> {
         cargos(&mut command, &test.package)
             .env("BLUEGREEN_CLUSTER", cluster.get()?.name())
             .env("BLUEGREEN_OPERATOR", operator)
-            .env("BLUEGREEN_LOAD", load);
+            .env("BLUEGREEN_LOAD", load)
+            .envs(environment.iter().cloned());
         total.run(&test.target, command.arg("--ignored").args(words))?;
     }
     cluster.down()?;

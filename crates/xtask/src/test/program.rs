@@ -9,19 +9,19 @@ use super::report::Outcome;
 use crate::interrupt::spawn;
 
 /// Runs a program that is one check in itself.
-pub(super) fn check(command: &mut Command) -> Result<Outcome> {
+pub(crate) fn check(command: &mut Command) -> Result<Outcome> {
     let mut child = spawn(command)?;
     let status = child.0.wait().context("cannot wait for a program")?;
     Ok(Outcome::of(status.success()))
 }
 
 /// Whether a program is there and works, seen from its answer to `--version` or the like.
-pub(super) fn is_there(command: &mut Command) -> bool {
+pub(crate) fn is_there(command: &mut Command) -> bool {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// Runs tests and counts them by what Rust's test harness prints.
-pub(super) fn tests(command: &mut Command) -> Result<Outcome> {
+pub(crate) fn tests(command: &mut Command) -> Result<Outcome> {
     let mut child = spawn(command.stdout(Stdio::piped()))?;
     let mut count = Count::default();
     for line in BufReader::new(child.0.stdout.take().context("a program without output")?).split(b'\n') {

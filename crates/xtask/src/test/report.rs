@@ -10,7 +10,7 @@ use crate::interrupt;
 
 /// How one part of the run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Ran {
         passed: u64,
         failed: u64,
@@ -25,7 +25,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// Of something that is one check in itself.
-    pub(super) fn of(passed: bool) -> Self {
+    pub(crate) fn of(passed: bool) -> Self {
         Self::Ran { passed: passed.into(), failed: (!passed).into(), names: Vec::new() }
     }
 }
@@ -36,18 +36,18 @@ struct Part {
     took: Duration,
 }
 
-pub(super) struct Report {
+pub(crate) struct Report {
     started: Instant,
     parts: Vec<Part>,
 }
 
 impl Report {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { started: Instant::now(), parts: Vec::new() }
     }
 
     /// Does one part. Trouble on the way to its tests is a failure of it, and the next part runs all the same.
-    pub(super) fn part(&mut self, name: &'static str, run: impl FnOnce() -> Result<Outcome>) -> Result<()> {
+    pub(crate) fn part(&mut self, name: &'static str, run: impl FnOnce() -> Result<Outcome>) -> Result<()> {
         interrupt::check()?;
         let started = Instant::now();
         eprintln!("\n== {name} [{}]", words(self.started.elapsed()));
@@ -68,7 +68,7 @@ impl Report {
     }
 
     /// Tells all of it once more, and is good if nothing failed.
-    pub(super) fn close(self, require_all: bool) -> ExitCode {
+    pub(crate) fn close(self, require_all: bool) -> ExitCode {
         let (text, good) = self.summary(require_all);
         println!("\n{text}");
         if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,0 +1,77 @@
+//! `cargo xtask prove`: the promises of the design, attacked for longer than the tests of each day do.
+
+mod copy;
+mod faults;
+mod mutants;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::built::cargo;
+use crate::interrupt;
+use crate::test::{Outcome, Report, clusters, program};
+
+pub(crate) use self::faults::all as faults;
+pub(crate) use self::mutants::of_what_changed as mutants_of_what_changed;
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Task {
+    /// Explore every interleaving to a depth: the real decision and the real loop in a small world.
+    ///
+    /// The usual search takes a few minutes and is one of the tests; the deep one has three revisions and two faults.
+    Model {
+        #[arg(long)]
+        deep: bool,
+    },
+    /// Run many seeded stories with faults, half of the seeds fixed and half fresh.
+    Seeds {
+        /// How many of each half.
+        #[arg(default_value_t = 5000)]
+        count: u32,
+    },
+    /// Break the engine on purpose, by each patch in crates/engine/faults, and show how it is noticed.
+    Faults {
+        /// Only patches whose names contain one of these.
+        filters: Vec<String>,
+    },
+    /// Make small changes to the engine, each of which some test must notice: about two hours for all.
+    Mutants {
+        /// Only those in lines that were changed since this commit.
+        #[arg(long)]
+        since: Option<String>,
+        /// Only every n-th, beginning with the k-th: k/n.
+        #[arg(long)]
+        shard: Option<String>,
+    },
+    /// Faults on a real API server, between it and the operator, while fifty rollouts come and go.
+    Churn {
+        #[arg(long, default_value_t = 60.0)]
+        minutes: f64,
+    },
+}
+
+pub(crate) fn run(task: &Task) -> Result<ExitCode> {
+    interrupt::watch()?;
+    let mut report = Report::new();
+    match task {
+        Task::Model { deep } => report.part("the model", || model(*deep)),
+        Task::Seeds { count } => report.part("seeded stories", || seeds(*count)),
+        Task::Faults { filters } => report.part("broken on purpose", || faults::all(filters)),
+        Task::Mutants { since, shard } => report.part("mutants", || mutants::run(since.as_deref(), shard.as_deref())),
+        Task::Churn { minutes } => report.part("churn", || clusters::churn(*minutes)),
+    }?;
+    Ok(report.close(true))
+}
+
+fn model(deep: bool) -> Result<Outcome> {
+    let mut command = cargo();
+    command.args(["test", "--release", "--package", "bluegreen-engine", "--test", "model", "--", "--nocapture"]);
+    program::tests(command.env("MODEL", if deep { "deep" } else { "usual" }))
+}
+
+fn seeds(count: u32) -> Result<Outcome> {
+    let mut command = cargo();
+    command.args(["test", "--release", "--package", "bluegreen-engine", "--test", "simulation", "--", "--nocapture"]);
+    program::tests(command.env("SEEDS", count.to_string()))
+}
