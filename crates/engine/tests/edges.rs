@@ -1,0 +1,130 @@
+//! Edges of the rules: the exact second, the order of what is done, the times and words that people and tools read.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod world;
+
+use bluegreen_api::Phase;
+use bluegreen_engine::{
+    Decision, decide,
+    decision::{Change, Object, Role},
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use world::World;
+
+fn live(spec: Value) -> World {
+    let mut world = World::new(spec);
+    world.settle();
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.story());
+    world.log.clear();
+    world
+}
+
+fn strip_selector(world: &mut World) {
+    let service = world.services.get_mut("active").unwrap();
+    service.selector.clear();
+    service.resource_version += 1_000_000;
+}
+
+/// The fence of the active Service is refused: a switch was recorded, and `spec` went back.
+fn fence_refused() -> World {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    world.refuse = Some((Object::Service(Role::Active), 403, "denied by a webhook".into()));
+    world.run_until(Phase::Promoting);
+    world.run_for(5);
+    world.image("shop:1");
+    world.run_for(20);
+    assert_eq!(world.phase(), Phase::Promoting, "{}", world.story());
+    world
+}
+
+#[test]
+fn a_condition_keeps_its_time_until_its_status_changes() {
+    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let since = |world: &World, type_: &str| {
+        let condition = world.status.conditions.iter().find(|condition| condition.type_ == type_).unwrap();
+        condition.last_transition_time.0
+    };
+    let ready = since(&world, "Ready");
+    world.run_for(100);
+    world.image("shop:2");
+    world.run_for(1);
+    let changed = world.now;
+    assert!(since(&world, "Ready") > ready, "it became False");
+    assert!(since(&world, "Ready").duration_since(changed).abs().as_secs() <= 1 && since(&world, "Reconciling") == since(&world, "Ready"));
+    let (ready, promoted) = (since(&world, "Ready"), since(&world, "Promoted"));
+    world.run_for(60);
+    assert_eq!(world.phase(), Phase::AwaitingPromotion);
+    assert_eq!((since(&world, "Ready"), since(&world, "Promoted")), (ready, promoted), "another reason and message, the same status");
+}
+
+#[test]
+fn what_protects_the_live_side_is_done_before_anything_is_recorded() {
+    let mut world = live(json!({}));
+    strip_selector(&mut world);
+    world.change(json!({"replicas": 4}));
+    let Decision::Act(effects) = decide(&world.seen()) else { panic!("{}", world.story()) };
+    assert!(matches!(effects[..], [ref effect] if matches!(effect.change, Change::ApplyService { role: Role::Active, .. })), "{effects:?}");
+    world.settle();
+    assert_eq!(world.ready("shop:1"), 4);
+    // Unless what is about to be recorded changes where it belongs.
+    let mut world = live(json!({"monitoring": {"duration": "1h"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    strip_selector(&mut world);
+    world.order("rollback");
+    assert!(matches!(decide(&world.seen()), Decision::Record(_)), "the way back is recorded first");
+}
+
+#[test]
+fn with_a_fence_refused_what_protects_goes_on_and_the_next_try_is_awaited() {
+    let mut world = fence_refused();
+    let Decision::Wait { until: Some(until), .. } = decide(&world.seen()) else { panic!("{}", world.story()) };
+    assert!(until > world.now && until.duration_since(world.now).as_secs() <= 10, "protection is tried again soon");
+    world.now = until;
+    assert!(matches!(decide(&world.seen()), Decision::Act(_)), "then, and not a moment later");
+    world.deployments.remove(&bluegreen_api::Color::Blue);
+    world.now = Timestamp::from_second(until.as_second() - 1).unwrap();
+    let Decision::Act(effects) = decide(&world.seen()) else { panic!("{}", world.story()) };
+    let blue = Object::Deployment(bluegreen_api::Color::Blue);
+    assert!(effects.iter().all(|effect| effect.object() == blue), "the live side is put right meanwhile: {effects:?}");
+}
+
+#[test]
+fn a_wait_never_ends_in_the_moment_in_which_it_begins() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    world.refuse = Some((Object::Service(Role::Active), 403, "denied by a webhook".into()));
+    world.run_until(Phase::Promoting);
+    for _ in 0..60 {
+        world.operator();
+        if let Decision::Wait { until, .. } = decide(&world.seen()) {
+            assert!(until.is_none_or(|until| until > world.now), "{until:?} at {}", world.now);
+        }
+        world.pass_time(1);
+    }
+}
+
+#[test]
+fn the_end_of_a_wait_is_that_of_the_phase_also_while_a_refusal_is_told() {
+    let mut world = live(json!({"promotion": {"mode": "Manual", "timeout": "10m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    let due = world.now.checked_add(jiff::SignedDuration::from_mins(10)).unwrap();
+    // The preview Service is refused for so long that its next try comes after the timeout.
+    world.refuse = Some((Object::Service(Role::Preview), 403, "denied by a webhook".into()));
+    let service = world.services.get_mut("preview").unwrap();
+    service.selector.clear();
+    service.resource_version += 1_000_000;
+    while world.now.duration_since(due).as_secs() < -20 {
+        world.operator();
+        let Decision::Wait { until: Some(until), .. } = decide(&world.seen()) else { panic!("{}", world.story()) };
+        assert!(until <= due, "the timeout is awaited: {until}");
+        assert!(world.status.message.contains("denied"), "{}", world.status.message);
+        world.pass_time(1);
+    }
+    world.run_for(60);
+    assert!(matches!(world.phase(), Phase::Aborting | Phase::Aborted), "{}", world.story());
+}
