@@ -128,3 +128,26 @@ fn the_end_of_a_wait_is_that_of_the_phase_also_while_a_refusal_is_told() {
     world.run_for(60);
     assert!(matches!(world.phase(), Phase::Aborting | Phase::Aborted), "{}", world.story());
 }
+
+#[test]
+fn a_new_size_is_obeyed_also_in_the_first_moment_of_a_watch_that_is_down() {
+    let mut world = live(json!({}));
+    world.blind = Some(bluegreen_engine::observed::Blind { why: "pods: connection refused".into(), since: world.now });
+    world.change(json!({"replicas": 5}));
+    world.operator();
+    assert_eq!(world.deployments[&bluegreen_api::Color::Blue].replicas, 5, "{}", world.story());
+}
+
+#[test]
+fn another_restart_of_a_live_pod_is_no_news() {
+    let mut world = live(json!({"replicas": 2}));
+    world.pods[0].image = "shop:1-crash".into();
+    world.run_for(10);
+    assert_eq!(world.condition("Ready").unwrap(), ("False".into(), "Degraded".into()), "{}", world.story());
+    let records = world.records;
+    for turn in 0..20 {
+        world.pods[0].name = format!("shop-blue-again-{turn}");
+        world.operator();
+    }
+    assert_eq!(world.records, records, "{}", world.story());
+}

@@ -521,6 +521,22 @@ proptest! {
         prop_assert!(ends, "{records} records and no end");
     }
 
+    /// What protects the live side comes first: should the operator die in between, that is done.
+    #[test]
+    fn protection_comes_first(seen in worlds()) {
+        let (seen, Decision::Act(effects), _) = settled(&seen) else { return Ok(()) };
+        let live = || [&seen.status.active, &seen.status.standby].into_iter().flatten();
+        let protects: Vec<_> = effects
+            .iter()
+            .map(|effect| match effect.object() {
+                Object::Service(role) => role == Role::Active,
+                Object::Deployment(color) => live().any(|side| side.color == color),
+                Object::Revision(hash) => live().any(|side| side.revision == hash),
+            })
+            .collect();
+        prop_assert!(protects.is_sorted_by(|before, after| before >= after), "{effects:?}");
+    }
+
     /// An object that is being deleted, or is somebody else's, gets no effect; neither does anything while the rollout is being deleted.
     #[test]
     fn what_is_not_ours_or_is_going_is_not_touched(seen in worlds()) {
