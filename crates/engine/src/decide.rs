@@ -55,7 +55,7 @@ pub fn decide(seen: &Observed) -> Decision {
         return if due.is_empty() { unfenced(seen, &plan, (ready, fenced), retry) } else { Decision::Act(due) };
     }
     if !ready.is_empty() {
-        return Decision::Act(protection_first(ready, &seen.status));
+        return Decision::Act(ready);
     }
     let until = [stay.until, retry].into_iter().flatten().filter(|until| *until > seen.now).min();
     Decision::Wait { until, why: Why(stay.message) }
@@ -85,11 +85,6 @@ fn protects_still(effect: &Effect, old: &BlueGreenRolloutStatus, next: &BlueGree
         Object::Revision(_) => true,
     };
     effects::protects(effect, old) && as_before && old.phase == next.phase
-}
-
-fn protection_first(mut effects: Vec<Effect>, status: &BlueGreenRolloutStatus) -> Vec<Effect> {
-    effects.sort_by_key(|effect| !effects::protects(effect, status));
-    effects
 }
 
 /// Brings the draft to the next point where something must be done or awaited.
