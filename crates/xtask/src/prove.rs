@@ -75,3 +75,46 @@ fn seeds(count: u32) -> Result<Outcome> {
     command.args(["test", "--release", "--package", "bluegreen-engine", "--test", "simulation", "--", "--nocapture"]);
     program::tests(command.env("SEEDS", count.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::built::root;
+
+    /// Links of the page in the form [`name`](../path).
+    fn links(page: &str) -> Vec<(&str, &str)> {
+        let mut links = Vec::new();
+        for part in page.split("[`").skip(1) {
+            if let Some((name, rest)) = part.split_once("`](../")
+                && let Some((path, _)) = rest.split_once(')')
+                && !name.contains(char::is_whitespace)
+            {
+                links.push((name, path));
+            }
+        }
+        links
+    }
+
+    #[test]
+    fn every_name_on_the_page_of_the_promises_exists() {
+        let page = fs::read_to_string(root().join("docs/promises.md")).unwrap();
+        let links = links(&page);
+        assert!(links.len() > 50, "{}", links.len());
+        for (name, path) in links {
+            let path = root().join(path);
+            assert!(path.exists(), "{}", path.display());
+            if path.is_dir() || name.contains(['.', '/']) {
+                continue;
+            }
+            let code = fs::read_to_string(&path).unwrap();
+            let is_there = ["fn ", "struct ", "enum "].iter().any(|what| {
+                code.match_indices(&format!("{what}{name}")).any(|(at, found)| {
+                    let next = code[at + found.len()..].chars().next();
+                    next.is_none_or(|next| !next.is_alphanumeric() && next != '_')
+                })
+            });
+            assert!(is_there, "{name} is not in {}", path.display());
+        }
+    }
+}
