@@ -53,6 +53,10 @@ pub struct HttpTarget {
 /// The measurements that should be running.
 pub fn wanted(seen: &Observed) -> Vec<Wanted> {
     let status = &seen.status;
+    if status.gates.is_empty() {
+        // Only what is recorded is measured; what `spec` asks for need not be worked out for it.
+        return vec![];
+    }
     let plan = Plan::of(seen);
     let (stage, side) = match status.phase {
         Some(Phase::Verifying | Phase::AwaitingPromotion) => (Stage::Verification, status.preview.as_ref()),
