@@ -1,0 +1,159 @@
+//! A model checker for the real engine: every interleaving of the operator's steps, the cluster's controllers, pods, people and
+//! faults, to a stated depth. Each write is held against the promises, and from each state the schedule without faults must come
+//! to rest.
+//!
+//! `MODEL=deep cargo test -p bluegreen-engine --test model` goes further; `MODEL=approval` runs the searches of that name.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+#[path = "model/broken.rs"]
+mod broken;
+#[path = "model/print.rs"]
+mod print;
+#[path = "model/promises.rs"]
+mod promises;
+#[path = "model/rest.rs"]
+mod rest;
+#[path = "model/search.rs"]
+mod search;
+#[path = "model/setup.rs"]
+mod setup;
+#[path = "model/world.rs"]
+mod world;
+
+use search::{Covered, search};
+use serde_json::json;
+use setup::{Budget, Setup};
+use std::{
+    io::Write,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// Two revisions, one crash, one stale read and one order, in the settings that lead through different phases.
+fn standard() -> Vec<Setup> {
+    let faults = Budget { images: 1, orders: 1, crashes: 1, stales: 1, ..Budget::default() };
+    let metric = json!({"name": "errors", "prometheus": {"query": "e"}, "max": "1%", "count": 1, "interval": "30s", "noDataLimit": 1, "errorLimit": 1});
+    let verified = json!({"verification": {"checks": [{"name": "home", "http": {"interval": "30s"}}], "timeout": "2m"}});
+    let measured = json!({"verification": {"metrics": [metric.clone()], "timeout": "2m"}});
+    let watched = json!({"monitoring": {"duration": "30s", "metrics": [metric]}});
+    let manual = json!({"promotion": {"mode": "Manual"}});
+    vec![
+        Setup::new("plain", &[json!({})], faults).verbs(&["abort", "rollback"]).up_to(150_000),
+        Setup::new("verification", &[verified.clone(), measured.clone()], Budget { readings: 1, settings: 1, stales: 0, ..faults })
+            .verbs(&["promote", "abort"])
+            .up_to(150_000),
+        Setup::new("approval", &[manual.clone()], Budget { orders: 2, stales: 0, crashes: 0, ..faults })
+            .verbs(&["promote", "abort", "retry"])
+            .up_to(150_000),
+        Setup::new("monitoring", &[watched.clone()], Budget { readings: 1, stales: 0, ..faults })
+            .verbs(&["rollback", "accept", "abort"])
+            .up_to(150_000),
+        Setup::new("replicas 0", &[json!({})], Budget { sizes: 2, orders: 0, ..faults }).up_to(100_000),
+        Setup::new("paused", &[json!({})], Budget { pauses: 2, orders: 1, stales: 0, ..faults }).verbs(&["pause", "resume"]).up_to(100_000),
+        Setup::new("bad release", &[json!({})], Budget { breaks: 1, images: 2, stales: 0, crashes: 1, orders: 0, ..Budget::default() })
+            .up_to(100_000),
+        Setup::new(
+            "lost and edited",
+            &[json!({})],
+            Budget { deletes: 1, strips: 1, empties: 1, crashes: 0, stales: 0, orders: 0, ..faults },
+        )
+        .up_to(150_000),
+        Setup::new("frozen leader", &[json!({})], Budget { freezes: 1, images: 2, orders: 1, ..Budget::default() })
+            .verbs(&["rollback", "abort"])
+            .up_to(150_000),
+        Setup::new("from nothing", &[json!({})], Budget { images: 1, crashes: 1, stales: 1, ..Budget::default() })
+            .from_nothing()
+            .up_to(50_000),
+    ]
+}
+
+/// Three revisions, two faults of each kind, leaders that freeze and leaders that don't know that they lead no more.
+fn deep() -> Vec<Setup> {
+    const ALL: &[&str] = &["shop:1", "shop:2", "shop:3"];
+    let faults = Budget { images: 2, orders: 1, crashes: 1, stales: 1, freezes: 1, falls: 1, ..Budget::default() };
+    let metric = json!({"name": "errors", "prometheus": {"query": "e"}, "max": "1%", "count": 2, "interval": "30s", "noDataLimit": 1, "errorLimit": 1});
+    let verified =
+        json!({"verification": {"checks": [{"name": "home", "http": {"interval": "30s"}}], "metrics": [metric.clone()], "timeout": "2m"}});
+    let watched = json!({"monitoring": {"duration": "30s", "metrics": [metric]}});
+    let manual = json!({"promotion": {"mode": "Manual"}});
+    let never = json!({"scaleDown": {"after": "Never"}});
+    let up_to = 4_000_000;
+    vec![
+        Setup::new("deep plain", &[json!({})], Budget { crashes: 2, stales: 2, ..faults })
+            .images(ALL)
+            .verbs(&["abort", "rollback"])
+            .up_to(up_to),
+        Setup::new("deep two leaders", &[json!({})], faults).images(ALL).verbs(&["abort", "rollback"]).rival_goes_on().up_to(up_to),
+        Setup::new("deep verification", &[verified, manual.clone()], Budget { readings: 2, settings: 1, ..faults })
+            .images(ALL)
+            .verbs(&["promote", "abort", "retry"])
+            .up_to(up_to),
+        Setup::new("deep approval", &[manual], Budget { orders: 3, pauses: 2, ..faults })
+            .images(ALL)
+            .verbs(&["promote", "abort", "retry", "pause", "resume"])
+            .up_to(up_to),
+        Setup::new("deep monitoring", &[watched], Budget { readings: 2, breaks: 1, ..faults })
+            .images(ALL)
+            .verbs(&["rollback", "accept"])
+            .up_to(up_to),
+        Setup::new("deep repair", &[never], Budget { deletes: 1, strips: 1, empties: 1, sizes: 2, ..faults })
+            .images(ALL)
+            .verbs(&["rollback"])
+            .up_to(up_to),
+    ]
+}
+
+/// Told at once, and also by a test that passes.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// One search on each core, the next when one is done.
+fn run(setups: &'static [Setup]) -> Vec<Covered> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(vec![]);
+    let broken = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(setup) = setups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match search(setup) {
+                        Ok(covered) => {
+                            tell(&covered.to_string());
+                            done.lock().unwrap().push(covered);
+                        }
+                        Err(story) => {
+                            next.store(setups.len(), Ordering::Relaxed);
+                            *broken.lock().unwrap() = Some(story.0);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    if let Some(story) = broken.into_inner().unwrap() {
+        panic!("{story}");
+    }
+    done.into_inner().unwrap()
+}
+
+#[test]
+fn in_whatever_order_things_happen_no_promise_is_broken_and_all_comes_to_rest() {
+    let asked = std::env::var("MODEL").unwrap_or_default();
+    let setups = if asked == "deep" { deep() } else { standard().into_iter().chain(deep()).collect() };
+    let chosen = |setup: &Setup| match asked.as_str() {
+        "" => !setup.name.starts_with("deep"),
+        "deep" => true,
+        name => setup.name.contains(name),
+    };
+    let setups: Vec<_> = setups.into_iter().filter(chosen).collect();
+    let covered = run(Box::leak(setups.into_boxed_slice()));
+    let sum = |of: fn(&Covered) -> usize| covered.iter().map(of).sum::<usize>();
+    tell(&format!("in all {} states, {} transitions, {} schedules", sum(|it| it.states), sum(|it| it.transitions), sum(|it| it.schedules)));
+    if asked.is_empty() {
+        assert!(sum(|it| it.states) >= 1_000_000, "the standard space was to hold a million states");
+    }
+}
