@@ -226,7 +226,9 @@ impl World {
             applied.zip(deployment).map(|((_, applied), it)| (it.generation - applied).clamp(0, 1)).hash(p);
             let progress = operator.progress[index(color)].as_ref();
             let ages = |at: Timestamp| self.age_of(at);
-            progress.map(|it| (&it.revision, it.high_water, ages(it.at), it.short_since.map(ages))).hash(p);
+            // Of a side that is to have no pods the mark comes and goes.
+            let mark = |high_water: i32| deployment.map_or(0, |it| high_water.min(it.replicas));
+            progress.map(|it| (&it.revision, mark(it.high_water), ages(it.at), it.short_since.map(ages))).hash(p);
         }
         for result in &operator.results {
             self.result(p, result);

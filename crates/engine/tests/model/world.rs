@@ -121,7 +121,7 @@ impl Operator {
     }
 }
 
-/// What the world looked like before the latest change of each: a stale read sees one of these.
+/// What the world looked like before the latest change of each that the leader hasn't seen: a stale read sees one of these.
 #[derive(Clone, Default)]
 pub struct Before {
     pub rollout: Option<Arc<Rollout>>,
@@ -129,6 +129,21 @@ pub struct Before {
     pub active: Option<Arc<Service>>,
     pub pods: Option<Vec<Pod>>,
     pub endpoints: Option<Vec<u32>>,
+}
+
+impl Before {
+    /// A watch never goes back behind what it has shown.
+    fn caught_up(&mut self, except: Option<Thing>) {
+        let before = std::mem::take(self);
+        match except {
+            Some(Thing::Rollout) => self.rollout = before.rollout,
+            Some(Thing::Deployment(color)) => self.deployments[color].clone_from(&before.deployments[color]),
+            Some(Thing::ActiveService) => self.active = before.active,
+            Some(Thing::Pods) => self.pods = before.pods,
+            Some(Thing::Endpoints) => self.endpoints = before.endpoints,
+            None => {}
+        }
+    }
 }
 
 /// What the witness has noted.
@@ -471,6 +486,8 @@ impl World {
     pub fn restart(&mut self) {
         let absence = Absence { from: Some(at(self.now)), to: at(self.now) };
         self.operator = Operator::new(self.operator.term + 1, Some(absence));
+        // A new leader reads the rollout itself before it decides; its other watches may still lag.
+        self.before.rollout = None;
     }
 
     fn person(&mut self, action: Action) {
@@ -775,6 +792,9 @@ impl World {
         if let Some(thing) = stale {
             self.note(|| format!("the operator looks, and sees {thing:?} as it was before"));
         }
+        if who == Who::Leader {
+            self.before.caught_up(stale);
+        }
         let step = pass.saw(seen);
         let measures = self.setup.measures;
         if let Step::End(end) = step {
@@ -801,6 +821,7 @@ impl World {
     fn record(&mut self, who: Who, term: i64, version: u64, seen: &Observed, next: &BlueGreenRolloutStatus) -> Result<(), Broken> {
         if version != self.rollout.version {
             self.note(|| format!("operator {term}: record refused, the rollout was changed meanwhile"));
+            self.before.rollout = None;
             return Ok(());
         }
         let phase = |status: &BlueGreenRolloutStatus| status.phase.map_or("nothing".to_owned(), |phase| phase.to_string());
