@@ -21,6 +21,7 @@ mod setup;
 #[path = "model/world.rs"]
 mod world;
 
+use bluegreen_api::Phase;
 use search::{Covered, search};
 use serde_json::json;
 use setup::{Budget, Setup};
@@ -40,33 +41,54 @@ fn standard() -> Vec<Setup> {
     let measured = json!({"verification": {"metrics": [metric.clone()], "timeout": "2m"}});
     let watched = json!({"monitoring": {"duration": "30s", "metrics": [metric]}});
     let manual = json!({"promotion": {"mode": "Manual"}});
+    let none = Budget::default();
     vec![
-        Setup::new("plain", &[json!({})], faults).verbs(&["abort", "rollback"]).up_to(150_000),
+        Setup::new("plain", &[json!({})], faults).verbs(&["abort", "rollback"]).up_to(130_000),
+        Setup::new("no faults", &[json!({})], Budget { images: 2, ..none }).up_to(130_000),
         Setup::new("verification", &[verified.clone(), measured.clone()], Budget { readings: 1, settings: 1, stales: 0, ..faults })
             .verbs(&["promote", "abort"])
-            .up_to(150_000),
-        Setup::new("approval", &[manual.clone()], Budget { orders: 2, stales: 0, crashes: 0, ..faults })
+            .up_to(90_000),
+        Setup::new("verified", &[verified, measured], Budget { readings: 1, settings: 2, images: 1, crashes: 1, orders: 1, ..none })
+            .verbs(&["promote"])
+            .from(Phase::Verifying)
+            .up_to(90_000),
+        Setup::new("approval", std::slice::from_ref(&manual), Budget { orders: 3, images: 1, ..none })
             .verbs(&["promote", "abort", "retry"])
-            .up_to(150_000),
-        Setup::new("monitoring", &[watched.clone()], Budget { readings: 1, stales: 0, ..faults })
+            .up_to(90_000),
+        Setup::new("approved", &[manual], Budget { orders: 3, images: 1, crashes: 1, ..none })
+            .verbs(&["promote", "abort", "retry"])
+            .from(Phase::AwaitingPromotion)
+            .up_to(90_000),
+        Setup::new("switch", &[json!({})], Budget { falls: 1, ..faults })
+            .verbs(&["abort", "rollback"])
+            .from(Phase::Promoting)
+            .up_to(130_000),
+        Setup::new("switch and frozen leader", &[json!({})], Budget { images: 1, orders: 1, falls: 1, freezes: 1, ..none })
+            .verbs(&["rollback"])
+            .from(Phase::Promoting)
+            .up_to(130_000),
+        Setup::new("monitoring", std::slice::from_ref(&watched), Budget { readings: 1, stales: 0, ..faults })
             .verbs(&["rollback", "accept", "abort"])
-            .up_to(150_000),
-        Setup::new("replicas 0", &[json!({})], Budget { sizes: 2, orders: 0, ..faults }).up_to(100_000),
-        Setup::new("paused", &[json!({})], Budget { pauses: 2, orders: 1, stales: 0, ..faults }).verbs(&["pause", "resume"]).up_to(100_000),
-        Setup::new("bad release", &[json!({})], Budget { breaks: 1, images: 2, stales: 0, crashes: 1, orders: 0, ..Budget::default() })
-            .up_to(100_000),
-        Setup::new(
-            "lost and edited",
-            &[json!({})],
-            Budget { deletes: 1, strips: 1, empties: 1, crashes: 0, stales: 0, orders: 0, ..faults },
-        )
-        .up_to(150_000),
-        Setup::new("frozen leader", &[json!({})], Budget { freezes: 1, images: 2, orders: 1, ..Budget::default() })
-            .verbs(&["rollback", "abort"])
-            .up_to(150_000),
-        Setup::new("from nothing", &[json!({})], Budget { images: 1, crashes: 1, stales: 1, ..Budget::default() })
-            .from_nothing()
-            .up_to(50_000),
+            .up_to(90_000),
+        Setup::new("monitored", &[watched], Budget { readings: 1, breaks: 1, falls: 1, stales: 0, ..faults })
+            .verbs(&["rollback", "accept"])
+            .from(Phase::Monitoring)
+            .up_to(130_000),
+        Setup::new("scaling down", &[json!({})], Budget { freezes: 1, pauses: 1, ..faults })
+            .verbs(&["rollback", "pause"])
+            .from(Phase::ScalingDown)
+            .up_to(130_000),
+        Setup::new("replicas 0", &[json!({})], Budget { sizes: 2, orders: 0, ..faults }).up_to(90_000),
+        Setup::new("paused", &[json!({})], Budget { pauses: 2, orders: 1, stales: 0, ..faults }).verbs(&["pause", "resume"]).up_to(90_000),
+        Setup::new("bad release", &[json!({})], Budget { breaks: 1, images: 2, crashes: 1, ..none }).up_to(90_000),
+        Setup::new("bad after the switch", &[json!({})], Budget { breaks: 2, images: 1, falls: 1, crashes: 1, ..none })
+            .from(Phase::Promoting)
+            .up_to(90_000),
+        Setup::new("lost and edited", &[json!({})], Budget { images: 1, deletes: 1, strips: 1, empties: 1, ..none }).up_to(90_000),
+        Setup::new("lost in the switch", &[json!({})], Budget { images: 1, deletes: 1, strips: 1, empties: 1, crashes: 1, ..none })
+            .from(Phase::Promoting)
+            .up_to(90_000),
+        Setup::new("from nothing", &[json!({})], Budget { images: 1, crashes: 1, stales: 1, ..none }).from_nothing().up_to(50_000),
     ]
 }
 
@@ -115,7 +137,7 @@ fn tell(line: &str) {
 fn run(setups: &'static [Setup]) -> Vec<Covered> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(vec![]);
-    let broken = Mutex::new(None);
+    let broken = Mutex::new(vec![]);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -125,18 +147,14 @@ fn run(setups: &'static [Setup]) -> Vec<Covered> {
                             tell(&covered.to_string());
                             done.lock().unwrap().push(covered);
                         }
-                        Err(story) => {
-                            next.store(setups.len(), Ordering::Relaxed);
-                            *broken.lock().unwrap() = Some(story.0);
-                        }
+                        Err(story) => broken.lock().unwrap().push(story.0),
                     }
                 }
             });
         }
     });
-    if let Some(story) = broken.into_inner().unwrap() {
-        panic!("{story}");
-    }
+    let broken = broken.into_inner().unwrap();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
     done.into_inner().unwrap()
 }
 

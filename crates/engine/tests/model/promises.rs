@@ -84,9 +84,9 @@ fn service_selects(seen: &Observed, side: &Side) -> bool {
 }
 
 /// Seconds of the phase that count.
-fn counted(world: &World) -> i64 {
-    let Some(clock) = &world.rollout.status.clock else { return 0 };
-    clock.stopped.map_or(world.now, second) - second(clock.since) - clock.excluded_millis / 1000
+fn counted(status: &BlueGreenRolloutStatus, now: i64) -> i64 {
+    let Some(clock) = &status.clock else { return 0 };
+    clock.stopped.map_or(now, second) - second(clock.since) - clock.excluded_millis / 1000
 }
 
 fn seconds(duration: Option<bluegreen_api::Duration>, default: i64) -> i64 {
@@ -170,7 +170,7 @@ impl Step<'_> {
         }
         let may_go = match self.old.phase {
             Some(Phase::RollingBack) => is(&self.next.active, was) || ready(self.seen, was.color, &was.revision) == 0,
-            Some(Phase::ScalingDown) => counted(self.world) >= drain(self.seen),
+            Some(Phase::ScalingDown) => counted(self.old, self.world.now) >= drain(self.seen),
             // It was to stay for ever, and makes room for a candidate.
             Some(Phase::Healthy) => true,
             _ => false,
@@ -267,8 +267,10 @@ struct Write<'a> {
 }
 
 impl Write<'_> {
+    /// Where somebody empties the status while a request is under way, what was recorded before is what there is to go by.
     fn status(&self) -> &BlueGreenRolloutStatus {
-        &self.world.rollout.status
+        let recorded = &self.world.rollout.status;
+        if recorded.phase.is_none() { &self.seen.status } else { recorded }
     }
 
     // Promise 1
@@ -338,10 +340,12 @@ impl Write<'_> {
     fn standby_goes_only_in_its_time(&self, color: Color) -> Result<(), Broken> {
         let status = self.status();
         holds(2, status.phase == Some(Phase::ScalingDown), || format!("the standby, {color}, is scaled down in {:?}", status.phase))?;
-        let (so_far, after) = (counted(self.world), stands_by(self.seen));
+        // By what was seen of it: a pause that came later can't call back a request that is on its way.
+        let seen = &self.seen.status;
+        let (so_far, after) = (counted(seen, self.world.now), stands_by(self.seen));
         let over = after.is_some_and(|after| so_far >= drain(self.seen) + after);
         holds(2, over, || format!("the standby, {color}, is scaled down after {so_far} s, before its time"))?;
-        let paused = self.seen.spec.paused || status.paused_by_order;
+        let paused = self.seen.spec.paused || seen.paused_by_order;
         holds(9, !paused, || format!("the way back, {color}, is scaled down while paused"))
     }
 

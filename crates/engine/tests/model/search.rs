@@ -88,7 +88,7 @@ pub fn search(setup: &'static Setup) -> Result<Covered, Story> {
     })
 }
 
-/// The first revision live and at rest, unless it is to start with nothing.
+/// The first revision live and at rest, or the second one under way, unless it is to start with nothing.
 fn beginning(setup: &'static Setup) -> Result<World, Story> {
     let mut world = World::new(setup);
     if !setup.from_nothing {
@@ -96,6 +96,11 @@ fn beginning(setup: &'static Setup) -> Result<World, Story> {
         let told = |broken: &Broken, world: &World| Story(format!("{}: {}\n{}", setup.name, broken.how, lines(world)));
         rest::run(&mut world).map_err(|broken| told(&broken, &world))?;
         assert!(world.notes.protected, "the first revision is not live\n{}", lines(&world));
+        if let Some(phase) = setup.from {
+            world.rollout_to_second_image();
+            rest::run_until(&mut world, phase).map_err(|broken| told(&broken, &world))?;
+            assert_eq!(world.rollout.status.phase, Some(phase), "{}", lines(&world));
+        }
         world.log = None;
         world.before = Default::default();
     }

@@ -1,6 +1,6 @@
 //! What one run of the model explores: settings, what people and faults may do, how far.
 
-use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus};
+use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, Phase};
 use serde_json::{Value, json};
 
 /// How often each thing may still happen.
@@ -39,6 +39,8 @@ pub struct Setup {
     pub measures: bool,
     /// Starts with nothing there, and not with the first revision live.
     pub from_nothing: bool,
+    /// Starts where the second image has come to this phase.
+    pub from: Option<Phase>,
     /// Transitions from the start, at most.
     pub depth: usize,
     /// Distinct states, at most: the search ends with the level in which they are passed.
@@ -60,6 +62,7 @@ impl Setup {
             rival_goes_on: false,
             measures,
             from_nothing: false,
+            from: None,
             depth: usize::MAX,
             states: usize::MAX,
             hashes: vec![],
@@ -77,10 +80,6 @@ impl Setup {
         Self { verbs, ..self }
     }
 
-    pub fn replicas(self, replicas: i32) -> Self {
-        Self { replicas, ..self }
-    }
-
     pub fn up_to(self, states: usize) -> Self {
         Self { states, ..self }
     }
@@ -91,6 +90,10 @@ impl Setup {
 
     pub fn from_nothing(self) -> Self {
         Self { from_nothing: true, ..self }
+    }
+
+    pub fn from(self, phase: Phase) -> Self {
+        Self { from: Some(phase), ..self }
     }
 
     /// The revision that an image makes.

@@ -5,7 +5,7 @@ use crate::{
     promises,
     setup::{Budget, Setup},
 };
-use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, Color};
+use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, Color, Phase};
 use bluegreen_engine::{
     Effect, Observed, Pass, decide,
     decision::{Change, Guard, Object, Role, Target},
@@ -484,7 +484,9 @@ impl World {
     }
 
     pub fn restart(&mut self) {
-        let absence = Absence { from: Some(at(self.now)), to: at(self.now) };
+        let from = at(self.now);
+        self.now += 1;
+        let absence = Absence { from: Some(from), to: at(self.now) };
         self.operator = Operator::new(self.operator.term + 1, Some(absence));
         // A new leader reads the rollout itself before it decides; its other watches may still lag.
         self.before.rollout = None;
@@ -539,6 +541,10 @@ impl World {
             }
             _ => unreachable!("{action:?} is nobody's"),
         }
+    }
+
+    pub fn rollout_to_second_image(&mut self) {
+        self.change(|rollout| rollout.image = 1);
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Rollout)) {
@@ -814,6 +820,7 @@ impl World {
             (operator.until, operator.due) = (until, due);
             return Ok(());
         }
+        self.note(|| format!("operator {}: looks, and is about to {}", operator.term, intends(&step)));
         self.operator_of(who).pass = Some(Arc::new(Reconcile { pass, step, version, answered: 0 }));
         Ok(())
     }
@@ -828,7 +835,11 @@ impl World {
         let (old, new) = (phase(&self.rollout.status), phase(next));
         self.note(|| format!("operator {term}: records {old} → {new}: {}", next.message));
         promises::record(self, seen, next)?;
-        self.notes.protected |= next.phase == Some(bluegreen_api::Phase::Healthy);
+        self.notes.protected |= next.phase == Some(Phase::Healthy);
+        if next.phase == Some(Phase::Initializing) && self.deployments == [None, None] {
+            // Nothing is left of what was live: it begins anew.
+            self.notes.protected = false;
+        }
         if self.rollout.status != *next {
             self.write_rollout(term, |rollout| rollout.status = next.clone());
         }
@@ -1074,6 +1085,14 @@ fn pod_seen(pod: &Pod) -> PodSeen {
         ready_changed: pod.ready_changed.map(at),
         restarts: 0,
         trouble: None,
+    }
+}
+
+fn intends(step: &Step) -> String {
+    match step {
+        Step::Record(status) => format!("record {:?}", status.phase),
+        Step::Perform(effect) => format!("have {}", told_of(&effect.change)),
+        Step::Look | Step::End(_) => "look again".into(),
     }
 }
 
