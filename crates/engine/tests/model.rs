@@ -38,17 +38,17 @@ fn standard() -> Vec<Setup> {
     let faults = Budget { images: 1, orders: 1, crashes: 1, stales: 1, ..Budget::default() };
     let metric = json!({"name": "errors", "prometheus": {"query": "e"}, "max": "1%", "count": 1, "interval": "30s", "noDataLimit": 1, "errorLimit": 1});
     let verified = json!({"verification": {"checks": [{"name": "home", "http": {"interval": "30s"}}], "timeout": "2m"}});
-    let measured = json!({"verification": {"metrics": [metric.clone()], "timeout": "2m"}});
+    let also_measured = json!({"verification": {"checks": [{"name": "home", "http": {"path": "/ready", "interval": "30s"}}], "metrics": [metric.clone()], "timeout": "2m"}});
     let watched = json!({"monitoring": {"duration": "30s", "metrics": [metric]}});
     let manual = json!({"promotion": {"mode": "Manual"}});
     let none = Budget::default();
     vec![
         Setup::new("plain", &[json!({})], faults).verbs(&["abort", "rollback"]).up_to(130_000),
         Setup::new("no faults", &[json!({})], Budget { images: 2, ..none }).up_to(130_000),
-        Setup::new("verification", &[verified.clone(), measured.clone()], Budget { readings: 1, settings: 1, stales: 0, ..faults })
+        Setup::new("verification", &[verified.clone(), also_measured.clone()], Budget { readings: 1, settings: 1, stales: 0, ..faults })
             .verbs(&["promote", "abort"])
             .up_to(90_000),
-        Setup::new("verified", &[verified, measured], Budget { readings: 1, settings: 2, images: 1, crashes: 1, orders: 1, ..none })
+        Setup::new("verified", &[verified, also_measured], Budget { readings: 1, settings: 2, images: 1, crashes: 1, orders: 1, ..none })
             .verbs(&["promote"])
             .from(Phase::Verifying)
             .up_to(90_000),
