@@ -23,7 +23,7 @@ mod world;
 
 use bluegreen_api::Phase;
 use search::{Covered, search};
-use serde_json::json;
+use serde_json::{Value, json};
 use setup::{Budget, Setup};
 use std::{
     io::Write,
@@ -48,10 +48,14 @@ fn standard() -> Vec<Setup> {
         Setup::new("verification", &[verified.clone(), also_measured.clone()], Budget { readings: 1, settings: 1, stales: 0, ..faults })
             .verbs(&["promote", "abort"])
             .up_to(90_000),
-        Setup::new("verified", &[verified, also_measured], Budget { readings: 1, settings: 2, images: 1, crashes: 1, orders: 1, ..none })
-            .verbs(&["promote"])
-            .from(Phase::Verifying)
-            .up_to(90_000),
+        Setup::new(
+            "verified",
+            &[both(&verified, &manual), both(&also_measured, &manual)],
+            Budget { readings: 1, settings: 2, images: 1, crashes: 1, orders: 1, ..none },
+        )
+        .verbs(&["promote"])
+        .from(Phase::Verifying)
+        .up_to(90_000),
         Setup::new("approval", std::slice::from_ref(&manual), Budget { orders: 3, images: 1, ..none })
             .verbs(&["promote", "abort", "retry"])
             .up_to(90_000),
@@ -67,6 +71,7 @@ fn standard() -> Vec<Setup> {
             .verbs(&["rollback"])
             .from(Phase::Promoting)
             .up_to(130_000),
+        Setup::new("switch withdrawn", &[json!({})], Budget { falls: 1, freezes: 1, ..none }).from(Phase::Promoting).up_to(150_000),
         Setup::new("monitoring", std::slice::from_ref(&watched), Budget { readings: 1, stales: 0, ..faults })
             .verbs(&["rollback", "accept", "abort"])
             .up_to(90_000),
@@ -92,6 +97,12 @@ fn standard() -> Vec<Setup> {
     ]
 }
 
+/// Sections of both.
+fn both(one: &Value, other: &Value) -> Value {
+    let sections = [one, other].into_iter().filter_map(Value::as_object).flatten();
+    sections.map(|(key, value)| (key.clone(), value.clone())).collect::<serde_json::Map<_, _>>().into()
+}
+
 /// Three revisions, two faults of each kind, leaders that freeze and leaders that don't know that they lead no more.
 fn deep() -> Vec<Setup> {
     const ALL: &[&str] = &["shop:1", "shop:2", "shop:3"];
@@ -102,7 +113,7 @@ fn deep() -> Vec<Setup> {
     let watched = json!({"monitoring": {"duration": "30s", "metrics": [metric]}});
     let manual = json!({"promotion": {"mode": "Manual"}});
     let never = json!({"scaleDown": {"after": "Never"}});
-    let up_to = 4_000_000;
+    let up_to = 1_000_000;
     vec![
         Setup::new("deep plain", &[json!({})], Budget { crashes: 2, stales: 2, ..faults })
             .images(ALL)

@@ -3,11 +3,11 @@
 
 use crate::{
     broken::{Broken, holds},
-    world::{COLORS, Deployment, World, index, second},
+    world::{COLORS, Deployment, Evidence, World, index, second},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Gate, GateState, Lifetime, Phase, PromotionMode, Side};
 use bluegreen_engine::{
-    Effect, Observed, Why,
+    Decision, Effect, Observed, Why,
     decision::{Change, Role, Target},
 };
 use jiff::Timestamp;
@@ -203,9 +203,10 @@ impl Step<'_> {
 
     /// By as many good results as the witness saw, of this attempt and the gate as it is defined now; or by a person.
     fn is_decided(&self, gate: &Gate, candidate: &Side, count: i32) -> bool {
-        let today = format!("{:?}", bluegreen_definition(self.seen, &gate.name));
-        let of_this = |it: &&crate::world::Evidence| {
-            it.gate == gate.name && it.attempt == self.next.attempt && it.revision == candidate.revision && today.contains(&it.definition)
+        let today = definition_of_today(self.seen, &gate.name);
+        let of_this = |it: &&Evidence| {
+            let this = it.attempt == self.next.attempt && it.revision == candidate.revision;
+            this && it.gate == gate.name && Some(&it.definition) == today.as_ref()
         };
         let good = self.world.notes.evidence.iter().find(of_this).map_or(0, |it| it.good);
         match gate.state {
@@ -244,18 +245,15 @@ impl Step<'_> {
     }
 }
 
-/// The definition of a gate as the engine asks for it now: what is to be measured tells.
-fn bluegreen_definition(seen: &Observed, gate: &str) -> Vec<String> {
+/// How a gate is defined now: as the engine would begin it anew.
+fn definition_of_today(seen: &Observed, gate: &str) -> Option<String> {
     let mut asked = seen.clone();
     asked.status.phase = Some(Phase::Verifying);
     asked.status.gates.clear();
-    asked.spec.paused = false;
-    // A fresh look aligns the gates with the definitions of today.
+    asked.results.clear();
     match bluegreen_engine::decide(&asked) {
-        bluegreen_engine::Decision::Record(status) => {
-            status.gates.into_iter().filter(|it| it.name == gate).map(|it| it.definition).collect()
-        }
-        _ => vec![],
+        Decision::Record(status) => status.gates.into_iter().find(|it| it.name == gate).map(|it| it.definition),
+        Decision::Act(_) | Decision::Wait { .. } => None,
     }
 }
 
