@@ -84,7 +84,7 @@ fn protects_still(effect: &Effect, old: &BlueGreenRolloutStatus, next: &BlueGree
         Object::Deployment(color) => withdraw::asked(old, color) == withdraw::asked(next, color),
         Object::Revision(_) => true,
     };
-    effects::protects(effect, old) && as_before && old.phase == next.phase
+    effects::protects(effect, old) && !effects::gives_way(effect, old) && as_before && old.phase == next.phase
 }
 
 /// Brings the draft to the next point where something must be done or awaited.
@@ -217,6 +217,7 @@ fn refused(draft: &Draft<'_>) -> Option<Stay> {
 /// The status to write, if it differs in more than what can wait for the next record.
 fn to_record(seen: &Observed, mut next: BlueGreenRolloutStatus) -> Option<BlueGreenRolloutStatus> {
     let old = &seen.status;
+    withdraw::go_on(seen, &mut next);
     let mut quiet = next.clone();
     for (new, old) in [(&mut quiet.active, &old.active), (&mut quiet.standby, &old.standby), (&mut quiet.preview, &old.preview)] {
         if let (Some(new), Some(old)) = (new.as_mut(), old.as_ref())

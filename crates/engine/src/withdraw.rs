@@ -22,6 +22,22 @@ pub(crate) fn raise(seen: &Observed, next: &mut BlueGreenRolloutStatus) {
     }
 }
 
+/// Somebody has fenced an object to withdraw what is recorded, and the record that was to follow isn't there: it may be on its way
+/// still. Who goes on instead records that first, so that the other one comes too late.
+pub(crate) fn go_on(seen: &Observed, next: &mut BlueGreenRolloutStatus) {
+    if seen.status.phase.is_some() && withdrawn(seen, next).is_empty() {
+        next.epoch = next.epoch.max(fenced(seen));
+    }
+}
+
+/// The latest epoch on an object that is fenced.
+fn fenced(seen: &Observed) -> i64 {
+    let service = seen.active_service.as_ref().map(|service| service.epoch.as_str());
+    let colors = [&seen.blue, &seen.green].map(|color| color.deployment.as_ref().map(|deployment| deployment.epoch.as_str()));
+    let epochs = [service].into_iter().chain(colors).flatten();
+    epochs.filter_map(|epoch| epoch.split_once('.')?.0.parse().ok()).max().unwrap_or(0)
+}
+
 /// Of this withdrawal by this leader: one of an earlier leader doesn't count, for its writer may be the sleeper.
 fn value(seen: &Observed) -> String {
     format!("{}.{}", seen.status.epoch.saturating_add(1), seen.term)

@@ -645,3 +645,72 @@ fn while_a_watch_is_down_the_way_back_and_repairs_go_on() {
     world.settle();
     assert_eq!(world.phase(), Phase::RolledBack, "{}", world.story());
 }
+
+#[test]
+fn a_new_version_that_dies_while_the_former_one_is_scaled_down_is_told_with_the_way_back() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    world.run_until(Phase::ScalingDown);
+    world.kill_pods("shop:2");
+    world.run_for(3600);
+    assert_eq!(world.ready("shop:1"), 3, "the way back is kept\n{}", world.story());
+    assert!(world.is("Stalled"), "rests without a word: {}\n{}", world.status.message, world.story());
+    let revision = world.status.active.as_ref().unwrap().revision.clone();
+    assert!(world.status.message.contains(&format!("bluegreen.dev/rollback={revision}")), "{}", world.status.message);
+    world.order_for("rollback", &revision);
+    world.run_for(60);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
+}
+
+/// The model checker's story: a leader fences the switch it withdraws and freezes before it records that. The next leader sees pods
+/// that are well again, and is about to switch; the sleeper's record must not slip in between.
+#[test]
+fn a_switch_is_not_carried_out_beside_a_record_of_a_former_leader_that_withdraws_it() {
+    let mut world = live(json!({"progressDeadline": "1m"}));
+    world.image("shop:2");
+    until_about_to_act(&mut world, Phase::Promoting);
+    unready(&mut world, "shop:2", 1);
+    world.pass_time(1);
+    world.controllers();
+    let fence = loop {
+        world.look();
+        let seen = world.seen();
+        match decide(&seen) {
+            Decision::Record(status) => world.record(*status),
+            Decision::Act(effects) if matches!(effects[0].change, Change::Fence { .. }) => break effects[0].clone(),
+            Decision::Act(effects) => effects.iter().for_each(|effect| world.perform_as_seen(effect, &seen)),
+            Decision::Wait { .. } => world.pass_time(1),
+        }
+    };
+    let seen = world.seen();
+    world.perform_as_seen(&fence, &seen);
+    assert!(matches!(decide(&world.seen()), Decision::Record(status) if status.phase == Some(Phase::Aborting)), "{}", world.story());
+    // It freezes with that record in hand, and the pods come back.
+    for pod in world.pods.iter_mut().filter(|pod| pod.image == "shop:2-unready") {
+        (pod.image, pod.ready) = ("shop:2".into(), true);
+    }
+    world.controllers();
+    world.restart();
+    world.look();
+    let next = decide(&world.seen());
+    assert!(matches!(&next, Decision::Record(status) if status.phase == Some(Phase::Promoting)), "it acts beside the sleeper: {next:?}");
+    world.operator();
+    world.run_for(60);
+    assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
+}
+
+#[test]
+fn the_way_back_is_not_taken_beside_a_record_that_is_still_to_be_made() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    world.run_until(Phase::ScalingDown);
+    let from = world.now;
+    world.now = jiff::Timestamp::from_second(world.now.as_second() + 60).unwrap();
+    world.restart();
+    // Nobody is gone for long: the time of the former side is over all the same.
+    world.absence = Some(Absence { from: Some(world.now), to: jiff::Timestamp::from_second(from.as_second() + 60).unwrap() });
+    world.look();
+    assert!(matches!(decide(&world.seen()), Decision::Record(_)), "{:?}", decide(&world.seen()));
+    world.operator();
+    assert!(world.log.iter().any(|line| line.contains("scale  Deployment blue to 0")), "{}", world.story());
+}

@@ -308,8 +308,20 @@ pub(super) fn scaling_down(draft: &mut Draft<'_>) -> Step {
     if let Some(stay) = draft.held().filter(|stay| stay.reason != reasons::NO_REPLICAS) {
         return stay.into();
     }
+    if due.is_some_and(|due| due <= draft.now()) && draft.ready_pods(&active) == 0 && draft.settings().replicas > 0 {
+        return kept(draft, &active, &standby).into();
+    }
     let stay = super::rest::degraded(draft, &active);
     stay.unwrap_or_else(|| Stay::ready(reasons::AVAILABLE, format!("{serving}; the former side is on its way down"))).until(due).into()
+}
+
+/// The time of the former side is over, and nothing else could serve: a person decides.
+fn kept(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay {
+    let trouble = draft.trouble(active).map(|trouble| format!(": {trouble}")).unwrap_or_default();
+    let before = format!("Revision {} ({}) has no ready pod", active.number, active.image);
+    let stays = format!("; revision {} ({}) is kept until it has", standby.number, standby.image);
+    let advice = format!("{stays}. Go back with bluegreen.dev/rollback={}, or change spec", active.revision);
+    Stay::stalled(reasons::DEGRADED, around(&before, &trouble, &advice))
 }
 
 fn scaled_down(draft: &mut Draft<'_>) -> Step {
