@@ -113,13 +113,18 @@ fn deep() -> Vec<Setup> {
     let watched = json!({"monitoring": {"duration": "30s", "metrics": [metric]}});
     let manual = json!({"promotion": {"mode": "Manual"}});
     let never = json!({"scaleDown": {"after": "Never"}});
-    let up_to = 1_000_000;
+    let up_to = 700_000;
     vec![
         Setup::new("deep plain", &[json!({})], Budget { crashes: 2, stales: 2, ..faults })
             .images(ALL)
             .verbs(&["abort", "rollback"])
             .up_to(up_to),
-        Setup::new("deep two leaders", &[json!({})], faults).images(ALL).verbs(&["abort", "rollback"]).rival_goes_on().up_to(up_to),
+        Setup::new("deep two leaders", &[json!({})], faults)
+            .images(ALL)
+            .verbs(&["abort", "rollback"])
+            .rival_goes_on()
+            .from(Phase::Promoting)
+            .up_to(up_to),
         Setup::new("deep verification", &[verified, manual.clone()], Budget { readings: 2, settings: 1, ..faults })
             .images(ALL)
             .verbs(&["promote", "abort", "retry"])
@@ -131,6 +136,7 @@ fn deep() -> Vec<Setup> {
         Setup::new("deep monitoring", &[watched], Budget { readings: 2, breaks: 1, ..faults })
             .images(ALL)
             .verbs(&["rollback", "accept"])
+            .from(Phase::Monitoring)
             .up_to(up_to),
         Setup::new("deep repair", &[never], Budget { deletes: 1, strips: 1, empties: 1, sizes: 2, ..faults })
             .images(ALL)

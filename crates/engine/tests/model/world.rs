@@ -836,8 +836,8 @@ impl World {
         self.note(|| format!("operator {term}: records {old} → {new}: {}", next.message));
         promises::record(self, seen, next)?;
         self.notes.protected |= next.phase == Some(Phase::Healthy);
-        let serves = seen.blue.pods.iter().chain(&seen.green.pods).any(|pod| pod.ready);
-        if next.phase == Some(Phase::Initializing) && self.rollout.status.phase.is_none() && !serves {
+        let nothing_serves = self.deployments == [None, None] || !self.pods.iter().any(|pod| pod.ready);
+        if next.phase == Some(Phase::Initializing) && self.rollout.status.phase.is_none() && nothing_serves {
             // Nothing is left of what was live: it begins anew.
             self.notes.protected = false;
         }
