@@ -54,46 +54,46 @@ fn standard() -> Vec<Setup> {
             Budget { readings: 1, settings: 2, images: 1, crashes: 1, orders: 1, ..none },
         )
         .verbs(&["promote"])
-        .from(Phase::Verifying)
+        .starting_in(Phase::Verifying)
         .up_to(90_000),
         Setup::new("approval", std::slice::from_ref(&manual), Budget { orders: 3, images: 1, ..none })
             .verbs(&["promote", "abort", "retry"])
             .up_to(90_000),
         Setup::new("approved", &[manual], Budget { orders: 3, images: 1, crashes: 1, ..none })
             .verbs(&["promote", "abort", "retry"])
-            .from(Phase::AwaitingPromotion)
+            .starting_in(Phase::AwaitingPromotion)
             .up_to(90_000),
         Setup::new("switch", &[json!({})], Budget { falls: 1, ..faults })
             .verbs(&["abort", "rollback"])
-            .from(Phase::Promoting)
+            .starting_in(Phase::Promoting)
             .up_to(130_000),
         Setup::new("switch and frozen leader", &[json!({})], Budget { images: 1, orders: 1, falls: 1, freezes: 1, ..none })
             .verbs(&["rollback"])
-            .from(Phase::Promoting)
+            .starting_in(Phase::Promoting)
             .up_to(130_000),
-        Setup::new("switch withdrawn", &[json!({})], Budget { falls: 1, freezes: 1, ..none }).from(Phase::Promoting).up_to(150_000),
+        Setup::new("switch withdrawn", &[json!({})], Budget { falls: 1, freezes: 1, ..none }).starting_in(Phase::Promoting).up_to(150_000),
         Setup::new("monitoring", std::slice::from_ref(&watched), Budget { readings: 1, stales: 0, ..faults })
             .verbs(&["rollback", "accept", "abort"])
             .up_to(90_000),
         Setup::new("monitored", &[watched], Budget { readings: 1, breaks: 1, falls: 1, stales: 0, ..faults })
             .verbs(&["rollback", "accept"])
-            .from(Phase::Monitoring)
+            .starting_in(Phase::Monitoring)
             .up_to(130_000),
         Setup::new("scaling down", &[json!({})], Budget { freezes: 1, pauses: 1, ..faults })
             .verbs(&["rollback", "pause"])
-            .from(Phase::ScalingDown)
+            .starting_in(Phase::ScalingDown)
             .up_to(130_000),
         Setup::new("replicas 0", &[json!({})], Budget { sizes: 2, orders: 0, ..faults }).up_to(90_000),
         Setup::new("paused", &[json!({})], Budget { pauses: 2, orders: 1, stales: 0, ..faults }).verbs(&["pause", "resume"]).up_to(90_000),
         Setup::new("bad release", &[json!({})], Budget { breaks: 1, images: 2, crashes: 1, ..none }).up_to(90_000),
         Setup::new("bad after the switch", &[json!({})], Budget { breaks: 2, images: 1, falls: 1, crashes: 1, ..none })
-            .from(Phase::Promoting)
+            .starting_in(Phase::Promoting)
             .up_to(90_000),
         Setup::new("lost and edited", &[json!({})], Budget { images: 1, deletes: 1, strips: 1, empties: 1, ..none }).up_to(90_000),
         Setup::new("lost in the switch", &[json!({})], Budget { images: 1, deletes: 1, strips: 1, empties: 1, crashes: 1, ..none })
-            .from(Phase::Promoting)
+            .starting_in(Phase::Promoting)
             .up_to(90_000),
-        Setup::new("from nothing", &[json!({})], Budget { images: 1, crashes: 1, stales: 1, ..none }).from_nothing().up_to(50_000),
+        Setup::new("from nothing", &[json!({})], Budget { images: 1, crashes: 1, stales: 1, ..none }).starting_with_nothing().up_to(50_000),
     ]
 }
 
@@ -123,7 +123,7 @@ fn deep() -> Vec<Setup> {
             .images(ALL)
             .verbs(&["abort", "rollback"])
             .rival_goes_on()
-            .from(Phase::Promoting)
+            .starting_in(Phase::Promoting)
             .up_to(up_to),
         Setup::new("deep verification", &[verified, manual.clone()], Budget { readings: 2, settings: 1, ..faults })
             .images(ALL)
@@ -136,7 +136,7 @@ fn deep() -> Vec<Setup> {
         Setup::new("deep monitoring", &[watched], Budget { readings: 2, breaks: 1, ..faults })
             .images(ALL)
             .verbs(&["rollback", "accept"])
-            .from(Phase::Monitoring)
+            .starting_in(Phase::Monitoring)
             .up_to(up_to),
         Setup::new("deep repair", &[never], Budget { deletes: 1, strips: 1, empties: 1, sizes: 2, ..faults })
             .images(ALL)

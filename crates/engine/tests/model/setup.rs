@@ -88,11 +88,11 @@ impl Setup {
         Self { rival_goes_on: true, ..self }
     }
 
-    pub fn from_nothing(self) -> Self {
+    pub fn starting_with_nothing(self) -> Self {
         Self { from_nothing: true, ..self }
     }
 
-    pub fn from(self, phase: Phase) -> Self {
+    pub fn starting_in(self, phase: Phase) -> Self {
         Self { from: Some(phase), ..self }
     }
 

@@ -700,7 +700,7 @@ impl World {
         let own = || pods().filter(|pod| pod.revision == deployment.revision);
         let wanted = usize::try_from(deployment.replicas).unwrap_or(0);
         if own().count() > wanted {
-            let spare = own().find(|pod| !pod.ready).or_else(|| own().last());
+            let spare = own().find(|pod| !pod.ready).or_else(|| own().next_back());
             return spare.map(|pod| PodWork::Remove(pod.name));
         }
         // One more than asked for at a time; an old one goes when a new one serves, or when it doesn't serve itself.
