@@ -96,7 +96,8 @@ fn pieces() -> Body {
 #[tokio::test]
 async fn a_watch_whose_version_is_gone_is_told_so_in_a_line_of_its_own() {
     let told = watching::disturbed(pieces(), desk(dealing::End::Expired).await).collect().await.unwrap().to_bytes();
-    let lines: Vec<Value> = told.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect();
+    let lines: Vec<Value> =
+        told.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect();
     let (last, before) = lines.split_last().unwrap();
     assert_eq!((&last["type"], &last["object"]["code"]), (&json!("ERROR"), &json!(410)));
     assert!(!before.is_empty() && before.len() < 50 && before.iter().all(|line| line["type"] == "ADDED"), "{lines:?}");
