@@ -187,6 +187,21 @@ fn a_refused_fence_is_retried_with_a_pause_and_told() {
 }
 
 #[test]
+fn while_a_fence_is_refused_conditions_and_status_are_of_one_generation() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    until_about_to_act(&mut world, Phase::Promoting);
+    world.refuse = Some((Object::Service(bluegreen_engine::decision::Role::Active), 403, "denied by a webhook".into()));
+    world.run_for(5);
+    world.image("shop:1");
+    world.run_for(5);
+    let status = &world.status;
+    assert!(status.message.contains("denied") && status.observed_generation < world.generation, "{}", world.story());
+    let conditions: Vec<_> = status.conditions.iter().map(|condition| condition.observed_generation).collect();
+    assert!(conditions.iter().all(|of| *of == Some(status.observed_generation)), "{conditions:?}, {}", status.observed_generation);
+}
+
+#[test]
 fn a_restored_revision_is_still_the_one_that_spec_names() {
     let mut world = live(json!({"promotion": {"mode": "Manual"}}));
     let first = world.status.active.as_ref().unwrap().revision.clone();
