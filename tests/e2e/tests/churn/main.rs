@@ -18,7 +18,7 @@ use bluegreen_e2e::{
     merged,
     proxy::{Proxy, Weather},
     shop,
-    witness::Kind,
+    witness::{Event, Kind},
 };
 use fleet::Fleet;
 use futures::future::join_all;
@@ -80,6 +80,7 @@ async fn churn(name: &str, weather: Weather, minutes: f64) {
     let space = Space::on(own.ground, "churn").await;
     let proxy = Proxy::before(own.ground, seed, weather).await;
     let fleet = Fleet::start(&space, &proxy);
+    let evidence = Evidence { space: &space, fleet: &fleet };
 
     let mut rollouts = Vec::new();
     for number in 0..count {
@@ -135,8 +136,34 @@ async fn churn(name: &str, weather: Weather, minutes: f64) {
     assert_at_rest(&space, &rollouts).await;
     assert!(proxy.tally().faults.len() > 10, "hardly any fault was dealt out:\n{}", proxy.tally());
     memory.assert_flat();
+    space.record.catch_up().await;
+    assert_eq!(space.record.broken(), [""; 0], "promises were broken");
+    drop(evidence);
     drop(fleet);
     space.end().await;
+}
+
+/// If the test fails, all that the witness saw and the operators logged is kept, for who wants to know why.
+struct Evidence<'t> {
+    space: &'t Space,
+    fleet: &'t Fleet<'t>,
+}
+
+impl Drop for Evidence<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(&self.space.name);
+        std::fs::create_dir_all(&directory).unwrap();
+        for (number, life) in self.fleet.lives().enumerate() {
+            std::fs::write(directory.join(format!("operator-{number}.log")), life.operator.log()).unwrap();
+        }
+        let event = |event: &Event| json!({"seen": event.seen.to_string(), "version": event.version, "kind": event.kind.as_str(), "deleted": event.deleted, "object": *event.object});
+        let lines: Vec<_> = self.space.record.since(0).iter().map(|it| event(it).to_string()).collect();
+        std::fs::write(directory.join("events.jsonl"), lines.join("\n")).unwrap();
+        eprintln!("what the witness saw and the operators logged is in {}", directory.display());
+    }
 }
 
 /// Waits until what was asked for last has come to its end everywhere, and counts where that is.
