@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
+    sync::Mutex,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -45,6 +46,8 @@ pub struct Proxy {
 struct Desk {
     dealer: Dealer,
     upstream: Upstream,
+    /// Locked while a watch is held back.
+    holding: Mutex<()>,
 }
 
 struct Upstream(Client);
@@ -80,7 +83,11 @@ impl Proxy {
     async fn to(mut config: Config, seed: u64, weather: Weather) -> Self {
         config.read_timeout = None;
         config.default_retry = false;
-        let desk = Arc::new(Desk { dealer: Dealer::new(seed, weather), upstream: Upstream(Client::try_from(config).unwrap()) });
+        let desk = Arc::new(Desk {
+            dealer: Dealer::new(seed, weather),
+            upstream: Upstream(Client::try_from(config).unwrap()),
+            holding: Mutex::default(),
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let mut connections = JoinSet::new();

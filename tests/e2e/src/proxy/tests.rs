@@ -1,10 +1,9 @@
 use super::{dealing::Dealer, *};
 use axum::{Router, extract::State};
 use futures::{StreamExt, stream};
-use std::sync::Mutex;
 use tokio::time::Instant;
 
-type Arrived = Arc<Mutex<Vec<String>>>;
+type Arrived = Arc<std::sync::Mutex<Vec<String>>>;
 
 /// A server that notes what arrives, and tells of ten things in as many lines to who watches.
 async fn server() -> (Config, Arrived) {
@@ -81,7 +80,7 @@ async fn desk(end: dealing::End) -> Arc<Desk> {
     let soon = |seed: u64| Dealer::new(seed, Weather::Foul).end_of_watch().filter(|(after, _)| *after < Duration::from_millis(800));
     let seed = (0..100_000).find(|seed| soon(*seed).is_some_and(|(_, is)| is == end)).unwrap();
     let upstream = Upstream(Client::try_from(server().await.0).unwrap());
-    Arc::new(Desk { dealer: Dealer::new(seed, Weather::Foul), upstream })
+    Arc::new(Desk { dealer: Dealer::new(seed, Weather::Foul), upstream, holding: Mutex::default() })
 }
 
 /// Events that come in two pieces each, for a second.
@@ -118,7 +117,7 @@ async fn what_is_held_back_comes_in_its_order_and_at_once_when_the_weather_clear
         dealer.end_of_watch().is_none() && dealer.hold().is_some_and(|time| time > Duration::from_secs(20))
     });
     let upstream = Upstream(Client::try_from(Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap());
-    let desk = Arc::new(Desk { dealer: Dealer::new(held.unwrap(), Weather::Foul), upstream });
+    let desk = Arc::new(Desk { dealer: Dealer::new(held.unwrap(), Weather::Foul), upstream, holding: Mutex::default() });
     let began = Instant::now();
     let clears = async {
         sleep(Duration::from_millis(500)).await;

@@ -60,7 +60,9 @@ impl Watch {
     }
 }
 
+/// One at a time: with all that tells of a thing held back, nobody could know of it.
 async fn hold(desk: &Desk) {
+    let Ok(_alone) = desk.holding.try_lock() else { return };
     if let Some(time) = desk.dealer.hold() {
         tokio::select! {
             () = sleep(time) => {}
