@@ -37,7 +37,7 @@ fn condition(draft: &Draft<'_>, old: &[Condition], type_: &str, is: bool, reason
         status: status.to_owned(),
         reason: reason.to_owned(),
         message: draft.status.message.clone(),
-        observed_generation: Some(draft.seen.generation),
+        observed_generation: Some(draft.status.observed_generation),
         last_transition_time: before.map_or(Time(whole_second(draft.now())), |condition| condition.last_transition_time.clone()),
     }
 }

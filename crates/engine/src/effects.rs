@@ -96,7 +96,8 @@ pub(crate) fn intended(status: &BlueGreenRolloutStatus) -> Option<&Side> {
 fn active_target(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, active: &Side) -> Target {
     match (status.phase, &status.preview, &status.standby) {
         (Some(Phase::Promoting), Some(candidate), _)
-            if selects(seen, candidate) || (seen.blind.is_none() && fully_available(seen, candidate) && ready(seen, candidate) > 0) =>
+            if selects(seen, candidate)
+                || (seen.blind.is_none() && fully_available(seen, candidate) && surely_ready(seen, candidate) > 0) =>
         {
             target(candidate)
         }
@@ -130,10 +131,20 @@ fn ready(seen: &Observed, side: &Side) -> i32 {
     progress::ready_pods(seen.color(side.color), &side.revision)
 }
 
+/// Ready pods by both who tell of them: a watch that lags shows pods that are long gone, and no error.
+fn surely_ready(seen: &Observed, side: &Side) -> i32 {
+    let told = seen.color(side.color).deployment.as_ref().map(|deployment| deployment.ready);
+    ready(seen, side).min(told.unwrap_or(i32::MAX))
+}
+
 /// The standby has as many ready pods as the side being left, or all it asks for; on a person's order one is enough.
 fn can_take_over(seen: &Observed, status: &BlueGreenRolloutStatus, active: &Side, standby: &Side) -> bool {
     let ordered = status.ending.as_ref().is_some_and(|ending| ending.ordered && !ending.slow);
     let slow = status.ending.as_ref().is_some_and(|ending| ending.slow);
+    // What is seen of its pods may be those of its former life, until our write of it is taken up.
+    if slow && !taken_up(seen, standby) {
+        return false;
+    }
     let left = ready(seen, active);
     let enough = match (ordered, slow) {
         (true, _) => 1,
@@ -141,7 +152,16 @@ fn can_take_over(seen: &Observed, status: &BlueGreenRolloutStatus, active: &Side
         (false, true) if left > 0 => standby.replicas,
         (false, _) => standby.replicas.min(left),
     };
-    ready(seen, standby) >= enough.max(1)
+    surely_ready(seen, standby) >= enough.max(1)
+}
+
+/// The Deployment is as our latest write of it left it, and its controller has seen that.
+fn taken_up(seen: &Observed, side: &Side) -> bool {
+    seen.color(side.color).deployment.as_ref().is_some_and(|deployment| {
+        deployment.revision == side.revision
+            && deployment.applied_generation.or(side.generation) == Some(deployment.generation)
+            && deployment.observed_generation >= deployment.generation
+    })
 }
 
 /// The preview Service reaches the candidate once it is ready, else the active revision.
@@ -261,7 +281,7 @@ fn deployment_drift(plan: &Plan, side: &Side, deployment: &DeploymentSeen) -> Op
 /// The standby goes now.
 fn scales_down(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, side: &Side) -> bool {
     let is_standby = status.standby.as_ref().is_some_and(|standby| standby.color == side.color);
-    let active_serves = status.active.as_ref().is_some_and(|active| ready(seen, active) > 0 || plan.settings.replicas == 0);
+    let active_serves = status.active.as_ref().is_some_and(|active| surely_ready(seen, active) > 0 || plan.settings.replicas == 0);
     status.phase == Some(Phase::ScalingDown)
         && is_standby
         && active_serves

@@ -187,6 +187,21 @@ fn a_refused_fence_is_retried_with_a_pause_and_told() {
 }
 
 #[test]
+fn while_a_fence_is_refused_conditions_and_status_are_of_one_generation() {
+    let mut world = live(json!({}));
+    world.image("shop:2");
+    until_about_to_act(&mut world, Phase::Promoting);
+    world.refuse = Some((Object::Service(bluegreen_engine::decision::Role::Active), 403, "denied by a webhook".into()));
+    world.run_for(5);
+    world.image("shop:1");
+    world.run_for(5);
+    let status = &world.status;
+    assert!(status.message.contains("denied") && status.observed_generation < world.generation, "{}", world.story());
+    let conditions: Vec<_> = status.conditions.iter().map(|condition| condition.observed_generation).collect();
+    assert!(conditions.iter().all(|of| *of == Some(status.observed_generation)), "{conditions:?}, {}", status.observed_generation);
+}
+
+#[test]
 fn a_restored_revision_is_still_the_one_that_spec_names() {
     let mut world = live(json!({"promotion": {"mode": "Manual"}}));
     let first = world.status.active.as_ref().unwrap().revision.clone();
@@ -713,4 +728,69 @@ fn the_way_back_is_not_taken_beside_a_record_that_is_still_to_be_made() {
     assert!(matches!(decide(&world.seen()), Decision::Record(_)), "{:?}", decide(&world.seen()));
     world.operator();
     assert!(world.log.iter().any(|line| line.contains("scale  Deployment blue to 0")), "{}", world.story());
+}
+
+/// A roll back to a side that was scaled down already, and the world as the operator saw it while that side served.
+fn rolling_back_slowly() -> (World, Observed) {
+    let mut world = live(json!({}));
+    let former = world.seen();
+    world.image("shop:2");
+    world.settle();
+    world.order("rollback");
+    until_about_to_act(&mut world, Phase::RollingBack);
+    assert!(world.status.ending.as_ref().is_some_and(|ending| ending.slow), "{}", world.story());
+    (world, former)
+}
+
+fn switches(seen: &Observed) -> bool {
+    let Decision::Act(effects) = decide(seen) else { return false };
+    let active = Object::Service(bluegreen_engine::decision::Role::Active);
+    effects.iter().any(|effect| effect.object() == active)
+}
+
+/// A watch of pods that lags without an error shows pods that were deleted long ago.
+#[test]
+fn a_side_that_is_deployed_again_is_not_taken_for_ready_by_the_pods_of_its_former_life() {
+    let (mut world, former) = rolling_back_slowly();
+    for _ in 0..3 {
+        world.look();
+        let mut seen = world.seen();
+        seen.blue.pods = former.blue.pods.clone();
+        assert!(!switches(&seen), "{}", world.story());
+        let Decision::Act(effects) = decide(&seen) else { break };
+        effects.iter().for_each(|effect| world.perform_as_seen(effect, &seen));
+    }
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
+}
+
+/// Nor when the watch of Deployments lags as well: a write of ours tells what is true.
+#[test]
+fn a_side_that_is_deployed_again_is_not_taken_for_ready_before_it_was_written() {
+    let (mut world, former) = rolling_back_slowly();
+    world.restart();
+    world.look();
+    let mut seen = world.seen();
+    seen.blue = former.blue;
+    let ObjectSeen::There(blue) = &mut seen.blue.deployment else { panic!() };
+    // What another operator process wrote since is not known.
+    blue.applied_generation = None;
+    assert!(!switches(&seen), "{}", world.story());
+}
+
+/// The new side has lost its pods, and only the watch of Deployments tells so.
+#[test]
+fn the_way_back_is_not_scaled_down_for_pods_that_only_a_lagging_watch_shows() {
+    let mut world = live(json!({"scaleDown": {"drain": "1s", "after": "1s"}}));
+    world.image("shop:2");
+    until_about_to_act(&mut world, Phase::ScalingDown);
+    let scales_down = |seen: &Observed| {
+        let Decision::Act(effects) = decide(seen) else { return false };
+        effects.iter().any(|effect| effect.change == Change::Scale { color: Color::Blue, replicas: 0 })
+    };
+    let mut seen = world.seen();
+    assert!(scales_down(&seen), "{}", world.story());
+    let ObjectSeen::There(green) = &mut seen.green.deployment else { panic!() };
+    (green.ready, green.available) = (0, 0);
+    assert!(!scales_down(&seen));
 }

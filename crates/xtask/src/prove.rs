@@ -67,7 +67,7 @@ pub(crate) fn run(task: &Task) -> Result<ExitCode> {
 fn model(deep: bool) -> Result<Outcome> {
     let mut command = cargo();
     command.args(["test", "--release", "--package", "bluegreen-engine", "--test", "model", "--", "--nocapture"]);
-    program::tests(command.env("MODEL", if deep { "deep" } else { "usual" }))
+    program::tests(if deep { command.env("MODEL", "deep") } else { &mut command })
 }
 
 fn seeds(count: u32) -> Result<Outcome> {

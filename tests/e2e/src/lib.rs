@@ -5,10 +5,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+pub mod dice;
 mod ground;
 pub mod manifest;
 mod operator;
 mod prometheus;
+pub mod proxy;
 mod rollout;
 mod space;
 pub mod traffic;

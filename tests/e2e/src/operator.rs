@@ -78,6 +78,17 @@ impl Operator {
         self.child.try_wait().unwrap().is_none()
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// In KiB, while it runs.
+    pub fn resident_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    }
+
     /// All that it and its former lives logged.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

@@ -3,6 +3,7 @@
 use crate::{
     ground::{Ground, Told, config, refusal},
     operator::{self, Operator},
+    proxy::Proxy,
     rollout::Rollout,
     witness::{Kind, Record},
 };
@@ -72,6 +73,14 @@ impl Space {
 
     pub fn operator_from(&self, program: &Path, name: &str, args: &[&str]) -> Operator {
         Operator::start(program, &self.directory, &self.directory.join("kubeconfig"), Some(&self.name), name, args)
+    }
+
+    /// One whose requests go through the proxy.
+    pub fn operator_behind(&self, proxy: &Proxy, name: &str, args: &[&str]) -> Operator {
+        let direct: Value = serde_json::from_slice(&std::fs::read(self.directory.join("kubeconfig")).unwrap()).unwrap();
+        let path = self.directory.join("kubeconfig-proxy");
+        std::fs::write(&path, proxy.kubeconfig(direct).to_string()).unwrap();
+        Operator::start(&operator::program(), &self.directory, &path, Some(&self.name), name, args)
     }
 
     /// An operator for all namespaces, with the rights of this kubeconfig.

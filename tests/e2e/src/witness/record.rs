@@ -9,7 +9,7 @@ use kube::{
 };
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
@@ -31,6 +31,8 @@ pub struct Record {
 #[derive(Debug)]
 struct Log {
     events: Mutex<Vec<Event>>,
+    /// Where each object's latest event is.
+    latest: Mutex<HashMap<(Kind, String), usize>>,
     /// Versions between which a watch did not tell every change.
     blind: Mutex<Vec<Range<u64>>>,
     length: watch::Sender<usize>,
@@ -39,6 +41,7 @@ struct Log {
 impl Log {
     fn add(&self, event: Event) {
         let mut events = self.events.lock().unwrap();
+        self.latest.lock().unwrap().insert((event.kind, event.name.clone()), events.len());
         events.push(event);
         self.length.send_replace(events.len());
     }
@@ -47,7 +50,8 @@ impl Log {
 impl Record {
     /// Watches a namespace that is still empty of what is watched.
     pub async fn begin(client: Client, namespace: &str) -> Self {
-        let log = Arc::new(Log { events: Mutex::default(), blind: Mutex::default(), length: watch::Sender::new(0) });
+        let log =
+            Arc::new(Log { events: Mutex::default(), latest: Mutex::default(), blind: Mutex::default(), length: watch::Sender::new(0) });
         let mut watches = JoinSet::new();
         for kind in Kind::ALL {
             let api = Api::namespaced_with(client.clone(), namespace, &kind.resource());
@@ -60,7 +64,7 @@ impl Record {
     /// The latest version of an object, if it is there.
     pub fn latest(&self, kind: Kind, name: &str) -> Option<Value> {
         let events = self.log.events.lock().unwrap();
-        let latest = events.iter().rev().find(|event| event.kind == kind && event.name == name)?;
+        let latest = &events[*self.log.latest.lock().unwrap().get(&(kind, name.to_owned()))?];
         (!latest.deleted).then(|| Value::clone(&latest.object))
     }
 

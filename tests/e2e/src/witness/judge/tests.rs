@@ -257,6 +257,15 @@ fn protected_sides_keep_their_template() {
 }
 
 #[test]
+fn a_standby_that_is_deployed_again_takes_the_place_of_a_candidate_that_was_given_up() {
+    let back = json!({"active": side("green", "two"), "standby": side("blue", "one"), "ending": {"slow": true}});
+    let aborted = Story::promoted("Healthy").status("Healthy", json!({"active": side("green", "two")})).deployment("blue", "three", 0);
+    let again = aborted.status("RollingBack", back).deployment("blue", "one", 2);
+    again.clone().keeps();
+    again.deployment("blue", "three", 2).breaks(2, "another pod template");
+}
+
+#[test]
 fn a_deployment_that_was_deleted_comes_back_as_it_was() {
     let gone = Story::healthy().edit(BLUE.0, BLUE.1, |deployment| deployment["metadata"]["annotations"][MARK_DELETED] = json!("true"));
     let gone = gone.delete(BLUE.0, BLUE.1);
