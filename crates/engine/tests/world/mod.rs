@@ -368,6 +368,13 @@ impl World {
         let Some((seen, effects)) = self.sleeper.take() else { return };
         for effect in effects {
             self.note("fault  the sleeper wakes");
+            if let Change::ApplyDeployment { revision, .. } = &effect.change
+                && !self.revisions.contains_key(revision)
+            {
+                // Lost meanwhile: there is nothing to apply from.
+                self.note("404    ControllerRevision");
+                continue;
+            }
             self.perform_as_seen(&effect, &seen);
         }
         self.applied = applied;
