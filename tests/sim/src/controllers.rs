@@ -117,11 +117,13 @@ impl Controllers {
 
     /// For ever.
     pub async fn run(mut self) {
-        let mut news = self.server.news();
+        let news = self.server.news();
         loop {
-            news.mark_unchanged();
+            let mut changed = std::pin::pin!(news.notified());
+            changed.as_mut().enable();
+            let before = self.server.look(|store| store.version);
             let due = self.round();
-            if news.has_changed().unwrap_or(false) {
+            if self.server.look(|store| store.version) != before {
                 sleep(self.dice.millis(2, 25)).await;
                 continue;
             }
@@ -133,7 +135,7 @@ impl Controllers {
             };
             tokio::select! {
                 biased;
-                _ = news.changed() => sleep(self.dice.millis(2, 25)).await,
+                () = changed => sleep(self.dice.millis(2, 25)).await,
                 () = due => {}
             }
         }

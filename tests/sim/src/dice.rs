@@ -42,8 +42,8 @@ impl Dice {
         self.roll(1000) < rate
     }
 
-    pub fn pick<'a, T>(&self, items: &'a [T]) -> &'a T {
-        &items[usize::try_from(self.roll(items.len() as u64)).unwrap_or_default()]
+    pub fn pick<T: Clone>(&self, items: &[T]) -> T {
+        items[usize::try_from(self.roll(items.len() as u64)).unwrap_or_default()].clone()
     }
 
     pub fn millis(&self, from: u64, to: u64) -> Duration {

@@ -18,6 +18,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+/// After so much silence the operator's connections break.
+const READ_TIMEOUT: Duration = Duration::from_secs(295);
+
 /// How often what goes wrong: so many times in a thousand requests, or events of a watch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
@@ -39,12 +42,14 @@ pub struct Faults {
     pub lag: u64,
     /// The operator dies of a write, before it hears of it.
     pub death: u64,
+    /// Objects of this kind are always told late.
+    pub slow: Option<&'static str>,
 }
 
 impl Faults {
     /// Everything goes wrong now and then.
     pub fn some() -> Self {
-        Self { conflict: 30, busy: 20, broken: 20, unanswered: 25, lost: 15, late: 12, cut: 20, lag: 120, death: 8 }
+        Self { conflict: 30, busy: 20, broken: 20, unanswered: 25, lost: 15, late: 12, cut: 20, lag: 120, death: 8, slow: None }
     }
 }
 
@@ -151,7 +156,7 @@ impl Line {
         if dice.per_mille(rate(faults.lost)) {
             return Fate::Lost;
         }
-        if !request.is_watch() && dice.per_mille(rate(faults.unanswered)) {
+        if dice.per_mille(rate(faults.unanswered)) {
             return Fate::Unanswered;
         }
         if request.is_write() && dice.per_mille(rate(faults.late)) {
@@ -202,8 +207,8 @@ impl Line {
                     sleep(late).await;
                     let _ = line.server.carry_out(&request);
                 });
-                futures::future::pending::<()>().await;
-                return Err("never".into());
+                sleep(READ_TIMEOUT).await;
+                return Err("timed out".into());
             }
             Fate::Well | Fate::Unanswered => {}
         }
@@ -211,7 +216,8 @@ impl Line {
         let answer = self.server.answer(&request, disturbance);
         self.counted(&request, answer.status().as_u16());
         if matches!(fate, Fate::Unanswered) {
-            futures::future::pending::<()>().await;
+            sleep(READ_TIMEOUT).await;
+            return Err("timed out".into());
         }
         sleep(back).await;
         self.alive().await;
@@ -220,8 +226,11 @@ impl Line {
 }
 
 impl Disturbance for Line {
-    fn lag(&self) -> Duration {
+    fn lag(&self, plural: &str) -> Duration {
         let State { dice, faults, .. } = &*self.state();
+        if faults.slow == Some(plural) {
+            return Duration::from_secs(5);
+        }
         if dice.per_mille(faults.lag) { dice.millis(50, 20_000) } else { dice.millis(1, 30) }
     }
 

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::watch,
+    sync::Notify,
     time::{Instant, sleep, sleep_until},
 };
 
@@ -32,7 +32,8 @@ pub struct ApiServer {
     store: Arc<Mutex<Store>>,
     /// What is left of lists that are read page by page.
     pages: Arc<Mutex<Vec<Page>>>,
-    news: watch::Sender<u64>,
+    /// Wakes whoever waits in the order in which they began to wait: that of a channel would be a matter of chance.
+    news: Arc<Notify>,
 }
 
 struct Page {
@@ -181,7 +182,7 @@ impl Selector {
 /// How a watch is disturbed.
 pub trait Disturbance: Send + Sync {
     /// How long the next events are under way.
-    fn lag(&self) -> Duration;
+    fn lag(&self, plural: &str) -> Duration;
     /// Of changes of one object that are told at once, only the last one.
     fn coalesces(&self) -> bool;
     /// The connection breaks before the next event.
@@ -194,7 +195,7 @@ pub trait Disturbance: Send + Sync {
 pub struct Undisturbed;
 
 impl Disturbance for Undisturbed {
-    fn lag(&self) -> Duration {
+    fn lag(&self, _: &str) -> Duration {
         Duration::ZERO
     }
 
@@ -213,7 +214,7 @@ impl Disturbance for Undisturbed {
 
 impl Default for ApiServer {
     fn default() -> Self {
-        Self { store: Arc::new(Mutex::new(Store::new())), pages: Arc::default(), news: watch::Sender::new(0) }
+        Self { store: Arc::new(Mutex::new(Store::new())), pages: Arc::default(), news: Arc::default() }
     }
 }
 
@@ -229,17 +230,20 @@ impl ApiServer {
 
     /// A write by somebody within the cluster.
     pub fn write<R>(&self, write: impl FnOnce(&mut Store) -> R) -> R {
-        let (answer, version) = {
+        let (answer, changed) = {
             let mut store = self.lock();
-            (write(&mut store), store.version)
+            let before = store.version;
+            (write(&mut store), store.version != before)
         };
-        self.news.send_if_modified(|known| std::mem::replace(known, version) != version);
+        if changed {
+            self.news.notify_waiters();
+        }
         answer
     }
 
     /// Told of each change.
-    pub fn news(&self) -> watch::Receiver<u64> {
-        self.news.subscribe()
+    pub fn news(&self) -> Arc<Notify> {
+        self.news.clone()
     }
 
     /// Watches that have not come to the present version have to list anew.
@@ -381,7 +385,7 @@ struct Watch {
     selector: Selector,
     /// The version that it has come to.
     from: u64,
-    news: watch::Receiver<u64>,
+    news: Arc<Notify>,
     ends: Instant,
     bookmark: Instant,
     ready: VecDeque<Value>,
@@ -423,9 +427,11 @@ impl Watch {
             if self.over {
                 return None;
             }
-            self.news.mark_unchanged();
+            let news = self.news.clone();
+            let mut changed = std::pin::pin!(news.notified());
+            changed.as_mut().enable();
             if self.is_behind() {
-                sleep(self.disturbance.lag()).await;
+                sleep(self.disturbance.lag(self.resource.plural)).await;
                 self.take();
                 continue;
             }
@@ -433,7 +439,7 @@ impl Watch {
                 biased;
                 () = sleep_until(self.ends) => self.over = true,
                 () = sleep_until(self.bookmark) => self.tell_how_far(),
-                changed = self.news.changed() => self.over |= changed.is_err(),
+                () = changed => {}
             }
         }
     }

@@ -42,6 +42,8 @@ pub struct World {
     slices_follow: Arc<AtomicBool>,
     log: Log,
     marks: Cell<u64>,
+    /// uids of Deployments that were to outlive their rollout.
+    orphaned: RefCell<Vec<Value>>,
     notes: RefCell<Vec<(Timestamp, String)>>,
 }
 
@@ -64,7 +66,16 @@ impl World {
         let (server, dice) = (ApiServer::default(), Dice::new(seed));
         let (controllers, slices_follow) = Controllers::new(&server, dice.fork());
         tokio::spawn(controllers.run());
-        Self { server, dice, seats: vec![], slices_follow, log, marks: Cell::new(0), notes: RefCell::default() }
+        Self {
+            server,
+            dice,
+            seats: vec![],
+            slices_follow,
+            log,
+            marks: Cell::new(0),
+            orphaned: RefCell::default(),
+            notes: RefCell::default(),
+        }
     }
 
     /// An operator begins.
@@ -139,9 +150,6 @@ impl World {
     pub fn lose_status(&self, name: &str) {
         self.note(&format!("{name}: the status is emptied"));
         let writer = Writer { status: true, ..self.user() };
-        self.user_writes(|store| {
-            store.merge(&ROLLOUT, NAMESPACE, name, &json!({"status": {"observedGeneration": -1, "phase": null}}), &writer)
-        });
         let emptied = json!({"observedGeneration": -1});
         self.user_writes(|store| {
             store.patch(&ROLLOUT, NAMESPACE, name, &json!([{"op": "add", "path": "/status", "value": emptied}]), &writer)
@@ -163,23 +171,31 @@ impl World {
 
     pub fn delete(&self, resource: &'static Resource, name: &str) {
         self.note(&format!("{} {name} is deleted by hand", resource.kind));
-        let patch = json!({"metadata": {"annotations": {MARK_DELETED: "1"}}});
+        let patch = json!({"metadata": {"annotations": {MARK_DELETED: "1", MARK: self.mark().to_string()}}});
         self.user_writes(|store| store.merge(resource, NAMESPACE, name, &patch, &self.user()));
         self.user_writes(|store| store.delete(resource, NAMESPACE, name, &Value::Null));
     }
 
-    /// As `kubectl delete --cascade=orphan` does it.
-    pub fn orphan(&self, name: &str) {
+    /// As `kubectl delete --cascade=orphan` and the collector of garbage do it.
+    pub async fn orphan(&self, name: &str) {
         self.note(&format!("{name} is deleted, and what it owns is orphaned"));
         let Some(rollout) = self.get(&ROLLOUT, name) else { return };
+        let finalizers = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
+        self.user_writes(|store| store.merge(&ROLLOUT, NAMESPACE, name, &finalizers(json!(["orphan"])), &self.user()));
+        self.user_writes(|store| store.delete(&ROLLOUT, NAMESPACE, name, &Value::Null));
+        sleep(self.dice.millis(2, 60)).await;
         let owned = |object: &Value| object["metadata"]["ownerReferences"][0]["uid"] == rollout["metadata"]["uid"];
         for resource in [&DEPLOYMENT, &SERVICE, &REVISION] {
             for object in self.all(resource).iter().filter(|object| owned(object)) {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
                 self.edit(resource, name, &json!({"metadata": {"ownerReferences": null}}));
+                if *resource == DEPLOYMENT {
+                    self.orphaned.borrow_mut().push(object["metadata"]["uid"].clone());
+                }
             }
         }
-        self.user_writes(|store| store.delete(&ROLLOUT, NAMESPACE, name, &Value::Null));
+        sleep(self.dice.millis(2, 60)).await;
+        self.user_writes(|store| store.merge(&ROLLOUT, NAMESPACE, name, &finalizers(Value::Null), &self.user()));
     }
 
     /// All pods of this version say so themselves from now on.
@@ -263,9 +279,25 @@ impl World {
     /// The promises that were broken, and what the operator itself calls a fault of its own.
     pub fn broken(&self) -> Vec<String> {
         let events: Vec<Event> = self.history().iter().filter_map(event).collect();
-        let faults = ["a fault of the operator", "the same was decided again", "doesn't settle"];
+        let faults = ["a fault of the operator", "doesn't settle"];
         let told = self.log.lines().into_iter().filter(|line| faults.iter().any(|fault| line.contains(fault)));
-        judge(&events, &[]).into_iter().chain(told).collect()
+        judge(&events, &[]).into_iter().chain(told).chain(self.lost()).collect()
+    }
+
+    /// Promise 7: what was to outlive its rollout is there, unless it was deleted since, by itself or with a later rollout.
+    fn lost(&self) -> Vec<String> {
+        let history = self.history();
+        let by_hand = |object: &Value| !object["metadata"]["annotations"][MARK_DELETED].is_null();
+        let owner_deleted = |object: &Value| {
+            let owner = &object["metadata"]["ownerReferences"][0]["uid"];
+            history.iter().any(|change| change.deleted && change.object["metadata"]["uid"] == *owner && by_hand(&change.object))
+        };
+        let gone = history.iter().filter(|change| change.deleted && self.orphaned.borrow().contains(&change.object["metadata"]["uid"]));
+        let lost = gone.filter(|change| !by_hand(&change.object) && !owner_deleted(&change.object));
+        lost.map(|change| {
+            format!("promise 7: Deployment {} outlived its rollout, and was deleted at version {}", change.place.name, change.version)
+        })
+        .collect()
     }
 
     /// The story, a line for each thing that happened, in the order of time.
