@@ -1,6 +1,6 @@
 //! Kubernetes Events: sent beside the reconcile, one request each, never waited for.
 
-use crate::{key::Key, requests::Requests};
+use crate::{clock, key::Key, requests::Requests};
 use bluegreen_engine::events::Announcement;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
@@ -57,7 +57,7 @@ async fn deliver(requests: Requests, instance: String, mut inbox: mpsc::Receiver
 
 async fn send(requests: &Requests, instance: &str, letter: Letter) {
     let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", letter.rollout.namespace);
-    match requests.post(&path, &event(&letter, instance, Timestamp::now())).await {
+    match requests.post(&path, &event(&letter, instance, clock::now())).await {
         Ok(()) => {}
         // Told before: by an earlier life, or by another one of us.
         Err(refused) if refused.code == 409 => {}

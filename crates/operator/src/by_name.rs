@@ -1,7 +1,7 @@
 //! Watches single objects that have one of a rollout's names but not its label, and so are invisible to the caches or concern another rollout there.
 
 use crate::{
-    cache::{Cache, Watched},
+    cache::{Cache, LONGEST_PAUSE, SHORTEST_PAUSE, Watched},
     key::Key,
     kinds::{Arriving, Kind, Seen},
     queue::Queue,
@@ -10,7 +10,7 @@ use bluegreen_api::names;
 use futures::{Stream, StreamExt};
 use kube::{
     Api, Client,
-    runtime::{WatchStreamExt, watcher, watcher::watch_object},
+    runtime::{watcher, watcher::watch_object},
 };
 use std::{
     collections::HashMap,
@@ -54,7 +54,7 @@ impl ByName {
         }
         tracing::info!(%rollout, kind = T::WORD, object = %name, label = names::ROLLOUT_LABEL, "an object of this name lacks the rollout's label; it is watched by its name");
         let api = Api::<Arriving<T>>::namespaced(self.client.clone(), &name.namespace);
-        let changes = watch_object(api, &name.name).default_backoff();
+        let changes = watch_object(api, &name.name);
         let task = tokio::spawn(follow(changes, cache.clone(), self.queue.clone(), rollout.clone(), name.clone())).abort_handle();
         watches.insert(id, Watch { rollout: rollout.clone(), task });
     }
@@ -82,6 +82,7 @@ async fn follow<T: Kind>(
     Cache: AsRef<Watched<T>>,
 {
     let mut changes = std::pin::pin!(changes);
+    let mut pause = SHORTEST_PAUSE;
     while let Some(change) = changes.next().await {
         let watched: &Watched<T> = (*cache).as_ref();
         match change {
@@ -93,9 +94,12 @@ async fn follow<T: Kind>(
             }
             Err(error) => {
                 tracing::debug!(kind = T::WORD, object = %name, %error, "the watch by name has failed and is tried again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;
             }
         }
+        pause = SHORTEST_PAUSE;
         queue.add(rollout.clone());
     }
 }

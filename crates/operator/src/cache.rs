@@ -1,6 +1,7 @@
 //! Watch caches of all the objects that decisions are made from.
 
 use crate::{
+    clock,
     key::Key,
     kinds::{Arriving, Deployment, EndpointSlice, Kind, Pod, Revision, Rollout, Service},
     queue::Queue,
@@ -27,8 +28,8 @@ use tokio::{sync::Notify, task::JoinSet, time::Instant};
 const PAGE: u32 = 250;
 /// Before a watch that has failed is tried again, doubled with each failure in a row: an API server that was away for seconds
 /// is not left alone for longer than that.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const EXPIRE: Duration = Duration::from_secs(5);
 
 /// All shelves. Each is locked for moments only, and never while another one is.
@@ -153,7 +154,7 @@ impl Cache {
         all.into_iter().flatten().min_by_key(|down| down.since)
     }
 
-    /// Every rollout that there is.
+    /// Every rollout that there is, in the order of their names.
     pub fn all(&self) -> Vec<Key> {
         self.rollouts.shelf().keys()
     }
@@ -193,7 +194,7 @@ async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, cache: 
                 }
                 Err(error) => {
                     let why = words::<T>(&error);
-                    if watched.went_down(why.clone(), Timestamp::now()) {
+                    if watched.went_down(why.clone(), clock::now()) {
                         tracing::warn!(kind = T::WORD, error = %why, "the watch has failed and is tried again");
                     }
                     break;

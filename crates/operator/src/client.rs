@@ -14,8 +14,15 @@ use tower::{Layer, Service};
 
 /// No limit of requests on our side: priority and fairness of the API server see to it that nobody starves.
 pub fn main(config: &Config, metrics: Metrics) -> kube::Result<Client> {
-    Ok(ClientBuilder::try_from(config.clone())?.with_layer(&Counting { metrics }).build())
+    let mut config = config.clone();
+    // A list or the beginning of a watch that is never answered would leave its cache as it is for ever, and nobody would know.
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
+    Ok(ClientBuilder::try_from(config)?.with_layer(&Counting { metrics }).build())
 }
+
+/// Longer than any watch lasts without an event: its own end comes first.
+const SILENCE: Duration = Duration::from_secs(295);
 
 /// By this name the API server's audit log knows the operator's requests.
 pub fn named(mut config: Config) -> Config {

@@ -2,6 +2,7 @@
 
 use crate::{
     cache::Cache,
+    clock,
     key::Key,
     kinds::{Deployment, EndpointSlice, Pod, Revision, Rollout, Seen, Service, Terms},
     memory::Memory,
@@ -32,7 +33,7 @@ pub struct Gatherer {
 
 impl Gatherer {
     pub fn observe(&self, key: &Key, rollout: &Seen<Rollout>, terms: Terms, office: Office) -> Observed {
-        let now = to_the_millisecond(Timestamp::now());
+        let now = to_the_millisecond(clock::now());
         let mut seen = self.rollout(key, rollout, terms, office, now);
         seen.blue = self.color(key, &seen, Color::Blue);
         seen.green = self.color(key, &seen, Color::Green);

@@ -2,6 +2,7 @@
 
 use crate::{
     cache::{Cache, Watched},
+    clock,
     key::Key,
     kinds::{Deployment, Kind, Revision, Seen},
     memory::Memory,
@@ -13,7 +14,6 @@ use bluegreen_engine::{
     decision::{Change, Guard, Object},
     render,
 };
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{
     collections::VecDeque,
@@ -84,7 +84,7 @@ impl Performer {
             Err(Not::Refused(Refused { code, message, .. })) => {
                 tracing::warn!(rollout = %key, object = ?object, why = effect.why, code, message, "the API server refused a change");
                 self.memory.of(key, &seen.uid, |remembered| {
-                    remembered.refused(object, code, message, seen.generation, Timestamp::now());
+                    remembered.refused(object, code, message, seen.generation, clock::now());
                 });
                 Performed::Refused
             }

@@ -66,7 +66,7 @@ impl Queue {
             };
             let news = self.news.notified();
             match due {
-                Some(due) => tokio::select! { () = news => {}, () = tokio::time::sleep_until(due) => {} },
+                Some(due) => tokio::select! { biased; () = news => {}, () = tokio::time::sleep_until(due) => {} },
                 None => news.await,
             }
         }

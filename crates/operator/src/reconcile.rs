@@ -1,6 +1,6 @@
 //! Takes the steps of the engine's loop around the decision, with real looks and real writes.
 
-use crate::{perform::Performed, queue::Next, requests::Refused};
+use crate::{clock, perform::Performed, queue::Next, requests::Refused};
 use bluegreen_api::BlueGreenRolloutStatus;
 use bluegreen_engine::{
     Decision, Effect, Observed, Pass,
@@ -78,7 +78,7 @@ fn next(world: &mut impl World, seen: &Observed, end: &End, last: Option<&Decisi
         End::Wait { until, why } => {
             tracing::debug!(%rollout, %namespace, ?until, %why, "waiting");
             world.measure(seen);
-            Next::In(until.map_or(RESYNC, |until| wait(until, Timestamp::now())))
+            Next::In(until.map_or(RESYNC, |until| wait(until, clock::now())))
         }
         End::SameAgain => {
             tracing::error!(%rollout, %namespace, ?last, "the same was decided again though it was done");

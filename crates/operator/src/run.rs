@@ -8,7 +8,7 @@ use crate::{
     client,
     gather::Gatherer,
     lease::{Candidate, Leadership},
-    measure::{Measuring, Sources},
+    measure::{Gauge, Measuring, Sources},
     memory::Memory,
     metrics::Metrics,
     perform::Performer,
@@ -32,23 +32,53 @@ const FINISH: Duration = Duration::from_secs(10);
 
 /// Runs until a signal comes. An error is a reason to be restarted.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let times = args.times()?;
+    args.times()?;
     rustls::crypto::ring::default_provider().install_default().map_err(|_| anyhow!("another TLS provider is installed already"))?;
     let config = kube::Config::infer().await.context("no cluster found: set KUBECONFIG, or run in a pod with a service account")?;
     let mut config = client::named(config);
     config.connect_timeout = Some(Duration::from_secs(5));
     let metrics = Metrics::default();
-    let main = client::main(&config, metrics.clone()).context("no client for the API server can be made")?;
-    let leases = client::lease(&config).context("no client for the lease can be made")?;
+    let outside = Outside {
+        main: client::main(&config, metrics.clone()).context("no client for the API server can be made")?,
+        leases: client::lease(&config).context("no client for the lease can be made")?,
+        namespace: config.default_namespace.clone(),
+        gauge: Arc::new(Sources::new(args.rules()).context("no client for checks and metrics can be made")?),
+    };
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("can't listen on {}", args.listen))?;
+    operate(args, outside, metrics, Some(listener), told_to_stop()?).await
+}
 
+/// Everything beyond this process that the operator has to do with.
+pub struct Outside {
+    pub main: kube::Client,
+    /// Must not try again by itself.
+    pub leases: kube::Client,
+    /// The operator's own.
+    pub namespace: String,
+    pub gauge: Arc<dyn Gauge>,
+}
+
+/// The whole operator among simulated things: it serves no pages.
+pub async fn simulate(args: Args, outside: Outside, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    operate(args, outside, Metrics::default(), None, stop).await
+}
+
+async fn operate(
+    args: Args,
+    outside: Outside,
+    metrics: Metrics,
+    listener: Option<TcpListener>,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let times = args.times()?;
+    let Outside { main, leases, namespace, gauge } = outside;
     let identity = args.identity();
-    let lease_namespace = args.lease_namespace.as_deref().unwrap_or(&config.default_namespace);
+    let lease_namespace = args.lease_namespace.as_deref().unwrap_or(&namespace);
     let (candidate, leadership) = Candidate::new(leases, lease_namespace, &args.lease_name, identity.clone(), times);
     let mut watches = JoinSet::new();
     let (announcer, delivery) = Announcer::new(Requests::new(main.clone()), identity.clone());
     let delivery = tokio::spawn(delivery);
-    let shell = Arc::new(assemble(&args, main, announcer, metrics, leadership.clone(), &mut watches)?);
+    let shell = Arc::new(assemble(&args, main, gauge, announcer, metrics, leadership.clone(), &mut watches)?);
 
     let (stop_serving, stopped_serving) = watch::channel(false);
     let (stop_work, stopped_work) = watch::channel(false);
@@ -60,12 +90,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         metrics: shell.metrics.clone(),
         leadership: leadership.clone(),
     };
-    let server = tokio::spawn(server::serve(listener, pages, stopped_serving));
+    let server = listener.map(|listener| tokio::spawn(server::serve(listener, pages, stopped_serving)));
     let lease = tokio::spawn(candidate.run(stopped_leading));
     let worker = tokio::spawn(lead(shell, usize::from(args.concurrency), leadership.clone(), stopped_work));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %identity, namespace = args.namespace.as_deref().unwrap_or("all"), listen = %args.listen, "started");
 
-    let end = end(leadership, &mut watches).await;
+    let end = end(leadership, &mut watches, stop).await;
     stop_work.send_replace(true);
     if end.is_ok() {
         // What was begun is finished while the lease is still ours; then somebody else may lead at once.
@@ -74,13 +104,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         let _ = tokio::join!(tokio::time::timeout(FINISH, lease), tokio::time::timeout(FINISH, delivery));
     }
     stop_serving.send_replace(true);
-    server.abort();
+    if let Some(server) = server {
+        server.abort();
+    }
     end
 }
 
 fn assemble(
     args: &Args,
     client: kube::Client,
+    gauge: Arc<dyn Gauge>,
     announcer: Announcer,
     metrics: Metrics,
     leadership: watch::Receiver<Leadership>,
@@ -88,7 +121,6 @@ fn assemble(
 ) -> anyhow::Result<Shell> {
     let (cache, memory, queue) = (Arc::new(Cache::default()), Arc::new(Memory::default()), Arc::new(Queue::default()));
     let requests = Requests::new(client.clone());
-    let sources = Sources::new(args.rules()).context("no client for checks and metrics can be made")?;
     cache.watch(&client, args.namespace.as_deref(), &queue, watches);
     Ok(Shell {
         gatherer: Gatherer {
@@ -97,7 +129,7 @@ fn assemble(
             default_prometheus: args.prometheus_address.as_ref().map(ToString::to_string),
         },
         performer: Performer::new(requests, cache.clone(), memory.clone()),
-        measuring: Measuring::new(sources, memory.clone(), queue.clone(), metrics.clone()),
+        measuring: Measuring::new(gauge, memory.clone(), queue.clone(), metrics.clone()),
         by_name: ByName::new(client, queue.clone()),
         announcer,
         metrics,
@@ -115,8 +147,9 @@ async fn lead(shell: Arc<Shell>, at_once: usize, mut leadership: watch::Receiver
         leadership.wait_for(|leadership| matches!(leadership, Leadership::Leading { .. })).await.is_ok()
     };
     let leads = tokio::select! {
-        leads = ready => leads,
+        biased;
         _ = stop.wait_for(|stop| *stop) => false,
+        leads = ready => leads,
     };
     if leads {
         shell.queue.add_all(shell.cache.all());
@@ -124,13 +157,23 @@ async fn lead(shell: Arc<Shell>, at_once: usize, mut leadership: watch::Receiver
     }
 }
 
-/// A signal, or what must not go on.
-async fn end(mut leadership: watch::Receiver<Leadership>, watches: &mut JoinSet<()>) -> anyhow::Result<()> {
+/// Ends with a signal.
+fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("told to stop by SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("told to stop by SIGINT"),
+        }
+    })
+}
+
+/// Being told to stop, or what must not go on.
+async fn end(mut leadership: watch::Receiver<Leadership>, watches: &mut JoinSet<()>, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("told to stop by SIGTERM"),
-        _ = interrupt.recv() => tracing::info!("told to stop by SIGINT"),
+        biased;
+        () = stop => {}
         lost = leadership.wait_for(|leadership| *leadership == Leadership::Lost) => {
             return Err(match lost {
                 Ok(_) => anyhow!("leadership is lost: this process ends, since only a restart gives a clean state"),

@@ -142,7 +142,8 @@ impl<T: Kind> Shelf<T> {
         self.told = self.listing.take().unwrap_or_default();
         let round = self.round;
         let gone = |entry: &Entry<T>| entry.round < round && entry.cached.is_some();
-        let missing: Vec<Key> = self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(key, _)| key.clone()).collect();
+        let mut missing: Vec<Key> = self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(key, _)| key.clone()).collect();
+        missing.sort_unstable();
         let mut concerned = Vec::new();
         for key in missing {
             concerned.extend(self.edit(&key, |entry| {
@@ -237,8 +238,11 @@ impl<T: Kind> Shelf<T> {
         seen.filter(|seen| seen.head.rollout.as_ref() == Some(&rollout.name)).cloned().collect()
     }
 
+    /// In their order, so that what follows from them has one.
     pub fn keys(&self) -> Vec<Key> {
-        self.entries.keys().cloned().collect()
+        let mut keys: Vec<Key> = self.entries.keys().cloned().collect();
+        keys.sort_unstable();
+        keys
     }
 
     pub fn each(&self, now: Instant) -> impl Iterator<Item = &Arc<Seen<T>>> {

@@ -19,9 +19,11 @@ use crate::{
 use bluegreen_api::{BlueGreenRolloutStatus, Color, names};
 use bluegreen_engine::{
     Effect, Observed,
-    decision::Role,
+    decision::{Object, Role},
     events::{self, Announcement},
-    measure, render,
+    measure,
+    observed::Owner,
+    render,
 };
 use std::sync::Arc;
 use tokio::{sync::watch, time::Instant};
@@ -132,6 +134,16 @@ impl<'a> OneRollout<'a> {
         Ok(())
     }
 
+    /// Whether the rollout is there and stays, read live. Who deletes it and keeps what it owns takes the owner from that after the
+    /// deletion has begun, but the caches may tell it the other way round: what was taken back then would be deleted with it.
+    async fn is_there(&self, seen: &Observed) -> Result<bool, Trouble> {
+        let Shell { cache, performer, .. } = self.shell;
+        let unread = |refused| Trouble::Api { what: "the rollout can't be read", refused };
+        performer.read(&cache.rollouts, self.key).await.map_err(unread)?;
+        let found = cache.rollouts.shelf().get(self.key, Instant::now());
+        Ok(found.is_some_and(|found| *found.head.uid == *seen.uid && !found.body.deleting))
+    }
+
     /// Once for each reason.
     fn complain(&self, uid: &str, why: &str) {
         let told = self.shell.memory.of(self.key, uid, |remembered| remembered.unreadable.replace(why.into()));
@@ -165,6 +177,17 @@ impl<'a> OneRollout<'a> {
             );
         }
     }
+}
+
+/// Whether an effect makes an object ours that has lost its owner.
+fn takes_an_orphan(seen: &Observed, effect: &Effect) -> bool {
+    let owner = match effect.object() {
+        Object::Deployment(color) => seen.color(color).deployment.as_ref().map(|found| &found.owner),
+        Object::Service(Role::Active) => seen.active_service.as_ref().map(|found| &found.owner),
+        Object::Service(Role::Preview) => seen.preview_service.as_ref().map(|found| &found.owner),
+        Object::Revision(hash) => seen.revisions.iter().find(|found| found.hash == hash).map(|found| &found.owner),
+    };
+    owner == Some(&Owner::Orphan)
 }
 
 impl World for OneRollout<'_> {
@@ -208,6 +231,9 @@ impl World for OneRollout<'_> {
 
     async fn perform(&mut self, seen: &Observed, effect: &Effect) -> Result<Performed, Trouble> {
         self.shell.office()?;
+        if takes_an_orphan(seen, effect) && !self.is_there(seen).await? {
+            return Ok(Performed::Stale);
+        }
         Ok(self.shell.performer.perform(self.key, seen, effect).await)
     }
 

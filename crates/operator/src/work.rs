@@ -31,8 +31,9 @@ pub async fn work(shell: Arc<Shell>, at_once: usize, mut stop: watch::Receiver<b
             (slot, shell.queue.next().await)
         };
         let (slot, key) = tokio::select! {
-            next = next => next,
+            biased;
             _ = stop.wait_for(|stop| *stop) => break,
+            next = next => next,
         };
         let shell = shell.clone();
         tokio::spawn(async move {

@@ -1,7 +1,7 @@
 //! What is kept of an EndpointSlice.
 
 use super::{HasMeta, Kind, WireMeta};
-use crate::intern::Text;
+use crate::{clock, intern::Text};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -75,7 +75,7 @@ impl Kind for EndpointSlice {
         Self {
             service: Text::of(wire.metadata.label(SERVICE_LABEL).unwrap_or_default()),
             pods: wire.endpoints.unwrap_or_default().into_iter().filter_map(Endpoint::pod).collect(),
-            arrived: Timestamp::now(),
+            arrived: clock::now(),
         }
     }
 }

@@ -4,8 +4,8 @@ mod step;
 
 pub use step::Times;
 
+use crate::clock;
 use bluegreen_engine::observed::Absence;
-use jiff::Timestamp;
 use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
 use kube::{
     Api, Client,
@@ -75,6 +75,7 @@ impl Candidate {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
             let pause = tokio::select! {
+                biased;
                 pause = self.round() => pause,
                 _ = stop.wait_for(|stop| *stop) => break,
             };
@@ -82,6 +83,7 @@ impl Candidate {
                 return;
             }
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(pause) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
@@ -141,7 +143,7 @@ impl Candidate {
     }
 
     async fn acquire(&mut self, current: Option<Lease>, term: i64, now: Instant) -> Result<Duration, Failure> {
-        let time = Timestamp::now();
+        let time = clock::now();
         let former = current.as_ref().map(record);
         let exists = current.is_some();
         let mut lease = current.unwrap_or_else(|| Lease {
@@ -164,7 +166,7 @@ impl Candidate {
     }
 
     async fn renew(&mut self, mut lease: Lease, now: Instant) -> Result<Duration, Failure> {
-        lease.spec.get_or_insert_default().renew_time = Some(MicroTime(Timestamp::now()));
+        lease.spec.get_or_insert_default().renew_time = Some(MicroTime(clock::now()));
         self.ours = self.write(&lease, true).await?;
         if self.ours.is_some() {
             let renewed = self.renewed(now);
@@ -217,7 +219,7 @@ impl Candidate {
         self.leadership.send_replace(Leadership::Standby);
         let spec = lease.spec.get_or_insert_default();
         spec.holder_identity = Some(String::new());
-        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        spec.renew_time = Some(MicroTime(clock::now()));
         match self.write(&lease, true).await {
             Ok(_) => tracing::info!(lease = %self.name, "the lease is released"),
             Err(failure) => tracing::warn!(lease = %self.name, error = %failure, "the lease could not be released; it runs out by itself"),

@@ -8,13 +8,13 @@ mod prometheus;
 
 pub use address::{Rules, Source};
 
-use crate::{key::Key, memory::Memory, metrics::Metrics, queue::Queue};
+use crate::{clock, key::Key, memory::Memory, metrics::Metrics, queue::Queue};
 use bluegreen_engine::{
     Observed,
     measure::{Wanted, What},
     observed::{CheckOutcome, Measurement, Outcome, Reading},
 };
-use jiff::Timestamp;
+use futures::future::BoxFuture;
 use std::{
     collections::HashMap,
     sync::{
@@ -42,7 +42,7 @@ impl Sources {
         Ok(Self { pods: http::client()?, metrics: prometheus::client(rules.clone())?, rules })
     }
 
-    async fn measure(&self, what: &What) -> Outcome {
+    async fn ask(&self, what: &What) -> Outcome {
         match what {
             What::Http { targets, path, expected, timeout, attempts, interval } => {
                 let request = http::Request { path, expected, timeout: *timeout, attempts: *attempts, interval: *interval };
@@ -55,8 +55,19 @@ impl Sources {
     }
 }
 
+/// Takes measurements: by asking [`Sources`], but for simulations.
+pub trait Gauge: Send + Sync {
+    fn measure<'a>(&'a self, what: &'a What) -> BoxFuture<'a, Outcome>;
+}
+
+impl Gauge for Sources {
+    fn measure<'a>(&'a self, what: &'a What) -> BoxFuture<'a, Outcome> {
+        Box::pin(self.ask(what))
+    }
+}
+
 pub struct Measuring {
-    sources: Sources,
+    gauge: Arc<dyn Gauge>,
     memory: Arc<Memory>,
     queue: Arc<Queue>,
     metrics: Metrics,
@@ -83,9 +94,9 @@ fn answers(result: &Measurement, wanted: &Wanted) -> bool {
 }
 
 impl Measuring {
-    pub fn new(sources: Sources, memory: Arc<Memory>, queue: Arc<Queue>, metrics: Metrics) -> Arc<Self> {
+    pub fn new(gauge: Arc<dyn Gauge>, memory: Arc<Memory>, queue: Arc<Queue>, metrics: Metrics) -> Arc<Self> {
         let slots = Semaphore::new(AT_ONCE);
-        Arc::new(Self { sources, memory, queue, metrics, slots, running: Mutex::default() })
+        Arc::new(Self { gauge, memory, queue, metrics, slots, running: Mutex::default() })
     }
 
     /// Makes the running measurements of a rollout those that are wanted, as `seen` has it.
@@ -131,13 +142,13 @@ impl Measuring {
     }
 
     async fn run(self: Arc<Self>, key: Key, uid: String, wanted: Wanted, begun: &AtomicBool) {
-        if let Ok(left) = Duration::try_from(wanted.due.duration_since(Timestamp::now())) {
+        if let Ok(left) = Duration::try_from(wanted.due.duration_since(clock::now())) {
             tokio::time::sleep(left).await;
         }
         begun.store(true, Ordering::Release);
         let outcome = {
             let _slot = self.slots.acquire().await;
-            self.sources.measure(&wanted.what).await
+            self.gauge.measure(&wanted.what).await
         };
         let (kind, result) = words(&outcome);
         self.metrics.measured(kind, result);
@@ -147,7 +158,7 @@ impl Measuring {
             definition: wanted.definition.clone(),
             attempt: wanted.attempt,
             revision: wanted.revision.clone(),
-            at: Timestamp::now(),
+            at: clock::now(),
             outcome,
         };
         // In this order: the result is there before anybody can find that the measurement isn't.

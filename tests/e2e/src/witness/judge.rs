@@ -182,7 +182,8 @@ impl World {
         let Some(before) = before else { return };
         let labels = &before["metadata"]["labels"];
         let foreign = owners(before).is_empty() && labels[ROLLOUT].is_null() && before["metadata"]["annotations"][ADOPT].is_null();
-        if foreign && manages(&event.object) {
+        // What is left of the time when it was the rollout's own is no write.
+        if foreign && manages(&event.object) && !managed(before).eq(managed(&event.object)) {
             self.break_promise(6, event, "an object of somebody else was written");
         }
     }

@@ -1,0 +1,187 @@
+//! Operators as processes: started, killed, told to stop, started again.
+
+use crate::{
+    dice::Dice,
+    line::{Faults, Line, Made},
+    resource::POD,
+    server::ApiServer,
+};
+use bluegreen_engine::{
+    measure::What,
+    observed::{CheckOutcome, Outcome, Reading},
+};
+use bluegreen_operator::{args::Args, measure::Gauge, run};
+use clap::Parser;
+use futures::future::BoxFuture;
+use serde_json::Value;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::Notify, task::JoinHandle, time::sleep};
+
+/// The namespace that everything happens in.
+pub const NAMESPACE: &str = "shop";
+
+/// A place where an operator runs, and is started again whenever it ends.
+pub struct Seat {
+    shared: Arc<Shared>,
+    keeper: JoinHandle<()>,
+}
+
+struct Shared {
+    server: ApiServer,
+    name: &'static str,
+    dice: Dice,
+    faults: Mutex<Faults>,
+    dies_after: Mutex<Option<u64>>,
+    lines: Mutex<Vec<Line>>,
+    stop: Notify,
+    lives: Mutex<u64>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Seat {
+    pub fn new(server: &ApiServer, name: &'static str, dice: Dice, faults: Faults, dies_after: Option<u64>) -> Self {
+        let shared = Arc::new(Shared {
+            server: server.clone(),
+            name,
+            dice,
+            faults: Mutex::new(faults),
+            dies_after: Mutex::new(dies_after),
+            lines: Mutex::default(),
+            stop: Notify::new(),
+            lives: Mutex::new(0),
+        });
+        let keeper = tokio::spawn(keep(shared.clone()));
+        Self { shared, keeper }
+    }
+
+    /// From now on, also after a new start.
+    pub fn set_faults(&self, faults: Faults) {
+        *locked(&self.shared.faults) = faults;
+        if let Some(line) = locked(&self.shared.lines).last() {
+            line.set_faults(faults);
+        }
+    }
+
+    /// As `kill -9` does it.
+    pub fn kill(&self) {
+        if let Some(line) = locked(&self.shared.lines).last() {
+            line.die_now();
+        }
+    }
+
+    /// As SIGTERM does it.
+    pub fn stop(&self) {
+        self.shared.stop.notify_one();
+    }
+
+    /// Nobody starts it again.
+    pub fn leave(&self) {
+        self.keeper.abort();
+        self.kill();
+    }
+
+    pub fn made(&self) -> Vec<Made> {
+        locked(&self.shared.lines).iter().flat_map(Line::made).collect()
+    }
+
+    pub fn writes(&self) -> u64 {
+        locked(&self.shared.lines).iter().map(Line::writes).sum()
+    }
+
+    /// How often it was started.
+    pub fn lives(&self) -> u64 {
+        *locked(&self.shared.lives)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+async fn keep(shared: Arc<Shared>) {
+    loop {
+        let line = Line::new(&shared.server, shared.dice.fork());
+        line.set_faults(*locked(&shared.faults));
+        if let Some(writes) = locked(&shared.dies_after).take() {
+            line.die_after(writes);
+        }
+        let life = {
+            let mut lives = locked(&shared.lives);
+            *lives += 1;
+            *lives
+        };
+        locked(&shared.lines).push(line.clone());
+        let client = kube::Client::new(line.clone(), NAMESPACE);
+        let outside = run::Outside {
+            main: client.clone(),
+            leases: client,
+            namespace: NAMESPACE.to_owned(),
+            gauge: Arc::new(Fates { server: shared.server.clone() }),
+        };
+        let identity = format!("{}-{life}", shared.name);
+        let args = Args::parse_from(["bluegreen-operator", "--namespace", NAMESPACE, "--identity", &identity]);
+        let stop = async {
+            shared.stop.notified().await;
+        };
+        tokio::select! {
+            biased;
+            () = line.died() => {}
+            _ = run::simulate(args, outside, stop) => {}
+        }
+        line.kill();
+        sleep(shared.dice.millis(200, 8_000)).await;
+    }
+}
+
+/// Checks and metrics answer as the image of the revision says: `-bad` ones are bad, and now and then nobody knows.
+struct Fates {
+    server: ApiServer,
+}
+
+impl Fates {
+    fn image(&self, is: impl Fn(&Value) -> bool) -> Option<String> {
+        let found = self.server.look(|store| store.all(&POD).find(|pod| is(pod)).cloned())?;
+        found["spec"]["containers"][0]["image"].as_str().map(str::to_owned)
+    }
+
+    fn answer(&self, what: &What) -> Outcome {
+        match what {
+            What::Http { targets, .. } => {
+                let ips: Vec<&str> = targets.iter().map(|target| target.ip.as_str()).collect();
+                match self.image(|pod| pod["status"]["podIP"].as_str().is_some_and(|ip| ips.contains(&ip))) {
+                    None => Outcome::Check(CheckOutcome::NotDone("no pod answers".to_owned())),
+                    Some(image) if image.contains("bad") => Outcome::Check(CheckOutcome::Failed("500".to_owned())),
+                    Some(_) => Outcome::Check(CheckOutcome::Passed("200".to_owned())),
+                }
+            }
+            What::Prometheus { query, .. } => {
+                let image = self.image(|pod| {
+                    pod["metadata"]["labels"]["bluegreen.dev/revision"].as_str().is_some_and(|revision| query.contains(revision))
+                });
+                Outcome::Reading(match (bluegreen_operator::clock::now().as_second() % 11, image) {
+                    (0, _) | (_, None) => Reading::NoData,
+                    (1, _) => Reading::Failed("connection refused".to_owned()),
+                    (_, Some(image)) if image.contains("bad") => Reading::Value(0.5),
+                    _ => Reading::Value(0.0),
+                })
+            }
+        }
+    }
+}
+
+impl Gauge for Fates {
+    fn measure<'a>(&'a self, what: &'a What) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            sleep(Duration::from_millis(20)).await;
+            self.answer(what)
+        })
+    }
+}

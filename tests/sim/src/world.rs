@@ -1,0 +1,361 @@
+//! A cluster, the operators in it, what people do there, and the record of it all.
+
+use crate::{
+    controllers::{Controllers, READY, is_ready},
+    dice::Dice,
+    fields::Writer,
+    line::{Faults, Made},
+    log::Log,
+    process::{NAMESPACE, Seat},
+    resource::{DEPLOYMENT, POD, REVISION, ROLLOUT, Resource, SERVICE},
+    server::ApiServer,
+    store::{self, Change, Store},
+};
+use bluegreen_e2e::{
+    shop,
+    witness::{Event, Kind, MARK, MARK_DELETED, judge},
+};
+use bluegreen_operator::clock;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::{
+    cell::{Cell, RefCell},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    runtime::Builder,
+    time::{Instant, sleep},
+};
+
+/// When every story begins.
+const START: i64 = 1_800_000_000;
+
+/// Everything that a story has to do with. Time is the runtime's, and passes only when nobody has anything to do.
+pub struct World {
+    pub server: ApiServer,
+    pub dice: Dice,
+    pub seats: Vec<Seat>,
+    slices_follow: Arc<AtomicBool>,
+    log: Log,
+    marks: Cell<u64>,
+    /// uids of Deployments that were to outlive their rollout.
+    orphaned: RefCell<Vec<Value>>,
+    notes: RefCell<Vec<(Timestamp, String)>>,
+}
+
+/// Lets a story happen: the same one for the same seed.
+pub fn run<T>(seed: u64, story: impl AsyncFnOnce(&mut World) -> T) -> T {
+    let log = Log::default();
+    let _logged = log.listen();
+    #[expect(clippy::expect_used, reason = "there is no story without it")]
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        #[expect(clippy::expect_used, reason = "a constant")]
+        clock::simulate(Timestamp::from_second(START).expect("a time"));
+        let mut world = World::new(seed, log.clone());
+        story(&mut world).await
+    })
+}
+
+impl World {
+    fn new(seed: u64, log: Log) -> Self {
+        let (server, dice) = (ApiServer::default(), Dice::new(seed));
+        let (controllers, slices_follow) = Controllers::new(&server, dice.fork());
+        tokio::spawn(controllers.run());
+        Self {
+            server,
+            dice,
+            seats: vec![],
+            slices_follow,
+            log,
+            marks: Cell::new(0),
+            orphaned: RefCell::default(),
+            notes: RefCell::default(),
+        }
+    }
+
+    /// An operator begins.
+    pub fn operator(&mut self, name: &'static str, faults: Faults, dies_after: Option<u64>) {
+        let seat = Seat::new(&self.server, name, self.dice.fork(), faults, dies_after);
+        self.seats.push(seat);
+    }
+
+    pub fn set_faults(&self, faults: Faults) {
+        self.seats.iter().for_each(|seat| seat.set_faults(faults));
+    }
+
+    pub fn slices_follow(&self, follow: bool) {
+        self.slices_follow.store(follow, Ordering::Relaxed);
+        // So that the controllers look at them once more.
+        self.note(&format!("EndpointSlices follow: {follow}"));
+        self.server.write(|store| {
+            store.version += 1;
+        });
+    }
+
+    /// The clocks of all machines are put.
+    pub fn jump(&self, seconds: i64) {
+        self.note(&format!("all clocks are put {seconds}s"));
+        clock::simulate(clock::now() + SignedDuration::from_secs(seconds));
+    }
+
+    pub async fn pass(&self, seconds: u64) {
+        sleep(Duration::from_secs(seconds)).await;
+    }
+
+    pub fn note(&self, what: &str) {
+        self.notes.borrow_mut().push((clock::now(), format!("----- {what}")));
+    }
+
+    // === what people do ===
+
+    fn user(&self) -> Writer {
+        Writer { manager: "kubectl".to_owned(), apply: false, status: false }
+    }
+
+    fn user_writes(&self, write: impl FnOnce(&mut Store) -> store::Answer) {
+        if let Err(refused) = self.server.write(write) {
+            self.note(&format!("refused: {}", refused.message));
+        }
+    }
+
+    pub fn create(&self, name: &str, spec: &Value) {
+        let mut rollout = shop();
+        rollout["metadata"]["name"] = json!(name);
+        store::merge(&mut rollout["spec"], spec);
+        self.note(&format!("{name} is created: {spec}"));
+        self.user_writes(|store| store.create(&ROLLOUT, NAMESPACE, rollout, &self.user()));
+    }
+
+    pub fn spec(&self, name: &str, spec: &Value) {
+        self.note(&format!("{name}: {spec}"));
+        self.user_writes(|store| store.merge(&ROLLOUT, NAMESPACE, name, &json!({"spec": spec}), &self.user()));
+    }
+
+    pub fn image(&self, name: &str, version: &str) {
+        self.spec(name, &json!({"image": image(version)}));
+    }
+
+    pub fn order(&self, name: &str, verb: &str, revision: &str) {
+        let value = format!("{revision}/{}", self.mark());
+        self.note(&format!("{name}: {verb} {value}"));
+        let patch = json!({"metadata": {"annotations": {format!("bluegreen.dev/{verb}"): value}}});
+        self.user_writes(|store| store.merge(&ROLLOUT, NAMESPACE, name, &patch, &self.user()));
+    }
+
+    pub fn lose_status(&self, name: &str) {
+        self.note(&format!("{name}: the status is emptied"));
+        let writer = Writer { status: true, ..self.user() };
+        let emptied = json!({"observedGeneration": -1});
+        self.user_writes(|store| {
+            store.patch(&ROLLOUT, NAMESPACE, name, &json!([{"op": "add", "path": "/status", "value": emptied}]), &writer)
+        });
+    }
+
+    fn mark(&self) -> u64 {
+        self.marks.set(self.marks.get() + 1);
+        self.marks.get()
+    }
+
+    /// A change by hand of what the operator owns.
+    pub fn edit(&self, resource: &'static Resource, name: &str, patch: &Value) {
+        self.note(&format!("{} {name} is edited by hand: {patch}", resource.kind));
+        let mut patch = patch.clone();
+        patch["metadata"]["annotations"][MARK] = json!(self.mark().to_string());
+        self.user_writes(|store| store.merge(resource, NAMESPACE, name, &patch, &self.user()));
+    }
+
+    pub fn delete(&self, resource: &'static Resource, name: &str) {
+        self.note(&format!("{} {name} is deleted by hand", resource.kind));
+        let patch = json!({"metadata": {"annotations": {MARK_DELETED: "1", MARK: self.mark().to_string()}}});
+        self.user_writes(|store| store.merge(resource, NAMESPACE, name, &patch, &self.user()));
+        self.user_writes(|store| store.delete(resource, NAMESPACE, name, &Value::Null));
+    }
+
+    /// As `kubectl delete --cascade=orphan` and the collector of garbage do it.
+    pub async fn orphan(&self, name: &str) {
+        self.note(&format!("{name} is deleted, and what it owns is orphaned"));
+        let Some(rollout) = self.get(&ROLLOUT, name) else { return };
+        let finalizers = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
+        self.user_writes(|store| store.merge(&ROLLOUT, NAMESPACE, name, &finalizers(json!(["orphan"])), &self.user()));
+        self.user_writes(|store| store.delete(&ROLLOUT, NAMESPACE, name, &Value::Null));
+        sleep(self.dice.millis(2, 60)).await;
+        let owned = |object: &Value| object["metadata"]["ownerReferences"][0]["uid"] == rollout["metadata"]["uid"];
+        for resource in [&DEPLOYMENT, &SERVICE, &REVISION] {
+            for object in self.all(resource).iter().filter(|object| owned(object)) {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                self.edit(resource, name, &json!({"metadata": {"ownerReferences": null}}));
+                if *resource == DEPLOYMENT {
+                    self.orphaned.borrow_mut().push(object["metadata"]["uid"].clone());
+                }
+            }
+        }
+        sleep(self.dice.millis(2, 60)).await;
+        self.user_writes(|store| store.merge(&ROLLOUT, NAMESPACE, name, &finalizers(Value::Null), &self.user()));
+    }
+
+    /// All pods of this version say so themselves from now on.
+    pub fn readiness(&self, rollout: &str, version: &str, ready: bool) {
+        self.note(&format!("{rollout}: pods of {version} ready: {ready}"));
+        for pod in self.pods(rollout).iter().filter(|pod| pod["spec"]["containers"][0]["image"] == image(version)) {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let patch = json!({"metadata": {"annotations": {READY: ready.to_string()}}});
+            self.user_writes(|store| store.merge(&POD, NAMESPACE, name, &patch, &self.user()));
+        }
+    }
+
+    // === what there is ===
+
+    pub fn get(&self, resource: &'static Resource, name: &str) -> Option<Arc<Value>> {
+        self.server.look(|store| store.get(resource, NAMESPACE, name).cloned())
+    }
+
+    pub fn all(&self, resource: &'static Resource) -> Vec<Arc<Value>> {
+        self.server.look(|store| store.all(resource).cloned().collect())
+    }
+
+    pub fn status(&self, name: &str) -> Value {
+        self.get(&ROLLOUT, name).map(|rollout| rollout["status"].clone()).unwrap_or_default()
+    }
+
+    pub fn phase(&self, name: &str) -> String {
+        self.status(name)["phase"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn pods(&self, rollout: &str) -> Vec<Arc<Value>> {
+        let pods = self.all(&POD).into_iter();
+        pods.filter(|pod| pod["metadata"]["labels"]["bluegreen.dev/rollout"] == rollout).collect()
+    }
+
+    /// The images that the active Service reaches.
+    pub fn reached(&self, rollout: &str) -> Vec<String> {
+        let selector = self.get(&SERVICE, rollout).map(|service| service["spec"]["selector"].clone()).unwrap_or_default();
+        let selected = |pod: &Value| {
+            selector.as_object().is_some_and(|selector| selector.iter().all(|(key, value)| pod["metadata"]["labels"][key] == *value))
+        };
+        let pods = self.pods(rollout).into_iter().filter(|pod| is_ready(pod) && selected(pod));
+        let mut images: Vec<String> = pods.filter_map(|pod| pod["spec"]["containers"][0]["image"].as_str().map(str::to_owned)).collect();
+        images.sort();
+        images.dedup();
+        images
+    }
+
+    /// Requests of operators since then, but for those that go on for ever.
+    pub fn made_since(&self, since: Instant) -> Vec<Made> {
+        self.seats.iter().flat_map(Seat::made).filter(|made| made.at >= since && !made.goes_on).collect()
+    }
+
+    /// Waits until something is so; false if it isn't in time.
+    pub async fn until(&self, seconds: u64, is: impl Fn(&Self) -> bool) -> bool {
+        let ends = Instant::now() + Duration::from_secs(seconds);
+        while !is(self) {
+            if Instant::now() >= ends {
+                return false;
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        true
+    }
+
+    /// Waits until no operator has asked for anything for a while, looks that come by themselves included.
+    pub async fn until_quiet(&self, seconds: u64) -> bool {
+        let since = |world: &Self| {
+            let made = world.seats.iter().flat_map(Seat::made).filter(|made| !made.goes_on).map(|made| made.at).max();
+            made.map_or(Duration::MAX, |at| at.elapsed())
+        };
+        self.until(seconds, |world| since(world) > Duration::from_secs(320)).await
+    }
+
+    // === what came of it ===
+
+    fn history(&self) -> Vec<Change> {
+        self.server.look(|store| store.history.clone())
+    }
+
+    /// The promises that were broken, and what the operator itself calls a fault of its own.
+    pub fn broken(&self) -> Vec<String> {
+        let events: Vec<Event> = self.history().iter().filter_map(event).collect();
+        let faults = ["a fault of the operator", "doesn't settle"];
+        let told = self.log.lines().into_iter().filter(|line| faults.iter().any(|fault| line.contains(fault)));
+        judge(&events, &[]).into_iter().chain(told).chain(self.lost()).collect()
+    }
+
+    /// Promise 7: what was to outlive its rollout is there, unless it was deleted since, by itself or with a later rollout.
+    fn lost(&self) -> Vec<String> {
+        let history = self.history();
+        let by_hand = |object: &Value| !object["metadata"]["annotations"][MARK_DELETED].is_null();
+        let owner_deleted = |object: &Value| {
+            let owner = &object["metadata"]["ownerReferences"][0]["uid"];
+            history.iter().any(|change| change.deleted && change.object["metadata"]["uid"] == *owner && by_hand(&change.object))
+        };
+        let gone = history.iter().filter(|change| change.deleted && self.orphaned.borrow().contains(&change.object["metadata"]["uid"]));
+        let lost = gone.filter(|change| !by_hand(&change.object) && !owner_deleted(&change.object));
+        lost.map(|change| {
+            format!("promise 7: Deployment {} outlived its rollout, and was deleted at version {}", change.place.name, change.version)
+        })
+        .collect()
+    }
+
+    /// The story, a line for each thing that happened, in the order of time.
+    pub fn story(&self) -> String {
+        let mut lines = self.notes.borrow().clone();
+        lines.extend(self.history().iter().filter_map(|change| Some((change.at, told(change)?))));
+        lines.sort_by_key(|(at, _)| *at);
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|(at, line)| format!("{:9.3}  {line}", at.duration_since(Timestamp::from_second(START).unwrap_or_default()).as_secs_f64()))
+            .collect();
+        format!("{}\n{}", lines.join("\n"), self.log.lines().join("\n"))
+    }
+}
+
+pub fn image(version: &str) -> String {
+    format!("registry.example/shop:{version}")
+}
+
+fn event(change: &Change) -> Option<Event> {
+    let kinds = [
+        (&ROLLOUT, Kind::Rollout),
+        (&DEPLOYMENT, Kind::Deployment),
+        (&SERVICE, Kind::Service),
+        (&POD, Kind::Pod),
+        (&REVISION, Kind::Revision),
+    ];
+    let (_, kind) = kinds.into_iter().find(|(resource, _)| resource.plural == change.place.plural)?;
+    let Change { place, version, deleted, object, at, .. } = change;
+    Some(Event { kind, name: place.name.clone(), version: *version, deleted: *deleted, object: object.clone(), seen: *at })
+}
+
+fn told(change: &Change) -> Option<String> {
+    let Change { place, version, before, deleted, object, .. } = change;
+    let what = if *deleted {
+        "deleted".to_owned()
+    } else {
+        match place.plural {
+            "bluegreenrollouts" if before.as_ref().is_some_and(|before| before["status"] == object["status"]) => return None,
+            "bluegreenrollouts" => {
+                format!("{} {}", object["status"]["phase"].as_str().unwrap_or("-"), object["status"]["message"].as_str().unwrap_or("-"))
+            }
+            "deployments" => format!(
+                "{} replicas of {} (generation {}, epoch {}) status {}",
+                object["spec"]["replicas"],
+                object["spec"]["template"]["metadata"]["labels"]["bluegreen.dev/revision"],
+                object["metadata"]["generation"],
+                object["metadata"]["annotations"]["bluegreen.dev/epoch"],
+                object["status"]
+            ),
+            "services" => format!("selects {}", object["spec"]["selector"]),
+            "pods" => {
+                format!("ready {}{}", is_ready(object), if object["metadata"]["deletionTimestamp"].is_null() { "" } else { ", ends" })
+            }
+            "controllerrevisions" => "written".to_owned(),
+            "events" => format!("{}", object["note"]),
+            _ => return None,
+        }
+    };
+    Some(format!("{version} {} {}: {what}", place.plural, place.name))
+}
