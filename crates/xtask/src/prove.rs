@@ -13,7 +13,6 @@ use crate::interrupt;
 use crate::test::{Outcome, Report, clusters, program};
 
 pub(crate) use self::faults::all as faults;
-pub(crate) use self::mutants::of_what_changed as mutants_of_what_changed;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Task {
@@ -37,6 +36,9 @@ pub(crate) enum Task {
     },
     /// Make small changes to the engine, each of which some test must notice: about two hours for all.
     Mutants {
+        /// A fresh sample of 25 of those in lines that were changed in the last day.
+        #[arg(long, conflicts_with_all = ["since", "shard"])]
+        sample: bool,
         /// Only those in lines that were changed since this commit.
         #[arg(long)]
         since: Option<String>,
@@ -58,7 +60,8 @@ pub(crate) fn run(task: &Task) -> Result<ExitCode> {
         Task::Model { deep } => report.part("the model", || model(*deep)),
         Task::Seeds { count } => report.part("seeded stories", || seeds(*count)),
         Task::Faults { filters } => report.part("broken on purpose", || faults::all(filters)),
-        Task::Mutants { since, shard } => report.part("mutants", || mutants::run(since.as_deref(), shard.as_deref())),
+        Task::Mutants { sample: true, .. } => report.part("mutants", mutants::of_what_changed),
+        Task::Mutants { since, shard, .. } => report.part("mutants", || mutants::run(since.as_deref(), shard.as_deref())),
         Task::Churn { minutes } => report.part("churn", || clusters::churn(*minutes)),
     }?;
     Ok(report.close(true))

@@ -14,7 +14,7 @@ use crate::interrupt::{self, spawn};
 use crate::test::Outcome;
 
 const VERSION: &str = "27.1.0";
-/// How many of the changed lines' mutants the tests of each day try: a fresh sample each time.
+/// How many of the changed lines' mutants are tried: a fresh sample each time.
 const SAMPLE: u64 = 25;
 /// The tree without any file, which git knows under this name.
 const NOTHING: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
