@@ -36,13 +36,17 @@ pub(crate) fn all(filters: &[String]) -> Result<Outcome> {
         for file in &fault.files {
             copy.restore(file)?;
         }
-        match noticed? {
-            Some(story) => {
+        match noticed {
+            Ok(Some(story)) => {
                 passed += 1;
                 println!("{story}");
             }
-            None => {
+            Ok(None) => {
                 println!("  NOBODY noticed.");
+                names.push(fault.name);
+            }
+            Err(error) => {
+                println!("  error: {error:#}");
                 names.push(fault.name);
             }
         }
@@ -116,11 +120,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_says_what_it_breaks_and_changes_the_engine_alone() {
+    fn every_fault_says_what_it_breaks_applies_and_changes_the_engine_alone() {
         for fault in read(&[]).unwrap() {
             assert!(!fault.files.is_empty(), "{} changes nothing", fault.name);
             assert!(fault.files.iter().all(|file| file.starts_with("crates/engine/src")), "{}: {:?}", fault.name, fault.files);
             assert!(fault.sentence.ends_with('.'), "{}: {}", fault.name, fault.sentence);
+            let applies = Command::new("git").current_dir(root()).args(["apply", "--check"]).arg(&fault.path).output().unwrap();
+            assert!(applies.status.success(), "{}: {}", fault.name, String::from_utf8_lossy(&applies.stderr));
         }
     }
 }
