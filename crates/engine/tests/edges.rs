@@ -6,8 +6,9 @@ mod world;
 
 use bluegreen_api::Phase;
 use bluegreen_engine::{
-    Decision, decide,
+    Decision, Observed, Pass, Why, decide,
     decision::{Change, Object, Role},
+    pass::{End, Step},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -150,4 +151,41 @@ fn another_restart_of_a_live_pod_is_no_news() {
         world.operator();
     }
     assert_eq!(world.records, records, "{}", world.story());
+}
+
+// === the loop ===
+
+fn waits(_: &Observed) -> Decision {
+    Decision::Wait { until: None, why: Why("nothing to do".into()) }
+}
+
+fn counts_up(seen: &Observed) -> Decision {
+    let mut status = seen.status.clone();
+    status.attempt += 1;
+    Decision::Record(Box::new(status))
+}
+
+#[test]
+fn the_loop_keeps_what_it_saw_and_decided() {
+    let world = live(json!({}));
+    let mut pass = Pass::new(waits);
+    assert!(pass.seen().is_none() && pass.last().is_none());
+    assert!(matches!(pass.saw(Box::new(world.seen())), Step::End(End::Wait { .. })));
+    assert!(pass.seen().is_some_and(|seen| seen.name == "shop"));
+    let mut pass = Pass::new(counts_up);
+    assert!(matches!(pass.saw(Box::new(world.seen())), Step::Record(_)));
+    assert!(matches!(pass.last(), Some(Decision::Record(_))) && pass.done() == Step::Look);
+    assert_eq!(pass.saw(Box::new(world.seen())), Step::End(End::SameAgain), "the same once more, though it was done");
+}
+
+#[test]
+fn the_loop_ends_after_so_many_turns_and_not_before() {
+    let mut world = live(json!({}));
+    let mut pass = Pass::new(counts_up);
+    for _ in 0..bluegreen_engine::pass::TURNS {
+        let Step::Record(status) = pass.saw(Box::new(world.seen())) else { panic!("it ended too early") };
+        world.status = *status;
+        pass.done();
+    }
+    assert_eq!(pass.saw(Box::new(world.seen())), Step::End(End::Unsettled));
 }
