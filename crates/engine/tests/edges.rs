@@ -11,16 +11,8 @@ use bluegreen_engine::{
     pass::{End, Step},
 };
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 use world::World;
-
-fn live(spec: Value) -> World {
-    let mut world = World::new(spec);
-    world.settle();
-    assert_eq!(world.phase(), Phase::Healthy, "{}", world.story());
-    world.log.clear();
-    world
-}
 
 fn strip_selector(world: &mut World) {
     let service = world.services.get_mut("active").unwrap();
@@ -30,7 +22,7 @@ fn strip_selector(world: &mut World) {
 
 /// The fence of the active Service is refused: a switch was recorded, and `spec` went back.
 fn fence_refused() -> World {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
     world.refuse = Some((Object::Service(Role::Active), 403, "denied by a webhook".into()));
     world.run_until(Phase::Promoting);
@@ -43,7 +35,7 @@ fn fence_refused() -> World {
 
 #[test]
 fn a_condition_keeps_its_time_until_its_status_changes() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     let since = |world: &World, type_: &str| {
         let condition = world.status.conditions.iter().find(|condition| condition.type_ == type_).unwrap();
         condition.last_transition_time.0
@@ -63,7 +55,7 @@ fn a_condition_keeps_its_time_until_its_status_changes() {
 
 #[test]
 fn what_protects_the_live_side_is_done_before_anything_is_recorded() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     strip_selector(&mut world);
     world.change(json!({"replicas": 4}));
     let Decision::Act(effects) = decide(&world.seen()) else { panic!("{}", world.story()) };
@@ -71,7 +63,7 @@ fn what_protects_the_live_side_is_done_before_anything_is_recorded() {
     world.settle();
     assert_eq!(world.ready("shop:1"), 4);
     // Unless what is about to be recorded changes where it belongs.
-    let mut world = live(json!({"monitoring": {"duration": "1h"}}));
+    let mut world = World::live(json!({"monitoring": {"duration": "1h"}}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     strip_selector(&mut world);
@@ -95,7 +87,7 @@ fn with_a_fence_refused_what_protects_goes_on_and_the_next_try_is_awaited() {
 
 #[test]
 fn a_wait_never_ends_in_the_moment_in_which_it_begins() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
     world.refuse = Some((Object::Service(Role::Active), 403, "denied by a webhook".into()));
     world.run_until(Phase::Promoting);
@@ -110,7 +102,7 @@ fn a_wait_never_ends_in_the_moment_in_which_it_begins() {
 
 #[test]
 fn the_end_of_a_wait_is_that_of_the_phase_also_while_a_refusal_is_told() {
-    let mut world = live(json!({"promotion": {"mode": "Manual", "timeout": "10m"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual", "timeout": "10m"}}));
     world.image("shop:2");
     world.run_until(Phase::AwaitingPromotion);
     let due = world.now.checked_add(jiff::SignedDuration::from_mins(10)).unwrap();
@@ -132,7 +124,7 @@ fn the_end_of_a_wait_is_that_of_the_phase_also_while_a_refusal_is_told() {
 
 #[test]
 fn a_new_size_is_obeyed_also_in_the_first_moment_of_a_watch_that_is_down() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.blind = Some(bluegreen_engine::observed::Blind { why: "pods: connection refused".into(), since: world.now });
     world.change(json!({"replicas": 5}));
     world.operator();
@@ -141,7 +133,7 @@ fn a_new_size_is_obeyed_also_in_the_first_moment_of_a_watch_that_is_down() {
 
 #[test]
 fn another_restart_of_a_live_pod_is_no_news() {
-    let mut world = live(json!({"replicas": 2}));
+    let mut world = World::live(json!({"replicas": 2}));
     world.pods[0].image = "shop:1-crash".into();
     world.run_for(10);
     assert_eq!(world.condition("Ready").unwrap(), ("False".into(), "Degraded".into()), "{}", world.story());
@@ -167,7 +159,7 @@ fn counts_up(seen: &Observed) -> Decision {
 
 #[test]
 fn the_loop_keeps_what_it_saw_and_decided() {
-    let world = live(json!({}));
+    let world = World::live(json!({}));
     let mut pass = Pass::new(waits);
     assert!(pass.seen().is_none() && pass.last().is_none());
     assert!(matches!(pass.saw(Box::new(world.seen())), Step::End(End::Wait { .. })));
@@ -180,7 +172,7 @@ fn the_loop_keeps_what_it_saw_and_decided() {
 
 #[test]
 fn the_loop_ends_after_so_many_turns_and_not_before() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     let mut pass = Pass::new(counts_up);
     for _ in 0..bluegreen_engine::pass::TURNS {
         let Step::Record(status) = pass.saw(Box::new(world.seen())) else { panic!("it ended too early") };

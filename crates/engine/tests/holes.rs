@@ -13,14 +13,6 @@ use bluegreen_engine::{
 use serde_json::{Value, json};
 use world::World;
 
-fn live(spec: Value) -> World {
-    let mut world = World::new(spec);
-    world.settle();
-    assert_eq!(world.phase(), Phase::Healthy, "{}", world.story());
-    world.log.clear();
-    world
-}
-
 fn reason(world: &World) -> String {
     world.condition("Ready").unwrap().1
 }
@@ -29,25 +21,6 @@ fn metric(extra: Value) -> Value {
     let mut metric = json!({"name": "errors", "prometheus": {"query": "e"}, "max": "1%", "interval": "5s", "count": 3});
     world::merge(&mut metric, extra);
     metric
-}
-
-/// Steps until decide is about to act in this phase; nothing of that act is done.
-fn until_about_to_act(world: &mut World, phase: Phase) {
-    for _ in 0..500 {
-        world.look();
-        let seen = world.seen();
-        match decide(&seen) {
-            Decision::Record(status) => world.record(*status),
-            Decision::Act(_) if world.phase() == phase => return,
-            Decision::Act(effects) => effects.iter().for_each(|effect| world.perform_as_seen(effect, &seen)),
-            Decision::Wait { .. } => {
-                if !world.controllers() {
-                    world.pass_time(1);
-                }
-            }
-        }
-    }
-    panic!("never acts in {phase}\n{}", world.story());
 }
 
 fn unready(world: &mut World, image: &str, count: usize) {
@@ -61,9 +34,9 @@ fn unready(world: &mut World, image: &str, count: usize) {
 
 #[test]
 fn promote_switches_only_to_a_fully_available_side_also_when_pods_are_lost_between_record_and_act() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
-    until_about_to_act(&mut world, Phase::Promoting);
+    world.until_about_to_act_in(Phase::Promoting);
     unready(&mut world, "shop:2", 2);
     world.controllers();
     world.operator();
@@ -73,9 +46,9 @@ fn promote_switches_only_to_a_fully_available_side_also_when_pods_are_lost_betwe
 
 #[test]
 fn a_stripped_selector_is_no_permission_for_a_withdrawn_candidate() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
-    until_about_to_act(&mut world, Phase::Promoting);
+    world.until_about_to_act_in(Phase::Promoting);
     unready(&mut world, "shop:1", 1);
     world.services.get_mut("active").unwrap().selector.clear();
     world.services.get_mut("active").unwrap().resource_version += 1_000_000;
@@ -87,7 +60,7 @@ fn a_stripped_selector_is_no_permission_for_a_withdrawn_candidate() {
 
 #[test]
 fn rebuilt_status_never_makes_an_unverified_candidate_a_standby() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}, "monitoring": {"duration": "10m"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}, "monitoring": {"duration": "10m"}}));
     world.image("shop:2");
     world.run_until(Phase::AwaitingPromotion);
     world.status = bluegreen_api::BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
@@ -101,7 +74,7 @@ fn rebuilt_status_never_makes_an_unverified_candidate_a_standby() {
 
 #[test]
 fn lost_status_with_initial_verification_does_not_take_the_service_from_the_live_side() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.change(json!({"verification": {"initial": true, "metrics": [metric(json!({}))]}}));
     world.settle();
     world.status = bluegreen_api::BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
@@ -116,7 +89,7 @@ fn lost_status_with_initial_verification_does_not_take_the_service_from_the_live
 
 #[test]
 fn drain_is_always_waited_for_also_with_never() {
-    let mut world = live(json!({"scaleDown": {"after": "Never", "drain": "10s"}}));
+    let mut world = World::live(json!({"scaleDown": {"after": "Never", "drain": "10s"}}));
     world.image("shop:2");
     world.run(300, |world| world.serves().as_deref() == Some("shop:2"));
     let switched = world.second();
@@ -128,7 +101,7 @@ fn drain_is_always_waited_for_also_with_never() {
 
 #[test]
 fn a_persons_rollback_speeds_up_a_roll_back_that_waits() {
-    let mut world = live(json!({"monitoring": {"duration": "10m", "metrics": [metric(json!({}))]}, "progressDeadline": "1m"}));
+    let mut world = World::live(json!({"monitoring": {"duration": "10m", "metrics": [metric(json!({}))]}, "progressDeadline": "1m"}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     unready(&mut world, "shop:1", 1);
@@ -143,7 +116,7 @@ fn a_persons_rollback_speeds_up_a_roll_back_that_waits() {
 
 #[test]
 fn a_roll_back_that_never_gets_enough_pods_says_so() {
-    let mut world = live(json!({"monitoring": {"duration": "10m", "metrics": [metric(json!({}))]}, "progressDeadline": "1m"}));
+    let mut world = World::live(json!({"monitoring": {"duration": "10m", "metrics": [metric(json!({}))]}, "progressDeadline": "1m"}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     unready(&mut world, "shop:1", 1);
@@ -155,7 +128,7 @@ fn a_roll_back_that_never_gets_enough_pods_says_so() {
 
 #[test]
 fn a_refusal_whose_effect_is_not_wanted_any_more_is_forgotten() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     // The write had no answer, and had happened.
     world.refusals.push(Refusal {
         object: Object::Service(bluegreen_engine::decision::Role::Active),
@@ -169,14 +142,20 @@ fn a_refusal_whose_effect_is_not_wanted_any_more_is_forgotten() {
     assert!(world.is("Ready"), "{}", world.status.message);
 }
 
-#[test]
-fn a_refused_fence_is_retried_with_a_pause_and_told() {
-    let mut world = live(json!({}));
+/// `spec` went back after the switch was recorded, and the fence that withdraws it is about to be refused.
+fn fence_refused() -> World {
+    let mut world = World::live(json!({}));
     world.image("shop:2");
-    until_about_to_act(&mut world, Phase::Promoting);
+    world.until_about_to_act_in(Phase::Promoting);
     world.refuse = Some((Object::Service(bluegreen_engine::decision::Role::Active), 403, "denied by a webhook".into()));
     world.run_for(5);
     world.image("shop:1");
+    world
+}
+
+#[test]
+fn a_refused_fence_is_retried_with_a_pause_and_told() {
+    let mut world = fence_refused();
     world.run_for(60);
     let tries = world.log.iter().filter(|line| line.contains("refuse")).count();
     assert!(tries < 15, "{tries}");
@@ -188,12 +167,7 @@ fn a_refused_fence_is_retried_with_a_pause_and_told() {
 
 #[test]
 fn while_a_fence_is_refused_conditions_and_status_are_of_one_generation() {
-    let mut world = live(json!({}));
-    world.image("shop:2");
-    until_about_to_act(&mut world, Phase::Promoting);
-    world.refuse = Some((Object::Service(bluegreen_engine::decision::Role::Active), 403, "denied by a webhook".into()));
-    world.run_for(5);
-    world.image("shop:1");
+    let mut world = fence_refused();
     world.run_for(5);
     let status = &world.status;
     assert!(status.message.contains("denied") && status.observed_generation < world.generation, "{}", world.story());
@@ -203,7 +177,7 @@ fn while_a_fence_is_refused_conditions_and_status_are_of_one_generation() {
 
 #[test]
 fn a_restored_revision_is_still_the_one_that_spec_names() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     let first = world.status.active.as_ref().unwrap().revision.clone();
     world.image("shop:2");
     world.run_until(Phase::AwaitingPromotion);
@@ -219,7 +193,7 @@ fn a_restored_revision_is_still_the_one_that_spec_names() {
 
 #[test]
 fn a_candidate_whose_deployment_belongs_to_somebody_else_is_told() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
     world.settle();
     world.deployments.get_mut(&Color::Blue).unwrap().owner = Owner::Foreign { who: "Deployment other".into(), adopt: false };
@@ -231,9 +205,9 @@ fn a_candidate_whose_deployment_belongs_to_somebody_else_is_told() {
 
 #[test]
 fn a_foreign_active_service_during_promotion_is_told() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
-    until_about_to_act(&mut world, Phase::Promoting);
+    world.until_about_to_act_in(Phase::Promoting);
     world.services.get_mut("active").unwrap().owner = Owner::Foreign { who: "Helm".into(), adopt: false };
     world.services.get_mut("active").unwrap().resource_version += 1_000_000;
     world.run_for(5000);
@@ -242,7 +216,7 @@ fn a_foreign_active_service_during_promotion_is_told() {
 
 #[test]
 fn zero_replicas_while_scaling_down_end_with_no_pods() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
     world.run_until(Phase::ScalingDown);
     world.change(json!({"replicas": 0}));
@@ -252,7 +226,7 @@ fn zero_replicas_while_scaling_down_end_with_no_pods() {
 
 #[test]
 fn a_pause_by_order_ends_with_its_attempt() {
-    let mut world = live(json!({"monitoring": {"duration": "10m"}}));
+    let mut world = World::live(json!({"monitoring": {"duration": "10m"}}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     world.order("pause");
@@ -267,7 +241,7 @@ fn a_pause_by_order_ends_with_its_attempt() {
 
 #[test]
 fn ready_is_not_true_when_no_pod_serves_while_scaling_down() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
     world.run_until(Phase::ScalingDown);
     world.kill_pods("shop:2");
@@ -277,7 +251,7 @@ fn ready_is_not_true_when_no_pod_serves_while_scaling_down() {
 
 #[test]
 fn settings_are_live_also_when_never_is_taken_back() {
-    let mut world = live(json!({"scaleDown": {"after": "Never"}}));
+    let mut world = World::live(json!({"scaleDown": {"after": "Never"}}));
     world.image("shop:2");
     world.settle();
     world.change(json!({"scaleDown": {"after": "0s"}}));
@@ -287,7 +261,7 @@ fn settings_are_live_also_when_never_is_taken_back() {
 
 #[test]
 fn a_retry_counts_progress_anew() {
-    let mut world = live(json!({"progressDeadline": "60s", "promotion": {"mode": "Manual"}, "scaleDown": {"afterAbort": "0s"}}));
+    let mut world = World::live(json!({"progressDeadline": "60s", "promotion": {"mode": "Manual"}, "scaleDown": {"afterAbort": "0s"}}));
     world.image("shop:2");
     world.run_until(Phase::AwaitingPromotion);
     world.order("abort");
@@ -314,7 +288,7 @@ fn a_retry_counts_progress_anew() {
 
 #[test]
 fn the_deadline_is_awaited_also_with_an_image_that_one_node_can_not_pull() {
-    let mut world = live(json!({"progressDeadline": "10m"}));
+    let mut world = World::live(json!({"progressDeadline": "10m"}));
     world.image("shop:2");
     world.run_until(Phase::DeployingPreview);
     world.controllers();
@@ -328,7 +302,7 @@ fn the_deadline_is_awaited_also_with_an_image_that_one_node_can_not_pull() {
 
 #[test]
 fn the_deadline_of_a_side_that_was_short_before_monitoring_is_awaited() {
-    let mut world = live(json!({"progressDeadline": "1m", "monitoring": {"duration": "10m"}}));
+    let mut world = World::live(json!({"progressDeadline": "1m", "monitoring": {"duration": "10m"}}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     unready(&mut world, "shop:2", 1);
@@ -355,7 +329,7 @@ fn the_deadline_of_a_side_that_was_short_before_monitoring_is_awaited() {
 
 #[test]
 fn stale_slices_are_told_in_a_roll_back_too() {
-    let mut world = live(json!({"monitoring": {"duration": "10m"}}));
+    let mut world = World::live(json!({"monitoring": {"duration": "10m"}}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     world.slices_follow = false;
@@ -366,7 +340,7 @@ fn stale_slices_are_told_in_a_roll_back_too() {
 
 #[test]
 fn a_refused_scale_down_of_an_aborted_candidate_is_told() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.image("shop:2");
     world.run_until(Phase::AwaitingPromotion);
     world.refuse = Some((Object::Deployment(Color::Green), 403, "denied by a webhook".into()));
@@ -377,7 +351,7 @@ fn a_refused_scale_down_of_an_aborted_candidate_is_told() {
 
 #[test]
 fn a_refused_scale_up_is_told() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}, "preview": {"replicas": 1}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}, "preview": {"replicas": 1}}));
     world.image("shop:2");
     world.run_until(Phase::AwaitingPromotion);
     world.refuse = Some((Object::Deployment(Color::Green), 403, "denied by a webhook".into()));
@@ -388,7 +362,7 @@ fn a_refused_scale_up_is_told() {
 
 #[test]
 fn waiting_for_a_person_with_an_inconclusive_gate_writes_nothing() {
-    let mut world = live(json!({"verification": {"metrics": [metric(json!({}))]}}));
+    let mut world = World::live(json!({"verification": {"metrics": [metric(json!({}))]}}));
     world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
     world.image("shop:2");
     world.run_for(600);
@@ -400,7 +374,7 @@ fn waiting_for_a_person_with_an_inconclusive_gate_writes_nothing() {
 
 #[test]
 fn held_after_a_failed_gate_other_metrics_write_nothing() {
-    let mut world = live(
+    let mut world = World::live(
         json!({"monitoring": {"duration": "10m", "onFailure": "Pause", "metrics": [metric(json!({})), metric(json!({"name": "other"}))]}}),
     );
     world.gauge = |gate, _, _| Outcome::Reading(Reading::Value(if gate.contains("other") { 0.0 } else { 0.5 }));
@@ -414,7 +388,7 @@ fn held_after_a_failed_gate_other_metrics_write_nothing() {
 
 #[test]
 fn a_flapping_source_is_recorded_in_batches() {
-    let mut world = live(json!({"verification": {"metrics": [metric(json!({"interval": "1s", "count": 1000}))]}}));
+    let mut world = World::live(json!({"verification": {"metrics": [metric(json!({"interval": "1s", "count": 1000}))]}}));
     world.gauge =
         |_, _, at| Outcome::Reading(if at.as_second() % 2 == 0 { Reading::Value(0.0) } else { Reading::Failed("refused".into()) });
     world.image("shop:2");
@@ -442,7 +416,7 @@ fn one_more_turn_of_a_crash_loop_writes_nothing() {
 
 #[test]
 fn the_switch_is_announced_also_with_never() {
-    let mut world = live(json!({"scaleDown": {"after": "Never"}}));
+    let mut world = World::live(json!({"scaleDown": {"after": "Never"}}));
     world.image("shop:2");
     world.settle();
     assert!(world.log.iter().any(|line| line.contains("event  Normal Promoted")), "{}", world.story());
@@ -450,7 +424,7 @@ fn the_switch_is_announced_also_with_never() {
 
 #[test]
 fn an_accept_given_before_the_switch_ends_no_monitoring() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}, "monitoring": {"duration": "10m"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}, "monitoring": {"duration": "10m"}}));
     world.image("shop:2");
     world.run_until(Phase::AwaitingPromotion);
     world.order("accept");
@@ -462,7 +436,7 @@ fn an_accept_given_before_the_switch_ends_no_monitoring() {
 
 #[test]
 fn a_retry_given_while_the_attempt_runs_starts_no_second_one() {
-    let mut world = live(json!({"progressDeadline": "1m"}));
+    let mut world = World::live(json!({"progressDeadline": "1m"}));
     world.image("shop:2-unready");
     world.run_until(Phase::DeployingPreview);
     world.order("retry");
@@ -474,7 +448,7 @@ fn a_retry_given_while_the_attempt_runs_starts_no_second_one() {
 
 #[test]
 fn a_rollback_with_nothing_to_go_back_to_is_answered() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.order("rollback");
     world.run_for(60);
     assert!(world.status.message.contains("no former revision") || reason(&world) == "NoWayBack", "{}", world.status.message);
@@ -490,7 +464,7 @@ fn inconclusive_gates_of_the_first_revision_are_told() {
 
 #[test]
 fn a_port_that_somebody_added_is_no_drift_that_an_apply_can_mend() {
-    let world = live(json!({}));
+    let world = World::live(json!({}));
     let mut seen = world.seen();
     if let ObjectSeen::There(service) = &mut seen.active_service {
         service.ports.push(serde_json::from_value(json!({"name": "debug", "port": 9090, "targetPort": 9090, "protocol": "TCP"})).unwrap());
@@ -513,7 +487,7 @@ fn no_template_makes_it_panic() {
         json!({"spec": {"containers": [{}]}}),
         json!({"metadata": 3, "spec": {"containers": [{"name": 4}]}}),
     ] {
-        let world = live(json!({}));
+        let world = World::live(json!({}));
         let mut seen = world.seen();
         seen.spec.template.0 = template.clone();
         assert!(std::panic::catch_unwind(|| decide(&seen)).is_ok(), "{template}");
@@ -522,14 +496,14 @@ fn no_template_makes_it_panic() {
 
 #[test]
 fn no_percentage_makes_it_panic() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.change(json!({"preview": {"replicas": "9223372036854775807%"}, "image": "shop:2"}));
     assert!(std::panic::catch_unwind(|| decide(&world.seen())).is_ok());
 }
 
 #[test]
 fn time_is_never_taken_out_twice() {
-    let mut world = live(json!({"monitoring": {"duration": "1m"}}));
+    let mut world = World::live(json!({"monitoring": {"duration": "1m"}}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     world.change(json!({"paused": true}));
@@ -545,7 +519,7 @@ fn time_is_never_taken_out_twice() {
 
 #[test]
 fn a_lost_status_scales_nothing_also_while_paused() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.image("shop:2");
     world.run_until(Phase::AwaitingPromotion);
     world.change(json!({"paused": true}));
@@ -559,11 +533,11 @@ fn a_lost_status_scales_nothing_also_while_paused() {
 /// The real API server: an apply that changes nothing changes no resourceVersion.
 #[test]
 fn who_withdraws_a_new_template_fences_its_deployment() {
-    let mut world = live(json!({"scaleDown": {"after": "Never"}}));
+    let mut world = World::live(json!({"scaleDown": {"after": "Never"}}));
     world.image("shop:2");
     world.settle();
     world.image("shop:3");
-    until_about_to_act(&mut world, Phase::DeployingPreview);
+    world.until_about_to_act_in(Phase::DeployingPreview);
     let seen = world.seen();
     let Decision::Act(effects) = decide(&seen) else { panic!() };
     assert!(effects.iter().any(|effect| matches!(&effect.change, Change::ApplyDeployment { color: Color::Blue, .. })));
@@ -606,9 +580,9 @@ fn who_withdraws_a_new_template_fences_its_deployment() {
 
 #[test]
 fn promoting_with_zero_replicas_says_so() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
-    until_about_to_act(&mut world, Phase::Promoting);
+    world.until_about_to_act_in(Phase::Promoting);
     world.kill_pods("shop:2");
     world.change(json!({"replicas": 0}));
     world.run_for(5000);
@@ -625,10 +599,10 @@ fn promoting_with_zero_replicas_says_so() {
 fn while_a_watch_is_down_nothing_goes_forward_and_nothing_is_written_for_it() {
     let down = |world: &World| Blind { why: "pods: connection refused".into(), since: world.now };
     // A candidate that is all there, as far as the old caches tell.
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.spec.image = Some("shop:2".into());
     world.generation += 1;
-    until_about_to_act(&mut world, Phase::Promoting);
+    world.until_about_to_act_in(Phase::Promoting);
     world.blind = Some(down(&world));
     let live = world.services["active"].selector.clone();
     world.run_for(5);
@@ -648,7 +622,7 @@ fn while_a_watch_is_down_nothing_goes_forward_and_nothing_is_written_for_it() {
 
 #[test]
 fn while_a_watch_is_down_the_way_back_and_repairs_go_on() {
-    let mut world = live(json!({"monitoring": {"duration": "1h"}}));
+    let mut world = World::live(json!({"monitoring": {"duration": "1h"}}));
     world.spec.image = Some("shop:2".into());
     world.generation += 1;
     world.run_until(Phase::Monitoring);
@@ -663,7 +637,7 @@ fn while_a_watch_is_down_the_way_back_and_repairs_go_on() {
 
 #[test]
 fn a_new_version_that_dies_while_the_former_one_is_scaled_down_is_told_with_the_way_back() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
     world.run_until(Phase::ScalingDown);
     world.kill_pods("shop:2");
@@ -681,24 +655,14 @@ fn a_new_version_that_dies_while_the_former_one_is_scaled_down_is_told_with_the_
 /// that are well again, and is about to switch; the sleeper's record must not slip in between.
 #[test]
 fn a_switch_is_not_carried_out_beside_a_record_of_a_former_leader_that_withdraws_it() {
-    let mut world = live(json!({"progressDeadline": "1m"}));
+    let mut world = World::live(json!({"progressDeadline": "1m"}));
     world.image("shop:2");
-    until_about_to_act(&mut world, Phase::Promoting);
+    world.until_about_to_act_in(Phase::Promoting);
     unready(&mut world, "shop:2", 1);
     world.pass_time(1);
     world.controllers();
-    let fence = loop {
-        world.look();
-        let seen = world.seen();
-        match decide(&seen) {
-            Decision::Record(status) => world.record(*status),
-            Decision::Act(effects) if matches!(effects[0].change, Change::Fence { .. }) => break effects[0].clone(),
-            Decision::Act(effects) => effects.iter().for_each(|effect| world.perform_as_seen(effect, &seen)),
-            Decision::Wait { .. } => world.pass_time(1),
-        }
-    };
-    let seen = world.seen();
-    world.perform_as_seen(&fence, &seen);
+    let (seen, effects) = world.until_about_to(|_, effects| matches!(effects[0].change, Change::Fence { .. }));
+    world.perform_as_seen(&effects[0], &seen);
     assert!(matches!(decide(&world.seen()), Decision::Record(status) if status.phase == Some(Phase::Aborting)), "{}", world.story());
     // It freezes with that record in hand, and the pods come back.
     for pod in world.pods.iter_mut().filter(|pod| pod.image == "shop:2-unready") {
@@ -716,7 +680,7 @@ fn a_switch_is_not_carried_out_beside_a_record_of_a_former_leader_that_withdraws
 
 #[test]
 fn the_way_back_is_not_taken_beside_a_record_that_is_still_to_be_made() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
     world.run_until(Phase::ScalingDown);
     let from = world.now;
@@ -732,12 +696,12 @@ fn the_way_back_is_not_taken_beside_a_record_that_is_still_to_be_made() {
 
 /// A roll back to a side that was scaled down already, and the world as the operator saw it while that side served.
 fn rolling_back_slowly() -> (World, Observed) {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     let former = world.seen();
     world.image("shop:2");
     world.settle();
     world.order("rollback");
-    until_about_to_act(&mut world, Phase::RollingBack);
+    world.until_about_to_act_in(Phase::RollingBack);
     assert!(world.status.ending.as_ref().is_some_and(|ending| ending.slow), "{}", world.story());
     (world, former)
 }
@@ -781,9 +745,9 @@ fn a_side_that_is_deployed_again_is_not_taken_for_ready_before_it_was_written() 
 /// The new side has lost its pods, and only the watch of Deployments tells so.
 #[test]
 fn the_way_back_is_not_scaled_down_for_pods_that_only_a_lagging_watch_shows() {
-    let mut world = live(json!({"scaleDown": {"drain": "1s", "after": "1s"}}));
+    let mut world = World::live(json!({"scaleDown": {"drain": "1s", "after": "1s"}}));
     world.image("shop:2");
-    until_about_to_act(&mut world, Phase::ScalingDown);
+    world.until_about_to_act_in(Phase::ScalingDown);
     let scales_down = |seen: &Observed| {
         let Decision::Act(effects) = decide(seen) else { return false };
         effects.iter().any(|effect| effect.change == Change::Scale { color: Color::Blue, replicas: 0 })

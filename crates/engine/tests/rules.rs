@@ -13,14 +13,6 @@ use bluegreen_engine::{
 use serde_json::{Value, json};
 use world::World;
 
-fn live(spec: Value) -> World {
-    let mut world = World::new(spec);
-    world.settle();
-    assert_eq!(world.phase(), Phase::Healthy, "{}", world.story());
-    world.log.clear();
-    world
-}
-
 fn value(value: f64) -> Outcome {
     Outcome::Reading(Reading::Value(value))
 }
@@ -39,7 +31,7 @@ fn reason(world: &World) -> String {
 
 #[test]
 fn an_approval_opens_the_gate_and_does_not_end_the_monitoring() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}, "monitoring": {"duration": "10m"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}, "monitoring": {"duration": "10m"}}));
     world.image("shop:2");
     world.run_for(20);
     assert_eq!((world.phase(), reason(&world).as_str()), (Phase::AwaitingPromotion, "AwaitingApproval"));
@@ -51,7 +43,7 @@ fn an_approval_opens_the_gate_and_does_not_end_the_monitoring() {
 
 #[test]
 fn an_approval_of_an_earlier_attempt_approves_nothing() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.image("shop:2");
     world.run_for(20);
     let revision = world.status.preview.as_ref().unwrap().revision.clone();
@@ -73,7 +65,7 @@ fn an_approval_of_an_earlier_attempt_approves_nothing() {
 
 #[test]
 fn an_order_that_names_another_revision_does_nothing() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.image("shop:2");
     world.run_for(20);
     for verb in ["promote", "abort", "rollback", "pause"] {
@@ -85,7 +77,7 @@ fn an_order_that_names_another_revision_does_nothing() {
 
 #[test]
 fn of_contradictory_orders_the_safer_wins() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.image("shop:2");
     world.run_for(20);
     world.order("promote");
@@ -93,7 +85,7 @@ fn of_contradictory_orders_the_safer_wins() {
     world.settle();
     assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Aborted, Some("shop:1")));
 
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.image("shop:2");
     world.run_for(20);
     world.order("promote");
@@ -101,7 +93,7 @@ fn of_contradictory_orders_the_safer_wins() {
     world.settle();
     assert_eq!((world.phase(), reason(&world).as_str()), (Phase::AwaitingPromotion, "Paused"));
 
-    let mut world = live(json!({"monitoring": {"duration": "10m"}}));
+    let mut world = World::live(json!({"monitoring": {"duration": "10m"}}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     world.order("accept");
@@ -112,7 +104,7 @@ fn of_contradictory_orders_the_safer_wins() {
 
 #[test]
 fn accept_ends_the_monitoring_as_passed() {
-    let mut world = live(json!({"monitoring": {"duration": "10m"}}));
+    let mut world = World::live(json!({"monitoring": {"duration": "10m"}}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     let start = world.second();
@@ -124,7 +116,7 @@ fn accept_ends_the_monitoring_as_passed() {
 
 #[test]
 fn a_rejected_revision_is_not_tried_again_until_retry_or_another_revision() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2-missing");
     world.settle();
     assert_eq!(world.phase(), Phase::Aborted);
@@ -146,7 +138,7 @@ fn a_rejected_revision_is_not_tried_again_until_retry_or_another_revision() {
 
 #[test]
 fn pause_holds_progress_and_the_clock_but_not_the_way_back() {
-    let mut world = live(json!({"monitoring": {"duration": "1m"}}));
+    let mut world = World::live(json!({"monitoring": {"duration": "1m"}}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     world.change(json!({"paused": true}));
@@ -165,7 +157,7 @@ fn pause_holds_progress_and_the_clock_but_not_the_way_back() {
 
 #[test]
 fn a_gate_that_is_defined_anew_runs_anew() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}, "verification": {"metrics": [metric(json!({}))]}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}, "verification": {"metrics": [metric(json!({}))]}}));
     world.image("shop:2");
     world.run_for(60);
     assert_eq!(world.phase(), Phase::AwaitingPromotion);
@@ -182,7 +174,7 @@ fn a_gate_that_is_defined_anew_runs_anew() {
 #[test]
 fn no_data_and_a_broken_source_are_neither_pass_nor_failure() {
     for reading in [Reading::NoData, Reading::NotANumber, Reading::Failed("connection refused".into())] {
-        let mut world = live(json!({"verification": {"metrics": [metric(json!({}))]}}));
+        let mut world = World::live(json!({"verification": {"metrics": [metric(json!({}))]}}));
         world.gauge = match reading {
             Reading::NoData => |_, _, _| Outcome::Reading(Reading::NoData),
             Reading::NotANumber => |_, _, _| Outcome::Reading(Reading::NotANumber),
@@ -204,7 +196,7 @@ fn no_data_and_a_broken_source_are_neither_pass_nor_failure() {
 
 #[test]
 fn a_promote_given_before_a_gate_turned_inconclusive_does_not_decide_it() {
-    let mut world = live(json!({"verification": {"metrics": [metric(json!({}))]}}));
+    let mut world = World::live(json!({"verification": {"metrics": [metric(json!({}))]}}));
     world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
     world.image("shop:2");
     world.run_until(Phase::Verifying);
@@ -216,13 +208,13 @@ fn a_promote_given_before_a_gate_turned_inconclusive_does_not_decide_it() {
 #[test]
 fn a_failed_check_holds_or_aborts_as_asked_and_promote_does_not_decide_it() {
     let check = json!({"checks": [{"name": "home", "http": {}}]});
-    let mut world = live(json!({"verification": check}));
+    let mut world = World::live(json!({"verification": check}));
     world.gauge = |_, _, _| value(1.0);
     world.image("shop:2");
     world.settle();
     assert_eq!(world.phase(), Phase::Aborted);
 
-    let mut world = live(json!({"verification": {"checks": check["checks"], "onFailure": "Pause"}}));
+    let mut world = World::live(json!({"verification": {"checks": check["checks"], "onFailure": "Pause"}}));
     world.gauge = |_, _, _| value(1.0);
     world.image("shop:2");
     world.settle();
@@ -239,7 +231,7 @@ fn a_failed_check_holds_or_aborts_as_asked_and_promote_does_not_decide_it() {
 
 #[test]
 fn verification_that_does_not_end_is_aborted_at_its_timeout() {
-    let mut world = live(json!({"verification": {"timeout": "5m", "metrics": [metric(json!({"interval": "1m", "count": 100}))]}}));
+    let mut world = World::live(json!({"verification": {"timeout": "5m", "metrics": [metric(json!({"interval": "1m", "count": 100}))]}}));
     world.image("shop:2");
     world.settle();
     assert_eq!(world.phase(), Phase::Aborted);
@@ -248,7 +240,7 @@ fn verification_that_does_not_end_is_aborted_at_its_timeout() {
 
 #[test]
 fn a_candidate_that_nobody_promotes_is_aborted_at_its_timeout() {
-    let mut world = live(json!({"promotion": {"mode": "Manual", "timeout": "10m"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual", "timeout": "10m"}}));
     world.image("shop:2");
     world.settle();
     assert_eq!((world.phase(), world.status.rejected.as_ref().unwrap().reason.as_str()), (Phase::Aborted, "PromotionTimedOut"));
@@ -259,7 +251,7 @@ fn monitoring_that_cannot_judge_holds_rolls_back_or_passes_as_asked() {
     for (choice, phase, image) in
         [("Hold", Phase::Monitoring, "shop:2"), ("RollBack", Phase::RolledBack, "shop:1"), ("Pass", Phase::Healthy, "shop:2")]
     {
-        let mut world = live(json!({"monitoring": {"duration": "1m", "onUnknown": choice, "metrics": [metric(json!({}))]}}));
+        let mut world = World::live(json!({"monitoring": {"duration": "1m", "onUnknown": choice, "metrics": [metric(json!({}))]}}));
         world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
         world.image("shop:2");
         world.run_for(3000);
@@ -269,7 +261,7 @@ fn monitoring_that_cannot_judge_holds_rolls_back_or_passes_as_asked() {
 
 #[test]
 fn time_without_readings_is_no_bake_time() {
-    let mut world = live(json!({"monitoring": {"duration": "2m", "metrics": [metric(json!({"noDataLimit": 1000}))]}}));
+    let mut world = World::live(json!({"monitoring": {"duration": "2m", "metrics": [metric(json!({"noDataLimit": 1000}))]}}));
     world.gauge = |_, _, at| if (at.as_second() / 100) % 2 == 0 { value(0.0) } else { Outcome::Reading(Reading::NoData) };
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
@@ -281,7 +273,7 @@ fn time_without_readings_is_no_bake_time() {
 
 #[test]
 fn scattered_bad_readings_are_not_as_many_in_a_row() {
-    let mut world = live(json!({"monitoring": {"duration": "10m", "metrics": [metric(json!({"failureLimit": 2}))]}}));
+    let mut world = World::live(json!({"monitoring": {"duration": "10m", "metrics": [metric(json!({"failureLimit": 2}))]}}));
     world.gauge = |_, image, at| value(if image == "shop:2" && at.as_second() % 10 < 5 { 0.5 } else { 0.0 });
     world.image("shop:2");
     world.settle();
@@ -334,7 +326,7 @@ fn a_first_revision_that_serves_in_part_is_not_taken_away_for_the_next() {
 
 #[test]
 fn a_slow_preview_that_advances_is_not_aborted_and_one_that_does_not_is() {
-    let mut world = live(json!({"progressDeadline": "90s"}));
+    let mut world = World::live(json!({"progressDeadline": "90s"}));
     world.image("shop:2-slow");
     world.settle();
     assert_eq!(world.serves().as_deref(), Some("shop:2-slow"));
@@ -348,7 +340,7 @@ fn a_slow_preview_that_advances_is_not_aborted_and_one_that_does_not_is() {
 
 #[test]
 fn a_long_pause_after_the_first_pods_are_ready_is_no_missed_deadline() {
-    let mut world = live(json!({"progressDeadline": "5m", "replicas": 3}));
+    let mut world = World::live(json!({"progressDeadline": "5m", "replicas": 3}));
     world.image("shop:2-slow");
     world.run_for(10);
     world.pods.iter_mut().filter(|pod| pod.image == "shop:2-slow").take(1).for_each(|pod| pod.image = "shop:2".into());
@@ -365,7 +357,7 @@ fn a_long_pause_after_the_first_pods_are_ready_is_no_missed_deadline() {
 
 #[test]
 fn nothing_is_passed_or_failed_for_being_late_before_it_was_looked_at() {
-    let mut world = live(
+    let mut world = World::live(
         json!({"progressDeadline": "5m", "monitoring": {"duration": "10m"}, "verification": {"timeout": "10m", "metrics": [metric(json!({"interval": "1m", "count": 4}))]}}),
     );
     let away = |world: &mut World| {
@@ -392,7 +384,7 @@ fn nothing_is_passed_or_failed_for_being_late_before_it_was_looked_at() {
 
 #[test]
 fn endpoint_slices_that_lag_hold_the_switch_and_are_told_and_are_no_bad_release() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.slices_follow = false;
     world.image("shop:2");
     world.run_for(3600);
@@ -404,7 +396,7 @@ fn endpoint_slices_that_lag_hold_the_switch_and_are_told_and_are_no_bad_release(
 
 #[test]
 fn a_slow_control_plane_and_one_unready_look_are_no_bad_release() {
-    let mut world = live(json!({"progressDeadline": "2m"}));
+    let mut world = World::live(json!({"progressDeadline": "2m"}));
     world.slices_follow = false;
     world.image("shop:2");
     world.run_until(Phase::Promoting);
@@ -422,7 +414,7 @@ fn a_slow_control_plane_and_one_unready_look_are_no_bad_release() {
 
 #[test]
 fn the_side_that_was_left_is_drained_before_it_goes_and_zero_is_now() {
-    let mut world = live(json!({"scaleDown": {"drain": "7s", "after": "0s"}}));
+    let mut world = World::live(json!({"scaleDown": {"drain": "7s", "after": "0s"}}));
     world.image("shop:2");
     world.run_until(Phase::ScalingDown);
     let switched = world.second();
@@ -433,7 +425,7 @@ fn the_side_that_was_left_is_drained_before_it_goes_and_zero_is_now() {
 
 #[test]
 fn never_keeps_the_standby_and_its_revision_in_spec_goes_back_at_once() {
-    let mut world = live(json!({"scaleDown": {"after": "Never"}}));
+    let mut world = World::live(json!({"scaleDown": {"after": "Never"}}));
     world.image("shop:2");
     world.settle();
     assert_eq!((world.phase(), world.ready("shop:1")), (Phase::Healthy, 3));
@@ -448,7 +440,7 @@ fn never_keeps_the_standby_and_its_revision_in_spec_goes_back_at_once() {
 
 #[test]
 fn with_both_sides_broken_it_holds_says_so_and_lets_a_fix_through() {
-    let mut world = live(json!({"monitoring": {"duration": "10m"}, "progressDeadline": "1m"}));
+    let mut world = World::live(json!({"monitoring": {"duration": "10m"}, "progressDeadline": "1m"}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     world.kill_pods("shop:1");
@@ -462,7 +454,7 @@ fn with_both_sides_broken_it_holds_says_so_and_lets_a_fix_through() {
 
 #[test]
 fn a_new_candidate_after_the_switch_waits_for_the_end_of_the_monitoring() {
-    let mut world = live(json!({"monitoring": {"duration": "5m"}}));
+    let mut world = World::live(json!({"monitoring": {"duration": "5m"}}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     world.image("shop:3");
@@ -474,7 +466,7 @@ fn a_new_candidate_after_the_switch_waits_for_the_end_of_the_monitoring() {
 
 #[test]
 fn a_new_candidate_before_the_switch_replaces_the_old_one() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.image("shop:2");
     world.run_for(20);
     world.image("shop:3");
@@ -488,7 +480,7 @@ fn a_new_candidate_before_the_switch_replaces_the_old_one() {
 
 #[test]
 fn a_smaller_size_that_comes_with_a_candidate_waits_for_the_switch() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.change(json!({"image": "shop:2", "replicas": 1}));
     world.run_for(20);
     assert_eq!(world.ready("shop:1"), 3, "{}", world.story());
@@ -499,7 +491,7 @@ fn a_smaller_size_that_comes_with_a_candidate_waits_for_the_switch() {
 
 #[test]
 fn the_active_side_follows_replicas_in_every_phase_and_the_candidate_is_full_before_the_switch() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}, "preview": {"replicas": "34%"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}, "preview": {"replicas": "34%"}}));
     world.image("shop:2");
     world.run_for(20);
     assert_eq!((world.ready("shop:2"), world.ready("shop:1")), (2, 3), "34% of 3, rounded up");
@@ -513,7 +505,7 @@ fn the_active_side_follows_replicas_in_every_phase_and_the_candidate_is_full_bef
 
 #[test]
 fn zero_replicas_are_obeyed_at_once_and_gates_wait_for_replicas() {
-    let mut world = live(json!({"verification": {"metrics": [metric(json!({}))]}}));
+    let mut world = World::live(json!({"verification": {"metrics": [metric(json!({}))]}}));
     world.image("shop:2");
     world.run_until(Phase::Verifying);
     world.change(json!({"replicas": 0}));
@@ -526,7 +518,7 @@ fn zero_replicas_are_obeyed_at_once_and_gates_wait_for_replicas() {
 
 #[test]
 fn replicas_in_status_are_those_of_the_active_side() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     assert_eq!(world.status.replicas, 3);
     world.change(json!({"replicas": 5}));
     world.settle();
@@ -538,7 +530,7 @@ fn replicas_in_status_are_those_of_the_active_side() {
 
 #[test]
 fn bad_input_touches_nothing_and_the_fix_goes_on() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     let writes = world.writes;
     world.change(json!({"image": "shop:2", "container": "web"}));
     world.settle();
@@ -558,7 +550,7 @@ fn bad_input_touches_nothing_and_the_fix_goes_on() {
 
 #[test]
 fn what_the_api_server_refuses_is_told_in_its_own_words_and_tried_again_with_a_pause() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.refuse = Some((
         Object::Deployment(Color::Green),
         500,
@@ -578,7 +570,7 @@ fn what_the_api_server_refuses_is_told_in_its_own_words_and_tried_again_with_a_p
 #[test]
 fn an_object_of_somebody_else_is_left_alone_and_the_ways_out_are_told() {
     let mut world = World::new(json!({}));
-    let mut made = live(json!({}));
+    let mut made = World::live(json!({}));
     let mut service = made.services.remove("active").unwrap();
     service.selector.clear();
     service.owner = Owner::Foreign { who: "nobody".into(), adopt: false };
@@ -602,7 +594,7 @@ fn a_lost_status_is_rebuilt_from_what_is_there_in_every_phase_and_no_gate_is_ski
     for phase in
         [Phase::Healthy, Phase::DeployingPreview, Phase::Verifying, Phase::AwaitingPromotion, Phase::Monitoring, Phase::ScalingDown]
     {
-        let mut world = live(json!({
+        let mut world = World::live(json!({
             "promotion": {"mode": "Manual"}, "monitoring": {"duration": "1m"},
             "verification": {"metrics": [metric(json!({}))]}
         }));
@@ -629,7 +621,7 @@ fn a_lost_status_is_rebuilt_from_what_is_there_in_every_phase_and_no_gate_is_ski
 
 #[test]
 fn at_rest_nothing_is_written() {
-    let mut world = live(json!({"monitoring": {"duration": "1m", "metrics": [metric(json!({}))]}}));
+    let mut world = World::live(json!({"monitoring": {"duration": "1m", "metrics": [metric(json!({}))]}}));
     world.image("shop:2");
     world.settle();
     let before = (world.writes, world.records);
@@ -639,7 +631,7 @@ fn at_rest_nothing_is_written() {
 
 #[test]
 fn a_rollout_that_is_being_deleted_gets_no_effect() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.services.clear();
     let mut seen = world.seen();
     seen.deleting = true;
@@ -648,7 +640,7 @@ fn a_rollout_that_is_being_deleted_gets_no_effect() {
 
 #[test]
 fn a_lost_revision_is_stored_again_from_what_runs_and_not_rendered_anew() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.revisions.clear();
     world.run_for(1);
     assert!(world.log.iter().any(|line| line.contains("ControllerRevision 1 again")), "{}", world.story());
@@ -660,7 +652,7 @@ fn a_lost_revision_is_stored_again_from_what_runs_and_not_rendered_anew() {
 
 #[test]
 fn revisions_beyond_the_limit_go_and_those_of_a_way_back_stay() {
-    let mut world = live(json!({"revisionHistoryLimit": 2, "scaleDown": {"drain": "0s", "after": "0s"}}));
+    let mut world = World::live(json!({"revisionHistoryLimit": 2, "scaleDown": {"drain": "0s", "after": "0s"}}));
     for number in 2..7 {
         world.image(&format!("shop:{number}"));
         world.settle();
@@ -677,25 +669,8 @@ fn revisions_beyond_the_limit_go_and_those_of_a_way_back_stay() {
 
 /// Runs until the leader is about to do what `at` names, and freezes it there; another leads.
 fn freeze_before(world: &mut World, at: impl Fn(&Change) -> bool) {
-    for _ in 0..100_000 {
-        world.look();
-        let seen = world.seen();
-        match decide(&seen) {
-            Decision::Record(status) => world.record(*status),
-            Decision::Act(effects) if effects.iter().any(|effect| at(&effect.change)) => {
-                world.sleeper = Some((seen, effects));
-                world.restart();
-                return;
-            }
-            Decision::Act(effects) => effects.iter().for_each(|effect| world.perform_as_seen(effect, &seen)),
-            Decision::Wait { .. } => {
-                if !world.controllers() {
-                    world.pass_time(1);
-                }
-            }
-        }
-    }
-    panic!("it never came to that\n{}", world.story());
+    let (seen, effects) = world.until_about_to(|_, effects| effects.iter().any(|effect| at(&effect.change)));
+    world.freeze(seen, effects);
 }
 
 fn refused_late(world: &mut World) {
@@ -707,7 +682,7 @@ fn refused_late(world: &mut World) {
 
 #[test]
 fn a_switch_withdrawn_before_it_happened_can_not_be_made_by_a_leader_that_wakes_late() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
     freeze_before(&mut world, |change| matches!(change, Change::ApplyService { role: Role::Active, .. }));
     world.image("shop:1");
@@ -718,7 +693,7 @@ fn a_switch_withdrawn_before_it_happened_can_not_be_made_by_a_leader_that_wakes_
 
 #[test]
 fn a_scale_down_withdrawn_by_a_roll_back_can_not_be_made_by_a_leader_that_wakes_late() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
     freeze_before(&mut world, |change| matches!(change, Change::Scale { color: Color::Blue, replicas: 0 }));
     world.order("rollback");
@@ -729,7 +704,7 @@ fn a_scale_down_withdrawn_by_a_roll_back_can_not_be_made_by_a_leader_that_wakes_
 
 #[test]
 fn a_scale_down_withdrawn_by_a_retry_can_not_be_made_by_a_leader_that_wakes_late() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.image("shop:2");
     world.run_for(20);
     world.order("abort");
@@ -742,7 +717,7 @@ fn a_scale_down_withdrawn_by_a_retry_can_not_be_made_by_a_leader_that_wakes_late
 
 #[test]
 fn a_smaller_size_withdrawn_can_not_be_given_by_a_leader_that_wakes_late() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.change(json!({"replicas": 1}));
     freeze_before(&mut world, |change| matches!(change, Change::Scale { replicas: 1, .. }));
     world.change(json!({"replicas": 3}));

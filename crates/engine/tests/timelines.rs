@@ -13,13 +13,6 @@ use insta::assert_snapshot;
 use serde_json::json;
 use world::World;
 
-fn live(spec: serde_json::Value) -> World {
-    let mut world = World::new(spec);
-    world.settle();
-    assert_eq!(world.phase(), Phase::Healthy, "{}", world.story());
-    world
-}
-
 fn from_here(world: &mut World) {
     world.log.clear();
 }
@@ -31,13 +24,14 @@ fn bad_image(gate: &str, image: &str, _: jiff::Timestamp) -> Outcome {
 
 #[test]
 fn the_first_revision_serves_as_its_pods_get_ready() {
-    assert_snapshot!(live(json!({})).story());
+    let mut world = World::new(json!({}));
+    world.settle();
+    assert_snapshot!(world.story());
 }
 
 #[test]
 fn a_new_image_without_gates_is_promoted_and_the_old_side_goes() {
-    let mut world = live(json!({}));
-    from_here(&mut world);
+    let mut world = World::live(json!({}));
     let (writes, records) = (world.writes, world.records);
     world.image("shop:2");
     world.settle();
@@ -59,8 +53,7 @@ fn gated() -> serde_json::Value {
 
 #[test]
 fn every_gate_is_passed_then_approved_then_watched() {
-    let mut world = live(gated());
-    from_here(&mut world);
+    let mut world = World::live(gated());
     world.image("shop:2");
     world.run_for(60);
     assert_eq!(world.phase(), Phase::AwaitingPromotion);
@@ -72,8 +65,7 @@ fn every_gate_is_passed_then_approved_then_watched() {
 
 #[test]
 fn a_bad_metric_aborts_before_the_switch() {
-    let mut world = live(gated());
-    from_here(&mut world);
+    let mut world = World::live(gated());
     world.gauge = bad_image;
     world.change(json!({"image": "shop:2-bad", "verification": {"checks": null}}));
     world.settle();
@@ -83,8 +75,7 @@ fn a_bad_metric_aborts_before_the_switch() {
 
 #[test]
 fn a_version_that_goes_bad_after_the_switch_is_rolled_back() {
-    let mut world = live(json!({"monitoring": gated()["monitoring"]}));
-    from_here(&mut world);
+    let mut world = World::live(json!({"monitoring": gated()["monitoring"]}));
     world.gauge = bad_image;
     world.image("shop:2-bad");
     world.settle();
@@ -94,8 +85,7 @@ fn a_version_that_goes_bad_after_the_switch_is_rolled_back() {
 
 #[test]
 fn pods_that_all_die_after_the_switch_bring_the_standby_back() {
-    let mut world = live(json!({"monitoring": {"duration": "1m"}}));
-    from_here(&mut world);
+    let mut world = World::live(json!({"monitoring": {"duration": "1m"}}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     world.kill_pods("shop:2");
@@ -106,8 +96,7 @@ fn pods_that_all_die_after_the_switch_bring_the_standby_back() {
 
 #[test]
 fn an_image_that_does_not_exist_is_aborted_with_the_pods_own_words() {
-    let mut world = live(json!({}));
-    from_here(&mut world);
+    let mut world = World::live(json!({}));
     world.image("shop:2-missing");
     world.settle();
     assert_eq!(world.phase(), Phase::Aborted);
@@ -116,8 +105,7 @@ fn an_image_that_does_not_exist_is_aborted_with_the_pods_own_words() {
 
 #[test]
 fn a_revert_before_the_switch_gives_the_candidate_up_and_rejects_nothing() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
-    from_here(&mut world);
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.image("shop:2");
     world.run_for(20);
     world.image("shop:1");
@@ -128,8 +116,7 @@ fn a_revert_before_the_switch_gives_the_candidate_up_and_rejects_nothing() {
 
 #[test]
 fn a_revert_after_the_switch_goes_back_at_once() {
-    let mut world = live(json!({"monitoring": {"duration": "10m"}}));
-    from_here(&mut world);
+    let mut world = World::live(json!({"monitoring": {"duration": "10m"}}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     world.image("shop:1");
@@ -141,7 +128,7 @@ fn a_revert_after_the_switch_goes_back_at_once() {
 
 #[test]
 fn rollback_with_the_standby_gone_deploys_the_former_revision_again() {
-    let mut world = live(json!({}));
+    let mut world = World::live(json!({}));
     world.image("shop:2");
     world.settle();
     from_here(&mut world);
@@ -153,8 +140,7 @@ fn rollback_with_the_standby_gone_deploys_the_former_revision_again() {
 
 #[test]
 fn a_new_spec_replaces_a_candidate_that_is_not_live_yet() {
-    let mut world = live(json!({}));
-    from_here(&mut world);
+    let mut world = World::live(json!({}));
     world.image("shop:2-slow");
     world.run_for(5);
     world.image("shop:3");
@@ -165,8 +151,7 @@ fn a_new_spec_replaces_a_candidate_that_is_not_live_yet() {
 
 #[test]
 fn a_pause_by_order_stops_the_clock_and_a_resume_lets_it_go_on() {
-    let mut world = live(json!({"monitoring": {"duration": "1m"}}));
-    from_here(&mut world);
+    let mut world = World::live(json!({"monitoring": {"duration": "1m"}}));
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     world.run_for(20);
@@ -180,7 +165,7 @@ fn a_pause_by_order_stops_the_clock_and_a_resume_lets_it_go_on() {
 
 #[test]
 fn a_selector_that_was_stripped_is_put_right_where_the_record_leads() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.image("shop:2");
     world.run_for(20);
     from_here(&mut world);
@@ -195,7 +180,7 @@ fn a_selector_that_was_stripped_is_put_right_where_the_record_leads() {
 
 #[test]
 fn a_lost_status_is_rebuilt_and_the_candidate_passes_its_gates_again() {
-    let mut world = live(gated());
+    let mut world = World::live(gated());
     world.image("shop:2");
     world.run_for(60);
     assert_eq!(world.phase(), Phase::AwaitingPromotion);
@@ -209,8 +194,7 @@ fn a_lost_status_is_rebuilt_and_the_candidate_passes_its_gates_again() {
 
 #[test]
 fn an_hour_without_an_operator_passes_nothing_and_fails_nothing() {
-    let mut world = live(json!({"promotion": {"mode": "Manual", "timeout": "10m"}}));
-    from_here(&mut world);
+    let mut world = World::live(json!({"promotion": {"mode": "Manual", "timeout": "10m"}}));
     world.image("shop:2");
     world.run_for(60);
     let from = world.now;
@@ -228,10 +212,10 @@ fn an_hour_without_an_operator_passes_nothing_and_fails_nothing() {
 
 #[test]
 fn a_leader_that_wakes_after_its_switch_was_withdrawn_is_refused() {
-    let mut world = live(json!({}));
-    from_here(&mut world);
+    let mut world = World::live(json!({}));
     world.image("shop:2");
-    world.freeze_before_it_acts_in(Phase::Promoting);
+    let (seen, effects) = world.until_about_to_act_in(Phase::Promoting);
+    world.freeze(seen, effects);
     world.order("abort");
     world.run_for(5);
     world.wake();
@@ -242,8 +226,7 @@ fn a_leader_that_wakes_after_its_switch_was_withdrawn_is_refused() {
 
 #[test]
 fn a_template_that_the_api_server_refuses_is_told_in_its_words_until_spec_changes() {
-    let mut world = live(json!({}));
-    from_here(&mut world);
+    let mut world = World::live(json!({}));
     world.refuse = Some((Object::Deployment(Color::Green), 422, "spec.template.spec.containers[0].image: Required value".into()));
     world.image("shop:2");
     world.run_for(30);
@@ -257,7 +240,7 @@ fn a_template_that_the_api_server_refuses_is_told_in_its_words_until_spec_change
 
 #[test]
 fn with_a_watch_down_the_switch_waits() {
-    let mut world = live(json!({"promotion": {"mode": "Manual"}}));
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.image("shop:2");
     world.run_for(20);
     from_here(&mut world);

@@ -99,6 +99,15 @@ pub fn pass(_: &str, _: &str, _: Timestamp) -> Outcome {
 }
 
 impl World {
+    /// The first version serves, and the story begins.
+    pub fn live(spec: Value) -> Self {
+        let mut world = Self::new(spec);
+        world.settle();
+        assert_eq!(world.phase(), Phase::Healthy, "{}", world.story());
+        world.log.clear();
+        world
+    }
+
     pub fn new(spec: Value) -> Self {
         let mut base = json!({
             "image": "shop:1",
@@ -265,19 +274,12 @@ impl World {
 
     pub fn operator(&mut self) {
         for _ in 0..40 {
-            self.look();
-            let seen = self.seen();
-            let decision = decide(&seen);
-            if !matches!(decision, Decision::Wait { .. }) {
-                self.tell_sight(&seen);
-            }
+            let (seen, decision) = self.decision();
             match decision {
                 Decision::Record(status) => self.record(*status),
                 Decision::Act(effects) if self.freezes => {
-                    self.note("fault  the leader freezes before it acts; another leads");
                     self.freezes = false;
-                    self.sleeper = Some((seen, effects));
-                    self.restart();
+                    self.freeze(seen, effects);
                 }
                 Decision::Act(effects) => {
                     for effect in effects {
@@ -329,28 +331,41 @@ impl World {
         self.sight.extend(sight);
     }
 
-    /// Runs until the leader holds its first effects of a phase in its hands. It keeps them, and another one leads.
-    pub fn freeze_before_it_acts_in(&mut self, phase: Phase) {
-        for _ in 0..500 {
-            self.look();
-            let seen = self.seen();
-            let decision = decide(&seen);
-            if !matches!(decision, Decision::Wait { .. }) {
-                self.tell_sight(&seen);
-            }
+    /// A look, and what it leads to.
+    fn decision(&mut self) -> (Observed, Decision) {
+        self.look();
+        let seen = self.seen();
+        let decision = decide(&seen);
+        if !matches!(decision, Decision::Wait { .. }) {
+            self.tell_sight(&seen);
+        }
+        (seen, decision)
+    }
+
+    /// Runs until the leader has such effects in its hands. Nothing of them is done.
+    pub fn until_about_to(&mut self, such: impl Fn(&Self, &[Effect]) -> bool) -> (Observed, Vec<Effect>) {
+        for _ in 0..100_000 {
+            let (seen, decision) = self.decision();
             match decision {
                 Decision::Record(status) => self.record(*status),
-                Decision::Act(effects) if self.phase() == phase => {
-                    self.note("fault  the leader freezes before it acts; another leads");
-                    self.sleeper = Some((seen, effects));
-                    return self.restart();
-                }
+                Decision::Act(effects) if such(self, &effects) => return (seen, effects),
                 Decision::Act(effects) => effects.iter().for_each(|effect| self.perform_as_seen(effect, &seen)),
                 Decision::Wait { .. } if self.controllers() => {}
                 Decision::Wait { .. } => self.pass_time(1),
             }
         }
-        panic!("never acts in {phase}\n{}", self.story());
+        panic!("it never came to that\n{}", self.story());
+    }
+
+    pub fn until_about_to_act_in(&mut self, phase: Phase) -> (Observed, Vec<Effect>) {
+        self.until_about_to(|world, _| world.phase() == phase)
+    }
+
+    /// The leader keeps what it was about to do, and another one leads.
+    pub fn freeze(&mut self, seen: Observed, effects: Vec<Effect>) {
+        self.note("fault  the leader freezes before it acts; another leads");
+        self.sleeper = Some((seen, effects));
+        self.restart();
     }
 
     /// Another process leads: what the former one had in memory is lost.
