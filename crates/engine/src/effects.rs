@@ -155,12 +155,10 @@ fn can_take_over(seen: &Observed, status: &BlueGreenRolloutStatus, active: &Side
     surely_ready(seen, standby) >= enough.max(1)
 }
 
-/// The Deployment is as our latest write of it left it, and its controller has seen that.
+/// The Deployment runs the revision as we left it, and its controller has seen that.
 fn taken_up(seen: &Observed, side: &Side) -> bool {
     seen.color(side.color).deployment.as_ref().is_some_and(|deployment| {
-        deployment.revision == side.revision
-            && deployment.applied_generation.or(side.generation) == Some(deployment.generation)
-            && deployment.observed_generation >= deployment.generation
+        deployment.revision == side.revision && as_we_left_it(side, deployment) && deployment.observed_generation >= deployment.generation
     })
 }
 
@@ -275,7 +273,12 @@ fn deployment_drift(plan: &Plan, side: &Side, deployment: &DeploymentSeen) -> Op
     if deployment.min_ready_seconds != plan.settings.min_ready_seconds {
         return Some("minReadySeconds changed");
     }
-    (deployment.applied_generation.or(side.generation) != Some(deployment.generation)).then_some("somebody else changed the Deployment")
+    (!as_we_left_it(side, deployment)).then_some("somebody else changed the Deployment")
+}
+
+/// Its generation is the one that our latest write of it returned.
+fn as_we_left_it(side: &Side, deployment: &DeploymentSeen) -> bool {
+    deployment.applied_generation.or(side.generation) == Some(deployment.generation)
 }
 
 /// The standby goes now.

@@ -265,6 +265,11 @@ pub(crate) fn around(before: &str, words: &str, after: &str) -> String {
     format!("{before}{}{after}", shortened(words, LONGEST.saturating_sub(ours).max(40)))
 }
 
+/// What to tell of a gate that somebody has to decide.
+pub(crate) fn not_judged(gate: &Gate, advice: &str) -> String {
+    around(&format!("{} could not be judged: ", gate.name), &gate.message, &format!(". {advice}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Watches single objects that have one of a rollout's names but not its label, and so are invisible to the caches or concern another rollout there.
 
 use crate::{
-    cache::{Cache, LONGEST_PAUSE, SHORTEST_PAUSE, Watched},
+    cache::{Cache, Pause, Watched},
     key::Key,
     kinds::{Arriving, Kind, Seen},
     queue::Queue,
@@ -82,7 +82,7 @@ async fn follow<T: Kind>(
     Cache: AsRef<Watched<T>>,
 {
     let mut changes = std::pin::pin!(changes);
-    let mut pause = SHORTEST_PAUSE;
+    let mut pause = Pause::default();
     while let Some(change) = changes.next().await {
         let watched: &Watched<T> = (*cache).as_ref();
         match change {
@@ -94,12 +94,11 @@ async fn follow<T: Kind>(
             }
             Err(error) => {
                 tracing::debug!(kind = T::WORD, object = %name, %error, "the watch by name has failed and is tried again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause.rest().await;
                 continue;
             }
         }
-        pause = SHORTEST_PAUSE;
+        pause = Pause::default();
         queue.add(rollout.clone());
     }
 }

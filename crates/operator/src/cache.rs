@@ -26,11 +26,26 @@ use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
 /// Small pages: what isn't kept of them is garbage for a moment, and the more of it the larger they are.
 const PAGE: u32 = 250;
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const EXPIRE: Duration = Duration::from_secs(5);
+
 /// Before a watch that has failed is tried again, doubled with each failure in a row: an API server that was away for seconds
 /// is not left alone for longer than that.
-pub const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-const EXPIRE: Duration = Duration::from_secs(5);
+pub struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(SHORTEST_PAUSE)
+    }
+}
+
+impl Pause {
+    pub async fn rest(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+    }
+}
 
 /// All shelves. Each is locked for moments only, and never while another one is.
 #[derive(Default)]
@@ -174,7 +189,7 @@ async fn expire(cache: Arc<Cache>, queue: Arc<Queue>) {
 
 /// Keeps one shelf as the API server has it. After an error it lists anew: only the end of a list tells that nothing is missing.
 async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, cache: &Cache, watched: &Watched<T>, queue: &Queue) {
-    let mut pause = SHORTEST_PAUSE;
+    let mut pause = Pause::default();
     loop {
         let mut events = std::pin::pin!(watcher(api.clone(), config.clone()));
         let mut listed_at = None;
@@ -202,10 +217,9 @@ async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, cache: 
             }
         }
         if listed_at.is_some_and(|listed_at: Instant| listed_at.elapsed() > LONGEST_PAUSE) {
-            pause = SHORTEST_PAUSE;
+            pause = Pause::default();
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause.rest().await;
     }
 }
 

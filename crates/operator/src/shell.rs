@@ -77,7 +77,7 @@ impl<'a> OneRollout<'a> {
     /// The rollout, no older than anything that is known of it, and no older than this term of leadership:
     /// what a former leader recorded last may not have come to the cache yet.
     async fn rollout(&self, term: i64) -> Result<Option<Arc<Seen<Rollout>>>, Trouble> {
-        let Shell { cache, memory, performer, .. } = self.shell;
+        let Shell { cache, memory, .. } = self.shell;
         let look = cache.rollouts.shelf().look(self.key, Instant::now());
         match look {
             Look::Nothing => return Ok(None),
@@ -86,16 +86,18 @@ impl<'a> OneRollout<'a> {
             }
             Look::Object(_) | Look::Overdue => {}
         }
-        match performer.requests.get::<Rollout>(self.key).await {
-            Ok(found) => {
-                memory.of(self.key, &found.head.uid, |remembered| remembered.read_in = Some(term));
-                cache.rollouts.shelf().stand_in(found, Instant::now());
-            }
-            Err(refused) if refused.is_absent() => {
-                cache.rollouts.shelf().gone(self.key, None, Instant::now());
-            }
-            Err(refused) => return Err(Trouble::Api { what: "the rollout can't be read", refused }),
+        let found = self.read().await?;
+        if let Some(found) = &found {
+            memory.of(self.key, &found.head.uid, |remembered| remembered.read_in = Some(term));
         }
+        Ok(found)
+    }
+
+    /// The rollout, read live.
+    async fn read(&self) -> Result<Option<Arc<Seen<Rollout>>>, Trouble> {
+        let Shell { cache, performer, .. } = self.shell;
+        let unread = |refused| Trouble::Api { what: "the rollout can't be read", refused };
+        performer.read(&cache.rollouts, self.key).await.map_err(unread)?;
         Ok(cache.rollouts.shelf().get(self.key, Instant::now()))
     }
 
@@ -137,10 +139,7 @@ impl<'a> OneRollout<'a> {
     /// Whether the rollout is there and stays, read live. Who deletes it and keeps what it owns takes the owner from that after the
     /// deletion has begun, but the caches may tell it the other way round: what was taken back then would be deleted with it.
     async fn is_there(&self, seen: &Observed) -> Result<bool, Trouble> {
-        let Shell { cache, performer, .. } = self.shell;
-        let unread = |refused| Trouble::Api { what: "the rollout can't be read", refused };
-        performer.read(&cache.rollouts, self.key).await.map_err(unread)?;
-        let found = cache.rollouts.shelf().get(self.key, Instant::now());
+        let found = self.read().await?;
         Ok(found.is_some_and(|found| *found.head.uid == *seen.uid && !found.body.deleting))
     }
 

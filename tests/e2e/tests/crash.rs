@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use bluegreen_api::Phase;
-use bluegreen_e2e::{Rollout, Space, manifest::named, merged, shop, witness::Kind};
+use bluegreen_e2e::{Rollout, Space, dice::Dice, manifest::named, merged, shop, witness::Kind};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use std::{
@@ -27,20 +27,6 @@ enum Fate {
 
 impl Fate {
     const ALL: [Self; 6] = [Self::Good, Self::Invalid, Self::Dies, Self::Good, Self::Unready, Self::Superseded];
-}
-
-/// Numbers from a seed, so that a failure can be had again.
-struct Dice(Cell<u64>);
-
-impl Dice {
-    fn roll(&self, from: u64, to: u64) -> u64 {
-        let mut state = self.0.get();
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        self.0.set(state);
-        from + state % (to - from)
-    }
 }
 
 /// Brings one version to its end, and returns the version that serves then.
@@ -90,7 +76,7 @@ async fn storm(name: &str, count: usize, rounds: usize, vandalism: bool) {
     let seed = std::env::var("BLUEGREEN_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap());
     eprintln!("BLUEGREEN_SEED={seed} repeats this run's dice");
-    let dice = Dice(Cell::new(seed | 1));
+    let dice = Dice::new(seed);
     let space = Space::new(name).await;
     let operator = RefCell::new(space.operator());
     let spec = json!({"progressDeadline": "4s", "scaleDown": {"drain": "500ms", "after": "500ms", "afterAbort": "200ms"}});
@@ -108,7 +94,7 @@ async fn storm(name: &str, count: usize, rounds: usize, vandalism: bool) {
     let deaths = Cell::new(0);
     let killer = async {
         loop {
-            tokio::time::sleep(Duration::from_millis(dice.roll(150, 1500))).await;
+            tokio::time::sleep(dice.millis(150..1500)).await;
             operator.borrow_mut().kill();
             deaths.set(deaths.get() + 1);
             let again = space.operator();
@@ -117,7 +103,7 @@ async fn storm(name: &str, count: usize, rounds: usize, vandalism: bool) {
     };
     let vandal = async {
         loop {
-            tokio::time::sleep(Duration::from_millis(dice.roll(20, 200))).await;
+            tokio::time::sleep(dice.millis(20..200)).await;
             if vandalism {
                 vandalize(&space, &dice, count).await;
             }
@@ -146,8 +132,8 @@ async fn storm(name: &str, count: usize, rounds: usize, vandalism: bool) {
 
 /// One edit of one object of one rollout that takes no pod away.
 async fn vandalize(space: &Space, dice: &Dice, count: usize) {
-    let name = format!("shop-{}", dice.roll(0, count as u64));
-    let (kind, object) = match dice.roll(0, 4) {
+    let name = format!("shop-{}", dice.roll(0..count as u64));
+    let (kind, object) = match dice.roll(0..4) {
         0 => (Kind::Service, name),
         1 => (Kind::Service, format!("{name}-preview")),
         2 => (Kind::Deployment, format!("{name}-blue")),
@@ -156,7 +142,7 @@ async fn vandalize(space: &Space, dice: &Dice, count: usize) {
     if space.seen(kind, &object).is_none() {
         return;
     }
-    let edit = match (kind, dice.roll(0, 3)) {
+    let edit = match (kind, dice.roll(0..3)) {
         (Kind::Service, 0) => json!({"spec": {"selector": null}}),
         (Kind::Service, 1) => json!({"spec": {"selector": {"bluegreen.dev/color": "pink"}}}),
         (_, 2) => json!({"metadata": {"labels": {"bluegreen.dev/rollout": null}}}),

@@ -221,9 +221,8 @@ fn closed(draft: &Draft<'_>, candidate: &Side) -> Option<Stay> {
     let revision = &candidate.revision;
     if !approved(draft) {
         if let Some(gate) = inconclusive(draft).next() {
-            let advice = format!(". Decide with bluegreen.dev/promote={revision} or bluegreen.dev/abort={revision}");
-            let message = gates::around(&format!("{} could not be judged: ", gate.name), &gate.message, &advice);
-            return Some(Stay::working(reasons::INCONCLUSIVE, message));
+            let advice = format!("Decide with bluegreen.dev/promote={revision} or bluegreen.dev/abort={revision}");
+            return Some(Stay::working(reasons::INCONCLUSIVE, gates::not_judged(gate, &advice)));
         }
         if settings.approval {
             return Some(Stay::working(

@@ -2,7 +2,7 @@
 
 use crate::{
     draft::{Draft, Stay, Step},
-    gates::around,
+    gates::{around, not_judged},
     observed::{ColorSeen, DeploymentSeen, ObjectSeen, Owner},
     orders, progress,
 };
@@ -193,9 +193,8 @@ fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
         draft.spend(orders::Verb::Promote);
         return None;
     }
-    let advice = format!(". Decide with bluegreen.dev/promote={}, or change spec", active.revision);
-    let message = around(&format!("{} could not be judged: ", unknown.name), &unknown.message, &advice);
-    Some(Stay::working(reasons::INCONCLUSIVE, message))
+    let advice = format!("Decide with bluegreen.dev/promote={}, or change spec", active.revision);
+    Some(Stay::working(reasons::INCONCLUSIVE, not_judged(&unknown, &advice)))
 }
 
 fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {

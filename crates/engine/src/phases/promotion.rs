@@ -3,7 +3,7 @@
 use crate::{
     draft::{Draft, Stay, Step, ending},
     effects,
-    gates::{Stage, around},
+    gates::{Stage, around, not_judged},
     orders::Verb,
     progress,
 };
@@ -237,8 +237,7 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
             OnUnknown::Hold => {
                 let revision = &active.revision;
                 let decide = format!("decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}");
-                let advice = format!(". Waiting for readings; or {decide}");
-                let message = around(&format!("{} could not be judged: ", gate.name), &gate.message, &advice);
+                let message = not_judged(gate, &format!("Waiting for readings; or {decide}"));
                 return Stay::working(reasons::INCONCLUSIVE, message).into();
             }
         }

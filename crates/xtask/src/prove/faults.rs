@@ -7,10 +7,12 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::copy::Copy;
-use crate::built::root;
+use crate::built::{cargo, root};
 use crate::interrupt;
 use crate::test::Outcome;
 
+/// The tests that are to notice, the quicker one first.
+const NOTICE: [&str; 2] = ["properties", "model"];
 /// How much of a counterexample is shown.
 const SHOWN: usize = 40;
 
@@ -86,13 +88,13 @@ fn broken(copy: &Copy, fault: &Fault) -> Result<Option<String>> {
     apply.current_dir(&copy.root).env("GIT_CEILING_DIRECTORIES", copy.root.parent().unwrap_or(&copy.root)).arg("apply").arg(&fault.path);
     let applied = apply.output().context("cannot start git")?;
     ensure!(applied.status.success(), "{} doesn't apply any more: {}", fault.name, String::from_utf8_lossy(&applied.stderr).trim());
-    let cargo = || {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let tests = |tests: &[&str]| {
+        let mut cargo = cargo();
         cargo.current_dir(&copy.root).env("CARGO_TARGET_DIR", &copy.target).env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+        cargo.args(["test", "--quiet", "--package", "bluegreen-engine"]).args(tests.iter().flat_map(|test| ["--test", test]));
         cargo
     };
-    let tests = ["test", "--quiet", "--package", "bluegreen-engine", "--test", "properties", "--test", "model"];
-    let built = cargo().args(tests).arg("--no-run").output().context("cannot start cargo")?;
+    let built = tests(&NOTICE).arg("--no-run").output().context("cannot start cargo")?;
     if !built.status.success() {
         bail!("{} doesn't compile:\n{}", fault.name, String::from_utf8_lossy(&built.stderr));
     }

@@ -13,21 +13,29 @@ use crate::interrupt;
 
 /// How many tests run at once on fake nodes: they wait most of the time.
 const THREADS: &str = "--test-threads=8";
+/// A storm of minutes, which is asked for by its name.
+const CHURN: &str = "churn";
+
+/// The name of a test's file says what it runs on.
+fn on_node(target: &str) -> bool {
+    target.starts_with("node_")
+}
 
 pub(crate) fn on_fake_nodes(filters: &[String]) -> Result<Outcome> {
-    run(Kind::Fake, "test-fake", &[&[THREADS.to_owned()], filters].concat(), &[])
+    let is = |target: &str| !on_node(target) && target != CHURN;
+    run(Kind::Fake, "test-fake", &[&[THREADS.to_owned()], filters].concat(), &[], is)
 }
 
 /// One after the other: what they measure is traffic, and there is one node. Each says how many requests there were.
 pub(crate) fn on_a_real_node(filters: &[String]) -> Result<Outcome> {
-    run(Kind::Node, "test-node", &[&["--test-threads=1", "--show-output"].map(str::to_owned), filters].concat(), &[])
+    run(Kind::Node, "test-node", &[&["--test-threads=1", "--show-output"].map(str::to_owned), filters].concat(), &[], on_node)
 }
 
 /// The faults between operator and API server, for so long.
 pub(crate) fn churn(minutes: f64) -> Result<Outcome> {
     // One after the other: each has a cluster and fifty rollouts of its own.
     let words = ["--test-threads=1".to_owned(), "--nocapture".to_owned()];
-    run(Kind::Fake, "churn-fake", &words, &[("BLUEGREEN_CHURN_MINUTES", minutes.to_string())])
+    run(Kind::Fake, "churn-fake", &words, &[("BLUEGREEN_CHURN_MINUTES", minutes.to_string())], |target| target == CHURN)
 }
 
 /// What the library of clusters promises to those who test with it.
@@ -42,18 +50,14 @@ pub(crate) fn themselves(filters: &[String]) -> Result<Outcome> {
     Ok(total.outcome())
 }
 
-fn run(kind: Kind, name: &str, words: &[String], environment: &[(&str, String)]) -> Result<Outcome> {
+/// `is`: which of the tests' programs, by their names.
+fn run(kind: Kind, name: &str, words: &[String], environment: &[(&str, String)], is: impl Fn(&str) -> bool) -> Result<Outcome> {
     if let Some(obstacle) = Cluster::obstacle(kind) {
         return Ok(Outcome::CouldNotRun(obstacle));
     }
     eprintln!("Building the tests and the operator …");
     let built = everything()?;
-    // The name of a test's file says what it runs on.
-    let wanted = wanted(&built, "tests/e2e", words, |target| match target {
-        // A storm of minutes is asked for by its name.
-        "churn" => kind == Kind::Fake && !environment.is_empty(),
-        target => target.starts_with("node_") == (kind == Kind::Node) && environment.is_empty(),
-    })?;
+    let wanted = wanted(&built, "tests/e2e", words, is)?;
     if wanted.is_empty() {
         return Ok(Outcome::NotWanted);
     }
