@@ -232,8 +232,9 @@ fn revision(seen: &Observed, plan: &Plan, side: &Side) -> Option<Effect> {
     }
     let number = side.number;
     // What runs was rendered by the code of its time; only what runs nowhere is rendered by today's.
-    if seen.color(side.color).deployment.as_ref().is_some_and(|deployment| deployment.revision == side.revision) {
-        return effect(Change::RestoreRevision { hash, number, color: side.color }, "the ControllerRevision was lost");
+    let runs = |color: &Color| seen.color(*color).deployment.as_ref().is_some_and(|deployment| deployment.revision == side.revision);
+    if let Some(color) = [side.color, side.color.other()].into_iter().find(runs) {
+        return effect(Change::RestoreRevision { hash, number, color }, "the ControllerRevision was lost");
     }
     let wanted = plan.wanted.as_ref().is_ok_and(|wanted| wanted.hash == side.revision);
     if wanted { effect(Change::WriteRevision { hash, number }, "the revision is not stored yet") } else { None }
@@ -249,7 +250,9 @@ fn deployment(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, sid
         return (stored || writable).then_some(Effect { change: apply, guard: Guard::Absent, why: "the Deployment is missing" });
     };
     let known = stored || writable || deployment.revision == side.revision;
-    if deployment.deleting || !touchable(&deployment.owner) || !known {
+    let lets_go = deployment.revision != side.revision || replicas < deployment.replicas;
+    let serves = status.active.as_ref().is_some_and(|active| active.color == side.color);
+    if deployment.deleting || !touchable(&deployment.owner) || !known || (lets_go && !serves && reached(seen, side.color)) {
         return None;
     }
     let guard = Guard::ResourceVersion(deployment.resource_version.clone());
@@ -335,11 +338,17 @@ fn unused_color(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus) -
     // Before it goes, traffic must be where it belongs.
     let elsewhere = status.active.as_ref().is_some_and(|active| selects(seen, active)) || status.phase == Some(Phase::Initializing);
     let ours = matches!(deployment.owner, Owner::Us | Owner::Orphan) && !deployment.deleting;
-    (ours && elsewhere && deployment.replicas > 0).then(|| Effect {
+    (ours && elsewhere && !reached(seen, color) && deployment.replicas > 0).then(|| Effect {
         change: Change::Scale { color, replicas: 0 },
         guard: Guard::ResourceVersion(deployment.resource_version.clone()),
         why: "the color has no role any more",
     })
+}
+
+/// Users still get to pods of this color, wherever the active Service leads: its selector may have been lost after the switch.
+pub(crate) fn reached(seen: &Observed, color: Color) -> bool {
+    let endpoint = |name: &str| seen.endpoints.pods.iter().any(|endpoint| endpoint.ready && endpoint.pod == name);
+    seen.color(color).pods.iter().any(|pod| endpoint(&pod.name))
 }
 
 /// The oldest revisions beyond the limit, none of which is needed for a way back.

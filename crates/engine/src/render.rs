@@ -115,8 +115,8 @@ fn map_at<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Map<String,
 }
 
 /// A lost ControllerRevision, from the Deployment that runs it.
-pub fn restored_revision(seen: &Observed, hash: &str, number: i64, color: Color, live: &Value) -> Value {
-    let side = [&seen.status.active, &seen.status.standby, &seen.status.preview].into_iter().flatten().find(|side| side.color == color);
+pub fn restored_revision(seen: &Observed, hash: &str, number: i64, live: &Value) -> Value {
+    let side = [&seen.status.active, &seen.status.standby, &seen.status.preview].into_iter().flatten().find(|side| side.revision == hash);
     let (image, ports) = side.map_or((String::new(), vec![]), |side| (side.image.clone(), side.ports.clone()));
     // The content it was made from can't be told from a live object with its defaults, unless `spec` still asks for it.
     let digest =

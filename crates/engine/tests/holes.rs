@@ -99,6 +99,24 @@ fn drain_is_always_waited_for_also_with_never() {
     assert!(world.second() - switched >= 10, "re-templated {} s after the switch\n{}", world.second() - switched, world.story());
 }
 
+/// Users were there already: the selector that says otherwise was lost after the switch.
+#[test]
+fn a_candidate_that_is_given_up_goes_when_no_endpoint_leads_to_it_any_more() {
+    let mut world = World::live(json!({}));
+    world.slices_follow = false;
+    world.image("shop:2");
+    world.run_until(Phase::Promoting);
+    world.endpoints = world.pods.iter().filter(|pod| pod.image == "shop:2").map(|pod| pod.name.clone()).collect();
+    world.services.get_mut("active").unwrap().selector.clear();
+    world.image("shop:1");
+    world.run_for(120);
+    assert_eq!(world.ready("shop:2"), 3, "{}", world.story());
+    assert!(world.status.message.contains("EndpointSlices of the active Service still hold pods of it"), "{}", world.story());
+    world.slices_follow = true;
+    world.run_until(Phase::Healthy);
+    assert_eq!((world.ready("shop:2"), world.serves().as_deref()), (0, Some("shop:1")), "{}", world.story());
+}
+
 #[test]
 fn a_persons_rollback_speeds_up_a_roll_back_that_waits() {
     let mut world = World::live(json!({"monitoring": {"duration": "10m", "metrics": [metric(json!({}))]}, "progressDeadline": "1m"}));

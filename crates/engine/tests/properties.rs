@@ -9,7 +9,7 @@ mod world;
 
 use bluegreen_api::{BlueGreenRolloutStatus, Clock, Color, Ending, Gate, GateState, Measured, Outcome as Ended, Phase, Rejected, Side};
 use bluegreen_engine::{
-    Decision, Observed, decide,
+    Decision, Effect, Observed, decide,
     decision::{Change, Object, Role},
     measure,
     observed::*,
@@ -559,6 +559,34 @@ proptest! {
             prop_assert!(!deleting, "{:?} is being deleted", effect.change);
             let another = matches!(owner, Owner::Former | Owner::Foreign { adopt: false, .. });
             prop_assert!(!another, "{:?} is of {owner:?}", effect.change);
+        }
+    }
+
+    /// Promise 7: what is written belongs to the rollout, and goes with it.
+    #[test]
+    fn what_is_written_is_owned_by_the_rollout(seen in worlds()) {
+        let (seen, Decision::Act(effects), _) = settled(&seen) else { return Ok(()) };
+        for Effect { change, .. } in effects {
+            let written = match &change {
+                Change::ApplyService { role, target } => render::service(&seen, *role, target),
+                Change::WriteRevision { hash, number } => render::controller_revision(&seen, hash, *number),
+                Change::RestoreRevision { hash, number, .. } => render::restored_revision(&seen, hash, *number, &json!({})),
+                Change::ApplyDeployment { color, replicas, .. } => render::deployment(&seen, *color, *replicas, &json!({})),
+                _ => continue,
+            };
+            let owner = &written["metadata"]["ownerReferences"][0];
+            prop_assert!(owner["uid"] == seen.uid && owner["controller"] == true, "{written:#}");
+        }
+    }
+
+    /// Promise 8: what runs somewhere is stored as it runs. Today's code renders only what runs nowhere.
+    #[test]
+    fn what_runs_is_not_rendered_anew(seen in worlds()) {
+        let (seen, Decision::Act(effects), _) = settled(&seen) else { return Ok(()) };
+        for effect in effects {
+            let Change::WriteRevision { hash, .. } = effect.change else { continue };
+            let runs = [&seen.blue, &seen.green].into_iter().any(|seen| seen.deployment.as_ref().is_some_and(|it| it.revision == hash));
+            prop_assert!(!runs, "{hash} runs");
         }
     }
 

@@ -111,7 +111,7 @@ impl Performer {
     async fn restore(&self, key: &Key, seen: &Observed, (hash, number, color): (&str, i64, Color)) -> Result<(), Not> {
         let name = key.beside(names::deployment(&key.name, color));
         match self.requests.get_whole::<Deployment>(&name).await {
-            Ok(live) => self.create(key, render::restored_revision(seen, hash, number, color, &live)).await,
+            Ok(live) => self.create(key, render::restored_revision(seen, hash, number, &live)).await,
             Err(refused) if refused.is_absent() => {
                 self.cache.deployments.shelf().gone(&name, None, Instant::now());
                 Err(Not::Stale)

@@ -310,8 +310,17 @@ pub(super) fn scaling_down(draft: &mut Draft<'_>) -> Step {
     if due.is_some_and(|due| due <= draft.now()) && draft.ready_pods(&active) == 0 && draft.settings().replicas > 0 {
         return kept(draft, &active, &standby).into();
     }
-    let stay = super::rest::degraded(draft, &active);
+    let stay = super::rest::degraded(draft, &active).or_else(|| still_reached(draft, &standby, due, &serving));
     stay.unwrap_or_else(|| Stay::ready(reasons::AVAILABLE, format!("{serving}; the former side is on its way down"))).until(due).into()
+}
+
+/// The time of a side is over, and it would go if the active Service, which leads elsewhere, had no endpoints there.
+pub(super) fn still_reached(draft: &Draft<'_>, side: &Side, due: Option<jiff::Timestamp>, message: &str) -> Option<Stay> {
+    let over = due.is_some_and(|due| due <= draft.now());
+    (over && effects::reached(draft.seen, side.color)).then(|| {
+        let kept = format!("revision {} is kept, for EndpointSlices of the active Service still hold pods of it", side.number);
+        Stay::working(reasons::ENDPOINTS_STALE, format!("{message}; {kept}: is the endpoint slice controller at work?"))
+    })
 }
 
 /// The time of the former side is over, and nothing else could serve: a person decides.

@@ -1,6 +1,6 @@
 //! The ways back: a candidate given up before the switch, a revision given up after it.
 
-use super::promotion::{SLICES_LATE, endpoints_show, out_of_hope};
+use super::promotion::{SLICES_LATE, endpoints_show, out_of_hope, still_reached};
 use crate::{
     draft::{Draft, Stay, Step},
     effects,
@@ -32,7 +32,7 @@ fn leaving_goes(draft: &mut Draft<'_>, reason: &'static str, message: &str) -> O
         draft.status.leaving = None;
         return None;
     }
-    Some(Stay::working(reason, message).until(due))
+    still_reached(draft, &leaving, due, message).or_else(|| Some(Stay::working(reason, message).until(due)))
 }
 
 fn ended(draft: &mut Draft<'_>, phase: Phase) -> Step {

@@ -3,7 +3,7 @@
 
 use crate::{
     broken::{Broken, holds},
-    world::{COLORS, Deployment, Evidence, World, index, second},
+    world::{COLORS, Deployment, Evidence, Pod, World, index, second},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Gate, GateState, Lifetime, Phase, PromotionMode, Side};
 use bluegreen_engine::{
@@ -26,6 +26,7 @@ pub fn record(world: &World, seen: &Observed, next: &BlueGreenRolloutStatus) -> 
         step.rebuilt_active_side_is_the_one_that_serves()?;
         step.active_side_is_not_shrunk()?;
         step.standby_is_kept()?;
+        step.the_switch_is_over_when_the_endpoints_show_it()?;
     }
     Ok(())
 }
@@ -176,6 +177,17 @@ impl Step<'_> {
             _ => false,
         };
         holds(2, may_go, || format!("the standby is given up in {:?}", self.old.phase))
+    }
+
+    // Promise 12
+
+    fn the_switch_is_over_when_the_endpoints_show_it(&self) -> Result<(), Broken> {
+        let begins = self.enters(Phase::Monitoring) && self.old.phase == Some(Phase::Promoting);
+        let Some(active) = self.next.active.as_ref().filter(|_| begins) else { return Ok(()) };
+        let own = |name: &str| self.seen.color(active.color).pods.iter().any(|pod| pod.name == name && pod.revision == active.revision);
+        let others = self.seen.endpoints.pods.iter().filter(|pod| pod.ready && !own(&pod.pod)).count();
+        let shown = others == 0 && !self.seen.endpoints.pods.is_empty();
+        holds(12, shown, || format!("the drain of the former side begins while {others} endpoints still lead there"))
     }
 
     // Promise 3
@@ -332,7 +344,10 @@ impl Write<'_> {
         let selected = self.world.services[0].as_ref().and_then(|service| service.selects.as_ref());
         let serves = selected.is_some_and(|(to, revision)| *to == color && *revision == deployment.revision);
         let users = serves && ready_now(self.world, color, &deployment.revision) > 0;
-        holds(2, !users, || format!("{color} is {what}, and the active Service still selects its pods"))
+        holds(2, !users, || format!("{color} is {what}, and the active Service still selects its pods"))?;
+        let reached = |pod: &&Pod| pod.color == color && pod.ready && self.world.endpoints.contains(&pod.name);
+        let reached = self.world.pods.iter().filter(reached).count();
+        holds(12, reached == 0, || format!("{color} is {what}, and {reached} of its pods still are endpoints of the active Service"))
     }
 
     fn standby_goes_only_in_its_time(&self, color: Color) -> Result<(), Broken> {

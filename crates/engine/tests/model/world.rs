@@ -860,8 +860,8 @@ impl World {
                 let object = render::controller_revision(seen, hash, *number);
                 self.store_revision(hash, *number, &object);
             }
-            Change::RestoreRevision { hash, number, color } => {
-                let object = render::restored_revision(seen, hash, *number, *color, &json!({}));
+            Change::RestoreRevision { hash, number, .. } => {
+                let object = render::restored_revision(seen, hash, *number, &json!({}));
                 self.store_revision(hash, *number, &object);
             }
             Change::DeleteRevision { hash } => Arc::make_mut(&mut self.revisions).retain(|revision| revision.hash != *hash),

@@ -484,9 +484,9 @@ impl World {
                 self.note(&format!("write  ControllerRevision {number}"));
                 self.store_revision(hash, *number, &object);
             }
-            Change::RestoreRevision { hash, number, color } => {
+            Change::RestoreRevision { hash, number, .. } => {
                 let template = json!({"spec": {"template": self.templates.get(hash).cloned().unwrap_or(json!({}))}});
-                let object = render::restored_revision(seen, hash, *number, *color, &template);
+                let object = render::restored_revision(seen, hash, *number, &template);
                 self.note(&format!("write  ControllerRevision {number} again"));
                 self.store_revision(hash, *number, &object);
             }
