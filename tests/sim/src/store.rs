@@ -142,15 +142,16 @@ impl Store {
             return Err(refusal(400, "the namespace of the provided object does not match the namespace sent on the request"));
         }
         if object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) {
-            return Err(refusal(500, "resourceVersion should not be set on objects to be created"));
+            return Err(Refusal { reason: "", ..refusal(500, "resourceVersion should not be set on objects to be created") });
         }
         if self.get(resource, namespace, &name).is_some() {
             let message = format!("{} {name:?} already exists", resource.qualified());
             return Err(Refusal { reason: "AlreadyExists", ..refusal(409, message) });
         }
-        let fields = if writer.apply { None } else { Some(fields::of(&without_status(resource, &object))) };
         self.begin(resource, namespace, &mut object);
-        if let Some(fields) = fields {
+        if !writer.apply {
+            // Whoever creates an object owns its defaults too.
+            let fields = fields::of(resource, &without_status(resource, &object));
             let mut managers = Managers::of(&json!({}));
             managers.own(writer, fields, &second());
             object["metadata"]["managedFields"] = managers.write(&resource.api_version());
@@ -217,7 +218,17 @@ impl Store {
             put_or_remove(&mut object, "status", former["status"].clone());
         }
         for field in
-            ["name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "resourceVersion", "managedFields"]
+[
+            "name",
+            "namespace",
+            "uid",
+            "creationTimestamp",
+            "generation",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "resourceVersion",
+            "managedFields",
+        ]
         {
             put_or_remove(&mut object["metadata"], field, former["metadata"][field].clone());
         }
@@ -238,7 +249,7 @@ impl Store {
                     managers.own(writer, [vec!["f:status".to_owned()]].into(), &second());
                 }
             } else if tracked(resource) {
-                managers.updated(writer, &without_status(resource, former), &without_status(resource, &object), &second());
+                managers.updated(resource, writer, &without_status(resource, former), &without_status(resource, &object), &second());
             }
             managers
         });
@@ -301,7 +312,7 @@ impl Store {
         writer: &Writer,
         force: bool,
     ) -> Answer {
-        let set = fields::of(applied);
+        let set = fields::of(resource, applied);
         let Some(former) = self.get(resource, namespace, name).cloned() else {
             if let Some(uid) = applied["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty()) {
                 let what = resource.qualified();
@@ -320,21 +331,20 @@ impl Store {
         };
         let mut managers = Managers::of(&former);
         let mut object = Value::clone(&former);
-        fields::merge(&mut object, applied);
+        fields::merge(resource, &mut object, applied);
         let mut given_up: Vec<_> = managers.set(writer).difference(&set).cloned().collect();
         // What is in an item goes before the item.
         given_up.sort_by_key(|path| std::cmp::Reverse(path.len()));
         for path in given_up.iter().filter(|path| managers.others(writer, path).next().is_none()) {
             let holds_others = path.last().is_some_and(|step| step.starts_with("k:"))
-                && fields::of(&object)
+                && fields::of(resource, &object)
                     .iter()
                     .any(|field| field.len() > path.len() && field.starts_with(path) && managers.others(writer, field).next().is_some());
             if !holds_others {
-                fields::remove(&mut object, path);
+                fields::remove(resource, &mut object, path);
             }
         }
-        let changed: fields::Set = set.iter().filter(|path| fields::at(&former, path) != fields::at(&object, path)).cloned().collect();
-        let changed: fields::Set = changed.into_iter().filter(|path| !path.last().is_some_and(|step| step.starts_with("k:"))).collect();
+        let changed: fields::Set = set.iter().filter(|path| fields::differs(resource, &former, &object, path)).cloned().collect();
         let conflicts = changed.iter().filter(|path| managers.others(writer, path).next().is_some()).count();
         if conflicts > 0 && !force {
             let noun = if conflicts == 1 { "conflict" } else { "conflicts" };
@@ -368,6 +378,10 @@ impl Store {
         }
         let mut object = Value::clone(&former);
         object["metadata"]["deletionTimestamp"] = second();
+        object["metadata"]["deletionGracePeriodSeconds"] = json!(if *resource == POD { 30 } else { 0 });
+        if let Some(generation) = object["metadata"]["generation"].as_i64() {
+            object["metadata"]["generation"] = json!(generation + 1);
+        }
         let object = self.put(resource, object);
         Ok(Written { object, created: false })
     }

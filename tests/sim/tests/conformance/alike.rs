@@ -1,0 +1,140 @@
+//! Whether two objects say the same.
+
+use crate::pairs::{Pairs, Side, What};
+use bluegreen_sim::{
+    fields,
+    resource::{EVENT, POD, Resource, SLICE},
+};
+use serde_json::{Map, Value, json};
+
+/// What the real server fills in and the simulated one doesn't: nobody in the simulation reads it.
+fn extras(resource: &Resource) -> &'static [&'static str] {
+    match resource.plural {
+        "services" => {
+            &["spec/clusterIP", "spec/clusterIPs", "spec/ipFamilies", "spec/ipFamilyPolicy", "status/loadBalancer", "status"]
+        }
+        "deployments" => &["status"],
+        "events" => &["deprecatedSource"],
+        "pods" => &[
+            "spec/containers/*/imagePullPolicy",
+            "spec/containers/*/resources",
+            "spec/containers/*/terminationMessagePath",
+            "spec/containers/*/terminationMessagePolicy",
+            "spec/containers/*/volumeMounts",
+            "spec/dnsPolicy",
+            "spec/enableServiceLinks",
+            "spec/preemptionPolicy",
+            "spec/priority",
+            "spec/restartPolicy",
+            "spec/schedulerName",
+            "spec/securityContext",
+            "spec/serviceAccount",
+            "spec/serviceAccountName",
+            "spec/terminationGracePeriodSeconds",
+            "spec/tolerations",
+            "spec/volumes",
+            "status/phase",
+            "status/qosClass",
+            "status",
+        ],
+        _ => &[],
+    }
+}
+
+/// Takes out what is at a path of which the other side says nothing, or which is empty.
+fn drop_extra(object: &mut Value, other: &Value, path: &[&str]) {
+    match path {
+        [] => {}
+        [last] => {
+            let empty = object[*last].as_object().is_some_and(Map::is_empty);
+            if other[*last].is_null()
+                && (*last != "status" || empty)
+                && let Some(map) = object.as_object_mut()
+            {
+                map.remove(*last);
+            }
+        }
+        ["*", rest @ ..] => {
+            for (place, item) in object.as_array_mut().into_iter().flatten().enumerate() {
+                drop_extra(item, &other[place], rest);
+            }
+        }
+        [first, rest @ ..] => {
+            if let Some(below) = object.get_mut(*first) {
+                drop_extra(below, &other[*first], rest);
+            }
+        }
+    }
+}
+
+/// The simulation keeps no account of who wrote what in these.
+fn untracked(resource: &'static Resource) -> bool {
+    [&POD, &SLICE, &EVENT].contains(&resource)
+}
+
+/// In words that both sides have in common.
+pub fn normal(pairs: &Pairs, side: Side, resource: &'static Resource, value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let told = map.iter().filter(|(key, value)| !value.is_null() && *value != "" && !(*key == "managedFields" && untracked(resource)));
+            let one = |(key, value): (&String, &Value)| {
+                let text = value.as_str().filter(|text| !text.is_empty());
+                let value = match (key.as_str(), text) {
+                    ("resourceVersion", Some(version)) => json!(pairs.mark(What::Version, side, version)),
+                    // Others' uids are made up.
+                    ("uid", Some(uid)) if !uid.contains("-ffff-") => json!(pairs.mark(What::Uid, side, uid)),
+                    ("creationTimestamp" | "deletionTimestamp", Some(_)) => json!("a time"),
+                    ("managedFields", _) => managers(value),
+                    _ => normal(pairs, side, resource, value),
+                };
+                (key.clone(), value)
+            };
+            Value::Object(told.map(one).collect())
+        }
+        Value::Array(items) => items.iter().map(|item| normal(pairs, side, resource, item)).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Who owns which fields. That somebody owns a map beside what is in it makes no difference.
+fn managers(entries: &Value) -> Value {
+    let mut managers = Map::new();
+    for entry in entries.as_array().into_iter().flatten() {
+        let word = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+        let set = fields::read(&entry["fieldsV1"]);
+        let holds = |path: &fields::Path| set.iter().any(|other| other.len() > path.len() && other.starts_with(path));
+        let told = set.iter().filter(|path| path.last().is_some_and(|last| last.starts_with("k:")) || !holds(path));
+        let paths: Map<String, Value> = told.map(|path| (path.join(" "), json!("owned"))).collect();
+        managers.insert(format!("{} {} {} {}", word("manager"), word("operation"), word("subresource"), word("apiVersion")), json!(paths));
+    }
+    Value::Object(managers)
+}
+
+/// Where two objects differ, a line for each place.
+pub fn differences(resource: &Resource, simulated: &Value, real: &Value) -> Vec<String> {
+    let mut real = real.clone();
+    for path in extras(resource) {
+        drop_extra(&mut real, simulated, &path.split('/').collect::<Vec<_>>());
+    }
+    let mut told = vec![];
+    compare(simulated, &real, "", &mut told);
+    told
+}
+
+fn compare(simulated: &Value, real: &Value, path: &str, told: &mut Vec<String>) {
+    match (simulated, real) {
+        (Value::Object(one), Value::Object(other)) => {
+            let keys: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+            for key in keys {
+                compare(&simulated[key], &real[key], &format!("{path}/{key}"), told);
+            }
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            for (place, (one, other)) in one.iter().zip(other).enumerate() {
+                compare(one, other, &format!("{path}/{place}"), told);
+            }
+        }
+        (one, other) if one == other => {}
+        _ => told.push(format!("{path}: simulated {simulated}, real {real}")),
+    }
+}
