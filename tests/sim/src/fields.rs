@@ -127,6 +127,11 @@ fn collect(resource: &Resource, value: &Value, path: Path, set: &mut Set) {
     }
 }
 
+/// A path and the fields that lead to it.
+fn with_parents(path: &Path) -> impl Iterator<Item = &[String]> {
+    (1..=path.len()).map(|length| &path[..length]).filter(move |part| part.len() == path.len() || part[part.len() - 1].starts_with("f:"))
+}
+
 /// What stands at a path.
 pub fn at<'a>(resource: &Resource, object: &'a Value, path: &[String]) -> Option<&'a Value> {
     let mut value = object;
@@ -335,6 +340,28 @@ impl Managers {
             Some(entry) if entry.set == set => {}
             Some(entry) => (entry.set, entry.time) = (set, time.clone()),
             None => self.0.push(Entry { writer: writer.clone(), time: time.clone(), set }),
+        }
+    }
+
+    /// Takes out of an object what an applier has set before and doesn't set any more, unless somebody else owns it.
+    pub fn give_up(&self, resource: &Resource, writer: &Writer, set: &Set, object: &mut Value) {
+        let others = self.0.iter().filter(|entry| entry.writer != *writer).flat_map(|entry| &entry.set);
+        let owned: BTreeSet<&[String]> = others.chain(set).flat_map(with_parents).collect();
+        let before = self.set(writer);
+        let mut given_up: Vec<&[String]> = before.iter().flat_map(with_parents).filter(|path| !owned.contains(path)).collect();
+        // A whole before its parts: an item without its key can't be found.
+        given_up.sort_by_key(|path| path.len());
+        for path in given_up.into_iter().filter(|path| path.len() > 1) {
+            remove(resource, object, path);
+        }
+    }
+
+    /// Nobody owns what isn't there any more.
+    pub fn gone(&mut self, resource: &Resource, writer: &Writer, old: &Value, new: &Value) {
+        let after = of(resource, new);
+        let gone: Set = of(resource, old).into_iter().filter(|path| !after.contains(path)).collect();
+        for entry in self.0.iter_mut().filter(|entry| entry.writer != *writer) {
+            entry.set.retain(|path| !gone.contains(path));
         }
     }
 

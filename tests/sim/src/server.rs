@@ -2,7 +2,7 @@
 
 use crate::{
     fields::Writer,
-    resource::{self, POD, Resource},
+    resource::{self, POD, Resource, SERVICE},
     store::{Change, Refusal, Store, Written, refusal},
 };
 use futures::{StreamExt, stream};
@@ -167,6 +167,10 @@ struct Selector {
 }
 
 impl Selector {
+    fn is_everything(&self) -> bool {
+        self.name.is_none() && self.labels.is_empty()
+    }
+
     fn takes(&self, object: &Value) -> bool {
         let metadata = &object["metadata"];
         let label = |part: &String| match part.split_once('=') {
@@ -282,7 +286,7 @@ impl ApiServer {
             ("PATCH", Some(name)) => written(self.patch(request, name)),
             ("DELETE", Some(name)) => {
                 let gone = self.write(|store| store.delete(resource, namespace, name, &body["preconditions"]))?;
-                if **resource == POD || !gone.object["metadata"]["deletionTimestamp"].is_null() {
+                if [&POD, &SERVICE].contains(resource) || !gone.object["metadata"]["deletionTimestamp"].is_null() {
                     return Ok((200, Value::clone(&gone.object)));
                 }
                 let details =
@@ -327,7 +331,9 @@ impl ApiServer {
         if !page.rest.is_empty() {
             page.token = format!("{}-{}-{}", request.resource.plural, page.version, page.rest.len());
             metadata["continue"] = json!(page.token);
-            metadata["remainingItemCount"] = json!(page.rest.len());
+            if selector.is_everything() {
+                metadata["remainingItemCount"] = json!(page.rest.len());
+            }
             pages.push(page);
         }
         let kind = format!("{}List", request.resource.kind);

@@ -2,7 +2,7 @@
 
 use crate::{
     fields::{self, Managers, Writer},
-    resource::{DEPLOYMENT, LEASE, POD, ROLLOUT, Resource, SERVICE},
+    resource::{DEPLOYMENT, LEASE, POD, ROLLOUT, Resource, SERVICE, SLICE},
 };
 use bluegreen_operator::clock;
 use serde_json::{Value, json};
@@ -89,6 +89,9 @@ pub struct Store {
     objects: BTreeMap<Place, Arc<Value>>,
     /// In the order of their versions. Leases are nobody's to watch, and would be most of it.
     pub history: Vec<Change>,
+    /// Rollouts that were not written since they were created: the default of their status is told, but not kept yet, so that
+    /// even a write that changes nothing makes a new version.
+    unsettled: BTreeSet<Place>,
     /// Changes up to this version can't be watched any more.
     pub forgotten: u64,
 }
@@ -148,6 +151,7 @@ impl Store {
             let message = format!("{} {name:?} already exists", resource.qualified());
             return Err(Refusal { reason: "AlreadyExists", ..refusal(409, message) });
         }
+        one_controller(resource, &name, &object)?;
         self.begin(resource, namespace, &mut object);
         if !writer.apply {
             // Whoever creates an object owns its defaults too.
@@ -157,6 +161,9 @@ impl Store {
             object["metadata"]["managedFields"] = managers.write(&resource.api_version());
         }
         let object = self.put(resource, object);
+        if *resource == ROLLOUT {
+            self.unsettled.insert(place(resource, &object));
+        }
         Ok(Written { object, created: true })
     }
 
@@ -238,29 +245,31 @@ impl Store {
             }
         }
         default(resource, &mut object);
-        if resource.generation && !writer.status && asked(&object) != asked(former) {
+        // In a slice labels count.
+        let labels = |object: &Value| if *resource == SLICE { object["metadata"]["labels"].clone() } else { Value::Null };
+        if resource.generation && !writer.status && (asked(&object) != asked(former) || labels(&object) != labels(former)) {
             let generation = former["metadata"]["generation"].as_i64().unwrap_or_default();
             object["metadata"]["generation"] = json!(generation + 1);
         }
         let managers = managers.unwrap_or_else(|| {
             let mut managers = Managers::of(former);
             if writer.status {
-                if object["status"] != former["status"] {
-                    managers.own(writer, [vec!["f:status".to_owned()]].into(), &second());
-                }
+                let status = |object: &Value| json!({"status": object["status"]});
+                managers.updated(resource, writer, &status(former), &status(&object), &second());
             } else if tracked(resource) {
                 managers.updated(resource, writer, &without_status(resource, former), &without_status(resource, &object), &second());
             }
             managers
         });
         put_or_remove(&mut object["metadata"], "managedFields", managers.write(&resource.api_version()));
-        if object == **former {
+        if !self.unsettled.remove(&place(resource, former)) && object == **former {
             return Ok(Written { object: former.clone(), created: false });
         }
         let last_finalizer = !object["metadata"]["deletionTimestamp"].is_null() && is_empty(&object["metadata"]["finalizers"]);
         if last_finalizer && *resource != POD {
-            let object = self.take(resource, &object);
-            return Ok(Written { object, created: false });
+            self.take(resource, &object);
+            // The answer doesn't tell of the version of the deletion.
+            return Ok(Written { object: Arc::new(object), created: false });
         }
         let object = self.put(resource, object);
         Ok(Written { object, created: false })
@@ -269,6 +278,9 @@ impl Store {
     pub fn update(&mut self, resource: &'static Resource, namespace: &str, name: &str, object: Value, writer: &Writer) -> Answer {
         let Some(former) = self.get(resource, namespace, name).cloned() else {
             if *resource == LEASE && object["metadata"]["resourceVersion"].as_str().is_none_or(str::is_empty) {
+                if object["metadata"]["uid"].as_str().is_some_and(|uid| !uid.is_empty()) {
+                    return Err(modified(resource, name));
+                }
                 return self.create(resource, namespace, object, writer);
             }
             return Err(absent(resource, name));
@@ -314,6 +326,9 @@ impl Store {
     ) -> Answer {
         let set = fields::of(resource, applied);
         let Some(former) = self.get(resource, namespace, name).cloned() else {
+            if writer.status {
+                return Err(absent(resource, name));
+            }
             if let Some(uid) = applied["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty()) {
                 let what = resource.qualified();
                 let message = format!(
@@ -332,18 +347,7 @@ impl Store {
         let mut managers = Managers::of(&former);
         let mut object = Value::clone(&former);
         fields::merge(resource, &mut object, applied);
-        let mut given_up: Vec<_> = managers.set(writer).difference(&set).cloned().collect();
-        // What is in an item goes before the item.
-        given_up.sort_by_key(|path| std::cmp::Reverse(path.len()));
-        for path in given_up.iter().filter(|path| managers.others(writer, path).next().is_none()) {
-            let holds_others = path.last().is_some_and(|step| step.starts_with("k:"))
-                && fields::of(resource, &object)
-                    .iter()
-                    .any(|field| field.len() > path.len() && field.starts_with(path) && managers.others(writer, field).next().is_some());
-            if !holds_others {
-                fields::remove(resource, &mut object, path);
-            }
-        }
+        managers.give_up(resource, writer, &set, &mut object);
         let changed: fields::Set = set.iter().filter(|path| fields::differs(resource, &former, &object, path)).cloned().collect();
         let conflicts = changed.iter().filter(|path| managers.others(writer, path).next().is_some()).count();
         if conflicts > 0 && !force {
@@ -351,6 +355,7 @@ impl Store {
             return Err(refusal(409, format!("Apply failed with {conflicts} {noun}")));
         }
         managers.take(writer, &changed);
+        managers.gone(resource, writer, &former, &object);
         managers.own(writer, set, &second());
         self.replace(resource, &former, object, writer, Some(managers))
     }
@@ -435,6 +440,17 @@ fn kind(resource: &Resource) -> String {
     if resource.group.is_empty() { resource.kind.to_owned() } else { format!("{}.{}", resource.kind, resource.group) }
 }
 
+fn one_controller(resource: &Resource, name: &str, object: &Value) -> Result<(), Refusal> {
+    let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    let controllers: Vec<&Value> = owners.filter(|owner| owner["controller"] == true).collect();
+    let [one, other, ..] = controllers.as_slice() else { return Ok(()) };
+    let message = format!(
+        "{} {name:?} is invalid: metadata.ownerReferences: Invalid value: {}: Only one reference can have Controller set to true. Found \"true\" in references for {}/{} and {}/{}",
+        kind(resource), object["metadata"]["ownerReferences"], one["kind"], one["name"], other["kind"], other["name"],
+    );
+    Err(refusal(422, message))
+}
+
 fn without_status(resource: &Resource, object: &Value) -> Value {
     let mut object = object.clone();
     if resource.status {
@@ -498,10 +514,10 @@ fn step(object: &mut Value, operation: &Value) -> Result<(), String> {
     let missing = || format!("the server rejected our request due to an error in our request: no {path}");
     let parent = object.pointer_mut(parent).and_then(Value::as_object_mut).ok_or_else(missing)?;
     match operation["op"].as_str().unwrap_or_default() {
-        "add" => {
+        // What isn't there can be replaced too.
+        "add" | "replace" => {
             parent.insert(last, operation["value"].clone());
         }
-        "replace" => *parent.get_mut(&last).ok_or_else(missing)? = operation["value"].clone(),
         "remove" => {
             parent.remove(&last).ok_or_else(missing)?;
         }
@@ -519,6 +535,9 @@ fn default(resource: &Resource, object: &mut Value) {
             map[field] = value;
         }
     }
+    if ![&ROLLOUT, &SERVICE, &DEPLOYMENT].contains(&resource) {
+        return;
+    }
     let spec = &mut object["spec"];
     if *resource == ROLLOUT {
         or(spec, "replicas", json!(1));
@@ -526,7 +545,7 @@ fn default(resource: &Resource, object: &mut Value) {
         or(spec, "type", json!("ClusterIP"));
         or(spec, "sessionAffinity", json!("None"));
         or(spec, "internalTrafficPolicy", json!("Cluster"));
-        for port in spec["ports"].as_array_mut().into_iter().flatten() {
+        for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
             or(port, "protocol", json!("TCP"));
             let number = port["port"].clone();
             or(port, "targetPort", number);
@@ -535,7 +554,11 @@ fn default(resource: &Resource, object: &mut Value) {
         or(spec, "replicas", json!(1));
         or(spec, "progressDeadlineSeconds", json!(600));
         or(spec, "revisionHistoryLimit", json!(10));
-        or(spec, "strategy", json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}));
+        or(&mut spec["strategy"], "type", json!("RollingUpdate"));
+        if spec["strategy"]["type"] == "RollingUpdate" {
+            or(&mut spec["strategy"]["rollingUpdate"], "maxSurge", json!("25%"));
+            or(&mut spec["strategy"]["rollingUpdate"], "maxUnavailable", json!("25%"));
+        }
         if spec["minReadySeconds"] == 0 {
             put_or_remove(spec, "minReadySeconds", Value::Null);
         }
@@ -545,14 +568,14 @@ fn default(resource: &Resource, object: &mut Value) {
         or(pod, "schedulerName", json!("default-scheduler"));
         or(pod, "securityContext", json!({}));
         or(pod, "terminationGracePeriodSeconds", json!(30));
-        for container in pod["containers"].as_array_mut().into_iter().flatten() {
+        for container in pod.get_mut("containers").and_then(Value::as_array_mut).into_iter().flatten() {
             let image = container["image"].as_str().unwrap_or_default();
             let latest = image.ends_with(":latest") || !image.rsplit('/').next().unwrap_or_default().contains(':');
             or(container, "imagePullPolicy", json!(if latest { "Always" } else { "IfNotPresent" }));
             or(container, "resources", json!({}));
             or(container, "terminationMessagePath", json!("/dev/termination-log"));
             or(container, "terminationMessagePolicy", json!("File"));
-            for port in container["ports"].as_array_mut().into_iter().flatten() {
+            for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
                 or(port, "protocol", json!("TCP"));
             }
         }

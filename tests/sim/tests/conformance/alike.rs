@@ -101,20 +101,39 @@ fn managers(entries: &Value) -> Value {
     let mut managers = Map::new();
     for entry in entries.as_array().into_iter().flatten() {
         let word = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
-        let set = fields::read(&entry["fieldsV1"]);
-        let holds = |path: &fields::Path| set.iter().any(|other| other.len() > path.len() && other.starts_with(path));
-        let told = set.iter().filter(|path| path.last().is_some_and(|last| last.starts_with("k:")) || !holds(path));
-        let paths: Map<String, Value> = told.map(|path| (path.join(" "), json!("owned"))).collect();
+        let set = fields::read(&without_maps(&entry["fieldsV1"]));
+        let paths: Map<String, Value> = set.iter().map(|path| (path.join(" "), json!("owned"))).collect();
+        if paths.is_empty() {
+            continue;
+        }
         managers.insert(format!("{} {} {} {}", word("manager"), word("operation"), word("subresource"), word("apiVersion")), json!(paths));
     }
     Value::Object(managers)
+}
+
+/// Owned fields without the maps that hold them.
+fn without_maps(fields: &Value) -> Value {
+    let mut kept = Map::new();
+    for (step, below) in fields.as_object().into_iter().flatten() {
+        let mut inner = without_maps(below);
+        if let (true, Some(map)) = (step.starts_with("f:"), inner.as_object_mut()) {
+            map.remove(".");
+            if map.is_empty() && !below["."].is_null() {
+                continue;
+            }
+        }
+        kept.insert(step.clone(), inner);
+    }
+    Value::Object(kept)
 }
 
 /// Where two objects differ, a line for each place.
 pub fn differences(resource: &Resource, simulated: &Value, real: &Value) -> Vec<String> {
     let mut real = real.clone();
     for path in extras(resource) {
-        drop_extra(&mut real, simulated, &path.split('/').collect::<Vec<_>>());
+        let path: Vec<&str> = path.split('/').collect();
+        drop_extra(&mut real, simulated, &path);
+        drop_extra(&mut real, simulated, &[&["items", "*"], path.as_slice()].concat());
     }
     let mut told = vec![];
     compare(simulated, &real, "", &mut told);

@@ -169,7 +169,8 @@ pub fn status(dice: &Dice, resource: &Resource) -> Value {
         maybe(dice, &mut status, "message", json!(dice.pick(&["It serves.", "It waits."])));
         status
     } else if *resource == DEPLOYMENT {
-        let count = dice.roll(3);
+        // Counts of zero are left out.
+        let count = 1 + dice.roll(2);
         json!({"observedGeneration": 1, "replicas": count, "updatedReplicas": count, "readyReplicas": count, "availableReplicas": count})
     } else {
         json!({
@@ -217,7 +218,7 @@ pub fn change(dice: &Dice, resource: &Resource) -> Value {
     } else if *resource == REVISION {
         json!({"revision": 1 + dice.roll(2)})
     } else if *resource == POD {
-        json!({"spec": {"containers": [{"name": "shop", "image": dice.pick(&IMAGES)}]}})
+        json!({"metadata": {"annotations": {"test.bluegreen.dev/ready": dice.pick(&["true", "false"])}}})
     } else if *resource == SLICE {
         json!({"endpoints": endpoints(dice)})
     } else {

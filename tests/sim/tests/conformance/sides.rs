@@ -95,7 +95,7 @@ impl Sides {
         if answer.code >= 300 {
             // Of the words only what the operator looks for.
             let of_uid = body["message"].as_str().is_some_and(|message| message.contains("metadata.uid"));
-            return json!({"reason": body["reason"], "tells of the uid": of_uid, "words": body["message"]});
+            return json!({"reason": body["reason"].as_str().unwrap_or_default(), "tells of the uid": of_uid, "words": body["message"]});
         }
         if !body["items"].is_null() {
             let metadata = &mut body["metadata"];

@@ -82,7 +82,7 @@ pub async fn tell(seed: u64, client: Client, namespace: &str) -> Result<(usize, 
     let mut requests = told.len();
     for resource in watched(&resources) {
         let mut end = in_namespace(created(&dice, resource, END), namespace);
-        end.body["metadata"]["labels"] = json!({ROLLOUT_LABEL: "end"});
+        end.body["metadata"]["labels"] = json!({ROLLOUT_LABEL: "end", "tier": "one"});
         told.push(end.words());
         sides.ask(&end).await.map_err(|differences| failed(&told, differences))?;
         requests += 1;
