@@ -171,15 +171,20 @@ impl Selector {
         self.name.is_none() && self.labels.is_empty()
     }
 
+    /// Whether it is in the place that is asked for.
+    fn is_for(&self, object: &Value) -> bool {
+        let metadata = &object["metadata"];
+        (self.namespace.is_empty() || metadata["namespace"] == *self.namespace)
+            && self.name.as_ref().is_none_or(|name| metadata["name"] == **name)
+    }
+
     fn takes(&self, object: &Value) -> bool {
         let metadata = &object["metadata"];
         let label = |part: &String| match part.split_once('=') {
             Some((key, value)) => metadata["labels"][key] == value.trim_start_matches('='),
             None => !metadata["labels"][part.as_str()].is_null(),
         };
-        (self.namespace.is_empty() || metadata["namespace"] == *self.namespace)
-            && self.name.as_ref().is_none_or(|name| metadata["name"] == **name)
-            && self.labels.iter().all(label)
+        self.is_for(object) && self.labels.iter().all(label)
     }
 }
 
@@ -322,11 +327,19 @@ impl ApiServer {
             None => self.look(|store| Page {
                 token: String::new(),
                 version: store.version,
-                rest: store.all(request.resource).filter(|object| selector.takes(object)).cloned().collect(),
+                rest: store.all(request.resource).filter(|object| selector.is_for(object)).cloned().collect(),
             }),
         };
         let limit = request.asks("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-        let items: Vec<Value> = page.rest.drain(..limit.min(page.rest.len())).map(|object| Value::clone(&object)).collect();
+        // Whether what is left of all objects fits the selector, only the next page tells: it may be empty.
+        let mut items: Vec<Value> = vec![];
+        while items.len() < limit
+            && let Some(object) = page.rest.pop_front()
+        {
+            if selector.takes(&object) {
+                items.push(Value::clone(&object));
+            }
+        }
         let mut metadata = json!({"resourceVersion": page.version.to_string()});
         if !page.rest.is_empty() {
             page.token = format!("{}-{}-{}", request.resource.plural, page.version, page.rest.len());

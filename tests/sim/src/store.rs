@@ -244,10 +244,9 @@ impl Store {
                 put_or_remove(&mut object["metadata"], field, Value::Null);
             }
         }
+        one_controller(resource, &name, &object)?;
         default(resource, &mut object);
-        // In a slice labels count.
-        let labels = |object: &Value| if *resource == SLICE { object["metadata"]["labels"].clone() } else { Value::Null };
-        if resource.generation && !writer.status && (asked(&object) != asked(former) || labels(&object) != labels(former)) {
+        if resource.generation && !writer.status && asked(resource, &object) != asked(resource, former) {
             let generation = former["metadata"]["generation"].as_i64().unwrap_or_default();
             object["metadata"]["generation"] = json!(generation + 1);
         }
@@ -277,10 +276,12 @@ impl Store {
 
     pub fn update(&mut self, resource: &'static Resource, namespace: &str, name: &str, object: Value, writer: &Writer) -> Answer {
         let Some(former) = self.get(resource, namespace, name).cloned() else {
-            if *resource == LEASE && object["metadata"]["resourceVersion"].as_str().is_none_or(str::is_empty) {
+            if resource.put_creates {
                 if object["metadata"]["uid"].as_str().is_some_and(|uid| !uid.is_empty()) {
                     return Err(modified(resource, name));
                 }
+                let mut object = object;
+                put_or_remove(&mut object["metadata"], "resourceVersion", Value::Null);
                 return self.create(resource, namespace, object, writer);
             }
             return Err(absent(resource, name));
@@ -460,8 +461,15 @@ fn without_status(resource: &Resource, object: &Value) -> Value {
 }
 
 /// Whatever makes a new generation when it changes.
-fn asked(object: &Value) -> Vec<(&String, &Value)> {
-    object.as_object().into_iter().flatten().filter(|(name, _)| !["metadata", "status"].contains(&name.as_str())).collect()
+fn asked<'o>(resource: &Resource, object: &'o Value) -> Vec<(&'o str, &'o Value)> {
+    let of_metadata = match () {
+        () if *resource == DEPLOYMENT => Some("annotations"),
+        () if *resource == SLICE => Some("labels"),
+        () => None,
+    };
+    let fields = object.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value));
+    let fields = fields.filter(|(name, _)| !["metadata", "status"].contains(name));
+    fields.chain(of_metadata.map(|name| (name, &object["metadata"][name]))).collect()
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -102,7 +102,9 @@ fn managers(entries: &Value) -> Value {
     for entry in entries.as_array().into_iter().flatten() {
         let word = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
         let set = fields::read(&without_maps(&entry["fieldsV1"]));
-        let paths: Map<String, Value> = set.iter().map(|path| (path.join(" "), json!("owned"))).collect();
+        // A map that is left when others own what is in it.
+        let empty = |path: &fields::Path| path.last().is_some_and(|last| ["f:annotations", "f:labels", "f:limits", "f:requests"].contains(&last.as_str()));
+        let paths: Map<String, Value> = set.iter().filter(|path| !empty(path)).map(|path| (path.join(" "), json!("owned"))).collect();
         if paths.is_empty() {
             continue;
         }

@@ -55,7 +55,7 @@ pub async fn tell(seed: u64, client: Client, namespace: &str) -> Result<(usize, 
     let mut sides = Sides::new(client, namespace.to_owned());
     let mut told = vec![];
     let failed = |told: &[String], differences: Vec<String>| {
-        let last = told.len().saturating_sub(12);
+        let last = if std::env::var("SEED").is_ok() { 0 } else { told.len().saturating_sub(12) };
         format!("seed {seed}:\n{}\n  differs:\n    {}", told[last..].join("\n"), differences.join("\n    "))
     };
     let all = [&ROLLOUT, &ROLLOUT, &DEPLOYMENT, &DEPLOYMENT, &SERVICE, &SERVICE, &REVISION, &POD, &SLICE, &LEASE, &EVENT];
