@@ -32,7 +32,8 @@ pub static SERVICE: Resource = Resource { status: true, put_creates: true, ..res
 pub static POD: Resource = Resource { generation: true, status: true, ..resource("", "v1", "pods", "Pod") };
 pub static SLICE: Resource = Resource { generation: true, ..resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice") };
 pub static REVISION: Resource = resource("apps", "v1", "controllerrevisions", "ControllerRevision");
-pub static LEASE: Resource = Resource { unconditional: false, put_creates: true, ..resource("coordination.k8s.io", "v1", "leases", "Lease") };
+pub static LEASE: Resource =
+    Resource { unconditional: false, put_creates: true, ..resource("coordination.k8s.io", "v1", "leases", "Lease") };
 pub static EVENT: Resource = Resource { put_creates: true, ..resource("events.k8s.io", "v1", "events", "Event") };
 
 pub static ALL: [&Resource; 8] = [&ROLLOUT, &DEPLOYMENT, &SERVICE, &POD, &SLICE, &REVISION, &LEASE, &EVENT];

@@ -36,6 +36,7 @@ pub struct ApiServer {
     news: Arc<Notify>,
 }
 
+#[derive(Clone)]
 struct Page {
     token: String,
     version: u64,
@@ -322,7 +323,7 @@ impl ApiServer {
             Some(token) => {
                 let place = pages.iter().position(|page| page.token == token);
                 let gone = || refusal(410, "The provided continue parameter is too old to display a consistent list result.");
-                pages.swap_remove(place.ok_or_else(gone)?)
+                pages[place.ok_or_else(gone)?].clone()
             }
             None => self.look(|store| Page {
                 token: String::new(),

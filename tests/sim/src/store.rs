@@ -151,7 +151,7 @@ impl Store {
             let message = format!("{} {name:?} already exists", resource.qualified());
             return Err(Refusal { reason: "AlreadyExists", ..refusal(409, message) });
         }
-        one_controller(resource, &name, &object)?;
+        valid(resource, &name, &object)?;
         self.begin(resource, namespace, &mut object);
         if !writer.apply {
             // Whoever creates an object owns its defaults too.
@@ -210,12 +210,8 @@ impl Store {
         }
         let uid = object["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty());
         if uid.is_some_and(|uid| former["metadata"]["uid"] != uid) {
-            let message = format!(
-                "{} {name:?} is invalid: metadata.uid: Invalid value: {:?}: field is immutable",
-                kind(resource),
-                uid.unwrap_or_default()
-            );
-            return Err(refusal(422, message));
+            let uid = uid.unwrap_or_default();
+            return Err(invalid(resource, &name, format!("metadata.uid: Invalid value: {uid:?}: field is immutable")));
         }
         if writer.status {
             let status = object["status"].take();
@@ -224,8 +220,7 @@ impl Store {
         } else if resource.status {
             put_or_remove(&mut object, "status", former["status"].clone());
         }
-        for field in
-[
+        for field in [
             "name",
             "namespace",
             "uid",
@@ -235,8 +230,7 @@ impl Store {
             "deletionGracePeriodSeconds",
             "resourceVersion",
             "managedFields",
-        ]
-        {
+        ] {
             put_or_remove(&mut object["metadata"], field, former["metadata"][field].clone());
         }
         for field in ["labels", "annotations", "ownerReferences", "finalizers"] {
@@ -244,7 +238,15 @@ impl Store {
                 put_or_remove(&mut object["metadata"], field, Value::Null);
             }
         }
-        one_controller(resource, &name, &object)?;
+        let finalizers = |object: &Value| object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+        if !former["metadata"]["deletionTimestamp"].is_null() {
+            let former = finalizers(former);
+            if let Some(new) = finalizers(&object).iter().find(|finalizer| !former.contains(finalizer)) {
+                let why = "no new finalizers can be added if the object is being deleted, found new finalizers";
+                return Err(invalid(resource, &name, format!("metadata.finalizers: Forbidden: {why} {new}")));
+            }
+        }
+        valid(resource, &name, &object)?;
         default(resource, &mut object);
         if resource.generation && !writer.status && asked(resource, &object) != asked(resource, former) {
             let generation = former["metadata"]["generation"].as_i64().unwrap_or_default();
@@ -287,11 +289,7 @@ impl Store {
             return Err(absent(resource, name));
         };
         if !resource.unconditional && object["metadata"]["resourceVersion"].as_str().is_none_or(str::is_empty) {
-            let message = format!(
-                "{} {name:?} is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update",
-                kind(resource)
-            );
-            return Err(refusal(422, message));
+            return Err(invalid(resource, name, "metadata.resourceVersion: Invalid value: 0: must be specified for an update"));
         }
         self.replace(resource, &former, object, writer, None)
     }
@@ -441,15 +439,28 @@ fn kind(resource: &Resource) -> String {
     if resource.group.is_empty() { resource.kind.to_owned() } else { format!("{}.{}", resource.kind, resource.group) }
 }
 
-fn one_controller(resource: &Resource, name: &str, object: &Value) -> Result<(), Refusal> {
+fn invalid(resource: &Resource, name: &str, why: impl std::fmt::Display) -> Refusal {
+    refusal(422, format!("{} {name:?} is invalid: {why}", kind(resource)))
+}
+
+/// What can go wrong when several write one object; all else that is written is taken for valid.
+fn valid(resource: &Resource, name: &str, object: &Value) -> Result<(), Refusal> {
     let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
     let controllers: Vec<&Value> = owners.filter(|owner| owner["controller"] == true).collect();
-    let [one, other, ..] = controllers.as_slice() else { return Ok(()) };
-    let message = format!(
-        "{} {name:?} is invalid: metadata.ownerReferences: Invalid value: {}: Only one reference can have Controller set to true. Found \"true\" in references for {}/{} and {}/{}",
-        kind(resource), object["metadata"]["ownerReferences"], one["kind"], one["name"], other["kind"], other["name"],
-    );
-    Err(refusal(422, message))
+    if let [one, other, ..] = controllers.as_slice() {
+        let [one, other] = [one, other].map(|owner| format!("{}/{}", text(&owner["kind"]), text(&owner["name"])));
+        let why = "Only one reference can have Controller set to true. Found \"true\" in references for";
+        return Err(invalid(resource, name, format!("metadata.ownerReferences: Invalid value: {why} {one} and {other}")));
+    }
+    let containers = object.pointer("/spec/template/spec/containers").filter(|_| *resource == DEPLOYMENT);
+    match containers.and_then(Value::as_array).and_then(|containers| containers.iter().position(|container| container["image"].is_null())) {
+        Some(place) => Err(invalid(resource, name, format!("spec.template.spec.containers[{place}].image: Required value"))),
+        None => Ok(()),
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 fn without_status(resource: &Resource, object: &Value) -> Value {

@@ -10,9 +10,7 @@ use serde_json::{Map, Value, json};
 /// What the real server fills in and the simulated one doesn't: nobody in the simulation reads it.
 fn extras(resource: &Resource) -> &'static [&'static str] {
     match resource.plural {
-        "services" => {
-            &["spec/clusterIP", "spec/clusterIPs", "spec/ipFamilies", "spec/ipFamilyPolicy", "status/loadBalancer", "status"]
-        }
+        "services" => &["spec/clusterIP", "spec/clusterIPs", "spec/ipFamilies", "spec/ipFamilyPolicy", "status/loadBalancer", "status"],
         "deployments" => &["status"],
         "events" => &["deprecatedSource"],
         "pods" => &[
@@ -75,16 +73,27 @@ fn untracked(resource: &'static Resource) -> bool {
 /// In words that both sides have in common.
 pub fn normal(pairs: &Pairs, side: Side, resource: &'static Resource, value: &Value) -> Value {
     match value {
+        Value::Object(map) if value["kind"] == "Status" && value["status"] == "Failure" => {
+            // Of the words only what the operator looks for.
+            let of_uid = map.get("message").and_then(Value::as_str).is_some_and(|message| message.contains("metadata.uid"));
+            json!({"code": value["code"], "reason": value["reason"].as_str().unwrap_or_default(), "tells of the uid": of_uid})
+        }
         Value::Object(map) => {
-            let told = map.iter().filter(|(key, value)| !value.is_null() && *value != "" && !(*key == "managedFields" && untracked(resource)));
+            let told =
+                map.iter().filter(|(key, value)| !value.is_null() && *value != "" && !(*key == "managedFields" && untracked(resource)));
             let one = |(key, value): (&String, &Value)| {
                 let text = value.as_str().filter(|text| !text.is_empty());
                 let value = match (key.as_str(), text) {
                     ("resourceVersion", Some(version)) => json!(pairs.mark(What::Version, side, version)),
+                    ("metadata", _) if map.contains_key("items") => normal(pairs, side, resource, &of_list(value)),
                     // Others' uids are made up.
                     ("uid", Some(uid)) if !uid.contains("-ffff-") => json!(pairs.mark(What::Uid, side, uid)),
                     ("creationTimestamp" | "deletionTimestamp", Some(_)) => json!("a time"),
                     ("managedFields", _) => managers(value),
+                    ("continue", _) => json!(text.is_some()),
+                    ("items", _) => {
+                        value.as_array().into_iter().flatten().map(|item| normal(pairs, side, resource, &untyped(item))).collect()
+                    }
                     _ => normal(pairs, side, resource, value),
                 };
                 (key.clone(), value)
@@ -96,14 +105,16 @@ pub fn normal(pairs: &Pairs, side: Side, resource: &'static Resource, value: &Va
     }
 }
 
+/// Maps and lists that may be left when others own what was in them.
+const EMPTIED: [&str; 6] = ["f:annotations", "f:labels", "f:limits", "f:ownerReferences", "f:requests", "f:resources"];
+
 /// Who owns which fields. That somebody owns a map beside what is in it makes no difference.
 fn managers(entries: &Value) -> Value {
     let mut managers = Map::new();
     for entry in entries.as_array().into_iter().flatten() {
         let word = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
         let set = fields::read(&without_maps(&entry["fieldsV1"]));
-        // A map that is left when others own what is in it.
-        let empty = |path: &fields::Path| path.last().is_some_and(|last| ["f:annotations", "f:labels", "f:limits", "f:requests"].contains(&last.as_str()));
+        let empty = |path: &fields::Path| path.last().is_some_and(|last| EMPTIED.contains(&last.as_str()));
         let paths: Map<String, Value> = set.iter().filter(|path| !empty(path)).map(|path| (path.join(" "), json!("owned"))).collect();
         if paths.is_empty() {
             continue;
@@ -111,6 +122,19 @@ fn managers(entries: &Value) -> Value {
         managers.insert(format!("{} {} {} {}", word("manager"), word("operation"), word("subresource"), word("apiVersion")), json!(paths));
     }
     Value::Object(managers)
+}
+
+/// The version of a list is not compared: on the real server it moves on with what is written elsewhere.
+fn of_list(metadata: &Value) -> Value {
+    let mut told = metadata.clone();
+    told["resourceVersion"] = Value::Null;
+    told
+}
+
+/// The real server tells neither of the items of a built-in kind.
+fn untyped(item: &Value) -> Value {
+    let told = item.as_object().into_iter().flatten().filter(|(field, _)| !["apiVersion", "kind"].contains(&field.as_str()));
+    Value::Object(told.map(|(field, value)| (field.clone(), value.clone())).collect())
 }
 
 /// Owned fields without the maps that hold them.

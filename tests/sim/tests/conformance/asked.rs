@@ -51,6 +51,11 @@ impl Asked {
         json!({LATEST: patch})
     }
 
+    pub fn next_page(mut self, token: String) -> Self {
+        self.query.retain(|(key, _)| *key != "continue");
+        self.with("continue", token)
+    }
+
     /// As it goes to one side.
     pub fn request(&self, namespace: &str, side: Side, pairs: &Pairs, latest: &Latest) -> http::Request<Vec<u8>> {
         let Resource { group, version, plural, .. } = self.resource;
@@ -93,7 +98,6 @@ impl Asked {
         let body = if self.body.is_null() { String::new() } else { format!("\n      {}", self.body) };
         format!("{}{way} {} {name}{status} {}{body}", self.method, self.resource.plural, query.join(" "))
     }
-
 }
 
 fn encoded(text: &str) -> String {

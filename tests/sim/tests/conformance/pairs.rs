@@ -57,8 +57,8 @@ impl Pairs {
     pub fn learn(&mut self, what: What, said: [&Value; 2]) -> Option<String> {
         let [Some(simulated), Some(real)] = said.map(Value::as_str) else { return None };
         let known = self.number(what, Side::Simulated, simulated).is_some() || self.number(what, Side::Real, real).is_some();
-        // Lists of the same version are many.
-        if known && what != What::List {
+        // The same list may be asked for again.
+        if known && [What::Version, What::Uid].contains(&what) {
             return None;
         }
         let pairs = &mut self.0[what as usize];

@@ -12,7 +12,7 @@ use bluegreen_sim::{
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 use kube::Client;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -59,23 +59,21 @@ impl Sides {
         let real = whole(self.to_real(self.request(Side::Real, asked)).await).await;
         let code = real.code;
         self.learn([&simulated.body, &real.body]);
-        let [one, other] = [(Side::Simulated, &simulated), (Side::Real, &real)].map(|(side, answer)| self.normal(side, asked, answer));
-        if simulated.code != real.code {
-            return Err(vec![format!("simulated {} {}\n    real {} {}", simulated.code, one["words"], real.code, other["words"])]);
+        if simulated.code != code {
+            let [one, other] = [&simulated, &real].map(|answer| format!("{} {}", answer.code, answer.body["message"]));
+            return Err(vec![format!("simulated {one}"), format!("real {other}")]);
         }
-        let [one, other] = [one, other].map(|mut answer| {
-            if let Some(map) = answer.as_object_mut() {
-                map.remove("words");
-            }
-            answer
-        });
+        let [one, other] = [(Side::Simulated, &simulated), (Side::Real, &real)]
+            .map(|(side, answer)| alike::normal(&self.pairs, side, asked.resource, &answer.body));
         let differences = alike::differences(asked.resource, &one, &other);
         if !differences.is_empty() {
             return Err(differences);
         }
-        if let (Some(name), true) = (&asked.name.clone().or(one["metadata"]["name"].as_str().map(str::to_owned)), one["kind"] == asked.resource.kind) {
+        if one["kind"] == asked.resource.kind
+            && let Some(name) = one["metadata"]["name"].as_str()
+        {
             for (side, answer) in SIDES.into_iter().zip([simulated, real]) {
-                self.latest[side as usize].insert((asked.resource.plural, name.clone()), answer.body);
+                self.latest[side as usize].insert((asked.resource.plural, name.to_owned()), answer.body);
             }
         }
         Ok(Answer { code, body: one })
@@ -87,27 +85,6 @@ impl Sides {
         }
         self.pairs.learn(What::List, said.map(|list| &list["metadata"]["resourceVersion"]));
         self.pairs.learn(What::Token, said.map(|list| &list["metadata"]["continue"]));
-    }
-
-    /// An answer in common words.
-    fn normal(&self, side: Side, asked: &Asked, answer: &Answer) -> Value {
-        let mut body = answer.body.clone();
-        if answer.code >= 300 {
-            // Of the words only what the operator looks for.
-            let of_uid = body["message"].as_str().is_some_and(|message| message.contains("metadata.uid"));
-            return json!({"reason": body["reason"].as_str().unwrap_or_default(), "tells of the uid": of_uid, "words": body["message"]});
-        }
-        if !body["items"].is_null() {
-            let metadata = &mut body["metadata"];
-            metadata["resourceVersion"] = Value::Null;
-            metadata["continue"] = json!(metadata["continue"].as_str().is_some_and(|token| !token.is_empty()));
-            for item in body["items"].as_array_mut().into_iter().flatten() {
-                let Some(item) = item.as_object_mut() else { continue };
-                item.remove("apiVersion");
-                item.remove("kind");
-            }
-        }
-        alike::normal(&self.pairs, side, asked.resource, &body)
     }
 
     /// Watches from a list on, on both sides.
@@ -191,7 +168,8 @@ impl Watches {
         for (simulated, real) in told[0].iter().zip(&told[1]) {
             pairs.learn_object([&simulated["object"], &real["object"]]);
         }
-        let [simulated, real] = [0, 1].map(|side| told[side].iter().map(|event| alike::normal(pairs, SIDES[side], self.resource, event)).collect::<Vec<_>>());
+        let [simulated, real] =
+            [0, 1].map(|side| told[side].iter().map(|event| alike::normal(pairs, SIDES[side], self.resource, event)).collect::<Vec<_>>());
         for (place, (simulated, real)) in simulated.iter().zip(&real).enumerate() {
             let mut differences = alike::differences(self.resource, &simulated["object"], &real["object"]);
             if simulated["type"] != real["type"] {

@@ -26,9 +26,8 @@ const NONE: &str = "1";
 struct Known {
     versions: BTreeMap<(&'static str, String), Vec<String>>,
     uids: BTreeMap<(&'static str, String), Vec<String>>,
-    /// A list that goes on.
+    /// The next page of a list that goes on.
     page: Option<Asked>,
-    tokens: usize,
 }
 
 impl Known {
@@ -63,20 +62,17 @@ pub async fn tell(seed: u64, client: Client, namespace: &str) -> Result<(usize, 
     let watches = watch_all(&mut sides, &resources).await.map_err(|differences| failed(&told, differences))?;
     let mut known = Known::default();
     for step in 0..STEPS {
-        let asked = if step + 1 < STEPS { next(&dice, &known, dice.pick(&resources)) } else { paged(&known, resources[0]) };
-        let asked = in_namespace(asked, namespace);
+        let asked = in_namespace(next(&dice, &known, dice.pick(&resources)), namespace);
         told.push(format!("  {step}: {}", asked.words()));
         let answer = sides.ask(&asked).await.map_err(|differences| failed(&told, differences))?;
         if let Some(told) = told.last_mut() {
             told.push_str(&format!("\n      -> {} {}", answer.code, answer.body["reason"].as_str().unwrap_or_default()));
         }
         known.heard(&asked, &answer);
-        if !answer.body["items"].is_null() {
-            known.page = None;
-            if answer.body["metadata"]["continue"] == true {
-                known.page = Some(asked);
-                known.tokens += 1;
-            }
+        // Now and then the same page is asked for again.
+        if !answer.body["items"].is_null() && !dice.one_in(4) {
+            let token = What::Token.mark(sides.pairs.count(What::Token).saturating_sub(1));
+            known.page = (answer.body["metadata"]["continue"] == true).then(|| asked.next_page(token));
         }
     }
     let mut requests = told.len();
@@ -93,6 +89,17 @@ pub async fn tell(seed: u64, client: Client, namespace: &str) -> Result<(usize, 
         events += watch.until(&mut sides.pairs, is_end).await.map_err(|differences| failed(&told, differences))?;
     }
     Ok((requests, events))
+}
+
+/// A watch from a version that nobody remembers tells so on both sides.
+pub async fn expire(client: Client, namespace: &str) -> Result<(), String> {
+    let mut sides = Sides::new(client, namespace.to_owned());
+    let end = Asked::new("POST", &ROLLOUT, None).body(JSON, objects::object(&Dice::new(0), &ROLLOUT, END));
+    sides.ask(&end).await.map_err(|differences| differences.join("\n"))?;
+    sides.simulated.forget();
+    let watch = sides.watch(&ROLLOUT, None, NONE).await;
+    let events = watch.until(&mut sides.pairs, |event| event["object"]["reason"] == "Expired" && event["object"]["code"] == 410).await;
+    events.map(drop).map_err(|differences| differences.join("\n"))
 }
 
 fn in_namespace(mut asked: Asked, namespace: &str) -> Asked {
@@ -127,20 +134,10 @@ async fn watch_all(sides: &mut Sides, resources: &[&'static Resource; 2]) -> Res
     Ok(watches)
 }
 
-/// The next page of a list that goes on, or a new one.
-fn paged(known: &Known, resource: &'static Resource) -> Asked {
-    match &known.page {
-        Some(page) => {
-            let mut page = page.clone();
-            page.query.retain(|(key, _)| *key != "continue");
-            page.with("continue", What::Token.mark(known.tokens - 1))
-        }
-        None => Asked::new("GET", resource, None).with("limit", "1"),
-    }
-}
-
 fn created(dice: &Dice, resource: &'static Resource, name: &str) -> Asked {
-    Asked::new("POST", resource, None).with("fieldManager", dice.pick(&[OPERATOR, "kubectl"])).body(JSON, objects::object(dice, resource, name))
+    Asked::new("POST", resource, None)
+        .with("fieldManager", dice.pick(&[OPERATOR, "kubectl"]))
+        .body(JSON, objects::object(dice, resource, name))
 }
 
 fn next(dice: &Dice, known: &Known, resource: &'static Resource) -> Asked {
@@ -156,8 +153,8 @@ fn next(dice: &Dice, known: &Known, resource: &'static Resource) -> Asked {
     let get = || Asked::new("GET", resource, Some(name));
     let is = |all: &[&Resource]| all.contains(&resource);
     let has_status = is(&[&ROLLOUT, &DEPLOYMENT, &POD]);
-    if known.page.is_some() && dice.one_in(3) {
-        return paged(known, resource);
+    if let Some(page) = known.page.clone().filter(|_| dice.one_in(3)) {
+        return page;
     }
     if *resource == EVENT {
         return if dice.one_in(4) { get() } else { created(dice, resource, name) };
@@ -253,8 +250,7 @@ fn of_status(dice: &Dice, resource: &'static Resource, name: &str, version: &dyn
     match dice.roll(5) {
         0 => asked.with("fieldManager", "tester").body(MERGE, json!({"status": status})),
         1 if *resource == ROLLOUT => {
-            let object =
-                json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": name}, "status": status});
+            let object = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": name}, "status": status});
             let asked = asked.with("fieldManager", dice.pick(&["tester", OPERATOR])).body(APPLY, object);
             if dice.one_in(3) { asked } else { asked.with("force", "true") }
         }
@@ -283,4 +279,3 @@ fn json_patch(dice: &Dice, version: &str) -> Value {
         json!([{"op": "test", "path": "/metadata/labels/app", "value": "shop"}, {"op": "remove", "path": "/metadata/labels/app"}]),
     ])
 }
-
