@@ -1,5 +1,6 @@
 //! Who owns which fields: sets of paths, as `metadata.managedFields` holds them.
 
+use crate::resource::{ROLLOUT, Resource};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -13,6 +14,8 @@ enum Shape {
     Atomic,
     /// Item by item, which these keys name.
     Keyed(&'static [&'static str]),
+    /// The same, but each item is a whole.
+    Items(&'static [&'static str]),
     /// Value by value.
     Values,
     Map,
@@ -32,14 +35,33 @@ const NOBODYS: [&str; 10] = [
     "selfLink",
 ];
 
-fn shape(path: &[String], value: &Value) -> Shape {
-    let name = path.last().map_or("", String::as_str).trim_start_matches("f:");
-    let in_container = path.iter().any(|step| step == "f:containers" || step == "f:initContainers");
-    match (name, value) {
+fn shape(resource: &Resource, path: &[String], value: &Value) -> Shape {
+    let steps: Vec<&str> = path.iter().map(|step| step.trim_start_matches("f:")).collect();
+    match (steps.as_slice(), value) {
+        (["metadata", "ownerReferences"], Value::Array(_)) => Shape::Items(&["uid"]),
+        (["metadata", "finalizers"], Value::Array(_)) => Shape::Values,
+        (["metadata", ..], Value::Object(_)) => Shape::Map,
+        (["metadata", ..], _) => Shape::Atomic,
+        (steps, value) if *resource == ROLLOUT => of_rollout(steps, value),
+        (steps, value) => built_in(steps, value),
+    }
+}
+
+/// As `config/crd` says it: lists are wholes where it says nothing.
+fn of_rollout(steps: &[&str], value: &Value) -> Shape {
+    match (steps, value) {
+        (["spec", "verification" | "monitoring", "checks" | "metrics"] | ["status", "gates"], Value::Array(_)) => Shape::Keyed(&["name"]),
+        (["status", "conditions"], Value::Array(_)) => Shape::Keyed(&["type"]),
+        (_, Value::Object(_)) => Shape::Map,
+        _ => Shape::Atomic,
+    }
+}
+
+fn built_in(steps: &[&str], value: &Value) -> Shape {
+    let in_container = steps.iter().any(|step| ["containers", "initContainers"].contains(step));
+    match (steps.last().copied().unwrap_or_default(), value) {
         // A label selector, and that of a Service.
         ("selector" | "labelSelector" | "data", _) => Shape::Atomic,
-        ("ownerReferences", Value::Array(_)) => Shape::Keyed(&["uid"]),
-        ("finalizers", Value::Array(_)) => Shape::Values,
         ("ports", Value::Array(_)) if in_container => Shape::Keyed(&["containerPort", "protocol"]),
         ("ports", Value::Array(_)) => Shape::Keyed(&["port", "protocol"]),
         ("containers" | "initContainers" | "env" | "volumes", Value::Array(_)) => Shape::Keyed(&["name"]),
@@ -61,37 +83,40 @@ fn key(item: &Value, keys: &[&str]) -> String {
 }
 
 /// The fields that an object sets.
-pub fn of(object: &Value) -> Set {
+pub fn of(resource: &Resource, object: &Value) -> Set {
     let mut set = Set::new();
     for (name, value) in object.as_object().into_iter().flatten() {
         match name.as_str() {
             "apiVersion" | "kind" => {}
             "metadata" => {
                 for (name, value) in value.as_object().into_iter().flatten().filter(|(name, _)| !NOBODYS.contains(&name.as_str())) {
-                    collect(value, vec!["f:metadata".to_owned(), format!("f:{name}")], &mut set);
+                    collect(resource, value, vec!["f:metadata".to_owned(), format!("f:{name}")], &mut set);
                 }
             }
-            _ => collect(value, vec![format!("f:{name}")], &mut set),
+            _ => collect(resource, value, vec![format!("f:{name}")], &mut set),
         }
     }
     set
 }
 
-fn collect(value: &Value, path: Path, set: &mut Set) {
-    match (shape(&path, value), value) {
+fn collect(resource: &Resource, value: &Value, path: Path, set: &mut Set) {
+    match (shape(resource, &path, value), value) {
         (Shape::Map, Value::Object(map)) if !map.is_empty() => {
             for (name, value) in map {
-                collect(value, [path.as_slice(), &[format!("f:{name}")]].concat(), set);
+                collect(resource, value, [path.as_slice(), &[format!("f:{name}")]].concat(), set);
             }
         }
         (Shape::Keyed(keys), Value::Array(items)) if !items.is_empty() => {
             for item in items {
                 let path = [path.as_slice(), &[key(item, keys)]].concat();
                 for (name, value) in item.as_object().into_iter().flatten() {
-                    collect(value, [path.as_slice(), &[format!("f:{name}")]].concat(), set);
+                    collect(resource, value, [path.as_slice(), &[format!("f:{name}")]].concat(), set);
                 }
                 set.insert(path);
             }
+        }
+        (Shape::Items(keys), Value::Array(items)) if !items.is_empty() => {
+            set.extend(items.iter().map(|item| [path.as_slice(), &[key(item, keys)]].concat()));
         }
         (Shape::Values, Value::Array(items)) => {
             set.extend(items.iter().map(|item| [path.as_slice(), &[format!("v:{item}")]].concat()));
@@ -102,15 +127,20 @@ fn collect(value: &Value, path: Path, set: &mut Set) {
     }
 }
 
+/// A path and the fields that lead to it.
+fn with_parents(path: &Path) -> impl Iterator<Item = &[String]> {
+    (1..=path.len()).map(|length| &path[..length]).filter(move |part| part.len() == path.len() || part[part.len() - 1].starts_with("f:"))
+}
+
 /// What stands at a path.
-pub fn at<'a>(object: &'a Value, path: &[String]) -> Option<&'a Value> {
+pub fn at<'a>(resource: &Resource, object: &'a Value, path: &[String]) -> Option<&'a Value> {
     let mut value = object;
     for (depth, step) in path.iter().enumerate() {
         value = match step.split_at(2) {
             ("f:", name) => value.get(name)?,
             ("v:", _) => value.as_array()?.iter().find(|item| format!("v:{item}") == *step)?,
             _ => {
-                let Shape::Keyed(keys) = shape(&path[..depth], value) else { return None };
+                let (Shape::Keyed(keys) | Shape::Items(keys)) = shape(resource, &path[..depth], value) else { return None };
                 value.as_array()?.iter().find(|item| key(item, keys) == *step)?
             }
         };
@@ -119,13 +149,13 @@ pub fn at<'a>(object: &'a Value, path: &[String]) -> Option<&'a Value> {
 }
 
 /// Takes out what stands at a path.
-pub fn remove(object: &mut Value, path: &[String]) {
+pub fn remove(resource: &Resource, object: &mut Value, path: &[String]) {
     let Some((last, before)) = path.split_last() else { return };
     let mut value = object;
     for (depth, step) in before.iter().enumerate() {
         let found = match step.split_at(2) {
             ("f:", name) => value.get_mut(name),
-            _ => match shape(&before[..depth], value) {
+            _ => match shape(resource, &before[..depth], value) {
                 Shape::Keyed(keys) => value.as_array_mut().and_then(|items| items.iter_mut().find(|item| key(item, keys) == *step)),
                 _ => None,
             },
@@ -133,13 +163,13 @@ pub fn remove(object: &mut Value, path: &[String]) {
         let Some(found) = found else { return };
         value = found;
     }
-    let shape = shape(before, value);
+    let shape = shape(resource, before, value);
     match value {
         Value::Object(map) => {
             map.remove(last.trim_start_matches("f:"));
         }
         Value::Array(items) => items.retain(|item| match shape {
-            Shape::Keyed(keys) => key(item, keys) != *last,
+            Shape::Keyed(keys) | Shape::Items(keys) => key(item, keys) != *last,
             _ => format!("v:{item}") != *last,
         }),
         _ => {}
@@ -147,12 +177,12 @@ pub fn remove(object: &mut Value, path: &[String]) {
 }
 
 /// Puts what an applier sets into an object.
-pub fn merge(live: &mut Value, applied: &Value) {
-    merge_at(live, applied, &[]);
+pub fn merge(resource: &Resource, live: &mut Value, applied: &Value) {
+    merge_at(resource, live, applied, &[]);
 }
 
-fn merge_at(live: &mut Value, applied: &Value, path: &[String]) {
-    match (shape(path, applied), applied) {
+fn merge_at(resource: &Resource, live: &mut Value, applied: &Value, path: &[String]) {
+    match (shape(resource, path, applied), applied) {
         (Shape::Map, Value::Object(map)) => {
             if !live.is_object() {
                 *live = json!({});
@@ -162,10 +192,10 @@ fn merge_at(live: &mut Value, applied: &Value, path: &[String]) {
                 if value.is_null() {
                     continue;
                 }
-                merge_at(&mut live[name.as_str()], value, &path);
+                merge_at(resource, &mut live[name.as_str()], value, &path);
             }
         }
-        (Shape::Keyed(keys), Value::Array(items)) => {
+        (shape @ (Shape::Keyed(keys) | Shape::Items(keys)), Value::Array(items)) => {
             if !live.is_array() {
                 *live = json!([]);
             }
@@ -173,7 +203,8 @@ fn merge_at(live: &mut Value, applied: &Value, path: &[String]) {
                 let wanted = key(item, keys);
                 let there = live.as_array_mut().into_iter().flatten().find(|item| key(item, keys) == wanted);
                 match there {
-                    Some(there) => merge_at(there, item, &[path, &[wanted]].concat()),
+                    Some(there) if matches!(shape, Shape::Items(_)) => *there = item.clone(),
+                    Some(there) => merge_at(resource, there, item, &[path, &[wanted]].concat()),
                     None => {
                         if let Some(list) = live.as_array_mut() {
                             list.push(item.clone());
@@ -312,10 +343,32 @@ impl Managers {
         }
     }
 
+    /// Takes out of an object what an applier has set before and doesn't set any more, unless somebody else owns it.
+    pub fn give_up(&self, resource: &Resource, writer: &Writer, set: &Set, object: &mut Value) {
+        let others = self.0.iter().filter(|entry| entry.writer != *writer).flat_map(|entry| &entry.set);
+        let owned: BTreeSet<&[String]> = others.chain(set).flat_map(with_parents).collect();
+        let before = self.set(writer);
+        let mut given_up: Vec<&[String]> = before.iter().flat_map(with_parents).filter(|path| !owned.contains(path)).collect();
+        // A whole before its parts: an item without its key can't be found.
+        given_up.sort_by_key(|path| path.len());
+        for path in given_up.into_iter().filter(|path| path.len() > 1) {
+            remove(resource, object, path);
+        }
+    }
+
+    /// Nobody owns what isn't there any more.
+    pub fn gone(&mut self, resource: &Resource, writer: &Writer, old: &Value, new: &Value) {
+        let after = of(resource, new);
+        let gone: Set = of(resource, old).into_iter().filter(|path| !after.contains(path)).collect();
+        for entry in self.0.iter_mut().filter(|entry| entry.writer != *writer) {
+            entry.set.retain(|path| !gone.contains(path));
+        }
+    }
+
     /// What an update has changed is its writer's.
-    pub fn updated(&mut self, writer: &Writer, old: &Value, new: &Value, time: &Value) {
-        let (before, after) = (of(old), of(new));
-        let changed: Set = after.iter().filter(|path| !before.contains(*path) || differs(old, new, path)).cloned().collect();
+    pub fn updated(&mut self, resource: &Resource, writer: &Writer, old: &Value, new: &Value, time: &Value) {
+        let (before, after) = (of(resource, old), of(resource, new));
+        let changed: Set = after.iter().filter(|path| !before.contains(*path) || differs(resource, old, new, path)).cloned().collect();
         let gone: Set = before.difference(&after).cloned().collect();
         self.take(writer, &changed);
         for entry in &mut self.0 {
@@ -328,7 +381,9 @@ impl Managers {
     }
 }
 
-/// Items of lists are there or not; what they hold is told field by field.
-fn differs(old: &Value, new: &Value, path: &Path) -> bool {
-    !path.last().is_some_and(|step| step.starts_with("k:")) && at(old, path) != at(new, path)
+/// Whether what is at a path differs. Items whose fields are told one by one are there or not.
+pub fn differs(resource: &Resource, old: &Value, new: &Value, path: &Path) -> bool {
+    let (was, is) = (at(resource, old, path), at(resource, new, path));
+    let by_field = || is.is_some_and(|is| matches!(shape(resource, &path[..path.len() - 1], &json!([is])), Shape::Keyed(_)));
+    was != is && !(path.last().is_some_and(|step| step.starts_with("k:")) && by_field())
 }

@@ -13,10 +13,12 @@ pub struct Resource {
     pub status: bool,
     /// It may be written without saying which version is replaced.
     pub unconditional: bool,
+    /// A PUT of one that is absent creates it.
+    pub put_creates: bool,
 }
 
 const fn resource(group: &'static str, version: &'static str, plural: &'static str, kind: &'static str) -> Resource {
-    Resource { group, version, plural, kind, generation: false, status: false, unconditional: true }
+    Resource { group, version, plural, kind, generation: false, status: false, unconditional: true, put_creates: false }
 }
 
 pub static ROLLOUT: Resource = Resource {
@@ -26,12 +28,13 @@ pub static ROLLOUT: Resource = Resource {
     ..resource("bluegreen.dev", "v1alpha1", "bluegreenrollouts", "BlueGreenRollout")
 };
 pub static DEPLOYMENT: Resource = Resource { generation: true, status: true, ..resource("apps", "v1", "deployments", "Deployment") };
-pub static SERVICE: Resource = Resource { status: true, ..resource("", "v1", "services", "Service") };
+pub static SERVICE: Resource = Resource { status: true, put_creates: true, ..resource("", "v1", "services", "Service") };
 pub static POD: Resource = Resource { generation: true, status: true, ..resource("", "v1", "pods", "Pod") };
 pub static SLICE: Resource = Resource { generation: true, ..resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice") };
 pub static REVISION: Resource = resource("apps", "v1", "controllerrevisions", "ControllerRevision");
-pub static LEASE: Resource = Resource { unconditional: false, ..resource("coordination.k8s.io", "v1", "leases", "Lease") };
-pub static EVENT: Resource = resource("events.k8s.io", "v1", "events", "Event");
+pub static LEASE: Resource =
+    Resource { unconditional: false, put_creates: true, ..resource("coordination.k8s.io", "v1", "leases", "Lease") };
+pub static EVENT: Resource = Resource { put_creates: true, ..resource("events.k8s.io", "v1", "events", "Event") };
 
 pub static ALL: [&Resource; 8] = [&ROLLOUT, &DEPLOYMENT, &SERVICE, &POD, &SLICE, &REVISION, &LEASE, &EVENT];
 

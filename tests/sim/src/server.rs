@@ -2,7 +2,7 @@
 
 use crate::{
     fields::Writer,
-    resource::{self, POD, Resource},
+    resource::{self, POD, Resource, SERVICE},
     store::{Change, Refusal, Store, Written, refusal},
 };
 use futures::{StreamExt, stream};
@@ -36,6 +36,7 @@ pub struct ApiServer {
     news: Arc<Notify>,
 }
 
+#[derive(Clone)]
 struct Page {
     token: String,
     version: u64,
@@ -167,15 +168,24 @@ struct Selector {
 }
 
 impl Selector {
+    fn is_everything(&self) -> bool {
+        self.name.is_none() && self.labels.is_empty()
+    }
+
+    /// Whether it is in the place that is asked for.
+    fn is_for(&self, object: &Value) -> bool {
+        let metadata = &object["metadata"];
+        (self.namespace.is_empty() || metadata["namespace"] == *self.namespace)
+            && self.name.as_ref().is_none_or(|name| metadata["name"] == **name)
+    }
+
     fn takes(&self, object: &Value) -> bool {
         let metadata = &object["metadata"];
         let label = |part: &String| match part.split_once('=') {
             Some((key, value)) => metadata["labels"][key] == value.trim_start_matches('='),
             None => !metadata["labels"][part.as_str()].is_null(),
         };
-        (self.namespace.is_empty() || metadata["namespace"] == *self.namespace)
-            && self.name.as_ref().is_none_or(|name| metadata["name"] == **name)
-            && self.labels.iter().all(label)
+        self.is_for(object) && self.labels.iter().all(label)
     }
 }
 
@@ -282,7 +292,7 @@ impl ApiServer {
             ("PATCH", Some(name)) => written(self.patch(request, name)),
             ("DELETE", Some(name)) => {
                 let gone = self.write(|store| store.delete(resource, namespace, name, &body["preconditions"]))?;
-                if **resource == POD || !gone.object["metadata"]["deletionTimestamp"].is_null() {
+                if [&POD, &SERVICE].contains(resource) || !gone.object["metadata"]["deletionTimestamp"].is_null() {
                     return Ok((200, Value::clone(&gone.object)));
                 }
                 let details =
@@ -313,21 +323,31 @@ impl ApiServer {
             Some(token) => {
                 let place = pages.iter().position(|page| page.token == token);
                 let gone = || refusal(410, "The provided continue parameter is too old to display a consistent list result.");
-                pages.swap_remove(place.ok_or_else(gone)?)
+                pages[place.ok_or_else(gone)?].clone()
             }
             None => self.look(|store| Page {
                 token: String::new(),
                 version: store.version,
-                rest: store.all(request.resource).filter(|object| selector.takes(object)).cloned().collect(),
+                rest: store.all(request.resource).filter(|object| selector.is_for(object)).cloned().collect(),
             }),
         };
         let limit = request.asks("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-        let items: Vec<Value> = page.rest.drain(..limit.min(page.rest.len())).map(|object| Value::clone(&object)).collect();
+        // Whether what is left of all objects fits the selector, only the next page tells: it may be empty.
+        let mut items: Vec<Value> = vec![];
+        while items.len() < limit
+            && let Some(object) = page.rest.pop_front()
+        {
+            if selector.takes(&object) {
+                items.push(Value::clone(&object));
+            }
+        }
         let mut metadata = json!({"resourceVersion": page.version.to_string()});
         if !page.rest.is_empty() {
             page.token = format!("{}-{}-{}", request.resource.plural, page.version, page.rest.len());
             metadata["continue"] = json!(page.token);
-            metadata["remainingItemCount"] = json!(page.rest.len());
+            if selector.is_everything() {
+                metadata["remainingItemCount"] = json!(page.rest.len());
+            }
             pages.push(page);
         }
         let kind = format!("{}List", request.resource.kind);

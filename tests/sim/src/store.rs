@@ -2,7 +2,7 @@
 
 use crate::{
     fields::{self, Managers, Writer},
-    resource::{DEPLOYMENT, LEASE, POD, ROLLOUT, Resource, SERVICE},
+    resource::{DEPLOYMENT, LEASE, POD, ROLLOUT, Resource, SERVICE, SLICE},
 };
 use bluegreen_operator::clock;
 use serde_json::{Value, json};
@@ -89,6 +89,9 @@ pub struct Store {
     objects: BTreeMap<Place, Arc<Value>>,
     /// In the order of their versions. Leases are nobody's to watch, and would be most of it.
     pub history: Vec<Change>,
+    /// Rollouts that were not written since they were created: the default of their status is told, but not kept yet, so that
+    /// even a write that changes nothing makes a new version.
+    unsettled: BTreeSet<Place>,
     /// Changes up to this version can't be watched any more.
     pub forgotten: u64,
 }
@@ -142,20 +145,25 @@ impl Store {
             return Err(refusal(400, "the namespace of the provided object does not match the namespace sent on the request"));
         }
         if object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) {
-            return Err(refusal(500, "resourceVersion should not be set on objects to be created"));
+            return Err(Refusal { reason: "", ..refusal(500, "resourceVersion should not be set on objects to be created") });
         }
         if self.get(resource, namespace, &name).is_some() {
             let message = format!("{} {name:?} already exists", resource.qualified());
             return Err(Refusal { reason: "AlreadyExists", ..refusal(409, message) });
         }
-        let fields = if writer.apply { None } else { Some(fields::of(&without_status(resource, &object))) };
+        valid(resource, &name, &object)?;
         self.begin(resource, namespace, &mut object);
-        if let Some(fields) = fields {
+        if !writer.apply {
+            // Whoever creates an object owns its defaults too.
+            let fields = fields::of(resource, &without_status(resource, &object));
             let mut managers = Managers::of(&json!({}));
             managers.own(writer, fields, &second());
             object["metadata"]["managedFields"] = managers.write(&resource.api_version());
         }
         let object = self.put(resource, object);
+        if *resource == ROLLOUT {
+            self.unsettled.insert(place(resource, &object));
+        }
         Ok(Written { object, created: true })
     }
 
@@ -202,12 +210,8 @@ impl Store {
         }
         let uid = object["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty());
         if uid.is_some_and(|uid| former["metadata"]["uid"] != uid) {
-            let message = format!(
-                "{} {name:?} is invalid: metadata.uid: Invalid value: {:?}: field is immutable",
-                kind(resource),
-                uid.unwrap_or_default()
-            );
-            return Err(refusal(422, message));
+            let uid = uid.unwrap_or_default();
+            return Err(invalid(resource, &name, format!("metadata.uid: Invalid value: {uid:?}: field is immutable")));
         }
         if writer.status {
             let status = object["status"].take();
@@ -216,9 +220,17 @@ impl Store {
         } else if resource.status {
             put_or_remove(&mut object, "status", former["status"].clone());
         }
-        for field in
-            ["name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "resourceVersion", "managedFields"]
-        {
+        for field in [
+            "name",
+            "namespace",
+            "uid",
+            "creationTimestamp",
+            "generation",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "resourceVersion",
+            "managedFields",
+        ] {
             put_or_remove(&mut object["metadata"], field, former["metadata"][field].clone());
         }
         for field in ["labels", "annotations", "ownerReferences", "finalizers"] {
@@ -226,30 +238,39 @@ impl Store {
                 put_or_remove(&mut object["metadata"], field, Value::Null);
             }
         }
+        let finalizers = |object: &Value| object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+        if !former["metadata"]["deletionTimestamp"].is_null() {
+            let former = finalizers(former);
+            if let Some(new) = finalizers(&object).iter().find(|finalizer| !former.contains(finalizer)) {
+                let why = "no new finalizers can be added if the object is being deleted, found new finalizers";
+                return Err(invalid(resource, &name, format!("metadata.finalizers: Forbidden: {why} {new}")));
+            }
+        }
+        valid(resource, &name, &object)?;
         default(resource, &mut object);
-        if resource.generation && !writer.status && asked(&object) != asked(former) {
+        if resource.generation && !writer.status && asked(resource, &object) != asked(resource, former) {
             let generation = former["metadata"]["generation"].as_i64().unwrap_or_default();
             object["metadata"]["generation"] = json!(generation + 1);
         }
         let managers = managers.unwrap_or_else(|| {
             let mut managers = Managers::of(former);
             if writer.status {
-                if object["status"] != former["status"] {
-                    managers.own(writer, [vec!["f:status".to_owned()]].into(), &second());
-                }
+                let status = |object: &Value| json!({"status": object["status"]});
+                managers.updated(resource, writer, &status(former), &status(&object), &second());
             } else if tracked(resource) {
-                managers.updated(writer, &without_status(resource, former), &without_status(resource, &object), &second());
+                managers.updated(resource, writer, &without_status(resource, former), &without_status(resource, &object), &second());
             }
             managers
         });
         put_or_remove(&mut object["metadata"], "managedFields", managers.write(&resource.api_version()));
-        if object == **former {
+        if !self.unsettled.remove(&place(resource, former)) && object == **former {
             return Ok(Written { object: former.clone(), created: false });
         }
         let last_finalizer = !object["metadata"]["deletionTimestamp"].is_null() && is_empty(&object["metadata"]["finalizers"]);
         if last_finalizer && *resource != POD {
-            let object = self.take(resource, &object);
-            return Ok(Written { object, created: false });
+            self.take(resource, &object);
+            // The answer doesn't tell of the version of the deletion.
+            return Ok(Written { object: Arc::new(object), created: false });
         }
         let object = self.put(resource, object);
         Ok(Written { object, created: false })
@@ -257,17 +278,18 @@ impl Store {
 
     pub fn update(&mut self, resource: &'static Resource, namespace: &str, name: &str, object: Value, writer: &Writer) -> Answer {
         let Some(former) = self.get(resource, namespace, name).cloned() else {
-            if *resource == LEASE && object["metadata"]["resourceVersion"].as_str().is_none_or(str::is_empty) {
+            if resource.put_creates {
+                if object["metadata"]["uid"].as_str().is_some_and(|uid| !uid.is_empty()) {
+                    return Err(modified(resource, name));
+                }
+                let mut object = object;
+                put_or_remove(&mut object["metadata"], "resourceVersion", Value::Null);
                 return self.create(resource, namespace, object, writer);
             }
             return Err(absent(resource, name));
         };
         if !resource.unconditional && object["metadata"]["resourceVersion"].as_str().is_none_or(str::is_empty) {
-            let message = format!(
-                "{} {name:?} is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update",
-                kind(resource)
-            );
-            return Err(refusal(422, message));
+            return Err(invalid(resource, name, "metadata.resourceVersion: Invalid value: 0: must be specified for an update"));
         }
         self.replace(resource, &former, object, writer, None)
     }
@@ -301,8 +323,11 @@ impl Store {
         writer: &Writer,
         force: bool,
     ) -> Answer {
-        let set = fields::of(applied);
+        let set = fields::of(resource, applied);
         let Some(former) = self.get(resource, namespace, name).cloned() else {
+            if writer.status {
+                return Err(absent(resource, name));
+            }
             if let Some(uid) = applied["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty()) {
                 let what = resource.qualified();
                 let message = format!(
@@ -320,27 +345,16 @@ impl Store {
         };
         let mut managers = Managers::of(&former);
         let mut object = Value::clone(&former);
-        fields::merge(&mut object, applied);
-        let mut given_up: Vec<_> = managers.set(writer).difference(&set).cloned().collect();
-        // What is in an item goes before the item.
-        given_up.sort_by_key(|path| std::cmp::Reverse(path.len()));
-        for path in given_up.iter().filter(|path| managers.others(writer, path).next().is_none()) {
-            let holds_others = path.last().is_some_and(|step| step.starts_with("k:"))
-                && fields::of(&object)
-                    .iter()
-                    .any(|field| field.len() > path.len() && field.starts_with(path) && managers.others(writer, field).next().is_some());
-            if !holds_others {
-                fields::remove(&mut object, path);
-            }
-        }
-        let changed: fields::Set = set.iter().filter(|path| fields::at(&former, path) != fields::at(&object, path)).cloned().collect();
-        let changed: fields::Set = changed.into_iter().filter(|path| !path.last().is_some_and(|step| step.starts_with("k:"))).collect();
+        fields::merge(resource, &mut object, applied);
+        managers.give_up(resource, writer, &set, &mut object);
+        let changed: fields::Set = set.iter().filter(|path| fields::differs(resource, &former, &object, path)).cloned().collect();
         let conflicts = changed.iter().filter(|path| managers.others(writer, path).next().is_some()).count();
         if conflicts > 0 && !force {
             let noun = if conflicts == 1 { "conflict" } else { "conflicts" };
             return Err(refusal(409, format!("Apply failed with {conflicts} {noun}")));
         }
         managers.take(writer, &changed);
+        managers.gone(resource, writer, &former, &object);
         managers.own(writer, set, &second());
         self.replace(resource, &former, object, writer, Some(managers))
     }
@@ -368,6 +382,10 @@ impl Store {
         }
         let mut object = Value::clone(&former);
         object["metadata"]["deletionTimestamp"] = second();
+        object["metadata"]["deletionGracePeriodSeconds"] = json!(if *resource == POD { 30 } else { 0 });
+        if let Some(generation) = object["metadata"]["generation"].as_i64() {
+            object["metadata"]["generation"] = json!(generation + 1);
+        }
         let object = self.put(resource, object);
         Ok(Written { object, created: false })
     }
@@ -421,6 +439,30 @@ fn kind(resource: &Resource) -> String {
     if resource.group.is_empty() { resource.kind.to_owned() } else { format!("{}.{}", resource.kind, resource.group) }
 }
 
+fn invalid(resource: &Resource, name: &str, why: impl std::fmt::Display) -> Refusal {
+    refusal(422, format!("{} {name:?} is invalid: {why}", kind(resource)))
+}
+
+/// What can go wrong when several write one object; all else that is written is taken for valid.
+fn valid(resource: &Resource, name: &str, object: &Value) -> Result<(), Refusal> {
+    let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    let controllers: Vec<&Value> = owners.filter(|owner| owner["controller"] == true).collect();
+    if let [one, other, ..] = controllers.as_slice() {
+        let [one, other] = [one, other].map(|owner| format!("{}/{}", text(&owner["kind"]), text(&owner["name"])));
+        let why = "Only one reference can have Controller set to true. Found \"true\" in references for";
+        return Err(invalid(resource, name, format!("metadata.ownerReferences: Invalid value: {why} {one} and {other}")));
+    }
+    let containers = object.pointer("/spec/template/spec/containers").filter(|_| *resource == DEPLOYMENT);
+    match containers.and_then(Value::as_array).and_then(|containers| containers.iter().position(|container| container["image"].is_null())) {
+        Some(place) => Err(invalid(resource, name, format!("spec.template.spec.containers[{place}].image: Required value"))),
+        None => Ok(()),
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
 fn without_status(resource: &Resource, object: &Value) -> Value {
     let mut object = object.clone();
     if resource.status {
@@ -430,8 +472,15 @@ fn without_status(resource: &Resource, object: &Value) -> Value {
 }
 
 /// Whatever makes a new generation when it changes.
-fn asked(object: &Value) -> Vec<(&String, &Value)> {
-    object.as_object().into_iter().flatten().filter(|(name, _)| !["metadata", "status"].contains(&name.as_str())).collect()
+fn asked<'o>(resource: &Resource, object: &'o Value) -> Vec<(&'o str, &'o Value)> {
+    let of_metadata = match () {
+        () if *resource == DEPLOYMENT => Some("annotations"),
+        () if *resource == SLICE => Some("labels"),
+        () => None,
+    };
+    let fields = object.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value));
+    let fields = fields.filter(|(name, _)| !["metadata", "status"].contains(name));
+    fields.chain(of_metadata.map(|name| (name, &object["metadata"][name]))).collect()
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -484,10 +533,10 @@ fn step(object: &mut Value, operation: &Value) -> Result<(), String> {
     let missing = || format!("the server rejected our request due to an error in our request: no {path}");
     let parent = object.pointer_mut(parent).and_then(Value::as_object_mut).ok_or_else(missing)?;
     match operation["op"].as_str().unwrap_or_default() {
-        "add" => {
+        // What isn't there can be replaced too.
+        "add" | "replace" => {
             parent.insert(last, operation["value"].clone());
         }
-        "replace" => *parent.get_mut(&last).ok_or_else(missing)? = operation["value"].clone(),
         "remove" => {
             parent.remove(&last).ok_or_else(missing)?;
         }
@@ -505,6 +554,9 @@ fn default(resource: &Resource, object: &mut Value) {
             map[field] = value;
         }
     }
+    if ![&ROLLOUT, &SERVICE, &DEPLOYMENT].contains(&resource) {
+        return;
+    }
     let spec = &mut object["spec"];
     if *resource == ROLLOUT {
         or(spec, "replicas", json!(1));
@@ -512,7 +564,7 @@ fn default(resource: &Resource, object: &mut Value) {
         or(spec, "type", json!("ClusterIP"));
         or(spec, "sessionAffinity", json!("None"));
         or(spec, "internalTrafficPolicy", json!("Cluster"));
-        for port in spec["ports"].as_array_mut().into_iter().flatten() {
+        for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
             or(port, "protocol", json!("TCP"));
             let number = port["port"].clone();
             or(port, "targetPort", number);
@@ -521,7 +573,11 @@ fn default(resource: &Resource, object: &mut Value) {
         or(spec, "replicas", json!(1));
         or(spec, "progressDeadlineSeconds", json!(600));
         or(spec, "revisionHistoryLimit", json!(10));
-        or(spec, "strategy", json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}));
+        or(&mut spec["strategy"], "type", json!("RollingUpdate"));
+        if spec["strategy"]["type"] == "RollingUpdate" {
+            or(&mut spec["strategy"]["rollingUpdate"], "maxSurge", json!("25%"));
+            or(&mut spec["strategy"]["rollingUpdate"], "maxUnavailable", json!("25%"));
+        }
         if spec["minReadySeconds"] == 0 {
             put_or_remove(spec, "minReadySeconds", Value::Null);
         }
@@ -531,14 +587,14 @@ fn default(resource: &Resource, object: &mut Value) {
         or(pod, "schedulerName", json!("default-scheduler"));
         or(pod, "securityContext", json!({}));
         or(pod, "terminationGracePeriodSeconds", json!(30));
-        for container in pod["containers"].as_array_mut().into_iter().flatten() {
+        for container in pod.get_mut("containers").and_then(Value::as_array_mut).into_iter().flatten() {
             let image = container["image"].as_str().unwrap_or_default();
             let latest = image.ends_with(":latest") || !image.rsplit('/').next().unwrap_or_default().contains(':');
             or(container, "imagePullPolicy", json!(if latest { "Always" } else { "IfNotPresent" }));
             or(container, "resources", json!({}));
             or(container, "terminationMessagePath", json!("/dev/termination-log"));
             or(container, "terminationMessagePolicy", json!("File"));
-            for port in container["ports"].as_array_mut().into_iter().flatten() {
+            for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
                 or(port, "protocol", json!("TCP"));
             }
         }

@@ -44,7 +44,7 @@ pub(crate) fn themselves(filters: &[String]) -> Result<Outcome> {
         return Ok(Outcome::CouldNotRun(obstacle));
     }
     let mut total = Total::default();
-    for test in wanted(&everything()?, "tests/cluster", filters, |_| true)? {
+    for test in wanted(&everything()?, &["tests/cluster"], filters, |_| true)? {
         total.run(&test.target, cargos(&mut Command::new(&test.path), &test.package).arg("--ignored").args(filters))?;
     }
     Ok(total.outcome())
@@ -57,7 +57,7 @@ fn run(kind: Kind, name: &str, words: &[String], environment: &[(&str, String)],
     }
     eprintln!("Building the tests and the operator …");
     let built = everything()?;
-    let wanted = wanted(&built, "tests/e2e", words, is)?;
+    let wanted = wanted(&built, &["tests/e2e", "tests/sim"], words, is)?;
     if wanted.is_empty() {
         return Ok(Outcome::NotWanted);
     }
@@ -91,11 +91,11 @@ fn everything() -> Result<Vec<Built>> {
     build(&["build", "--workspace", "--exclude=xtask", "--all-targets"])
 }
 
-/// The programs of a package in which there is a test that these words ask for.
-fn wanted<'b>(built: &'b [Built], package: &str, words: &[String], is: impl Fn(&str) -> bool) -> Result<Vec<&'b Built>> {
-    let package = root().join(package);
+/// The programs of these packages in which there is a test that these words ask for.
+fn wanted<'b>(built: &'b [Built], packages: &[&str], words: &[String], is: impl Fn(&str) -> bool) -> Result<Vec<&'b Built>> {
+    let packages: Vec<_> = packages.iter().map(|package| root().join(package)).collect();
     let mut wanted = Vec::new();
-    for test in built.iter().filter(|built| built.is_test && built.package == package && is(&built.target)) {
+    for test in built.iter().filter(|built| built.is_test && packages.contains(&built.package) && is(&built.target)) {
         let list = Command::new(&test.path).args(["--ignored", "--list", "--format=terse"]).args(words).output();
         let list = list.with_context(|| format!("cannot ask {} for its tests", test.path.display()))?;
         if list.stdout.split(|byte| *byte == b'\n').any(|line| line.ends_with(b": test")) {
