@@ -24,7 +24,12 @@ use fleet::Fleet;
 use futures::future::join_all;
 use memory::Memory;
 use serde_json::json;
-use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    sync::Arc,
+    time::Duration,
+};
 use story::Story;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -90,6 +95,7 @@ async fn churn(name: &str, weather: Weather, minutes: f64) {
     let began = Instant::now();
     let clear = Cell::new(false);
     let memory = Memory::default();
+    let ends = RefCell::new(Ends::default());
     let plot = async {
         join_all(stories.iter_mut().map(|story| story.go_on(began + time))).await;
         proxy.turn(Weather::Clear);
@@ -104,14 +110,15 @@ async fn churn(name: &str, weather: Weather, minutes: f64) {
         assert_eq!(ends, BTreeMap::from([("Healthy".to_owned(), count)]), "good versions, and no faults");
     };
     let progress = async {
-        let mut ends = Ends::default();
         let mut rounds = 0_u32;
         loop {
             sleep(Duration::from_secs(1)).await;
             memory.sample(&fleet);
             rounds += 1;
             if rounds.is_multiple_of(10) {
+                let mut ends = ends.borrow_mut();
                 ends.look(&space);
+                assert_eq!(space.record.judge_and_forget(), [""; 0], "promises were broken");
                 let (tally, resting, total) = (proxy.tally(), ends.resting(), ends.total());
                 let seconds = began.elapsed().as_secs();
                 eprintln!(
@@ -129,9 +136,11 @@ async fn churn(name: &str, weather: Weather, minutes: f64) {
         () = fleet.keep() => {}
         () = harm::deal_out(&own, &fleet, &dice, began, time) => {}
     }
-    let mut ends = Ends::default();
+    let mut ends = ends.into_inner();
     ends.look(&space);
     eprintln!("{}\n{} ends: {:?}; {} events", proxy.tally(), ends.total(), ends.counts, space.record.len());
+    let (versions, blind) = space.record.blindness();
+    eprintln!("{versions} versions of all things, of which {blind} came while the API server had forgotten what the witness had not seen");
     eprintln!("{}; {}", fleet.words(), memory.words());
     assert_at_rest(&space, &rollouts).await;
     assert!(proxy.tally().faults.len() > 10, "hardly any fault was dealt out:\n{}", proxy.tally());
