@@ -49,6 +49,9 @@ async fn do_it(harm: Harm, own: &Arc<OwnGround>, fleet: &Fleet<'_>, dice: &Dice)
                 own.stop("kube-apiserver");
                 std::thread::sleep(down);
                 own.start("kube-apiserver");
+                // What it was about to tell of a pod got lost with the connection, and it doesn't try again, as a kubelet does.
+                own.stop("kwok");
+                own.start("kwok");
             })
             .await;
             fleet.server_restarts.set(fleet.server_restarts.get() + 1);
