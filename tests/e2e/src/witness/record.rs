@@ -1,6 +1,6 @@
 //! Everything that happened in a namespace, as its watches tell it.
 
-use super::{Event, Kind, judge::World};
+use super::{Event, Kind, told::Told};
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use kube::{
@@ -9,7 +9,7 @@ use kube::{
 };
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -17,8 +17,6 @@ use tokio::{sync::watch, task::JoinSet};
 
 /// How long a test waits for what it expects.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// So many events are kept when older ones are forgotten: what led to a broken promise is among them.
-const KEPT: usize = 30_000;
 
 /// The events so far, and the watches that bring more.
 pub struct Record {
@@ -32,56 +30,6 @@ pub struct Record {
 struct Log {
     told: Mutex<Told>,
     length: watch::Sender<usize>,
-}
-
-#[derive(Default)]
-struct Told {
-    events: VecDeque<Event>,
-    /// How many events there were before them.
-    forgotten: usize,
-    /// Each object's latest event, and how many events there were before it.
-    latest: HashMap<(Kind, String), (usize, Event)>,
-    /// The version at which the watches began.
-    first: u64,
-    /// The watch of a kind has told all changes until this version.
-    complete: BTreeMap<Kind, u64>,
-    /// Of the events until this version. Later ones may yet get one between them.
-    judged: u64,
-    world: World,
-}
-
-impl Told {
-    fn add(&mut self, event: Event) {
-        self.latest.insert((event.kind, event.name.clone()), (self.length(), event.clone()));
-        self.events.push_back(event);
-    }
-
-    fn length(&self) -> usize {
-        self.forgotten + self.events.len()
-    }
-
-    fn since(&self, count: usize) -> impl Iterator<Item = &Event> {
-        self.events.iter().skip(count.saturating_sub(self.forgotten))
-    }
-
-    /// Judges what no watch can add to any more.
-    fn judge(&mut self) {
-        let complete = Kind::ALL.iter().map(|kind| self.complete.get(kind).copied().unwrap_or_default()).min().unwrap_or_default();
-        let news = self.events.iter().filter(|event| (self.judged + 1..=complete).contains(&event.version));
-        self.world.see_in_order(news);
-        self.judged = complete.max(self.judged);
-    }
-
-    fn forget(&mut self) {
-        while self.events.len() > KEPT && self.events.front().is_some_and(|event| event.version <= self.judged) {
-            let Some(event) = self.events.pop_front() else { break };
-            self.forgotten += 1;
-            let key = (event.kind, event.name);
-            if event.deleted && self.latest.get(&key).is_some_and(|(at, _)| *at < self.forgotten) {
-                self.latest.remove(&key);
-            }
-        }
-    }
 }
 
 impl Log {
@@ -208,10 +156,7 @@ impl Record {
 
     /// The promises that were broken, each in a sentence.
     pub fn broken(&self) -> Vec<String> {
-        let told = self.log.told();
-        let mut world = told.world.clone();
-        world.see_in_order(told.events.iter().filter(|event| event.version > told.judged));
-        world.broken
+        self.log.told().broken()
     }
 }
 
