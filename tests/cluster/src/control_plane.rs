@@ -155,6 +155,10 @@ pub(crate) fn etcd(dir: &Path, binaries: &Binaries, addresses: &Addresses) -> Re
         format!("--initial-cluster=default={peer}"),
         // A killed etcd loses nothing by this, only a killed machine does; and writes don't wait for the disk.
         "--unsafe-no-fsync".to_owned(),
+        // The API server compacts only if it runs for ten minutes, and its restarts are part of what is tested.
+        "--auto-compaction-mode=periodic".to_owned(),
+        "--auto-compaction-retention=5m".to_owned(),
+        "--quota-backend-bytes=8589934592".to_owned(),
         "--log-level=warn".to_owned(),
     ];
     process(dir, binaries, "etcd", args)

@@ -45,7 +45,7 @@ pub use crate::state::Kind;
 use crate::state::{Process, State};
 
 /// How long any one part of a cluster may take to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A running cluster. Dropping this leaves the cluster running: [`Cluster::down`] ends it.
 #[derive(Debug)]

@@ -62,11 +62,15 @@ pub(crate) fn alive(running: Running) -> bool {
 
 /// When a process started, or none if it is gone, or dead and waited for by its parent.
 fn start_time(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    started(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn started(stat: &str) -> Option<u64> {
     // The second field is the program's name in brackets and may hold anything; the fields after it are plain.
     let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
-    let state = fields.first()?;
-    if matches!(*state, "Z" | "X") {
+    let (state, threads) = (fields.first()?, fields.get(17)?);
+    // Killed, its first thread may be dead while others still hold its ports.
+    if matches!(*state, "Z" | "X") && matches!(*threads, "0" | "1") {
         return None;
     }
     fields.get(19)?.parse().ok()
@@ -123,5 +127,13 @@ mod tests {
         let started = start_time(pid).unwrap();
         assert!(alive(Running { pid, started }));
         assert!(!alive(Running { pid, started: started + 1 }));
+    }
+
+    #[test]
+    fn a_killed_program_is_gone_with_its_last_thread() {
+        let stat = |state: &str, threads: u8| format!("7 (a) b) {state} 1 7 7 0 -1 4 0 0 0 0 9 5 0 0 20 0 {threads} 0 4711 0 0");
+        assert_eq!(started(&stat("S", 12)), Some(4711));
+        assert_eq!(started(&stat("Z", 12)), Some(4711));
+        assert_eq!(started(&stat("Z", 1)), None);
     }
 }

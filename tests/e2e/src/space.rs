@@ -191,7 +191,7 @@ impl Space {
             let labels = &pod["metadata"]["labels"];
             pod["metadata"]["deletionTimestamp"].is_null() && selector.iter().all(|(key, value)| labels[*key] == json!(value))
         };
-        self.record.all(Kind::Pod).into_iter().filter(fits).collect()
+        self.record.all(Kind::Pod).iter().filter(|pod| fits(pod)).map(|pod| Value::clone(pod)).collect()
     }
 
     // === kubectl ===

@@ -6,6 +6,7 @@
 use bluegreen_api::{Color, Phase};
 use bluegreen_e2e::{Answer, LONG_ENOUGH, Prometheus, Rollout, Space, manifest::metric, merged, shop, witness::Kind};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that is done to a rollout whose active side is of this color.
@@ -43,7 +44,7 @@ async fn services_are_edited(space: &Space, rollout: &Rollout<'_>) {
     space.until_newer(version, Kind::Service, "shop", "is there again", |now| now["spec"]["selector"] == good).await;
 }
 
-fn deployments(space: &Space) -> Vec<Value> {
+fn deployments(space: &Space) -> Vec<Arc<Value>> {
     let all = space.record.all(Kind::Deployment).into_iter();
     all.filter(|deployment| deployment["spec"]["replicas"] != 0).collect()
 }

@@ -15,12 +15,8 @@ const ADOPT: &str = "bluegreen.dev/adopt";
 ///
 /// `blind`: between these versions not every change was told. What happened then is taken as it is.
 pub fn judge(events: &[Event], blind: &[Range<u64>]) -> Vec<String> {
-    let mut ordered: Vec<_> = events.iter().collect();
-    ordered.sort_by_key(|event| event.version);
     let mut world = World { blind: blind.to_vec(), ..World::default() };
-    for event in ordered {
-        world.see(event);
-    }
+    world.see_in_order(events.iter());
     world.broken
 }
 
@@ -41,8 +37,9 @@ impl Aim {
     }
 }
 
-#[derive(Default)]
-struct World {
+/// What is there after the events so far, and what they broke.
+#[derive(Clone, Default)]
+pub(super) struct World {
     objects: BTreeMap<(Kind, String), Arc<Value>>,
     /// Every `spec` of a rollout, by its generation: a status answers one of them.
     specs: BTreeMap<(String, i64), Value>,
@@ -50,11 +47,20 @@ struct World {
     aims: BTreeMap<String, Aim>,
     /// The pod template that the operator gave each Deployment last.
     templates: BTreeMap<String, Value>,
-    blind: Vec<Range<u64>>,
-    broken: Vec<String>,
+    pub(super) blind: Vec<Range<u64>>,
+    pub(super) broken: Vec<String>,
 }
 
 impl World {
+    /// In the order of their versions. None of them is older than one that was seen before.
+    pub(super) fn see_in_order<'e>(&mut self, events: impl Iterator<Item = &'e Event>) {
+        let mut ordered: Vec<_> = events.collect();
+        ordered.sort_by_key(|event| event.version);
+        for event in ordered {
+            self.see(event);
+        }
+    }
+
     fn see(&mut self, event: &Event) {
         let key = (event.kind, event.name.clone());
         let before = self.objects.get(&key).cloned();

@@ -5,6 +5,7 @@
 
 mod judge;
 mod record;
+mod told;
 
 pub use judge::judge;
 pub use record::Record;

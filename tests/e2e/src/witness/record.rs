@@ -1,6 +1,6 @@
 //! Everything that happened in a namespace, as its watches tell it.
 
-use super::{Event, Kind, judge};
+use super::{Event, Kind, told::Told};
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use kube::{
@@ -9,9 +9,8 @@ use kube::{
 };
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, HashMap},
-    ops::Range,
-    sync::{Arc, Mutex},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -28,34 +27,36 @@ pub struct Record {
     _watches: JoinSet<()>,
 }
 
-#[derive(Debug)]
 struct Log {
-    events: Mutex<Vec<Event>>,
-    /// Where each object's latest event is.
-    latest: Mutex<HashMap<(Kind, String), usize>>,
-    /// Versions between which a watch did not tell every change.
-    blind: Mutex<Vec<Range<u64>>>,
+    told: Mutex<Told>,
     length: watch::Sender<usize>,
 }
 
 impl Log {
-    fn add(&self, event: Event) {
-        let mut events = self.events.lock().unwrap();
-        self.latest.lock().unwrap().insert((event.kind, event.name.clone()), events.len());
-        events.push(event);
-        self.length.send_replace(events.len());
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap()
+    }
+
+    /// Events of one kind, which is then told until this version.
+    fn add(&self, kind: Kind, events: Vec<Event>, complete: u64) {
+        let mut told = self.told();
+        for event in events {
+            told.add(event);
+        }
+        told.complete.insert(kind, complete);
+        self.length.send_replace(told.length());
     }
 }
 
 impl Record {
     /// Watches a namespace that is still empty of what is watched.
     pub async fn begin(client: Client, namespace: &str) -> Self {
-        let log =
-            Arc::new(Log { events: Mutex::default(), latest: Mutex::default(), blind: Mutex::default(), length: watch::Sender::new(0) });
+        let log = Arc::new(Log { told: Mutex::default(), length: watch::Sender::new(0) });
         let mut watches = JoinSet::new();
         for kind in Kind::ALL {
             let api = Api::namespaced_with(client.clone(), namespace, &kind.resource());
             let from = version_now(&api).await;
+            log.told().first = from;
             watches.spawn(follow(api, kind, from, log.clone()));
         }
         Self { client, namespace: namespace.to_owned(), log, _watches: watches }
@@ -63,37 +64,31 @@ impl Record {
 
     /// The latest version of an object, if it is there.
     pub fn latest(&self, kind: Kind, name: &str) -> Option<Value> {
-        let events = self.log.events.lock().unwrap();
-        let latest = &events[*self.log.latest.lock().unwrap().get(&(kind, name.to_owned()))?];
+        let told = self.log.told();
+        let (_, latest) = told.latest.get(&(kind, name.to_owned()))?;
         (!latest.deleted).then(|| Value::clone(&latest.object))
     }
 
     /// All objects of a kind that are there, in the order of their names.
-    pub fn all(&self, kind: Kind) -> Vec<Value> {
-        let events = self.log.events.lock().unwrap();
-        let mut there = BTreeMap::new();
-        for event in events.iter().filter(|event| event.kind == kind) {
-            if event.deleted {
-                there.remove(&event.name);
-            } else {
-                there.insert(event.name.clone(), event.object.clone());
-            }
-        }
-        there.into_values().map(|object| Value::clone(&object)).collect()
+    pub fn all(&self, kind: Kind) -> Vec<Arc<Value>> {
+        let told = self.log.told();
+        let latest = told.latest.values().map(|(_, event)| event).filter(|event| event.kind == kind && !event.deleted);
+        let there: BTreeMap<_, _> = latest.map(|event| (event.name.clone(), event.object.clone())).collect();
+        there.into_values().collect()
     }
 
     /// How many events there were.
     pub fn len(&self) -> usize {
-        self.log.events.lock().unwrap().len()
+        self.log.told().length()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The events since there were so many.
+    /// The events since there were so many, as far as they are not forgotten.
     pub fn since(&self, count: usize) -> Vec<Event> {
-        self.log.events.lock().unwrap()[count..].to_vec()
+        self.log.told().since(count).cloned().collect()
     }
 
     /// Finds something in the state of an object now, or in any that comes: none is passed over. `after`: events before that
@@ -101,16 +96,19 @@ impl Record {
     pub async fn until<T>(&self, kind: Kind, name: &str, after: usize, find: impl Fn(&Event) -> Option<T>) -> Result<T, Duration> {
         let mut length = self.log.length.subscribe();
         let of_it = |event: &&Event| event.kind == kind && event.name == name;
-        let mut next = {
-            let events = self.log.events.lock().unwrap();
-            events.iter().rposition(|event| of_it(&event)).unwrap_or(events.len()).max(after)
+        let (latest, mut next) = {
+            let told = self.log.told();
+            (told.latest.get(&(kind, name.to_owned())).cloned(), told.length().max(after))
         };
+        if let Some(found) = latest.filter(|(at, _)| *at >= after).and_then(|(_, event)| find(&event)) {
+            return Ok(found);
+        }
         let found = async {
             loop {
-                let news = {
-                    let events = self.log.events.lock().unwrap();
-                    let news: Vec<_> = events.get(next..).unwrap_or_default().iter().filter(of_it).cloned().collect();
-                    next = events.len().max(next);
+                let news: Vec<_> = {
+                    let told = self.log.told();
+                    let news = told.since(next).filter(of_it).cloned().collect();
+                    next = told.length().max(next);
                     news
                 };
                 if let Some(found) = news.iter().find_map(&find) {
@@ -134,9 +132,31 @@ impl Record {
         }
     }
 
+    /// Judges what has happened so far and forgets most of it, for a test that lasts long. The promises that were broken.
+    pub fn judge_and_forget(&self) -> Vec<String> {
+        let mut told = self.log.told();
+        told.judge();
+        told.forget();
+        told.world.broken.clone()
+    }
+
+    /// Of so many versions, so many came while not every change was told.
+    pub fn blindness(&self) -> (u64, u64) {
+        let told = self.log.told();
+        let mut gaps = told.world.blind.clone();
+        gaps.sort_by_key(|gap| gap.start);
+        let (mut blind, mut until) = (0, 0);
+        for gap in gaps {
+            blind += gap.end.saturating_sub(gap.start.max(until));
+            until = gap.end.max(until);
+        }
+        let last = told.complete.values().max().copied().unwrap_or_default();
+        (last - told.first, blind)
+    }
+
     /// The promises that were broken, each in a sentence.
     pub fn broken(&self) -> Vec<String> {
-        judge(&self.since(0), &self.log.blind.lock().unwrap())
+        self.log.told().broken()
     }
 }
 
@@ -146,6 +166,7 @@ async fn version_now(api: &Api<DynamicObject>) -> u64 {
 
 /// Tells every event from a version on.
 async fn follow(api: Api<DynamicObject>, kind: Kind, mut from: u64, log: Arc<Log>) {
+    log.add(kind, Vec::new(), from);
     loop {
         let params = WatchParams::default().timeout(280);
         let Ok(stream) = api.watch(&params, &from.to_string()).await else {
@@ -157,7 +178,11 @@ async fn follow(api: Api<DynamicObject>, kind: Kind, mut from: u64, log: Arc<Log
             let (object, deleted) = match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
                 WatchEvent::Deleted(object) => (object, true),
-                WatchEvent::Bookmark(_) => continue,
+                WatchEvent::Bookmark(bookmark) => {
+                    from = number(Some(&bookmark.metadata.resource_version));
+                    log.add(kind, Vec::new(), from);
+                    continue;
+                }
                 WatchEvent::Error(_) => {
                     // The API server was started anew and has forgotten what came before.
                     from = look_again(&api, kind, from, &log).await;
@@ -165,7 +190,7 @@ async fn follow(api: Api<DynamicObject>, kind: Kind, mut from: u64, log: Arc<Log
                 }
             };
             from = number(object.metadata.resource_version.as_deref());
-            log.add(told(kind, object, deleted));
+            log.add(kind, vec![told(kind, object, deleted)], from);
         }
     }
 }
@@ -185,20 +210,21 @@ async fn look_again(api: &Api<DynamicObject>, kind: Kind, since: u64, log: &Log)
         }
     };
     let now = number(list.metadata.resource_version.as_deref());
-    log.blind.lock().unwrap().push(since..now + 1);
     let mut gone: BTreeMap<_, _> = {
-        let events = log.events.lock().unwrap();
-        events.iter().filter(|event| event.kind == kind).map(|event| (event.name.clone(), event.clone())).collect()
+        let mut told = log.told();
+        told.world.blind.push(since..now + 1);
+        let there = told.latest.values().filter(|(_, event)| event.kind == kind && !event.deleted);
+        there.map(|(_, event)| (event.name.clone(), event.clone())).collect()
     };
+    let mut news = Vec::new();
     for object in list {
         gone.remove(object.metadata.name.as_deref().unwrap_or_default());
         if number(object.metadata.resource_version.as_deref()) > since {
-            log.add(told(kind, object, false));
+            news.push(told(kind, object, false));
         }
     }
-    for event in gone.into_values().filter(|event| !event.deleted) {
-        log.add(Event { deleted: true, version: now, seen: Timestamp::now(), ..event });
-    }
+    news.extend(gone.into_values().map(|event| Event { deleted: true, version: now, seen: Timestamp::now(), ..event }));
+    log.add(kind, news, now);
     now
 }
 

@@ -9,12 +9,12 @@ use std::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-pub const LEASE: Duration = Duration::from_secs(6);
 const NAMES: [&str; 2] = ["one", "two"];
 
 pub struct Fleet<'s> {
     space: &'s Space,
     proxy: &'s Proxy,
+    lease: Duration,
     operators: [RefCell<Life>; 2],
     pub kills: Cell<u32>,
     pub freezes: Cell<u32>,
@@ -31,12 +31,13 @@ pub struct Life {
 }
 
 impl<'s> Fleet<'s> {
-    pub fn start(space: &'s Space, proxy: &'s Proxy) -> Self {
-        let operators = NAMES.map(|name| RefCell::new(life(space, proxy, name)));
+    pub fn start(space: &'s Space, proxy: &'s Proxy, lease: Duration) -> Self {
+        let operators = NAMES.map(|name| RefCell::new(life(space, proxy, lease, name)));
         let none = || Cell::new(0);
         Self {
             space,
             proxy,
+            lease,
             operators,
             kills: none(),
             freezes: none(),
@@ -55,7 +56,7 @@ impl<'s> Fleet<'s> {
                 let ended = !operator.borrow_mut().operator.runs();
                 if ended {
                     self.losses.set(self.losses.get() + 1);
-                    operator.replace(life(self.space, self.proxy, NAMES[number]));
+                    operator.replace(life(self.space, self.proxy, self.lease, NAMES[number]));
                 }
             }
         }
@@ -75,7 +76,7 @@ impl<'s> Fleet<'s> {
 
     pub fn kill(&self, number: usize) {
         self.operators[number].borrow_mut().operator.kill();
-        self.operators[number].replace(life(self.space, self.proxy, NAMES[number]));
+        self.operators[number].replace(life(self.space, self.proxy, self.lease, NAMES[number]));
         self.kills.set(self.kills.get() + 1);
     }
 
@@ -88,7 +89,7 @@ impl<'s> Fleet<'s> {
                 sleep(Duration::from_millis(200)).await;
             }
         };
-        if timeout(LEASE * 3, taken).await.is_ok() {
+        if timeout(self.lease * 3, taken).await.is_ok() {
             self.takeovers.set(self.takeovers.get() + 1);
             sleep(more).await;
         }
@@ -108,7 +109,7 @@ impl<'s> Fleet<'s> {
     }
 }
 
-fn life(space: &Space, proxy: &Proxy, name: &str) -> Life {
-    let seconds = LEASE.as_secs().to_string();
+fn life(space: &Space, proxy: &Proxy, lease: Duration, name: &str) -> Life {
+    let seconds = lease.as_secs().to_string();
     Life { operator: space.operator_behind(proxy, name, &["--lease-duration", &seconds]), began: Instant::now() }
 }

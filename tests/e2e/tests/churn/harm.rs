@@ -3,7 +3,7 @@
 use crate::fleet::Fleet;
 use bluegreen_e2e::{OwnGround, dice::Dice};
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Harm {
@@ -21,11 +21,11 @@ pub async fn deal_out(own: &Arc<OwnGround>, fleet: &Fleet<'_>, dice: &Dice, bega
         let mut deck = [Harm::Kill, Harm::Kill, Harm::Kill, Harm::Freeze, Harm::RestartServer, Harm::FreezeEtcd];
         dice.shuffle(&mut deck);
         for harm in deck {
+            sleep(dice.millis(pause / 2..pause * 3 / 2)).await;
+            if Instant::now() >= end {
+                std::future::pending::<()>().await;
+            }
             if harm != Harm::Kill && harm != Harm::Freeze || Instant::now() < last {
-                sleep(dice.millis(pause / 2..pause * 3 / 2)).await;
-                if Instant::now() >= end {
-                    sleep_until(end + Duration::from_secs(86_400)).await;
-                }
                 do_it(harm, own, fleet, dice).await;
             }
         }
@@ -49,6 +49,9 @@ async fn do_it(harm: Harm, own: &Arc<OwnGround>, fleet: &Fleet<'_>, dice: &Dice)
                 own.stop("kube-apiserver");
                 std::thread::sleep(down);
                 own.start("kube-apiserver");
+                // What it was about to tell of a pod got lost with the connection, and it doesn't try again, as a kubelet does.
+                own.stop("kwok");
+                own.start("kwok");
             })
             .await;
             fleet.server_restarts.set(fleet.server_restarts.get() + 1);
