@@ -1,0 +1,8 @@
+//! What the shell asks of the engine beside the decision: the objects to be written, what to measure, how pods get on, what to announce.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod world;
+
+#[path = "shell/objects.rs"]
+mod objects;
