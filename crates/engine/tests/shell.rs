@@ -4,5 +4,11 @@
 
 mod world;
 
+#[path = "shell/announcements.rs"]
+mod announcements;
+#[path = "shell/measurements.rs"]
+mod measurements;
 #[path = "shell/objects.rs"]
 mod objects;
+#[path = "shell/pods.rs"]
+mod pods;

@@ -177,9 +177,8 @@ fn type_and_annotations_of_a_service_are_compared_with_spec_and_those_of_others_
     let seen = seen();
     let map = |value: Value| serde_json::from_value::<BTreeMap<String, String>>(value).unwrap();
     let asked = map(json!({"example.com/zone": "a"}));
-    let intact = |type_: &str, annotations: &BTreeMap<String, String>| {
-        render::service_settings_intact(&seen, Role::Active, type_, annotations)
-    };
+    let intact =
+        |type_: &str, annotations: &BTreeMap<String, String>| render::service_settings_intact(&seen, Role::Active, type_, annotations);
     assert!(intact("NodePort", &asked));
     assert!(intact("NodePort", &map(json!({"example.com/zone": "a", "of-others": "b"}))));
     assert!(!intact("ClusterIP", &asked));
