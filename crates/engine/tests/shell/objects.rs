@@ -130,7 +130,7 @@ fn the_active_service_remembers_the_revision_that_its_promotion_left() {
 fn a_lost_revision_is_written_again_as_its_pods_run() {
     let mut seen = seen();
     let live = render::deployment(&seen, Color::Blue, 3, &render::controller_revision(&seen, HASH, 7)["data"]);
-    seen.status.standby = Some(side(&seen, Color::Green, "another"));
+    seen.status.standby = Some(Side { image: "shop:2".into(), ..side(&seen, Color::Green, "another") });
     seen.status.active = Some(side(&seen, Color::Blue, HASH));
     assert_yaml_snapshot!("restored_revision", render::restored_revision(&seen, HASH, 7, &live));
 }
