@@ -100,4 +100,21 @@ mod tests {
     fn a_clock_set_back_yields_no_negative_time() {
         assert_eq!(elapsed(&started(at(100)), at(0)), Duration::ZERO);
     }
+    #[test]
+    fn what_was_held_and_went_unseen_at_the_same_time_is_taken_out_once() {
+        let mut clock = started(at(0));
+        hold(&mut clock, true, at(10));
+        hold(&mut clock, false, at(50));
+        account(&mut clock, Absence { from: None, to: at(100) });
+        assert_eq!(elapsed(&clock, at(103)), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn an_absence_that_ended_before_the_clock_started_is_none_of_its_business() {
+        for to in [50, 100] {
+            let mut clock = started(at(100));
+            account(&mut clock, Absence { from: Some(at(0)), to: at(to) });
+            assert_eq!(clock, started(at(100)));
+        }
+    }
 }

@@ -61,3 +61,31 @@ pub(crate) fn refusal(refusal: &Refusal, name: &str) -> Stay {
     }
     Stay::working(reasons::REFUSED, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::{Object, Role};
+
+    #[test]
+    fn a_refusal_is_told_as_the_authors_the_clusters_or_one_that_passes() {
+        let typed = "failed to create typed patch object (web/shop-green): .spec.foo: field not declared in schema";
+        let converted = "failed to convert new object (web/shop-green) to proper version";
+        let cases = [
+            (422, "spec.ports: Invalid value", StayKind::Stalled, reasons::INVALID_SPEC),
+            (400, "unknown field", StayKind::Stalled, reasons::INVALID_SPEC),
+            (500, typed, StayKind::Stalled, reasons::INVALID_SPEC),
+            (500, converted, StayKind::Stalled, reasons::INVALID_SPEC),
+            (403, "exceeded quota", StayKind::Stalled, reasons::REFUSED),
+            (500, "etcdserver: request timed out", StayKind::Working, reasons::REFUSED),
+            (0, "connection refused", StayKind::Working, reasons::REFUSED),
+        ];
+        for (code, message, kind, reason) in cases {
+            let at = Timestamp::UNIX_EPOCH;
+            let refused = Refusal { object: Object::Service(Role::Active), code, message: message.into(), at, times: 1, generation: 1 };
+            let stay = refusal(&refused, "Service shop");
+            assert!(stay.kind == kind && stay.reason == reason, "{code} {message}: {}", stay.reason);
+            assert_eq!(stay.message, format!("The API server refused Service shop: {message}"));
+        }
+    }
+}

@@ -141,3 +141,13 @@ impl Target {
     /// A revision that no pod has: the Service exists and selects nothing.
     pub const NOTHING: &'static str = "none";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_in_its_own_words() {
+        assert_eq!(Why("the candidate is verified".into()).to_string(), "the candidate is verified");
+    }
+}

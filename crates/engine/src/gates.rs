@@ -281,4 +281,197 @@ mod tests {
         assert_eq!(message.chars().count(), LONGEST);
         assert_eq!(around("a ", "b", " c"), "a b c");
     }
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    fn metric(fields: &serde_json::Value) -> Metric {
+        let mut all = json!({"name": "errors", "prometheus": {"query": "rate(e[1m])"}, "max": "0.5", "interval": "5s", "count": 3});
+        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        serde_json::from_value(all).unwrap()
+    }
+
+    fn home() -> Check {
+        serde_json::from_value(json!({"name": "home", "http": {}})).unwrap()
+    }
+
+    fn defined(stage: Stage, metric: Metric) -> GateDefinition {
+        definitions(stage, &[], &[metric], Some("http://prometheus")).unwrap().remove(0)
+    }
+
+    fn started(definition: &GateDefinition) -> Gate {
+        aligned(&[], std::slice::from_ref(definition), definition.stage, at(0)).remove(0)
+    }
+
+    /// The gate after these readings, one each five seconds.
+    fn after(definition: &GateDefinition, readings: &[Reading]) -> Gate {
+        let mut gate = started(definition);
+        for (reading, second) in readings.iter().zip((5..).step_by(5)) {
+            add(&mut gate, definition, &result(Outcome::Reading(reading.clone()), second));
+        }
+        gate
+    }
+
+    fn result(outcome: Outcome, second: i64) -> Measurement {
+        Measurement { gate: "errors".into(), definition: "d".into(), attempt: 1, revision: "r".into(), at: at(second), outcome }
+    }
+
+    fn told(gate: &Gate) -> (GateState, &str) {
+        (gate.state, gate.message.as_str())
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_gate_is_told_where_it_stands_in_spec() {
+        let wrong = |stage: Stage, fields: serde_json::Value, address: Option<&str>| {
+            definitions(stage, &[home()], &[metric(&fields)], address).unwrap_err().to_string()
+        };
+        let somewhere = Some("http://prometheus");
+        let cases = [
+            (
+                wrong(Stage::Verification, json!({"name": "home"}), somewhere),
+                "spec.verification: a check and a metric are both named home; give each its own name",
+            ),
+            (
+                wrong(Stage::Monitoring, json!({"max": null}), somewhere),
+                "spec.monitoring.metrics errors: a metric needs a limit: set max, min, or both",
+            ),
+            (
+                wrong(Stage::Monitoring, json!({"max": "many"}), somewhere),
+                "spec.monitoring.metrics errors: the limit \"many\" is not a number or a percentage; write \"0.01\" or 1%",
+            ),
+            (
+                wrong(Stage::Monitoring, json!({"min": "inf"}), somewhere),
+                "spec.monitoring.metrics errors: the limit \"inf\" is not a number or a percentage; write \"0.01\" or 1%",
+            ),
+            (
+                wrong(Stage::Monitoring, json!({"prometheus": null}), somewhere),
+                "spec.monitoring.metrics errors: set exactly one kind of metric: prometheus",
+            ),
+            (
+                wrong(Stage::Verification, json!({}), None),
+                "spec.verification.metrics errors: no Prometheus to ask: set its address in the query, in spec.sources.prometheus.address, or start the operator with --prometheus-address",
+            ),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(error, expected);
+        }
+        let gates = definitions(Stage::Monitoring, &[home()], &[metric(&json!({}))], somewhere).unwrap();
+        assert_eq!(gates.iter().map(|gate| gate.name.as_str()).collect::<Vec<_>>(), ["monitoring/home", "monitoring/errors"]);
+    }
+
+    #[test]
+    fn limits_are_numbers_or_percentages() {
+        for (text, expected) in [("0.5", 0.5), ("1%", 0.01), ("250%", 2.5), ("-2", -2.0), ("1e3", 1000.0)] {
+            assert!((parse_limit(text).unwrap() - expected).abs() < 1e-12, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_gate_stays_as_it_is_until_its_definition_changes_and_those_of_other_stages_stay_anyway() {
+        let (old, new) = (defined(Stage::Verification, metric(&json!({}))), defined(Stage::Verification, metric(&json!({"max": "1%"}))));
+        let passed = Gate { state: GateState::Passed, since: at(9), ..started(&old) };
+        let approval = Gate { name: APPROVAL.into(), ..passed.clone() };
+        let dropped = Gate { name: "verification/dropped".into(), ..passed.clone() };
+        let gates = [approval.clone(), dropped, passed.clone()];
+        let now = |definition: GateDefinition| aligned(&gates, &[definition], Stage::Verification, at(20));
+        assert_eq!(now(old), [passed, approval.clone()]);
+        assert_eq!(now(new.clone()), [Gate { since: at(20), ..started(&new) }, approval]);
+    }
+
+    #[test]
+    fn a_value_is_judged_by_both_limits_which_belong_to_what_is_good() {
+        let gate = defined(Stage::Verification, metric(&json!({"min": "0.1", "count": 1})));
+        let cases = [
+            (0.1, GateState::Passed, "0.1 is within the limit"),
+            (0.3, GateState::Passed, "0.3 is within the limit"),
+            (0.5, GateState::Passed, "0.5 is within the limit"),
+            (0.51, GateState::Failed, "0.51 is above the limit of 0.5"),
+            (0.09, GateState::Failed, "0.09 is below the limit of 0.1"),
+        ];
+        for (value, state, message) in cases {
+            assert_eq!(told(&after(&gate, &[Reading::Value(value)])), (state, message));
+        }
+    }
+
+    #[test]
+    fn as_many_readings_as_asked_for_pass_or_fail_a_gate_and_bad_ones_count_in_a_row() {
+        let (good, bad) = (Reading::Value(0.0), Reading::Value(1.0));
+        let gate = defined(Stage::Verification, metric(&json!({"failureLimit": 2})));
+        let told_after = |readings: &[&Reading]| after(&gate, &readings.iter().map(|reading| (*reading).clone()).collect::<Vec<_>>());
+        assert_eq!(told_after(&[&good, &good]).state, GateState::Running);
+        assert_eq!(told_after(&[&good, &good, &good]).state, GateState::Passed);
+        assert_eq!(told(&told_after(&[&bad])), (GateState::Running, "1 is above the limit of 0.5, once in a row"));
+        assert_eq!(told(&told_after(&[&bad, &bad])), (GateState::Failed, "1 is above the limit of 0.5, 2 times in a row"));
+        assert_eq!(told_after(&[&bad, &good, &bad]).state, GateState::Running);
+        let monitored = defined(Stage::Monitoring, metric(&json!({})));
+        assert_eq!(after(&monitored, &vec![good; 9]).state, GateState::Running, "monitoring lasts as long as it lasts");
+    }
+
+    #[test]
+    fn without_data_or_an_answer_a_gate_becomes_inconclusive_at_its_limits_and_says_why() {
+        let gate = defined(Stage::Verification, metric(&json!({"noDataLimit": 2, "errorLimit": 3})));
+        let (good, none, nan) = (Reading::Value(0.0), Reading::NoData, Reading::NotANumber);
+        let broken = Reading::Failed("connection refused".into());
+        let cases: [(Vec<&Reading>, GateState, &str); 7] = [
+            (vec![&none], GateState::Running, "the query returned no data"),
+            (vec![&none, &nan], GateState::Inconclusive, "the query returned NaN (no traffic?)"),
+            (vec![&none, &good, &none], GateState::Running, "the query returned no data"),
+            (vec![&broken, &broken], GateState::Running, "the source failed: connection refused"),
+            (vec![&broken, &broken, &broken], GateState::Inconclusive, "the source failed: connection refused"),
+            (vec![&broken, &broken, &none, &broken], GateState::Running, "the source failed: connection refused"),
+            (vec![&none, &none, &good], GateState::Running, "0 is within the limit"),
+        ];
+        for (readings, state, message) in cases {
+            let readings: Vec<_> = readings.into_iter().cloned().collect();
+            assert_eq!(told(&after(&gate, &readings)), (state, message), "{readings:?}");
+        }
+    }
+
+    #[test]
+    fn bake_time_is_what_readings_cover_and_a_reading_that_comes_late_counts_for_nothing() {
+        let definition = defined(Stage::Monitoring, metric(&json!({})));
+        let mut gate = started(&definition);
+        let covered = |gate: &Gate| gate.measured.as_ref().unwrap().covered_millis;
+        let steps = [
+            (5, 0, "the first covers nothing"),
+            (9, 4_000, "four seconds"),
+            (9, 4_000, "the same again"),
+            (7, 4_000, "an older one"),
+            (60, 14_000, "after a gap twice the interval at most"),
+        ];
+        for (second, expected, why) in steps {
+            add(&mut gate, &definition, &result(Outcome::Reading(Reading::Value(0.0)), second));
+            assert_eq!(covered(&gate), expected, "{why}");
+        }
+        assert_eq!(gate.measured.unwrap().readings.iter().map(|reading| reading.at).collect::<Vec<_>>(), [at(60), at(9), at(5)]);
+    }
+
+    #[test]
+    fn a_verdict_stays_and_keeps_the_time_at_which_it_was_reached() {
+        let checks = definitions(Stage::Verification, &[home()], &[], None).unwrap();
+        let (passed, failed) = (CheckOutcome::Passed("200".into()), CheckOutcome::Failed("500".into()));
+        for (first, then) in [(&passed, &failed), (&failed, &passed)] {
+            let mut gate = started(&checks[0]);
+            add(&mut gate, &checks[0], &result(Outcome::Check(CheckOutcome::NotDone("no pod is ready".into())), 5));
+            assert_eq!((told(&gate), gate.since), ((GateState::Running, "no pod is ready"), at(0)), "tried again");
+            add(&mut gate, &checks[0], &result(Outcome::Check(first.clone()), 10));
+            let verdict = gate.clone();
+            assert_eq!(verdict.since, at(10));
+            add(&mut gate, &checks[0], &result(Outcome::Check(then.clone()), 15));
+            assert_eq!(gate, verdict);
+        }
+    }
+
+    #[test]
+    fn a_message_is_cut_only_when_it_is_too_long() {
+        let fits = "x".repeat(LONGEST);
+        assert_eq!(bounded(&fits), fits);
+        assert_eq!(bounded(&format!("{fits}y")), format!("{}…", "x".repeat(LONGEST - 1)));
+    }
+
+    #[test]
+    fn a_gate_that_somebody_has_to_decide_is_told_with_what_to_do() {
+        let gate = Gate { message: "the query returned no data".into(), ..started(&defined(Stage::Monitoring, metric(&json!({})))) };
+        assert_eq!(not_judged(&gate, "Decide"), "monitoring/errors could not be judged: the query returned no data. Decide");
+    }
 }

@@ -58,3 +58,36 @@ pub fn spend_all(status: &mut BlueGreenRolloutStatus, annotations: &BTreeMap<Str
         spend(status, annotations, verb);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn annotations(orders: &[(&str, &str)]) -> BTreeMap<String, String> {
+        orders.iter().map(|(verb, value)| (format!("bluegreen.dev/{verb}"), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn an_order_holds_for_the_revision_it_names_until_it_is_spent() {
+        let mut status = BlueGreenRolloutStatus::default();
+        let on_object = annotations(&[("promote", "abc"), ("rollback", "abc/now"), ("retry", "")]);
+        assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), Some("abc"));
+        assert_eq!(given(&on_object, &status, Verb::Rollback, "abc"), Some("abc/now"), "what follows a / is free");
+        assert_eq!(given(&on_object, &status, Verb::Promote, "abcd"), None);
+        assert_eq!(given(&on_object, &status, Verb::Abort, "abc"), None);
+        assert_eq!(given(&on_object, &status, Verb::Retry, ""), None, "an empty order names nothing");
+        spend(&mut status, &on_object, Verb::Promote);
+        assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), None);
+        assert_eq!(given(&annotations(&[("promote", "abc/again")]), &status, Verb::Promote, "abc"), Some("abc/again"), "given anew");
+    }
+
+    #[test]
+    fn orders_that_are_no_longer_there_are_forgotten_and_the_others_spent() {
+        let mut status = BlueGreenRolloutStatus::default();
+        status.orders.insert("abort".into(), "abc".into());
+        let values: Vec<_> = Verb::ALL.iter().map(|verb| verb.as_str()).filter(|verb| *verb != "abort").map(|verb| (verb, "def")).collect();
+        assert_eq!(values.len(), 6);
+        spend_all(&mut status, &annotations(&values));
+        assert_eq!(status.orders, values.iter().map(|(verb, value)| ((*verb).to_owned(), (*value).to_owned())).collect());
+    }
+}

@@ -192,3 +192,87 @@ fn chosen(containers: &[Value], spec: &BlueGreenRolloutSpec, name: &str) -> Resu
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spec(fields: &Value) -> BlueGreenRolloutSpec {
+        let mut all = json!({"replicas": 3, "template": {"spec": {"containers": []}}, "service": {"ports": [{"port": 80}]}});
+        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        serde_json::from_value(all).unwrap()
+    }
+
+    fn with_containers(containers: &Value, image: Option<&str>, container: Option<&str>) -> BlueGreenRolloutSpec {
+        spec(&json!({"template": {"spec": {"containers": containers}}, "image": image, "container": container}))
+    }
+
+    #[test]
+    fn the_image_goes_into_the_container_it_is_meant_for() {
+        let bare = |name: &str| json!({"name": name});
+        let made = |name: &str, image: &str| json!({"name": name, "image": image});
+        let image = Some("shop:2");
+        let cases = [
+            (json!([bare("main")]), image, None, "shop:2", json!([made("main", "shop:2")])),
+            (json!([bare("proxy"), bare("shop")]), image, None, "shop:2", json!([bare("proxy"), made("shop", "shop:2")])),
+            (json!([bare("proxy"), bare("shop")]), image, Some("proxy"), "shop:2", json!([made("proxy", "shop:2"), bare("shop")])),
+            (json!([made("main", "")]), image, None, "shop:2", json!([made("main", "shop:2")])),
+            (json!([made("a", "a:1"), made("shop", "b:1")]), None, None, "b:1", json!([made("a", "a:1"), made("shop", "b:1")])),
+            (json!([made("a", "a:1"), made("b", "b:1")]), None, None, "a:1", json!([made("a", "a:1"), made("b", "b:1")])),
+        ];
+        for (containers, image, container, expected, written) in cases {
+            let (template, named) = with_image(&with_containers(&containers, image, container), "shop").unwrap();
+            assert_eq!((named.as_str(), &template["spec"]["containers"]), (expected, &written), "{containers}");
+        }
+    }
+
+    #[test]
+    fn an_image_that_is_missing_or_meant_for_no_container_is_told_with_what_to_do() {
+        let (one, two) = (json!([{"name": "main", "image": "main:1"}]), json!([{"name": "a"}, {"name": "b"}]));
+        let cases = [
+            (json!([]), None, None, "spec.template has no containers: add one to spec.template.spec.containers"),
+            (
+                one.clone(),
+                Some("shop:2"),
+                None,
+                "two images: spec.image and the image of container main in spec.template are both set; keep one",
+            ),
+            (two.clone(), None, None, "no image: set spec.image, or the image of container a in spec.template"),
+            (
+                two.clone(),
+                Some("shop:2"),
+                None,
+                "spec.template has several containers (a, b): name the one that gets spec.image in spec.container",
+            ),
+            (two, Some("shop:2"), Some("c"), "spec.container names c, but the containers in spec.template are: a, b"),
+            (json!(["a"]), Some("shop:2"), None, "a container in spec.template.spec.containers is not an object with a name"),
+        ];
+        for (containers, image, container, expected) in cases {
+            let error = with_image(&with_containers(&containers, image, container), "shop").unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_candidate_is_as_large_as_asked_and_never_empty_or_larger_than_full() {
+        let size = |replicas: i32, preview: Value, active: i32| {
+            Settings::of(&spec(&json!({"replicas": replicas, "preview": {"replicas": preview}}))).preview_size(active)
+        };
+        let cases = [
+            (10, json!(null), 0, 10, "all of them"),
+            (10, json!(3), 0, 3, "a number"),
+            (10, json!(30), 0, 10, "at most full size"),
+            (10, json!(0), 0, 1, "at least one"),
+            (10, json!("25%"), 0, 3, "a share, rounded up"),
+            (10, json!("20%"), 0, 2, "an even share"),
+            (10, json!("100%"), 0, 10, "all of them"),
+            (10, json!("0%"), 0, 1, "at least one"),
+            (0, json!("50%"), 0, 1, "one to be verified"),
+            (3, json!(null), 5, 5, "as many as serve now"),
+        ];
+        for (replicas, preview, active, expected, why) in cases {
+            assert_eq!(size(replicas, preview.clone(), active), expected, "{why}: {preview} of {replicas} beside {active}");
+        }
+    }
+}

@@ -102,3 +102,26 @@ pub fn hopeless_at(seen: &ColorSeen, revision: &str, now: Timestamp) -> Option<T
         .filter(|at| *at > now)
         .min()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_news_when_it_is_of_another_kind() {
+        let kinds = [
+            ("pod a container shop ErrImagePull: not found", Some("image")),
+            ("pod b container shop ImagePullBackOff: back-off", Some("image")),
+            ("pod a container shop CrashLoopBackOff: back-off 10s", Some("crash")),
+            ("pod a container shop Error", Some("crash")),
+            ("pod a container shop Completed", Some("crash")),
+            ("pod a container shop CreateContainerConfigError: no secret", Some("config")),
+            ("pod a Unschedulable: 0/3 nodes are available", Some("schedule")),
+            ("pods can't be created: exceeded quota", Some("create")),
+            ("Deploying revision 2 (shop:2) to green", None),
+        ];
+        for (sentence, kind) in kinds {
+            assert_eq!(kind_of_trouble(sentence), kind, "{sentence}");
+        }
+    }
+}

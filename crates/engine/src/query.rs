@@ -125,4 +125,28 @@ mod tests {
         assert_eq!(longest_range("max_over_time(rate(a[1m])[1h30m:1m])"), Duration::from_secs(5400));
         assert_eq!(longest_range("up"), Duration::ZERO);
     }
+    #[test]
+    fn every_variable_stands_for_what_it_names() {
+        let variables = Variables { namespace: "web", rollout: "shop", color: "green", revision: "abc" };
+        let query = "{{namespace}} {{rollout}} {{color}} {{revision}} {{pods}}";
+        check_variables(query).unwrap();
+        assert_eq!(resolve(query, &variables), "web shop green abc shop-green-[a-z0-9]+-[a-z0-9]+");
+    }
+
+    #[test]
+    fn a_range_is_read_in_every_unit_that_prometheus_knows() {
+        let units = [
+            ("500ms", 500),
+            ("2s", 2_000),
+            ("3m", 180_000),
+            ("1h", 3_600_000),
+            ("1d12h", 129_600_000),
+            ("1w", 604_800_000),
+            ("1y", 31_536_000_000),
+        ];
+        for (range, millis) in units {
+            assert_eq!(longest_range(&format!("rate(a[{range}])")), Duration::from_millis(millis), "{range}");
+        }
+        assert_eq!(longest_range("rate(a[5 parsecs])"), Duration::ZERO, "what can't be read delays nothing");
+    }
 }

@@ -106,4 +106,32 @@ mod tests {
         assert_eq!(count, 1);
         assert_ne!(short, taken.hash);
     }
+    fn seen(hash: &str, digest: &str) -> RevisionSeen {
+        RevisionSeen { hash: hash.into(), number: 1, digest: digest.into(), image: String::new(), ports: vec![], owner: Owner::Us }
+    }
+
+    #[test]
+    fn only_other_content_under_the_same_short_hash_is_a_clash() {
+        let digest = digest(&template(), &ports());
+        let short = short_hash(&digest, 0);
+        let known = [seen(&short, &digest), seen("another", "another")];
+        assert_eq!(free_hash(&digest, 0, &known), (short, 0));
+    }
+
+    #[test]
+    fn a_revision_that_was_written_again_is_known_by_its_short_hash() {
+        let digest = digest(&template(), &ports());
+        let short = short_hash(&digest, 0);
+        assert_eq!(restored("abc"), "restored-abc");
+        assert!(is_restored(&seen(&short, &restored(&short)), &digest));
+        assert!(!is_restored(&seen(&short, &digest), &digest), "it was never lost");
+        assert!(!is_restored(&seen("abc", &restored("abc")), &digest), "it is of other content");
+    }
+
+    #[test]
+    fn a_definition_is_named_anew_when_it_changes() {
+        let name = definition(&json!({"max": "1%"}));
+        assert_eq!((name.len(), &name), (LENGTH, &definition(&json!({"max": "1%", "min": null}))));
+        assert_ne!(name, definition(&json!({"max": "2%"})));
+    }
 }

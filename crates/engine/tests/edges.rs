@@ -181,3 +181,25 @@ fn the_loop_ends_after_so_many_turns_and_not_before() {
     }
     assert_eq!(pass.saw(Box::new(world.seen())), Step::End(End::Unsettled));
 }
+
+// === conditions ===
+
+#[test]
+fn promoted_is_true_only_while_what_spec_asks_for_is_live_and_watched_no_more() {
+    let mut world = World::live(json!({"monitoring": {"duration": "10m"}}));
+    let promoted = |world: &World| world.condition("Promoted").unwrap();
+    assert_eq!(promoted(&world), ("True".into(), "Promoted".into()));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    assert_eq!(promoted(&world), ("False".into(), "Monitoring".into()), "it is live, and still watched");
+    world.run_until(Phase::ScalingDown);
+    assert!(world.is("Promoted"));
+    world.settle();
+    world.change(json!({"image": "shop:3", "paused": true}));
+    world.run_for(5);
+    assert_eq!(
+        (world.phase(), promoted(&world)),
+        (Phase::Healthy, ("False".into(), "Paused".into())),
+        "nothing is under way, and yet it is not live"
+    );
+}

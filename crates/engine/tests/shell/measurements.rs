@@ -1,0 +1,210 @@
+//! What is to be measured, and when.
+
+use crate::world::World;
+use bluegreen_api::{Color, GateState, Phase};
+use bluegreen_engine::{
+    Observed,
+    measure::{self, HttpTarget, What},
+    observed::{CheckOutcome, Measurement, Outcome, Reading},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn stage() -> Value {
+    json!({
+        "checks": [{"name": "home", "http": {}}, {"name": "health", "http": {}}],
+        "metrics": [
+            {"name": "errors", "prometheus": {"query": "e"}, "max": "1%", "interval": "5s"},
+            {"name": "latency", "prometheus": {"query": "l"}, "max": "2", "interval": "7s", "initialDelay": "3s"},
+        ],
+    })
+}
+
+/// A world in this phase, in which nothing has been measured yet.
+fn unmeasured(spec: Value, phase: Phase) -> Observed {
+    let mut world = World::live(spec);
+    world.gauge = |_, _, _| Outcome::Check(CheckOutcome::NotDone("not yet".into()));
+    world.image("shop:2");
+    world.run_until(phase);
+    world.results.clear();
+    world.seen()
+}
+
+fn verifying() -> Observed {
+    unmeasured(json!({"verification": stage()}), Phase::Verifying)
+}
+
+fn monitoring() -> Observed {
+    unmeasured(json!({"monitoring": stage()}), Phase::Monitoring)
+}
+
+fn pass(seen: &mut Observed, gate: &str) {
+    seen.status.gates.iter_mut().find(|known| known.name == gate).unwrap().state = GateState::Passed;
+}
+
+/// Gates that are measured, with the seconds from the start of the phase until then.
+fn measured(seen: &Observed) -> Vec<(String, i64)> {
+    let since = seen.status.clock.as_ref().unwrap().since;
+    measure::wanted(seen).into_iter().map(|wanted| (wanted.gate, wanted.due.duration_since(since).as_secs())).collect()
+}
+
+fn names(seen: &Observed) -> Vec<String> {
+    measured(seen).into_iter().map(|(gate, _)| gate).collect()
+}
+
+fn result(seen: &Observed, gate: &str, at: Timestamp) -> Measurement {
+    let gate = seen.status.gates.iter().find(|known| known.name == gate).unwrap();
+    Measurement {
+        gate: gate.name.clone(),
+        definition: gate.definition.clone(),
+        attempt: seen.status.attempt,
+        revision: String::new(),
+        at,
+        outcome: Outcome::Reading(Reading::NoData),
+    }
+}
+
+#[test]
+fn before_the_switch_checks_come_one_by_one_and_then_all_metrics() {
+    let mut seen = verifying();
+    assert_eq!(names(&seen), ["verification/home"]);
+    pass(&mut seen, "verification/home");
+    assert_eq!(names(&seen), ["verification/health"]);
+    pass(&mut seen, "verification/health");
+    assert_eq!(measured(&seen), [("verification/errors".into(), 0), ("verification/latency".into(), 3)]);
+    pass(&mut seen, "verification/errors");
+    assert_eq!(names(&seen), ["verification/latency"], "what has passed is not measured again");
+}
+
+#[test]
+fn after_the_switch_metrics_are_read_while_checks_go_on() {
+    assert_eq!(names(&monitoring()), ["monitoring/home", "monitoring/errors", "monitoring/latency"]);
+}
+
+#[test]
+fn each_gate_is_measured_again_its_own_interval_after_its_own_latest_result() {
+    let mut seen = monitoring();
+    let since = seen.status.clock.as_ref().unwrap().since;
+    let at = |seconds: i64| since.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+    seen.results = vec![result(&seen, "monitoring/home", at(10)), result(&seen, "monitoring/errors", at(20))];
+    let due = |gate: &str, after: i64| (format!("monitoring/{gate}"), after);
+    assert_eq!(measured(&seen), [due("home", 12), due("errors", 25), due("latency", 3)]);
+    seen.results[1].definition = "another".into();
+    assert_eq!(measured(&seen)[1], due("errors", 0), "a result of a former definition is none");
+}
+
+#[test]
+fn a_result_counts_only_for_the_definition_that_spec_has_now() {
+    let mut seen = verifying();
+    for gate in seen.status.gates.iter_mut().filter(|gate| gate.name == "verification/home") {
+        gate.definition = "another".into();
+    }
+    assert_eq!(names(&seen), ["verification/health"], "the gate is to be recorded anew before it is measured");
+}
+
+#[test]
+fn nothing_is_measured_before_the_switch_while_the_rollout_is_held_and_monitoring_goes_on() {
+    type Hold = fn(&mut Observed);
+    let holds: [(&str, Hold); 3] = [
+        ("by spec", |seen| seen.spec.paused = true),
+        ("by an order", |seen| seen.status.paused_by_order = true),
+        ("without replicas", |seen| seen.spec.replicas = 0),
+    ];
+    for (how, hold) in holds {
+        let (mut before, mut after) = (verifying(), monitoring());
+        hold(&mut before);
+        hold(&mut after);
+        after.status.clock.as_mut().unwrap().stopped = Some(after.now);
+        assert!(names(&before).is_empty(), "{how}");
+        assert_eq!(names(&after).len(), 3, "{how}");
+    }
+}
+
+#[test]
+fn nothing_is_measured_for_a_rollout_that_goes_or_a_gate_that_spec_dropped_or_beside_one_that_failed() {
+    for mut seen in [verifying(), monitoring()] {
+        seen.deleting = true;
+        assert!(names(&seen).is_empty());
+    }
+    let mut seen = monitoring();
+    seen.status.gates.iter_mut().find(|gate| gate.name == "monitoring/latency").unwrap().state = GateState::Failed;
+    assert!(names(&seen).is_empty(), "a person decides");
+    let mut seen = monitoring();
+    seen.spec.monitoring.as_mut().unwrap().checks.clear();
+    assert_eq!(names(&seen), ["monitoring/errors", "monitoring/latency"]);
+    let mut world = World::new(json!({"verification": {"initial": true, "checks": [{"name": "home", "http": {}}]}}));
+    world.gauge = |_, _, _| Outcome::Check(CheckOutcome::NotDone("not yet".into()));
+    world.run(60, |world| !measure::wanted(&world.seen()).is_empty());
+    let mut seen = world.seen();
+    assert_eq!((world.phase(), names(&seen).len()), (Phase::Initializing, 1), "{}", world.story());
+    seen.spec.verification.as_mut().unwrap().initial = false;
+    assert!(names(&seen).is_empty(), "the first revision is no longer to be verified");
+}
+
+fn http(seen: &Observed) -> What {
+    measure::wanted(seen).into_iter().next().unwrap().what
+}
+
+fn asked(seen: &Observed) -> Vec<HttpTarget> {
+    let What::Http { targets, .. } = http(seen) else { panic!("no HTTP check") };
+    targets
+}
+
+#[test]
+fn a_check_asks_every_ready_pod_of_its_revision_at_the_port_of_the_service() {
+    let mut seen = verifying();
+    let pods = seen.color(Color::Green).pods.clone();
+    let target = |index: usize, port: u16| HttpTarget { pod: pods[index].name.clone(), ip: "192.0.2.1".into(), port };
+    let defaults = What::Http {
+        targets: vec![target(0, 8080), target(1, 8080), target(2, 8080)],
+        path: "/".into(),
+        expected: vec![],
+        timeout: Duration::from_secs(5),
+        attempts: 3,
+        interval: Duration::from_secs(2),
+    };
+    assert_eq!(http(&seen), defaults);
+    seen.green.pods[0].deleting = true;
+    assert_eq!(asked(&seen), [target(1, 8080), target(2, 8080)]);
+    seen.green.pods[1].ready = false;
+    assert_eq!(asked(&seen), [target(2, 8080)]);
+    seen.green.pods[0] = pods[0].clone();
+    seen.green.pods[0].revision = "another".into();
+    assert_eq!(asked(&seen), [target(2, 8080)]);
+    seen.green.pods[2].ready = false;
+    assert!(measure::wanted(&seen).is_empty(), "there is nobody to ask");
+}
+
+#[test]
+fn a_check_is_made_as_spec_describes_it() {
+    let http_check =
+        json!({"path": "/health", "port": 9000, "expectedStatuses": [200, 204], "timeout": "1s", "attempts": 7, "interval": "30s"});
+    let mut seen = unmeasured(json!({"verification": {"checks": [{"name": "home", "http": http_check}]}}), Phase::Verifying);
+    let What::Http { targets, path, expected, timeout, attempts, interval } = http(&seen) else { panic!("no HTTP check") };
+    assert!(targets.iter().all(|target| target.port == 9000));
+    assert_eq!((path.as_str(), expected, attempts), ("/health", vec![200, 204], 7));
+    assert_eq!((timeout, interval), (Duration::from_secs(1), Duration::from_secs(30)));
+    for pod in &mut seen.green.pods {
+        pod.ip = None;
+    }
+    assert!(measure::wanted(&seen).is_empty(), "a pod without an address can't be asked");
+}
+
+#[test]
+fn a_query_is_asked_with_its_variables_put_in_at_the_nearest_address_that_is_named() {
+    let query = r#"up{ns="{{namespace}}",of="{{rollout}}-{{color}}",is="{{revision}}"}"#;
+    let metric = |address: Value| json!([{"name": "errors", "max": "1", "prometheus": {"query": query, "address": address}}]);
+    let asked = |spec: Value| {
+        let seen = unmeasured(spec, Phase::Verifying);
+        let revision = seen.status.preview.as_ref().unwrap().revision.clone();
+        let What::Prometheus { address, query, timeout } = http(&seen) else { panic!("no query") };
+        assert_eq!(query, format!(r#"up{{ns="web",of="shop-green",is="{revision}"}}"#));
+        assert_eq!(timeout, Duration::from_secs(10));
+        address
+    };
+    let sources = json!({"prometheus": {"address": "http://team:9090"}});
+    assert_eq!(asked(json!({"verification": {"metrics": metric(json!("http://own:9090/"))}, "sources": sources})), "http://own:9090");
+    assert_eq!(asked(json!({"verification": {"metrics": metric(json!(null))}, "sources": sources})), "http://team:9090");
+    assert_eq!(asked(json!({"verification": {"metrics": metric(json!(null))}})), "http://prometheus:9090");
+}
