@@ -73,6 +73,18 @@ fn rebuilt_status_never_makes_an_unverified_candidate_a_standby() {
 }
 
 #[test]
+fn a_status_lost_together_with_the_live_deployment_makes_no_unverified_candidate_live() {
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    world.status = bluegreen_api::BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+    world.deployments.remove(&Color::Blue);
+    world.restart();
+    world.run_for(60);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "nobody approved shop:2\n{}", world.story());
+}
+
+#[test]
 fn lost_status_with_initial_verification_does_not_take_the_service_from_the_live_side() {
     let mut world = World::live(json!({}));
     world.change(json!({"verification": {"initial": true, "metrics": [metric(json!({}))]}}));

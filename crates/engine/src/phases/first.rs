@@ -14,7 +14,10 @@ pub(super) fn start(draft: &mut Draft<'_>) -> Step {
     if let Some(blocked) = super::rest::blocked(draft).or_else(|| draft.blind()) {
         return blocked.into();
     }
-    let mut sides = [Color::Blue, Color::Green].map(|color| ours(seen.color(color)).map(|deployment| rebuilt(draft, color, deployment)));
+    let mut sides = [Color::Blue, Color::Green].map(|color| match ours(seen.color(color)) {
+        Some(deployment) => Some(rebuilt(draft, color, &deployment.revision, deployment.replicas)),
+        None => selected(draft, color),
+    });
     forget(draft);
     let Some(active) = active_color(draft, &sides) else { return fresh(draft) };
     let index = |color: Color| usize::from(color == Color::Green);
@@ -64,15 +67,25 @@ fn ours(color: &ColorSeen) -> Option<&DeploymentSeen> {
     color.deployment.as_ref().filter(|deployment| matches!(deployment.owner, Owner::Us | Owner::Orphan) && !deployment.revision.is_empty())
 }
 
-/// A side as its Deployment tells.
-fn rebuilt(draft: &Draft<'_>, color: Color, deployment: &DeploymentSeen) -> Side {
-    let revision = draft.seen.revisions.iter().find(|revision| revision.hash == deployment.revision);
-    let wanted = draft.wanted().filter(|wanted| wanted.hash == deployment.revision);
+/// The side that serves lost its Deployment together with the status: the active Service names it still, and what it ran is stored.
+fn selected(draft: &Draft<'_>, color: Color) -> Option<Side> {
+    let selector = &draft.seen.active_service.as_ref()?.selector;
+    let revision = selector.get(bluegreen_api::names::REVISION_LABEL)?;
+    let stored = draft.seen.revisions.iter().any(|stored| stored.hash == *revision);
+    let lost = draft.seen.color(color).deployment.as_ref().is_none();
+    let here = selector.get(bluegreen_api::names::COLOR_LABEL).is_some_and(|selected| selected == color.as_str());
+    (stored && lost && here).then(|| rebuilt(draft, color, revision, draft.settings().replicas))
+}
+
+/// A side as its Deployment told.
+fn rebuilt(draft: &Draft<'_>, color: Color, hash: &str, replicas: i32) -> Side {
+    let revision = draft.seen.revisions.iter().find(|revision| revision.hash == hash);
+    let wanted = draft.wanted().filter(|wanted| wanted.hash == hash);
     let selected = draft
         .seen
         .active_service
         .as_ref()
-        .filter(|service| service.selector.get(bluegreen_api::names::REVISION_LABEL) == Some(&deployment.revision));
+        .filter(|service| service.selector.get(bluegreen_api::names::REVISION_LABEL).is_some_and(|selected| selected == hash));
     let ports = revision
         .map(|revision| revision.ports.clone())
         .filter(|ports| !ports.is_empty())
@@ -81,10 +94,10 @@ fn rebuilt(draft: &Draft<'_>, color: Color, deployment: &DeploymentSeen) -> Side
         .unwrap_or_else(|| draft.seen.spec.service.ports.clone());
     Side {
         color,
-        revision: deployment.revision.clone(),
+        revision: hash.to_owned(),
         number: revision.map_or(1, |revision| revision.number),
         image: revision.map(|revision| revision.image.clone()).or_else(|| wanted.map(|wanted| wanted.image.clone())).unwrap_or_default(),
-        replicas: deployment.replicas,
+        replicas,
         ports,
         generation: None,
     }
