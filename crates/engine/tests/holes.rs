@@ -85,6 +85,19 @@ fn a_status_lost_together_with_the_live_deployment_makes_no_unverified_candidate
 }
 
 #[test]
+fn a_status_lost_together_with_the_labels_of_the_live_deployment_retemplates_nothing_when_it_is_handed_over() {
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
+    world.status = bluegreen_api::BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+    let blue = world.deployments.get_mut(&Color::Blue).unwrap();
+    blue.labels_intact = false;
+    blue.owner = Owner::Foreign { who: "nobody".into(), adopt: true };
+    world.restart();
+    world.image("shop:2");
+    world.run_for(60);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "nobody approved shop:2\n{}", world.story());
+}
+
+#[test]
 fn lost_status_with_initial_verification_does_not_take_the_service_from_the_live_side() {
     let mut world = World::live(json!({}));
     world.change(json!({"verification": {"initial": true, "metrics": [metric(json!({}))]}}));

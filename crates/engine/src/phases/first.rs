@@ -3,7 +3,7 @@
 use crate::{
     draft::{Draft, Stay, Step},
     gates::{around, not_judged},
-    observed::{ColorSeen, DeploymentSeen, ObjectSeen, Owner},
+    observed::{ColorSeen, DeploymentSeen, ObjectSeen},
     orders, progress,
 };
 use bluegreen_api::{Color, GateState, Outcome, Phase, Side, reasons};
@@ -64,7 +64,8 @@ fn take_up(draft: &mut Draft<'_>, other: Option<Side>) {
 }
 
 fn ours(color: &ColorSeen) -> Option<&DeploymentSeen> {
-    color.deployment.as_ref().filter(|deployment| matches!(deployment.owner, Owner::Us | Owner::Orphan) && !deployment.revision.is_empty())
+    // One that lost its labels and was handed over is known by those of its pods.
+    color.deployment.as_ref().filter(|deployment| crate::effects::touchable(&deployment.owner) && !deployment.revision.is_empty())
 }
 
 /// The side that serves lost its Deployment together with the status: the active Service names it still, and what it ran is stored.
