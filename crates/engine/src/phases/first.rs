@@ -211,21 +211,22 @@ fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
     Some(Stay::working(reasons::INCONCLUSIVE, not_judged(&unknown, &advice)))
 }
 
+/// There is no other revision that could serve, and time alone doesn't help.
+const ADVICE: &str = ". Change spec";
+
 fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
     let seen = draft.color_of(active);
     if let ObjectSeen::There(_) = &seen.deployment
         && let Some(why) = progress::hopeless(seen, &active.revision, draft.now())
     {
-        return Stay::stalled(reasons::HOPELESS, format!("The first revision can't start: {why}"));
+        return Stay::stalled(reasons::HOPELESS, around("The first revision can't start: ", &why, ADVICE));
     }
     let trouble = draft.trouble(active);
     let progress = draft.without_progress(active);
     if progress.is_some_and(|(time, _)| time >= draft.settings().progress_deadline) {
         let why = trouble.unwrap_or_else(|| "its pods don't get ready".into());
-        return Stay::stalled(
-            reasons::PROGRESS_DEADLINE_EXCEEDED,
-            format!("The first revision made no progress within the deadline: {why}"),
-        );
+        let message = around("The first revision made no progress within the deadline: ", &why, ADVICE);
+        return Stay::stalled(reasons::PROGRESS_DEADLINE_EXCEEDED, message);
     }
     let hopeless_at = progress::hopeless_at(seen, &active.revision, draft.now());
     let until = [progress.and_then(|(_, due)| due), hopeless_at].into_iter().flatten().min();
