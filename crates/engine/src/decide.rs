@@ -2,7 +2,7 @@
 
 use crate::{
     clock, conditions,
-    decision::{Decision, Effect, Object, Why},
+    decision::{Change, Decision, Effect, Object, Why},
     draft::{Draft, Stay, StayKind},
     effects,
     observed::{Observed, Refusal},
@@ -255,7 +255,8 @@ fn can_wait(old: &Gate, new: &Gate) -> bool {
 /// Effects that may be tried now, and when those that were refused may be tried again.
 fn due_effects(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<Timestamp>) {
     let mut retry: Option<Timestamp> = None;
-    let ready = wanted
+    let mut later = Vec::new();
+    let mut ready: Vec<_> = wanted
         .into_iter()
         .filter(|effect| {
             let refusal = seen.refusals.iter().find(|refusal| refusal.object == effect.object() && refusal.generation == seen.generation);
@@ -263,9 +264,15 @@ fn due_effects(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<Tim
             let again = refusal.and_then(|refusal| try_again(refusal, longest));
             let waits = again.filter(|again| *again > seen.now);
             retry = [retry, waits].into_iter().flatten().min();
+            later.extend(waits.map(|_| effect.object()));
             waits.is_none()
         })
         .collect();
+    // A Deployment is rendered from its ControllerRevision: without it there is nothing to try.
+    ready.retain(|effect| match &effect.change {
+        Change::ApplyDeployment { revision, .. } => !later.contains(&Object::Revision(revision.clone())),
+        _ => true,
+    });
     (ready, retry)
 }
 

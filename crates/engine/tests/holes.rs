@@ -152,6 +152,23 @@ fn a_roll_back_that_never_gets_enough_pods_says_so() {
 }
 
 #[test]
+fn a_deployment_is_not_tried_before_the_revision_that_it_is_rendered_from() {
+    let mut world = World::live(json!({}));
+    world.image("shop:2");
+    world.until_about_to_act_in(Phase::DeployingPreview);
+    let object = Object::Revision(world.status.preview.as_ref().unwrap().revision.clone());
+    world.refusals.push(Refusal { object, code: 0, message: "no answer".into(), at: world.now, times: 1, generation: world.generation });
+    for _ in 0..5 {
+        match decide(&world.seen()) {
+            Decision::Record(status) => world.status = *status,
+            Decision::Act(effects) => panic!("{effects:?}"),
+            Decision::Wait { until, .. } => return assert!(until.is_some()),
+        }
+    }
+    panic!("it doesn't wait\n{}", world.story());
+}
+
+#[test]
 fn a_refusal_whose_effect_is_not_wanted_any_more_is_forgotten() {
     let mut world = World::live(json!({}));
     // The write had no answer, and had happened.
