@@ -169,6 +169,22 @@ fn a_deployment_is_not_tried_before_the_revision_that_it_is_rendered_from() {
 }
 
 #[test]
+fn while_paused_the_new_version_is_watched_and_nothing_is_written() {
+    let metric = metric(json!({"interval": "5s"}));
+    let mut world = World::live(json!({"monitoring": {"duration": "30s", "metrics": [metric]}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.order("pause");
+    world.run_for(30);
+    let records = world.records;
+    world.run_for(300);
+    assert_eq!(world.records, records, "{}", world.story());
+    world.gauge = |_, _, _| Outcome::Reading(Reading::Value(1.0));
+    world.run_for(30);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "a bad reading is told all the same\n{}", world.story());
+}
+
+#[test]
 fn a_refusal_whose_effect_is_not_wanted_any_more_is_forgotten() {
     let mut world = World::live(json!({}));
     // The write had no answer, and had happened.
