@@ -2,7 +2,7 @@
 
 use crate::{
     clock, conditions,
-    decision::{Decision, Effect, Object, Why},
+    decision::{Change, Decision, Effect, Object, Why},
     draft::{Draft, Stay, StayKind},
     effects,
     observed::{Observed, Refusal},
@@ -226,9 +226,10 @@ fn to_record(seen: &Observed, mut next: BlueGreenRolloutStatus) -> Option<BlueGr
             new.generation = old.generation;
         }
     }
+    let stands_still = next.clock.as_ref().is_some_and(|clock| clock.stopped.is_some());
     for gate in &mut quiet.gates {
         if let Some(old) = old.gates.iter().find(|old| old.name == gate.name)
-            && can_wait(old, gate)
+            && can_wait(old, gate, stands_still)
         {
             *gate = old.clone();
         }
@@ -240,8 +241,8 @@ fn to_record(seen: &Observed, mut next: BlueGreenRolloutStatus) -> Option<BlueGr
     Some(next)
 }
 
-/// Readings without a turn of the verdict are recorded in batches.
-fn can_wait(old: &Gate, new: &Gate) -> bool {
+/// Readings without a turn of the verdict are recorded in batches; while all stands still for a person, not at all.
+fn can_wait(old: &Gate, new: &Gate, stands_still: bool) -> bool {
     if old.state == GateState::Inconclusive && new.state == GateState::Inconclusive && old.definition == new.definition {
         // It waits for readings or for a person; one more without a value is no news.
         return true;
@@ -249,13 +250,15 @@ fn can_wait(old: &Gate, new: &Gate) -> bool {
     let latest = |gate: &Gate| gate.measured.as_ref().and_then(|measured| measured.readings.first().map(|reading| reading.at));
     let recorded = latest(old).unwrap_or(old.since);
     let age = latest(new).map_or(0, |latest| latest.as_millisecond() - recorded.as_millisecond());
-    old.state == new.state && old.definition == new.definition && u128::try_from(age).is_ok_and(|age| age < BATCH.as_millis())
+    let soon = u128::try_from(age).is_ok_and(|age| age < BATCH.as_millis());
+    old.state == new.state && old.definition == new.definition && (soon || stands_still)
 }
 
 /// Effects that may be tried now, and when those that were refused may be tried again.
 fn due_effects(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<Timestamp>) {
     let mut retry: Option<Timestamp> = None;
-    let ready = wanted
+    let mut later = Vec::new();
+    let mut ready: Vec<_> = wanted
         .into_iter()
         .filter(|effect| {
             let refusal = seen.refusals.iter().find(|refusal| refusal.object == effect.object() && refusal.generation == seen.generation);
@@ -263,9 +266,15 @@ fn due_effects(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<Tim
             let again = refusal.and_then(|refusal| try_again(refusal, longest));
             let waits = again.filter(|again| *again > seen.now);
             retry = [retry, waits].into_iter().flatten().min();
+            later.extend(waits.map(|_| effect.object()));
             waits.is_none()
         })
         .collect();
+    // A Deployment is rendered from its ControllerRevision: without it there is nothing to try.
+    ready.retain(|effect| match &effect.change {
+        Change::ApplyDeployment { revision, .. } => !later.contains(&Object::Revision(revision.clone())),
+        _ => true,
+    });
     (ready, retry)
 }
 

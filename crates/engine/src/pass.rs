@@ -86,7 +86,13 @@ impl Pass {
         step
     }
 
-    /// After a record or an effect, however it went.
+    /// After a record or an effect that came to nothing: of what is there by now the same may be decided once more.
+    pub fn in_vain(&mut self) -> Step {
+        self.last = None;
+        self.next_effect()
+    }
+
+    /// After a record or an effect, however else it went.
     pub fn done(&mut self) -> Step {
         self.next_effect()
     }

@@ -73,6 +73,31 @@ fn rebuilt_status_never_makes_an_unverified_candidate_a_standby() {
 }
 
 #[test]
+fn a_status_lost_together_with_the_live_deployment_makes_no_unverified_candidate_live() {
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    world.status = bluegreen_api::BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+    world.deployments.remove(&Color::Blue);
+    world.restart();
+    world.run_for(60);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "nobody approved shop:2\n{}", world.story());
+}
+
+#[test]
+fn a_status_lost_together_with_the_labels_of_the_live_deployment_retemplates_nothing_when_it_is_handed_over() {
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
+    world.status = bluegreen_api::BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+    let blue = world.deployments.get_mut(&Color::Blue).unwrap();
+    blue.labels_intact = false;
+    blue.owner = Owner::Foreign { who: "nobody".into(), adopt: true };
+    world.restart();
+    world.image("shop:2");
+    world.run_for(60);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "nobody approved shop:2\n{}", world.story());
+}
+
+#[test]
 fn lost_status_with_initial_verification_does_not_take_the_service_from_the_live_side() {
     let mut world = World::live(json!({}));
     world.change(json!({"verification": {"initial": true, "metrics": [metric(json!({}))]}}));
@@ -143,6 +168,39 @@ fn a_roll_back_that_never_gets_enough_pods_says_so() {
     world.run_for(5000);
     assert_eq!(world.phase(), Phase::RollingBack);
     assert!(world.is("Stalled"), "rests without a word: {}\n{}", world.status.message, world.story());
+}
+
+#[test]
+fn a_deployment_is_not_tried_before_the_revision_that_it_is_rendered_from() {
+    let mut world = World::live(json!({}));
+    world.image("shop:2");
+    world.until_about_to_act_in(Phase::DeployingPreview);
+    let object = Object::Revision(world.status.preview.as_ref().unwrap().revision.clone());
+    world.refusals.push(Refusal { object, code: 0, message: "no answer".into(), at: world.now, times: 1, generation: world.generation });
+    for _ in 0..5 {
+        match decide(&world.seen()) {
+            Decision::Record(status) => world.status = *status,
+            Decision::Act(effects) => panic!("{effects:?}"),
+            Decision::Wait { until, .. } => return assert!(until.is_some()),
+        }
+    }
+    panic!("it doesn't wait\n{}", world.story());
+}
+
+#[test]
+fn while_paused_the_new_version_is_watched_and_nothing_is_written() {
+    let metric = metric(json!({"interval": "5s"}));
+    let mut world = World::live(json!({"monitoring": {"duration": "30s", "metrics": [metric]}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.order("pause");
+    world.run_for(30);
+    let records = world.records;
+    world.run_for(300);
+    assert_eq!(world.records, records, "{}", world.story());
+    world.gauge = |_, _, _| Outcome::Reading(Reading::Value(1.0));
+    world.run_for(30);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "a bad reading is told all the same\n{}", world.story());
 }
 
 #[test]

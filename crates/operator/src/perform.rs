@@ -100,10 +100,10 @@ impl Performer {
                 Ok(())
             }
             // The name says what is in it: written before, and not seen since.
-            Err(refused) if refused.code == 409 => {
-                self.refresh(&self.cache.revisions, &name).await;
-                Ok(())
-            }
+            Err(refused) if refused.code == 409 => match self.read(&self.cache.revisions, &name).await {
+                Ok(()) => Err(Not::Stale),
+                Err(refused) => Err(Not::Refused(refused)),
+            },
             Err(refused) => Err(Not::Refused(refused)),
         }
     }

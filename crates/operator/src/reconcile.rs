@@ -4,6 +4,7 @@ use crate::{clock, perform::Performed, queue::Next, requests::Refused};
 use bluegreen_api::BlueGreenRolloutStatus;
 use bluegreen_engine::{
     Decision, Effect, Observed, Pass,
+    decision::Guard,
     pass::{End, Step},
 };
 use jiff::Timestamp;
@@ -51,19 +52,20 @@ pub async fn reconcile(world: &mut impl World, decide: fn(&Observed) -> Decision
                 Sight::Unreadable => return Ok(Next::Awaited),
                 Sight::Seen(seen) => pass.saw(seen),
             },
-            (Step::Record(status), Some(seen)) => {
-                match world.record(seen, &status).await {
-                    Err(Trouble::Stale) => {
-                        tracing::debug!(rollout = %seen.name, namespace = %seen.namespace, "not recorded: the rollout was changed meanwhile")
-                    }
-                    recorded => recorded?,
+            (Step::Record(status), Some(seen)) => match world.record(seen, &status).await {
+                Err(Trouble::Stale) => {
+                    tracing::debug!(rollout = %seen.name, namespace = %seen.namespace, "not recorded: the rollout was changed meanwhile");
+                    pass.in_vain()
                 }
-                pass.done()
-            }
-            (Step::Perform(effect), Some(seen)) => {
-                world.perform(seen, &effect).await?;
-                pass.done()
-            }
+                recorded => {
+                    recorded?;
+                    pass.done()
+                }
+            },
+            (Step::Perform(effect), Some(seen)) => match world.perform(seen, &effect).await? {
+                Performed::Done => pass.done(),
+                Performed::Stale | Performed::Refused => pass.in_vain(),
+            },
             (Step::End(end), Some(seen)) => return Ok(next(world, seen, &end, pass.last())),
             // Nothing is done before a look.
             (Step::Record(_) | Step::Perform(_) | Step::End(_), None) => Step::Look,
@@ -80,6 +82,10 @@ fn next(world: &mut impl World, seen: &Observed, end: &End, last: Option<&Decisi
             world.measure(seen);
             Next::In(until.map_or(RESYNC, |until| wait(until, clock::now())))
         }
+        End::SameAgain if last.is_some_and(makes_only) => {
+            tracing::warn!(%rollout, %namespace, ?last, "what was made is gone again: somebody deletes it");
+            Next::BackOff
+        }
         End::SameAgain => {
             tracing::error!(%rollout, %namespace, ?last, "the same was decided again though it was done");
             Next::BackOff
@@ -89,6 +95,11 @@ fn next(world: &mut impl World, seen: &Observed, end: &End, last: Option<&Decisi
             Next::In(Duration::from_secs(1))
         }
     }
+}
+
+/// Nothing but objects that were not there.
+fn makes_only(decision: &Decision) -> bool {
+    matches!(decision, Decision::Act(effects) if effects.iter().all(|effect| effect.guard == Guard::Absent))
 }
 
 /// A time that has passed already is a decision that should have been made: not at full speed.

@@ -2,9 +2,11 @@
 
 use crate::{
     dice::Dice,
+    resource::{DEPLOYMENT, POD},
     server::{ApiServer, Body, Disturbance, Error, Request},
     store::refusal,
 };
+use bluegreen_e2e::witness::Told;
 use http::Response;
 use http_body_util::BodyExt;
 use std::{
@@ -78,6 +80,8 @@ struct State {
     writes: u64,
     dies_after: Option<u64>,
     made: Vec<Made>,
+    /// By lists and watches.
+    told: Told,
 }
 
 enum Fate {
@@ -90,7 +94,8 @@ enum Fate {
 
 impl Line {
     pub fn new(server: &ApiServer, dice: Dice) -> Self {
-        let state = State { dice, faults: Faults::default(), dead: false, writes: 0, dies_after: None, made: vec![] };
+        let state =
+            State { dice, faults: Faults::default(), dead: false, writes: 0, dies_after: None, made: vec![], told: Told::default() };
         Self { server: server.clone(), state: Arc::new(Mutex::new(state)), died: Arc::default() }
     }
 
@@ -124,6 +129,11 @@ impl Line {
 
     pub async fn died(&self) {
         self.died.notified().await;
+    }
+
+    /// When the latest request was made that doesn't go on for ever.
+    pub fn latest(&self) -> Option<Instant> {
+        self.state().made.iter().rev().find(|made| !made.goes_on).map(|made| made.at)
     }
 
     pub fn made(&self) -> Vec<Made> {
@@ -186,11 +196,11 @@ impl Line {
         let Some(request) = Request::read(&parts, &body) else {
             return Ok(refusal(404, "the server could not find the requested resource").respond());
         };
-        let (there, back) = {
+        let (there, back, told) = {
             let mut state = self.state();
             let goes_on = request.is_watch() || request.resource.is_lease();
             state.made.push(Made { at: Instant::now(), words: request.words(), goes_on, write: request.is_write() });
-            (state.dice.millis(1, 8), state.dice.millis(1, 8))
+            (state.dice.millis(1, 8), state.dice.millis(1, 8), state.told)
         };
         let fate = self.fate(&request);
         sleep(there).await;
@@ -205,7 +215,7 @@ impl Line {
                 let line = self.clone();
                 tokio::spawn(async move {
                     sleep(late).await;
-                    let _ = line.server.carry_out(&request);
+                    let _ = line.server.told(told, |server| server.carry_out(&request));
                 });
                 sleep(READ_TIMEOUT).await;
                 return Err("timed out".into());
@@ -213,7 +223,9 @@ impl Line {
             Fate::Well | Fate::Unanswered => {}
         }
         let disturbance: Arc<dyn Disturbance> = Arc::new(self.clone());
-        let answer = self.server.answer(&request, disturbance);
+        let lists = request.is_list().then_some(request.resource.plural);
+        let listed = self.server.look(|store| store.version);
+        let answer = self.server.told(told, |server| server.answer(&request, disturbance));
         self.counted(&request, answer.status().as_u16());
         if matches!(fate, Fate::Unanswered) {
             sleep(READ_TIMEOUT).await;
@@ -221,6 +233,9 @@ impl Line {
         }
         sleep(back).await;
         self.alive().await;
+        if let Some(plural) = lists {
+            self.tells(plural, listed);
+        }
         Ok(answer)
     }
 }
@@ -246,6 +261,15 @@ impl Disturbance for Line {
 
     fn is_dead(&self) -> bool {
         Line::is_dead(self)
+    }
+
+    fn tells(&self, plural: &str, version: u64) {
+        let told = &mut self.state().told;
+        if plural == POD.plural {
+            told.pods = told.pods.max(version);
+        } else if plural == DEPLOYMENT.plural {
+            told.deployments = told.deployments.max(version);
+        }
     }
 }
 

@@ -18,7 +18,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::Notify, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 
 /// The namespace that everything happens in.
 pub const NAMESPACE: &str = "shop";
@@ -84,6 +88,10 @@ impl Seat {
     pub fn leave(&self) {
         self.keeper.abort();
         self.kill();
+    }
+
+    pub fn latest(&self) -> Option<Instant> {
+        locked(&self.shared.lines).iter().filter_map(Line::latest).max()
     }
 
     pub fn made(&self) -> Vec<Made> {

@@ -5,6 +5,7 @@ use crate::{
     resource::{self, POD, Resource, SERVICE},
     store::{Change, Refusal, Store, Written, refusal},
 };
+use bluegreen_e2e::witness::Told;
 use futures::{StreamExt, stream};
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -98,6 +99,10 @@ impl Request {
 
     pub fn is_watch(&self) -> bool {
         self.method == Method::GET && self.asks("watch").is_some_and(|watch| watch == "true" || watch == "1")
+    }
+
+    pub fn is_list(&self) -> bool {
+        self.method == Method::GET && self.name.is_none() && !self.is_watch()
     }
 
     pub fn is_write(&self) -> bool {
@@ -199,6 +204,8 @@ pub trait Disturbance: Send + Sync {
     fn breaks(&self) -> bool;
     /// Nothing comes any more, and nobody says so.
     fn is_dead(&self) -> bool;
+    /// A change of this kind is handed over.
+    fn tells(&self, plural: &str, version: u64);
 }
 
 /// None at all.
@@ -220,6 +227,8 @@ impl Disturbance for Undisturbed {
     fn is_dead(&self) -> bool {
         false
     }
+
+    fn tells(&self, _: &str, _: u64) {}
 }
 
 impl Default for ApiServer {
@@ -249,6 +258,14 @@ impl ApiServer {
             self.news.notify_waiters();
         }
         answer
+    }
+
+    /// Does something for an operator that has been told so much.
+    pub fn told<R>(&self, told: Told, act: impl FnOnce(&Self) -> R) -> R {
+        self.lock().told = Some(told);
+        let done = act(self);
+        self.lock().told = None;
+        done
     }
 
     /// Told of each change.
@@ -441,6 +458,10 @@ impl Watch {
                     self.over = true;
                     self.ready.clear();
                     return Some(Err("connection reset by peer".into()));
+                }
+                let version = event["object"]["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok());
+                if let Some(version) = version {
+                    self.disturbance.tells(self.resource.plural, version);
                 }
                 return Some(Ok(format!("{event}\n")));
             }

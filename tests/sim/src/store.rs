@@ -4,6 +4,7 @@ use crate::{
     fields::{self, Managers, Writer},
     resource::{DEPLOYMENT, LEASE, POD, ROLLOUT, Resource, SERVICE, SLICE},
 };
+use bluegreen_e2e::witness::Told;
 use bluegreen_operator::clock;
 use serde_json::{Value, json};
 use std::{
@@ -36,6 +37,8 @@ pub struct Change {
     /// The object as it was when it was deleted, with the version of the deletion.
     pub object: Arc<Value>,
     pub at: jiff::Timestamp,
+    /// What the operator that wrote it had been told.
+    pub told: Option<Told>,
 }
 
 /// How the API server says no.
@@ -85,6 +88,8 @@ pub type Answer = Result<Written, Refusal>;
 #[derive(Debug, Default)]
 pub struct Store {
     pub version: u64,
+    /// Grows with whatever the cluster's controllers have to look at: leases are not among it.
+    pub news: u64,
     uids: u64,
     objects: BTreeMap<Place, Arc<Value>>,
     /// In the order of their versions. Leases are nobody's to watch, and would be most of it.
@@ -94,6 +99,8 @@ pub struct Store {
     unsettled: BTreeSet<Place>,
     /// Changes up to this version can't be watched any more.
     pub forgotten: u64,
+    /// Of the request that is being carried out: see [`Change::told`].
+    pub told: Option<Told>,
 }
 
 impl Store {
@@ -420,7 +427,8 @@ impl Store {
 
     fn tell(&mut self, resource: &Resource, place: Place, before: Option<Arc<Value>>, deleted: bool, object: Arc<Value>) {
         if !resource.is_lease() {
-            self.history.push(Change { place, version: self.version, before, deleted, object, at: clock::now() });
+            self.news += 1;
+            self.history.push(Change { place, version: self.version, before, deleted, object, at: clock::now(), told: self.told });
         }
     }
 }

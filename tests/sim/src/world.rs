@@ -94,6 +94,7 @@ impl World {
         self.note(&format!("EndpointSlices follow: {follow}"));
         self.server.write(|store| {
             store.version += 1;
+            store.news += 1;
         });
     }
 
@@ -140,8 +141,12 @@ impl World {
         self.spec(name, &json!({"image": image(version)}));
     }
 
+    /// An order that can be given again and again.
     pub fn order(&self, name: &str, verb: &str, revision: &str) {
-        let value = format!("{revision}/{}", self.mark());
+        self.order_for(name, verb, &format!("{revision}/{}", self.mark()));
+    }
+
+    pub fn order_for(&self, name: &str, verb: &str, value: &str) {
         self.note(&format!("{name}: {verb} {value}"));
         let patch = json!({"metadata": {"annotations": {format!("bluegreen.dev/{verb}"): value}}});
         self.user_writes(|store| store.merge(&ROLLOUT, NAMESPACE, name, &patch, &self.user()));
@@ -249,24 +254,22 @@ impl World {
         self.seats.iter().flat_map(Seat::made).filter(|made| made.at >= since && !made.goes_on).collect()
     }
 
-    /// Waits until something is so; false if it isn't in time.
+    /// Waits until something is so; false if it isn't in time. What lasts long is looked at seldom.
     pub async fn until(&self, seconds: u64, is: impl Fn(&Self) -> bool) -> bool {
-        let ends = Instant::now() + Duration::from_secs(seconds);
+        let began = Instant::now();
+        let ends = began + Duration::from_secs(seconds);
         while !is(self) {
             if Instant::now() >= ends {
                 return false;
             }
-            sleep(Duration::from_millis(500)).await;
+            sleep((began.elapsed() / 50).max(Duration::from_millis(500))).await;
         }
         true
     }
 
     /// Waits until no operator has asked for anything for a while, looks that come by themselves included.
     pub async fn until_quiet(&self, seconds: u64) -> bool {
-        let since = |world: &Self| {
-            let made = world.seats.iter().flat_map(Seat::made).filter(|made| !made.goes_on).map(|made| made.at).max();
-            made.map_or(Duration::MAX, |at| at.elapsed())
-        };
+        let since = |world: &Self| world.seats.iter().filter_map(Seat::latest).max().map_or(Duration::MAX, |at| at.elapsed());
         self.until(seconds, |world| since(world) > Duration::from_secs(320)).await
     }
 
@@ -279,7 +282,7 @@ impl World {
     /// The promises that were broken, and what the operator itself calls a fault of its own.
     pub fn broken(&self) -> Vec<String> {
         let events: Vec<Event> = self.history().iter().filter_map(event).collect();
-        let faults = ["a fault of the operator", "doesn't settle"];
+        let faults = ["a fault of the operator", "doesn't settle", "the same was decided again"];
         let told = self.log.lines().into_iter().filter(|line| faults.iter().any(|fault| line.contains(fault)));
         judge(&events, &[]).into_iter().chain(told).chain(self.lost()).collect()
     }
@@ -326,8 +329,8 @@ fn event(change: &Change) -> Option<Event> {
         (&REVISION, Kind::Revision),
     ];
     let (_, kind) = kinds.into_iter().find(|(resource, _)| resource.plural == change.place.plural)?;
-    let Change { place, version, deleted, object, at, .. } = change;
-    Some(Event { kind, name: place.name.clone(), version: *version, deleted: *deleted, object: object.clone(), seen: *at })
+    let Change { place, version, deleted, object, at, told, .. } = change;
+    Some(Event { kind, name: place.name.clone(), version: *version, deleted: *deleted, object: object.clone(), seen: *at, told: *told })
 }
 
 fn told(change: &Change) -> Option<String> {

@@ -3,7 +3,7 @@
 use crate::{
     draft::{Draft, Stay, Step},
     gates::{around, not_judged},
-    observed::{ColorSeen, DeploymentSeen, ObjectSeen, Owner},
+    observed::{ColorSeen, DeploymentSeen, ObjectSeen},
     orders, progress,
 };
 use bluegreen_api::{Color, GateState, Outcome, Phase, Side, reasons};
@@ -14,7 +14,10 @@ pub(super) fn start(draft: &mut Draft<'_>) -> Step {
     if let Some(blocked) = super::rest::blocked(draft).or_else(|| draft.blind()) {
         return blocked.into();
     }
-    let mut sides = [Color::Blue, Color::Green].map(|color| ours(seen.color(color)).map(|deployment| rebuilt(draft, color, deployment)));
+    let mut sides = [Color::Blue, Color::Green].map(|color| match ours(seen.color(color)) {
+        Some(deployment) => Some(rebuilt(draft, color, &deployment.revision, deployment.replicas)),
+        None => selected(draft, color),
+    });
     forget(draft);
     let Some(active) = active_color(draft, &sides) else { return fresh(draft) };
     let index = |color: Color| usize::from(color == Color::Green);
@@ -61,18 +64,29 @@ fn take_up(draft: &mut Draft<'_>, other: Option<Side>) {
 }
 
 fn ours(color: &ColorSeen) -> Option<&DeploymentSeen> {
-    color.deployment.as_ref().filter(|deployment| matches!(deployment.owner, Owner::Us | Owner::Orphan) && !deployment.revision.is_empty())
+    // One that lost its labels and was handed over is known by those of its pods.
+    color.deployment.as_ref().filter(|deployment| crate::effects::touchable(&deployment.owner) && !deployment.revision.is_empty())
 }
 
-/// A side as its Deployment tells.
-fn rebuilt(draft: &Draft<'_>, color: Color, deployment: &DeploymentSeen) -> Side {
-    let revision = draft.seen.revisions.iter().find(|revision| revision.hash == deployment.revision);
-    let wanted = draft.wanted().filter(|wanted| wanted.hash == deployment.revision);
+/// The side that serves lost its Deployment together with the status: the active Service names it still, and what it ran is stored.
+fn selected(draft: &Draft<'_>, color: Color) -> Option<Side> {
+    let selector = &draft.seen.active_service.as_ref()?.selector;
+    let revision = selector.get(bluegreen_api::names::REVISION_LABEL)?;
+    let stored = draft.seen.revisions.iter().any(|stored| stored.hash == *revision);
+    let lost = draft.seen.color(color).deployment.as_ref().is_none();
+    let here = selector.get(bluegreen_api::names::COLOR_LABEL).is_some_and(|selected| selected == color.as_str());
+    (stored && lost && here).then(|| rebuilt(draft, color, revision, draft.settings().replicas))
+}
+
+/// A side as its Deployment told.
+fn rebuilt(draft: &Draft<'_>, color: Color, hash: &str, replicas: i32) -> Side {
+    let revision = draft.seen.revisions.iter().find(|revision| revision.hash == hash);
+    let wanted = draft.wanted().filter(|wanted| wanted.hash == hash);
     let selected = draft
         .seen
         .active_service
         .as_ref()
-        .filter(|service| service.selector.get(bluegreen_api::names::REVISION_LABEL) == Some(&deployment.revision));
+        .filter(|service| service.selector.get(bluegreen_api::names::REVISION_LABEL).is_some_and(|selected| selected == hash));
     let ports = revision
         .map(|revision| revision.ports.clone())
         .filter(|ports| !ports.is_empty())
@@ -81,10 +95,10 @@ fn rebuilt(draft: &Draft<'_>, color: Color, deployment: &DeploymentSeen) -> Side
         .unwrap_or_else(|| draft.seen.spec.service.ports.clone());
     Side {
         color,
-        revision: deployment.revision.clone(),
+        revision: hash.to_owned(),
         number: revision.map_or(1, |revision| revision.number),
         image: revision.map(|revision| revision.image.clone()).or_else(|| wanted.map(|wanted| wanted.image.clone())).unwrap_or_default(),
-        replicas: deployment.replicas,
+        replicas,
         ports,
         generation: None,
     }
@@ -197,21 +211,22 @@ fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
     Some(Stay::working(reasons::INCONCLUSIVE, not_judged(&unknown, &advice)))
 }
 
+/// There is no other revision that could serve, and time alone doesn't help.
+const ADVICE: &str = ". Change spec";
+
 fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
     let seen = draft.color_of(active);
     if let ObjectSeen::There(_) = &seen.deployment
         && let Some(why) = progress::hopeless(seen, &active.revision, draft.now())
     {
-        return Stay::stalled(reasons::HOPELESS, format!("The first revision can't start: {why}"));
+        return Stay::stalled(reasons::HOPELESS, around("The first revision can't start: ", &why, ADVICE));
     }
     let trouble = draft.trouble(active);
     let progress = draft.without_progress(active);
     if progress.is_some_and(|(time, _)| time >= draft.settings().progress_deadline) {
         let why = trouble.unwrap_or_else(|| "its pods don't get ready".into());
-        return Stay::stalled(
-            reasons::PROGRESS_DEADLINE_EXCEEDED,
-            format!("The first revision made no progress within the deadline: {why}"),
-        );
+        let message = around("The first revision made no progress within the deadline: ", &why, ADVICE);
+        return Stay::stalled(reasons::PROGRESS_DEADLINE_EXCEEDED, message);
     }
     let hopeless_at = progress::hopeless_at(seen, &active.revision, draft.now());
     let until = [progress.and_then(|(_, due)| due), hopeless_at].into_iter().flatten().min();

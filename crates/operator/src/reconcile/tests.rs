@@ -17,6 +17,7 @@ struct Script {
     looks: i64,
     gone_after: Option<i64>,
     stale_records: usize,
+    refused_effects: usize,
     not_leading: bool,
 }
 
@@ -51,6 +52,10 @@ impl World for Script {
     async fn perform(&mut self, _: &Observed, _: &Effect) -> Result<Performed, Trouble> {
         if self.not_leading {
             return Err(Trouble::NotLeading);
+        }
+        if self.refused_effects > 0 {
+            self.refused_effects -= 1;
+            return Ok(Performed::Refused);
         }
         self.did.push("perform");
         Ok(Performed::Done)
@@ -91,6 +96,24 @@ async fn a_record_that_came_too_late_is_decided_anew() {
     let mut script = Script { stale_records: 1, ..Script::default() };
     reconcile(&mut script, decide).await.unwrap();
     assert_eq!(script.did, ["record", "measure"]);
+}
+
+/// Somebody annotated the rollout: what is to be recorded is the same as before.
+#[tokio::test]
+async fn the_same_may_be_decided_again_of_a_rollout_that_was_changed_meanwhile() {
+    let decide = |seen: &Observed| if seen.generation < 4 { record("one".into()) } else { wait_now() };
+    let mut script = Script { stale_records: 2, ..Script::default() };
+    assert_eq!(reconcile(&mut script, decide).await.unwrap(), Next::In(RESYNC));
+    assert_eq!(script.did, ["record", "measure"]);
+}
+
+/// `spec` changed while the API server didn't answer: a refusal of the former one holds nothing back.
+#[tokio::test]
+async fn what_was_refused_may_be_tried_again_at_once() {
+    let decide = |seen: &Observed| if seen.generation < 3 { Decision::Act(vec![delete("a".into())]) } else { wait_now() };
+    let mut script = Script { refused_effects: 1, ..Script::default() };
+    assert_eq!(reconcile(&mut script, decide).await.unwrap(), Next::In(RESYNC));
+    assert_eq!(script.did, ["perform", "measure"]);
 }
 
 #[tokio::test]

@@ -47,6 +47,10 @@ pub(super) struct World {
     aims: BTreeMap<String, Aim>,
     /// The pod template that the operator gave each Deployment last.
     templates: BTreeMap<String, Value>,
+    /// The latest status of each rollout that said anything. When a status is lost, its decisions were made nevertheless.
+    decided: BTreeMap<String, Value>,
+    /// Every version of each pod and Deployment; None: it was gone.
+    past: BTreeMap<(Kind, String), Vec<(u64, Option<Arc<Value>>)>>,
     pub(super) blind: Vec<Range<u64>>,
     pub(super) broken: Vec<String>,
 }
@@ -71,6 +75,10 @@ impl World {
             Kind::Deployment if !by_test => self.deployment(event, before.as_deref()),
             Kind::Service | Kind::Deployment | Kind::Pod | Kind::Revision => {}
         }
+        if matches!(event.kind, Kind::Pod | Kind::Deployment) {
+            let object = (!event.deleted).then(|| event.object.clone());
+            self.past.entry(key.clone()).or_default().push((event.version, object));
+        }
         if event.deleted {
             self.objects.remove(&key);
         } else {
@@ -90,14 +98,34 @@ impl World {
         self.objects.get(&(Kind::Rollout, name.to_owned())).cloned()
     }
 
-    /// Pods of this rollout that serve the aim.
-    fn ready(&self, rollout: &str, aim: &Aim) -> i64 {
-        let pods = self.objects.iter().filter(|((kind, _), _)| *kind == Kind::Pod).map(|(_, pod)| pod);
+    /// Pods of this rollout that served the aim, as far as whoever wrote this could know of them.
+    fn ready(&self, event: &Event, rollout: &str, aim: &Aim) -> i64 {
+        let version = event.told.map_or(event.version, |told| told.pods);
+        let pods = self.past.iter().filter(|((kind, _), _)| *kind == Kind::Pod).filter_map(|(_, past)| {
+            let (_, pod) = past[..past.partition_point(|(at, _)| *at <= version)].last()?;
+            pod.as_ref()
+        });
         let ready = pods.filter(|pod| {
             let labels = &pod["metadata"]["labels"];
             labels[ROLLOUT] == rollout && labels[COLOR] == *aim.color && labels[REVISION] == *aim.revision && is_ready(pod)
         });
         i64::try_from(ready.count()).unwrap_or(i64::MAX)
+    }
+
+    /// The same by whoever tells of more: the watch of pods, or what the Deployment says itself.
+    fn told_ready(&self, event: &Event, rollout: &str, aim: &Aim) -> i64 {
+        let ready = self.ready(event, rollout, aim);
+        let Some(told) = event.told else { return ready };
+        let past = self.past.get(&(Kind::Deployment, format!("{rollout}-{}", aim.color))).map(Vec::as_slice).unwrap_or_default();
+        // The answer to a write is newer than what the watch has come to.
+        let since = past.partition_point(|(at, _)| *at <= told.deployments).saturating_sub(1);
+        let counts = past[since..].iter().filter_map(|(_, deployment)| {
+            let deployment = deployment.as_ref()?;
+            let of_aim = deployment["spec"]["template"]["metadata"]["labels"][REVISION] == *aim.revision;
+            let observed = deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"];
+            deployment["status"]["availableReplicas"].as_i64().filter(|_| of_aim && observed)
+        });
+        counts.max().unwrap_or(0).max(ready)
     }
 
     /// What `replicas` asks for: of the present `spec` and the one that the operator has seen, the lesser.
@@ -130,6 +158,11 @@ impl World {
             }
             return;
         }
+        // What was written of it leads nowhere, or nowhere else: somebody may have led it there before.
+        let leads = |service: &Value| (service["spec"]["selector"].clone(), numbers(&service["spec"]["ports"]));
+        if before.is_some_and(|before| leads(before) == leads(&event.object)) {
+            return;
+        }
         let Some(aim) = Aim::of_selector(&event.object["spec"]["selector"]) else {
             self.break_promise(1, event, "the active Service lost its selector");
             return;
@@ -150,12 +183,12 @@ impl World {
 
     /// Whether the recorded decision lets the active Service lead there, and pods are there to serve. The side, if so.
     fn justify(&mut self, event: &Event, rollout: &Value, aim: &Aim) -> Option<Value> {
-        let status = &rollout["status"];
         let name = rollout["metadata"]["name"].as_str().unwrap_or_default();
+        let status = self.decided.get(name).cloned().unwrap_or_default();
         let phase = status["phase"].as_str().unwrap_or_default();
         let is = |side: &str| Aim::of_side(&status[side]).as_ref() == Some(aim);
         let last = self.aims.get(&event.name).cloned();
-        let (ready, left) = (self.ready(name, aim), last.as_ref().map_or(0, |last| self.ready(name, last)));
+        let (ready, left) = (self.told_ready(event, name, aim), last.as_ref().map_or(0, |last| self.ready(event, name, last)));
         let moved = last.as_ref() != Some(aim);
         let (side, needed) = if phase == "Promoting" && is("preview") {
             (&status["preview"], status["preview"]["replicas"].as_i64().unwrap_or(1).max(1))
@@ -260,7 +293,8 @@ impl World {
         }
         if status["phase"] == "ScalingDown" {
             let active = Aim::of_side(&status["active"]);
-            let serving = active.map_or(0, |active| self.ready(rollout["metadata"]["name"].as_str().unwrap_or_default(), &active));
+            let serving =
+                active.map_or(0, |active| self.told_ready(event, rollout["metadata"]["name"].as_str().unwrap_or_default(), &active));
             if serving == 0 && asked > 0 {
                 self.break_promise(2, event, "the way back was scaled down while nothing else had a ready pod");
             }
@@ -278,7 +312,7 @@ impl World {
         let known = before.map(|before| &before["spec"]["template"]).or(self.templates.get(&event.name));
         let Some(known) = known.filter(|_| !same && protected) else { return };
         let aim = Aim { color: color.to_owned(), revision: known["metadata"]["labels"][REVISION].as_str().unwrap_or_default().to_owned() };
-        let serving = self.ready(rollout["metadata"]["name"].as_str().unwrap_or_default(), &aim);
+        let serving = self.ready(event, rollout["metadata"]["name"].as_str().unwrap_or_default(), &aim);
         if rollout["status"]["phase"] == "Initializing" && serving == 0 {
             return;
         }
@@ -292,7 +326,11 @@ impl World {
         let generation = rollout["metadata"]["generation"].as_i64().unwrap_or_default();
         self.specs.insert((event.name.clone(), generation), rollout["spec"].clone());
         if event.deleted {
+            self.decided.remove(&event.name);
             return;
+        }
+        if !rollout["status"]["phase"].is_null() {
+            self.decided.insert(event.name.clone(), rollout["status"].clone());
         }
         if manages_more_than_status(rollout) {
             self.break_promise(6, event, "the operator wrote something other than the status of a rollout");
@@ -355,17 +393,27 @@ impl World {
         }
     }
 
+    /// What the active Service leads to, if that could be deployed still, of a rollout that is new or has lost its status.
+    fn serves_still(&self, rollout: &Value) -> Option<Aim> {
+        let service = self.objects.get(&(Kind::Service, active_service(rollout).to_owned()))?;
+        // Somebody else's, or that of a former rollout and on its way out.
+        if !owners(service).is_empty() && !is_controlled_by(service, rollout) {
+            return None;
+        }
+        let aim = Aim::of_selector(&service["spec"]["selector"]).filter(|aim| aim.revision != "none")?;
+        let name = rollout["metadata"]["name"].as_str()?;
+        match self.objects.get(&(Kind::Deployment, format!("{name}-{}", aim.color))) {
+            // A rebuilt status gives nothing another template.
+            Some(deployment) => (deployment["spec"]["template"]["metadata"]["labels"][REVISION] == *aim.revision).then_some(aim),
+            None => self.objects.contains_key(&(Kind::Revision, format!("{name}-{}", aim.revision))).then_some(aim),
+        }
+    }
+
     /// The active side becomes another only by a switch that was recorded before.
     fn change_of_sides(&mut self, event: &Event, old: &Value, new: &Value) {
         let Some(active) = Aim::of_side(&new["active"]) else { return };
         let Some(former) = Aim::of_side(&old["active"]) else {
-            // New, or rebuilt after the status was lost: then it is what the active Service leads to, unless that is a former
-            // rollout's and on its way out.
-            let service = active_service(&event.object);
-            let there = self.objects.get(&(Kind::Service, service.to_owned()));
-            let counts = there.is_some_and(|there| owners(there).is_empty() || is_controlled_by(there, &event.object));
-            let aim = self.aims.get(service).filter(|_| counts);
-            if aim.is_some_and(|aim| *aim != active && aim.revision != "none") {
+            if self.serves_still(&event.object).is_some_and(|aim| aim != active) {
                 self.break_promise(4, event, "a rebuilt status names another active side than the active Service leads to");
             }
             return;

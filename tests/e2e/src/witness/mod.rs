@@ -65,4 +65,14 @@ pub struct Event {
     pub object: Arc<Value>,
     /// When it was told to us: not before it happened.
     pub seen: Timestamp,
+    /// Of a write by an operator, where that is known: what it had been told when it asked for it. Else it is judged by what
+    /// was when it was carried out.
+    pub told: Option<Told>,
+}
+
+/// The versions up to which watches had come. What happened later, nobody could know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    pub pods: u64,
+    pub deployments: u64,
 }

@@ -198,7 +198,7 @@ async fn follow(api: Api<DynamicObject>, kind: Kind, mut from: u64, log: Arc<Log
 fn told(kind: Kind, object: DynamicObject, deleted: bool) -> Event {
     let name = object.metadata.name.clone().unwrap_or_default();
     let version = number(object.metadata.resource_version.as_deref());
-    Event { kind, name, version, deleted, object: Arc::new(serde_json::to_value(object).unwrap()), seen: Timestamp::now() }
+    Event { kind, name, version, deleted, object: Arc::new(serde_json::to_value(object).unwrap()), seen: Timestamp::now(), told: None }
 }
 
 /// Tells what has changed since a version, and returns the version from which to go on.

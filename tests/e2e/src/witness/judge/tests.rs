@@ -1,6 +1,7 @@
 //! Stories in which a promise is broken, and the same ones in which it is kept.
 
 use super::*;
+use crate::witness::Told;
 
 const DRAIN: &str = "1s";
 
@@ -22,7 +23,7 @@ impl Story {
     fn add(mut self, kind: Kind, name: &str, mut object: Value) -> Self {
         let version = self.events.len() as u64 + 1;
         object["metadata"]["name"] = name.into();
-        self.events.push(Event { kind, name: name.into(), version, deleted: false, object: Arc::new(object), seen: self.now });
+        self.events.push(Event { kind, name: name.into(), version, deleted: false, object: Arc::new(object), seen: self.now, told: None });
         self
     }
 
@@ -331,6 +332,68 @@ fn a_rebuilt_status_says_what_the_active_service_says() {
     let lost = Story::promoted("Monitoring").edit(Kind::Rollout, "shop", |rollout| rollout["status"] = json!({"observedGeneration": -1}));
     lost.clone().after_the_switch("Monitoring").keeps();
     lost.status("Healthy", json!({"active": side("blue", "one")})).breaks(4, "rebuilt");
+}
+
+#[test]
+fn a_rebuilt_status_names_what_can_be_deployed_again_of_what_the_active_service_names() {
+    let gone = |story: Story| {
+        let gone = story.edit(BLUE.0, BLUE.1, |deployment| deployment["metadata"]["annotations"][MARK_DELETED] = json!("true"));
+        gone.delete(BLUE.0, BLUE.1).edit(Kind::Rollout, "shop", |rollout| rollout["status"] = json!({"observedGeneration": -1}))
+    };
+    let other = |story: Story| gone(story).status("Healthy", json!({"active": side("green", "two")}));
+    let stored = |story: Story| story.add(Kind::Revision, "shop-one", json!({"metadata": ours()}));
+    other(stored(Story::verified())).breaks(4, "rebuilt");
+    gone(stored(Story::verified())).status("Healthy", json!({"active": side("blue", "one")})).keeps();
+    // Lost with the status: the Deployment and the revision that it ran.
+    other(Story::verified()).keeps();
+}
+
+#[test]
+fn a_decision_was_made_though_its_status_is_lost_since() {
+    let lost = |story: Story| story.edit(Kind::Rollout, "shop", |rollout| rollout["status"] = json!({"observedGeneration": -1}));
+    let stripped = lost(Story::verified()).edit(SHOP.0, SHOP.1, |service| {
+        marked(service);
+        service["spec"]["selector"] = json!({});
+    });
+    let led = |color: &str, revision: &str| {
+        let selector = json!({ROLLOUT: "shop", COLOR: color, REVISION: revision});
+        stripped.clone().edit(SHOP.0, SHOP.1, |service| service["spec"]["selector"] = selector)
+    };
+    led("blue", "one").keeps();
+    led("green", "two").breaks(1, "no recorded decision");
+}
+
+#[test]
+fn a_write_that_leaves_the_selector_as_it_is_leads_nowhere() {
+    let stripped = Story::verified().edit(SHOP.0, SHOP.1, |service| {
+        marked(service);
+        service["spec"]["selector"] = json!({});
+    });
+    let fence = |service: &mut Value| service["metadata"]["annotations"]["bluegreen.dev/epoch"] = json!("1.1");
+    stripped.edit(SHOP.0, SHOP.1, fence).keeps();
+}
+
+/// A switch, the pods of which end just before it. `told`: up to so many versions before the switch.
+fn switched_after_its_pods_ended(told: Option<(u64, u64)>) -> Story {
+    let count = |story: Story, available: i64| {
+        story.edit(Kind::Deployment, "shop-green", |deployment| {
+            deployment["status"] = json!({"availableReplicas": available, "observedGeneration": null});
+        })
+    };
+    let mut story = count(count(Story::verified(), 2).promoting(json!({})).pods("green", "two", 1, false), 1).service("green", "two");
+    let switch = story.events.last_mut().unwrap();
+    let before = |versions: u64| switch.version - versions;
+    switch.told = told.map(|(pods, deployments)| Told { pods: before(pods), deployments: before(deployments) });
+    story
+}
+
+#[test]
+fn a_switch_is_judged_by_what_its_writer_had_been_told_of_the_pods() {
+    switched_after_its_pods_ended(None).breaks(1, "1 ready pods");
+    switched_after_its_pods_ended(Some((1, 1))).breaks(1, "1 ready pods");
+    // The watch of pods was late, or that of Deployments.
+    switched_after_its_pods_ended(Some((3, 1))).keeps();
+    switched_after_its_pods_ended(Some((1, 2))).keeps();
 }
 
 #[test]
