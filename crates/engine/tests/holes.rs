@@ -113,7 +113,7 @@ fn a_candidate_that_is_given_up_goes_when_no_endpoint_leads_to_it_any_more() {
     assert_eq!(world.ready("shop:2"), 3, "{}", world.story());
     assert!(world.status.message.contains("EndpointSlices of the active Service still hold pods of it"), "{}", world.story());
     world.slices_follow = true;
-    world.run_until(Phase::Healthy);
+    world.settle();
     assert_eq!((world.ready("shop:2"), world.serves().as_deref()), (0, Some("shop:1")), "{}", world.story());
 }
 
