@@ -37,7 +37,9 @@ fn change(effect: &bluegreen_engine::Effect) -> String {
         Change::AdoptRevision { .. } => "adopt the revision".into(),
         Change::ApplyDeployment { color, replicas, .. } => format!("apply {color} ×{replicas}{anew}"),
         Change::Scale { color, replicas } => format!("scale {color} to {replicas}"),
-        Change::ApplyService { role, target } if target.revision == Target::NOTHING => format!("{} Service to nothing{anew}", role.as_str()),
+        Change::ApplyService { role, target } if target.revision == Target::NOTHING => {
+            format!("{} Service to nothing{anew}", role.as_str())
+        }
         Change::ApplyService { role, target } => format!("{} Service to {}{anew}", role.as_str(), target.color),
         Change::Fence { object, .. } => format!("fence {object:?}"),
     }
@@ -101,13 +103,21 @@ fn a_live_deployment_is_put_right_after_any_edit_and_nothing_else_is_touched() {
         &[
             ("as it is", |_| {}, &[]),
             ("lost", |seen| seen.blue.deployment = ObjectSeen::Absent, &["apply blue ×3 anew: the Deployment is missing"]),
-            ("another template", |seen| blue(seen).revision = "other".into(), &["apply blue ×3: the Deployment is to run another revision"]),
+            (
+                "another template",
+                |seen| blue(seen).revision = "other".into(),
+                &["apply blue ×3: the Deployment is to run another revision"],
+            ),
             ("an orphan", |seen| blue(seen).owner = Owner::Orphan, &[LABELS]),
             ("handed over", |seen| blue(seen).owner = foreign(true), &[LABELS]),
             ("labels stripped", |seen| blue(seen).labels_intact = false, &[LABELS]),
             ("minReadySeconds by hand", |seen| blue(seen).min_ready_seconds = 5, &["apply blue ×3: minReadySeconds changed"]),
             ("edited", |seen| blue(seen).generation += 1, &[EDITED]),
-            ("edited while this process was not there", |seen| (blue(seen).applied_generation, blue(seen).generation) = (None, 9), &[EDITED]),
+            (
+                "edited while this process was not there",
+                |seen| (blue(seen).applied_generation, blue(seen).generation) = (None, 9),
+                &[EDITED],
+            ),
             ("scaled down", |seen| blue(seen).replicas = 1, &["scale blue to 3: the size is another"]),
             ("scaled up", |seen| blue(seen).replicas = 7, &["scale blue to 3: the size is another"]),
             ("scaled by hand", |seen| (blue(seen).replicas, blue(seen).generation) = (7, 9), &[EDITED]),
@@ -157,7 +167,11 @@ fn a_service_is_put_right_after_any_edit_and_what_others_added_stays() {
                 },
                 &[],
             ),
-            ("the preview lost", |seen| seen.preview_service = ObjectSeen::Absent, &["preview Service to blue anew: the Service is missing"]),
+            (
+                "the preview lost",
+                |seen| seen.preview_service = ObjectSeen::Absent,
+                &["preview Service to blue anew: the Service is missing"],
+            ),
             (
                 "the preview's selector lost",
                 |seen| preview(seen).selector.clear(),
@@ -236,11 +250,7 @@ fn the_switch_waits_until_everything_of_the_candidate_is_there() {
             ("not all pods are available", |seen| green(seen).available = 2, &[]),
             ("no ready pod is seen", |seen| seen.green.pods.iter_mut().for_each(|pod| pod.ready = false), &[]),
             ("no pod is ready, as its Deployment tells", |seen| green(seen).ready = 0, &[]),
-            (
-                "a watch is down",
-                |seen| seen.blind = Some(Blind { why: "pods: no answer".into(), since: seen.now }),
-                &[],
-            ),
+            ("a watch is down", |seen| seen.blind = Some(Blind { why: "pods: no answer".into(), since: seen.now }), &[]),
             ("fewer are asked for", |seen| green(seen).replicas = 2, &["scale green to 3: the size is another"]),
         ],
     );
@@ -407,7 +417,11 @@ fn the_former_side_goes_when_its_time_is_over_and_the_new_one_serves() {
         &[
             ("its time is over", |_| {}, GOES),
             ("in the last moment", |seen| earlier(seen, 1), &[]),
-            ("never", |seen| seen.spec.scale_down = serde_json::from_value(json!({"after": "Never"})).unwrap(), &["fence Deployment(Blue): an intention recorded for it is withdrawn"]),
+            (
+                "never",
+                |seen| seen.spec.scale_down = serde_json::from_value(json!({"after": "Never"})).unwrap(),
+                &["fence Deployment(Blue): an intention recorded for it is withdrawn"],
+            ),
             ("the new side has no pod left", |seen| leave_ready(&mut seen.green, 0), &[]),
             ("no pod is asked for", no_pods, &["scale green to 0: the size is another"]),
             (

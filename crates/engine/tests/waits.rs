@@ -27,20 +27,26 @@ fn told(mut seen: Observed) -> String {
             }
             Decision::Act(effects) => {
                 let effects: Vec<_> = effects.iter().map(|effect| effect.why).collect();
-                return format!("{}: writes first, for {}", seen.status.phase.unwrap(), effects.join(", and "));
+                return format!("{}: writes first, for {}", phase(&seen), effects.join(", and "));
             }
             Decision::Wait { until, why } => {
-                let again = until.map_or("nothing but news wakes it".into(), |until| {
-                    format!("looks again in {} s", (until.as_millisecond() - seen.now.as_millisecond()) / 1000)
-                });
+                let again =
+                    until.map_or("nothing but news wakes it".into(), |until| match until.as_millisecond() - seen.now.as_millisecond() {
+                        millis if millis % 1000 == 0 => format!("looks again in {} s", millis / 1000),
+                        millis => format!("looks again in {millis} ms"),
+                    });
                 let conditions = seen.status.conditions.iter().filter(|condition| condition.type_ != "Promoted");
                 let conditions: Vec<_> =
                     conditions.map(|it| format!("{}{} {}", if it.status == "True" { "" } else { "not " }, it.type_, it.reason)).collect();
-                return format!("{}: {}; {again}\n    {why}", seen.status.phase.unwrap(), conditions.join(", "));
+                return format!("{}: {}; {again}\n    {why}", phase(&seen), conditions.join(", "));
             }
         }
     }
     panic!("no end of records");
+}
+
+fn phase(seen: &Observed) -> String {
+    seen.status.phase.map_or("nothing is recorded".into(), |phase| phase.to_string())
 }
 
 /// So many milliseconds later, with nothing else changed.
@@ -120,7 +126,8 @@ fn waits_of_the_first_revision() {
     world.run_for(1);
     waits.add("spec can't be carried out", world.seen());
 
-    let gated = json!({"verification": {"initial": true, "checks": [{"name": "home", "http": {"path": "/"}}], "metrics": [metric(json!({}))]}});
+    let gated =
+        json!({"verification": {"initial": true, "checks": [{"name": "home", "http": {"path": "/"}}], "metrics": [metric(json!({}))]}});
     let mut world = World::new(gated.clone());
     world.run_for(1);
     waits.add("its pods start, and gates come then", world.seen());
@@ -244,7 +251,9 @@ fn waits_of_the_switch_and_of_what_comes_after_it() {
     unready(&mut world, "shop:2", 1);
     waits.add("the new side is not fully available", world.seen());
     waits.around("the new side is not fully available", &world.seen(), 120);
-    for (on_failure, gauge, what) in [("Pause", bad as fn(&str, &str, Timestamp) -> Outcome, "a metric failed"), ("RollBack", no_data, "a metric has no readings")] {
+    for (on_failure, gauge, what) in
+        [("Pause", bad as fn(&str, &str, Timestamp) -> Outcome, "a metric failed"), ("RollBack", no_data, "a metric has no readings")]
+    {
         let spec = json!({"monitoring": {"duration": "2m", "onFailure": on_failure, "metrics": [metric(json!({}))]}});
         let mut world = World::live(spec);
         world.gauge = gauge;
@@ -391,7 +400,13 @@ fn waits_at_rest() {
     waits.add("the preview Service is being deleted", edited(|seen| service(&mut seen.preview_service).deleting = true));
     waits.add("the Deployment is being deleted", edited(|seen| deployment(&mut seen.blue).deleting = true));
     waits.add("the Deployment is of a rollout that is gone", edited(|seen| deployment(&mut seen.blue).owner = Owner::Former));
-    waits.add("the preview Service is somebody else's", edited(|seen| service(&mut seen.preview_service).owner = Owner::Foreign { who: "Helm".into(), adopt: false }));
-    waits.add("the Deployment is somebody else's", edited(|seen| deployment(&mut seen.blue).owner = Owner::Foreign { who: "Helm".into(), adopt: false }));
+    waits.add(
+        "the preview Service is somebody else's",
+        edited(|seen| service(&mut seen.preview_service).owner = Owner::Foreign { who: "Helm".into(), adopt: false }),
+    );
+    waits.add(
+        "the Deployment is somebody else's",
+        edited(|seen| deployment(&mut seen.blue).owner = Owner::Foreign { who: "Helm".into(), adopt: false }),
+    );
     assert_snapshot!(waits.0);
 }
