@@ -98,10 +98,9 @@ fn broken(copy: &Copy, fault: &Fault) -> Result<Option<String>> {
     if !built.status.success() {
         bail!("{} doesn't compile:\n{}", fault.name, String::from_utf8_lossy(&built.stderr));
     }
-    for test in ["properties", "model"] {
+    for test in NOTICE {
         interrupt::check()?;
-        let ran =
-            cargo().args(["test", "--quiet", "--package", "bluegreen-engine", "--test", test]).output().context("cannot start cargo")?;
+        let ran = tests(&[test]).output().context("cannot start cargo")?;
         if !ran.status.success() {
             let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
             return Ok(Some(story(test, &format!("{out}{err}"))));
