@@ -10,6 +10,8 @@ const ROLLOUT: &str = "bluegreen.dev/rollout";
 const COLOR: &str = "bluegreen.dev/color";
 const REVISION: &str = "bluegreen.dev/revision";
 const ADOPT: &str = "bluegreen.dev/adopt";
+/// So many versions after its end a pod is nobody's news any more, however late watches are.
+const FORGOTTEN: u64 = 20_000;
 
 /// The promises that these events break, each in a sentence that names the promise, the object and its version.
 ///
@@ -78,6 +80,10 @@ impl World {
         if matches!(event.kind, Kind::Pod | Kind::Deployment) {
             let object = (!event.deleted).then(|| event.object.clone());
             self.past.entry(key.clone()).or_default().push((event.version, object));
+        }
+        if event.kind == Kind::Pod && event.deleted {
+            let known = |at: u64| at.saturating_add(FORGOTTEN) > event.version;
+            self.past.retain(|_, past| past.last().is_some_and(|(at, object)| object.is_some() || known(*at)));
         }
         if event.deleted {
             self.objects.remove(&key);
