@@ -7,7 +7,7 @@ mod world;
 use bluegreen_api::{Color, Phase, Side};
 use bluegreen_engine::{
     Decision, Observed, decide,
-    decision::{Change, Guard, Role, Target},
+    decision::{Change, Guard, Target},
     observed::*,
     render,
 };

@@ -39,6 +39,9 @@ impl Aim {
     }
 }
 
+/// An object as it was from this version on; None: it was gone.
+type Version = (u64, Option<Arc<Value>>);
+
 /// What is there after the events so far, and what they broke.
 #[derive(Clone, Default)]
 pub(super) struct World {
@@ -51,8 +54,8 @@ pub(super) struct World {
     templates: BTreeMap<String, Value>,
     /// The latest status of each rollout that said anything. When a status is lost, its decisions were made nevertheless.
     decided: BTreeMap<String, Value>,
-    /// Every version of each pod and Deployment; None: it was gone.
-    past: BTreeMap<(Kind, String), Vec<(u64, Option<Arc<Value>>)>>,
+    /// Every version of each pod and Deployment.
+    past: BTreeMap<(Kind, String), Vec<Version>>,
     pub(super) blind: Vec<Range<u64>>,
     pub(super) broken: Vec<String>,
 }
