@@ -150,7 +150,7 @@ impl Watch {
     }
 
     async fn until(&self, is: impl Fn(&Value) -> bool) -> Vec<Value> {
-        for _ in 0..2_000 {
+        for _ in 0..15_000 {
             let events = self.events.lock().unwrap().clone();
             if events.iter().any(&is) {
                 return events;
