@@ -44,16 +44,25 @@ pub enum Trouble {
 pub async fn reconcile(world: &mut impl World, decide: fn(&Observed) -> Decision) -> Result<Next, Trouble> {
     let mut pass = Pass::new(decide);
     let mut step = Step::Look;
+    // Whether all was done that was decided last.
+    let mut done = true;
     loop {
         step = match (step, pass.seen()) {
             (Step::Look, _) => match world.look().await? {
                 Sight::Gone => return Ok(Next::Forget),
                 Sight::Unreadable => return Ok(Next::Awaited),
-                Sight::Seen(seen) => pass.saw(seen),
+                Sight::Seen(seen) => match pass.saw(seen) {
+                    Step::End(end) => Step::End(end),
+                    decided => {
+                        done = true;
+                        decided
+                    }
+                },
             },
             (Step::Record(status), Some(seen)) => {
                 match world.record(seen, &status).await {
                     Err(Trouble::Stale) => {
+                        done = false;
                         tracing::debug!(rollout = %seen.name, namespace = %seen.namespace, "not recorded: the rollout was changed meanwhile")
                     }
                     recorded => recorded?,
@@ -61,18 +70,18 @@ pub async fn reconcile(world: &mut impl World, decide: fn(&Observed) -> Decision
                 pass.done()
             }
             (Step::Perform(effect), Some(seen)) => {
-                world.perform(seen, &effect).await?;
+                done &= world.perform(seen, &effect).await? == Performed::Done;
                 pass.done()
             }
-            (Step::End(end), Some(seen)) => return Ok(next(world, seen, &end, pass.last())),
+            (Step::End(end), Some(seen)) => return Ok(next(world, seen, &end, pass.last(), done)),
             // Nothing is done before a look.
             (Step::Record(_) | Step::Perform(_) | Step::End(_), None) => Step::Look,
         };
     }
 }
 
-/// When to look again.
-fn next(world: &mut impl World, seen: &Observed, end: &End, last: Option<&Decision>) -> Next {
+/// When to look again. `done`: all that was decided last.
+fn next(world: &mut impl World, seen: &Observed, end: &End, last: Option<&Decision>, done: bool) -> Next {
     let (rollout, namespace) = (&seen.name, &seen.namespace);
     match end {
         End::Wait { until, why } => {
@@ -81,7 +90,11 @@ fn next(world: &mut impl World, seen: &Observed, end: &End, last: Option<&Decisi
             Next::In(until.map_or(RESYNC, |until| wait(until, clock::now())))
         }
         End::SameAgain => {
-            tracing::error!(%rollout, %namespace, ?last, "the same was decided again though it was done");
+            if done {
+                tracing::error!(%rollout, %namespace, ?last, "the same was decided again though it was done");
+            } else {
+                tracing::debug!(%rollout, %namespace, "what was decided could not be done; it is tried again later");
+            }
             Next::BackOff
         }
         End::Unsettled => {

@@ -9,6 +9,7 @@ use bluegreen_engine::{
     decision::{Change, Guard},
 };
 use serde_json::json;
+use std::sync::{Arc, Mutex};
 
 /// What the loop did, in order.
 #[derive(Default)]
@@ -18,6 +19,8 @@ struct Script {
     gone_after: Option<i64>,
     stale_records: usize,
     not_leading: bool,
+    /// How effects go, if they aren't done.
+    undone: Option<Performed>,
 }
 
 fn observed(looks: i64) -> Observed {
@@ -53,7 +56,7 @@ impl World for Script {
             return Err(Trouble::NotLeading);
         }
         self.did.push("perform");
-        Ok(Performed::Done)
+        Ok(self.undone.unwrap_or(Performed::Done))
     }
 
     fn measure(&mut self, _: &Observed) {
@@ -98,6 +101,27 @@ async fn the_same_decision_twice_is_not_carried_out_twice() {
     let mut script = Script::default();
     assert_eq!(reconcile(&mut script, |_| Decision::Act(vec![delete("a".into())])).await.unwrap(), Next::BackOff);
     assert_eq!(script.did, ["perform"]);
+}
+
+#[tokio::test]
+async fn only_what_was_done_and_does_not_show_is_an_error() {
+    let act: fn(&Observed) -> Decision = |_| Decision::Act(vec![delete("a".into())]);
+    let say: fn(&Observed) -> Decision = |_| record("one".into());
+    for (what, decide, undone, stale_records, is_error) in [
+        ("done", act, None, 0, true),
+        ("of another version", act, Some(Performed::Stale), 0, false),
+        ("refused", act, Some(Performed::Refused), 0, false),
+        ("recorded", say, None, 0, true),
+        ("not recorded", say, None, 1, false),
+    ] {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+        let _while_this_lasts = tracing::subscriber::set_default(subscriber);
+        let mut script = Script { undone, stale_records, ..Script::default() };
+        assert_eq!(reconcile(&mut script, decide).await.unwrap(), Next::BackOff, "{what}");
+        let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.contains("ERROR"), is_error, "{what}: {log}");
+    }
 }
 
 #[tokio::test]
