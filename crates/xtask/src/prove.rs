@@ -47,6 +47,8 @@ pub(crate) enum Task {
         shard: Option<String>,
     },
     /// Faults on a real API server, between it and the operator, while fifty rollouts come and go.
+    ///
+    /// It takes half of the minutes once more with an operator that loses its leadership again and again.
     Churn {
         #[arg(long, default_value_t = 60.0)]
         minutes: f64,

@@ -13,7 +13,7 @@ use crate::interrupt;
 
 /// How many tests run at once on fake nodes: they wait most of the time.
 const THREADS: &str = "--test-threads=8";
-/// A storm of minutes, which is asked for by its name.
+/// A storm of minutes, which is a part of its own.
 const CHURN: &str = "churn";
 
 /// The name of a test's file says what it runs on.
@@ -23,19 +23,19 @@ fn on_node(target: &str) -> bool {
 
 pub(crate) fn on_fake_nodes(filters: &[String]) -> Result<Outcome> {
     let is = |target: &str| !on_node(target) && target != CHURN;
-    run(Kind::Fake, "test-fake", &[&[THREADS.to_owned()], filters].concat(), &[], is)
+    run(Kind::Fake, Some("test-fake"), &[&[THREADS.to_owned()], filters].concat(), &[], is)
 }
 
 /// One after the other: what they measure is traffic, and there is one node. Each says how many requests there were.
 pub(crate) fn on_a_real_node(filters: &[String]) -> Result<Outcome> {
-    run(Kind::Node, "test-node", &[&["--test-threads=1", "--show-output"].map(str::to_owned), filters].concat(), &[], on_node)
+    run(Kind::Node, Some("test-node"), &[&["--test-threads=1", "--show-output"].map(str::to_owned), filters].concat(), &[], on_node)
 }
 
-/// The faults between operator and API server, for so long.
+/// The faults between operator and API server, for so long, and for half of that with leadership lost again and again.
 pub(crate) fn churn(minutes: f64) -> Result<Outcome> {
-    // One after the other: each has a cluster and fifty rollouts of its own.
+    // One after the other: each has a cluster of its own, whose programs it stops and freezes, and fifty rollouts.
     let words = ["--test-threads=1".to_owned(), "--nocapture".to_owned()];
-    run(Kind::Fake, "churn-fake", &words, &[("BLUEGREEN_CHURN_MINUTES", minutes.to_string())], |target| target == CHURN)
+    run(Kind::Fake, None, &words, &[("BLUEGREEN_CHURN_MINUTES", minutes.to_string())], |target| target == CHURN)
 }
 
 /// What the library of clusters promises to those who test with it.
@@ -50,8 +50,8 @@ pub(crate) fn themselves(filters: &[String]) -> Result<Outcome> {
     Ok(total.outcome())
 }
 
-/// `is`: which of the tests' programs, by their names.
-fn run(kind: Kind, name: &str, words: &[String], environment: &[(&str, String)], is: impl Fn(&str) -> bool) -> Result<Outcome> {
+/// `name`: of the cluster that they share. `is`: which of the tests' programs, by their names.
+fn run(kind: Kind, name: Option<&str>, words: &[String], environment: &[(&str, String)], is: impl Fn(&str) -> bool) -> Result<Outcome> {
     if let Some(obstacle) = Cluster::obstacle(kind) {
         return Ok(Outcome::CouldNotRun(obstacle));
     }
@@ -67,21 +67,23 @@ fn run(kind: Kind, name: &str, words: &[String], environment: &[(&str, String)],
     };
     let (operator, load) = (program("bluegreen-operator")?, program("bluegreen-load")?);
     interrupt::check()?;
-    let cluster = match users_own(kind) {
-        Some(cluster) => Borrowed { cluster: Some(cluster), ours: false },
-        None => Borrowed::up(kind, name)?,
+    let cluster = match name {
+        Some(name) => Some(Borrowed::users_own_or_up(kind, name)?),
+        None => None,
     };
     let mut total = Total::default();
     for test in wanted {
-        let mut command = cluster.get()?.command(&test.path);
+        let mut command = match &cluster {
+            Some(cluster) => cluster.command(&test.path)?,
+            None => Command::new(&test.path),
+        };
         cargos(&mut command, &test.package)
-            .env("BLUEGREEN_CLUSTER", cluster.get()?.name())
             .env("BLUEGREEN_OPERATOR", operator)
             .env("BLUEGREEN_LOAD", load)
             .envs(environment.iter().cloned());
         total.run(&test.target, command.arg("--ignored").args(words))?;
     }
-    cluster.down()?;
+    cluster.map_or(Ok(()), Borrowed::down)?;
     Ok(total.outcome())
 }
 
@@ -165,6 +167,13 @@ struct Borrowed {
 }
 
 impl Borrowed {
+    fn users_own_or_up(kind: Kind, name: &str) -> Result<Self> {
+        match users_own(kind) {
+            Some(cluster) => Ok(Self { cluster: Some(cluster), ours: false }),
+            None => Self::up(kind, name),
+        }
+    }
+
     fn up(kind: Kind, name: &str) -> Result<Self> {
         // Nobody else uses it: this is what a run left that was killed.
         if let Ok(left) = Cluster::attach(name) {
@@ -175,8 +184,12 @@ impl Borrowed {
         Ok(Self { cluster: Some(Cluster::up(kind, name)?), ours: true })
     }
 
-    fn get(&self) -> Result<&Cluster> {
-        self.cluster.as_ref().context("the cluster was taken down already")
+    /// A program of tests, which finds the cluster by its name.
+    fn command(&self, program: &Path) -> Result<Command> {
+        let cluster = self.cluster.as_ref().context("the cluster was taken down already")?;
+        let mut command = cluster.command(program);
+        command.env("BLUEGREEN_CLUSTER", cluster.name());
+        Ok(command)
     }
 
     fn down(mut self) -> Result<()> {

@@ -66,6 +66,13 @@ impl<'s> Fleet<'s> {
         self.operators.iter().map(RefCell::borrow)
     }
 
+    /// What they logged as errors, but for the loss of a lease.
+    pub fn errors(&self) -> Vec<String> {
+        let logs = self.lives().map(|life| life.operator.log()).collect::<String>();
+        let is_error = |line: &&str| line.contains(" ERROR ") && !line.contains(" leadership is lost") && !line.contains("::lease:");
+        logs.lines().filter(|line| is_error(line) || line.contains("panicked")).map(str::to_owned).collect()
+    }
+
     /// The number of the one that leads, as far as the lease says.
     pub async fn leader(&self) -> Option<usize> {
         let leases: Api<Lease> = Api::namespaced(self.space.client.clone(), &self.space.name);
