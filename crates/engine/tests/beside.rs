@@ -4,11 +4,11 @@
 
 mod world;
 
-#[path = "shell/announcements.rs"]
+#[path = "beside/announcements.rs"]
 mod announcements;
-#[path = "shell/measurements.rs"]
+#[path = "beside/measurements.rs"]
 mod measurements;
-#[path = "shell/objects.rs"]
+#[path = "beside/objects.rs"]
 mod objects;
-#[path = "shell/pods.rs"]
+#[path = "beside/pods.rs"]
 mod pods;

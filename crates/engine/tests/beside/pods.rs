@@ -178,8 +178,8 @@ fn once_a_pod_was_ready_others_are_not_given_up_for_restarts() {
     let crashing = PodSeen { restarts: 9, ..troubled("a", "CrashLoopBackOff") };
     let given_up = |pods: &[PodSeen], progress: Option<Progress>| hopeless(&ColorSeen { progress, ..color(pods) }, "new", at(1)).is_some();
     assert!(!given_up(&[crashing.clone(), ready("b", 0)], None), "one is ready");
-    assert!(!given_up(&[crashing.clone()], Some(progress(1, 0, None))), "one was");
-    assert!(given_up(&[crashing.clone()], Some(progress(0, 0, None))), "none was");
+    assert!(!given_up(std::slice::from_ref(&crashing), Some(progress(1, 0, None))), "one was");
+    assert!(given_up(std::slice::from_ref(&crashing), Some(progress(0, 0, None))), "none was");
     let former = Progress { revision: "old".into(), ..progress(3, 0, None) };
     assert!(given_up(&[crashing], Some(former)), "only one of another revision was");
     assert!(given_up(&[troubled("a", "InvalidImageName"), ready("b", 0)], None), "a name that is none stays none");
