@@ -357,3 +357,78 @@ fn the_standby_is_put_right_before_a_record_also_while_its_time_runs_out() {
     preview.labels_intact = false;
     assert!(matches!(decide(&seen), Decision::Record(_)));
 }
+
+#[test]
+fn on_its_way_to_full_size_a_candidate_goes_back_to_wait_when_any_gate_shuts() {
+    let spec = json!({
+        "verification": {"checks": [{"name": "home", "http": {}}]}, "promotion": {"mode": "Manual"}, "preview": {"replicas": 1}
+    });
+    let mut world = in_phase(spec, "shop:2", Phase::AwaitingPromotion);
+    world.order("promote");
+    // Its other pods take their time.
+    world.deployments.get_mut(&Color::Green).unwrap().image = "shop:2-slow".into();
+    world.run_until(Phase::ScalingUp);
+    world.run_for(5);
+    let seen = world.seen();
+    fn verified(seen: &mut Observed) -> &mut bluegreen_api::Gate {
+        seen.status.gates.iter_mut().find(|gate| gate.name == "verification/home").unwrap()
+    }
+    let stays = |edit: Edit| phase(&seen, edit) == Phase::ScalingUp;
+    assert!(stays(|_| {}));
+    assert!(!stays(|seen| seen.spec.paused = true));
+    assert!(!stays(|seen| seen.status.paused_by_order = true));
+    assert!(!stays(|seen| seen.spec.replicas = 0));
+    assert!(!stays(|seen| verified(seen).definition = "old".into()), "it runs anew");
+    assert!(!stays(|seen| verified(seen).state = GateState::Running));
+    assert!(!stays(|seen| verified(seen).state = GateState::Failed));
+    assert!(!stays(|seen| verified(seen).state = GateState::Inconclusive), "nobody decided that one");
+    assert!(!stays(|seen| seen.status.gates.retain(|gate| gate.name != "approval")), "nobody approved");
+    assert!(!stays(|seen| seen.status.gates.iter_mut().for_each(|gate| gate.state = GateState::Running)), "nobody approved yet");
+    fn automatic(seen: &mut Observed) {
+        seen.status.gates.retain(|gate| gate.name != "approval");
+        seen.spec.promotion = None;
+    }
+    assert!(stays(automatic), "nobody has to");
+    fn full(seen: &mut Observed) {
+        let target = seen.status.preview.as_ref().unwrap().replicas;
+        let deployment = deployment(&mut seen.green);
+        (deployment.available, deployment.ready, deployment.updated, deployment.total) = (target, target, target, target);
+    }
+    assert_eq!(phase(&seen, full), Phase::Promoting);
+    fn nobody_seen(seen: &mut Observed) {
+        full(seen);
+        seen.green.pods.iter_mut().for_each(|pod| pod.ready = false);
+    }
+    assert!(stays(nobody_seen), "no ready pod of it is seen");
+}
+
+#[test]
+fn the_end_of_the_former_side_is_not_put_off_when_no_pods_are_asked_for() {
+    let mut world = in_phase(json!({"scaleDown": {"drain": "1s", "after": "1s"}}), "shop:2", Phase::ScalingDown);
+    world.kill_pods("shop:2");
+    world.run_for(10);
+    let seen = world.seen();
+    let stalled = |edit: Edit| next(&seen, edit).conditions.iter().any(|condition| condition.type_ == "Stalled");
+    assert!(stalled(|_| {}), "it is kept for want of another that serves");
+    assert!(!stalled(|seen| (seen.spec.replicas, seen.generation) = (0, seen.generation + 1)));
+}
+
+#[test]
+fn a_first_revision_is_replaced_in_its_place_unless_somebody_is_served() {
+    let mut world = World::new(json!({"image": "shop:1-slow"}));
+    world.run_for(5);
+    let mut seen = world.seen();
+    seen.spec.image = Some("shop:2".into());
+    let goes_to = |edit: Edit| {
+        let status = next(&seen, edit);
+        status.preview.or(status.active).map(|side| (side.number, side.color))
+    };
+    assert_eq!(goes_to(|_| {}), Some((2, Color::Blue)));
+    assert_eq!(goes_to(|seen| seen.blue.pods[0].ready = true), Some((2, Color::Green)));
+    fn going(seen: &mut Observed) {
+        (seen.blue.pods[0].ready, seen.blue.pods[0].deleting) = (true, true);
+    }
+    assert_eq!(goes_to(going), Some((2, Color::Blue)), "it serves nobody for long");
+    assert_eq!(goes_to(|seen| seen.spec.paused = true), Some((1, Color::Blue)));
+    assert_eq!(goes_to(|seen| seen.spec.replicas = 0), Some((2, Color::Blue)), "no gate waits for pods yet");
+}
