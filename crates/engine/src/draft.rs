@@ -299,8 +299,8 @@ impl<'a> Draft<'a> {
         // A smaller size that came together with the candidate doesn't hit the live side at half-time.
         self.status.waiting_replicas = (replicas < active.replicas).then_some(replicas);
         let side = self.side_of(wanted, active.color.other(), self.settings().preview_size(active.replicas));
-        self.status.standby = self.status.standby.take().filter(|standby| standby.color != side.color);
-        self.status.leaving = self.status.leaving.take().filter(|leaving| leaving.color != side.color);
+        // The color is the candidate's now.
+        (self.status.standby, self.status.leaving) = (None, None);
         self.begin_attempt(&side);
         self.status.preview = Some(side);
         self.enter(Phase::DeployingPreview);

@@ -284,20 +284,15 @@ fn as_we_left_it(side: &Side, deployment: &DeploymentSeen) -> bool {
     deployment.applied_generation.or(side.generation) == Some(deployment.generation)
 }
 
-/// The standby goes now.
+/// The standby goes now. While the rollout is held its clock stands still, and its time doesn't come.
 fn scales_down(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, side: &Side) -> bool {
     let is_standby = status.standby.as_ref().is_some_and(|standby| standby.color == side.color);
     let active_serves = status.active.as_ref().is_some_and(|active| surely_ready(seen, active) > 0 || plan.settings.replicas == 0);
     status.phase == Some(Phase::ScalingDown)
         && is_standby
         && active_serves
-        && !held(plan, status)
         && seen.blind.is_none()
         && scale_down_due(plan, status).is_some_and(|due| due <= seen.now)
-}
-
-fn held(plan: &Plan, status: &BlueGreenRolloutStatus) -> bool {
-    plan.settings.paused || status.paused_by_order || plan.invalid().is_some()
 }
 
 /// When the standby may go: after the drain and the time it stands by.

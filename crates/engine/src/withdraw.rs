@@ -25,7 +25,7 @@ pub(crate) fn raise(seen: &Observed, next: &mut BlueGreenRolloutStatus) {
 /// Somebody has fenced an object to withdraw what is recorded, and the record that was to follow isn't there: it may be on its way
 /// still. Who goes on instead records that first, so that the other one comes too late.
 pub(crate) fn go_on(seen: &Observed, next: &mut BlueGreenRolloutStatus) {
-    if seen.status.phase.is_some() && withdrawn(seen, next).is_empty() {
+    if seen.status.phase.is_some() {
         next.epoch = next.epoch.max(fenced(seen));
     }
 }

@@ -453,6 +453,25 @@ fn the_former_side_goes_when_its_time_is_over_and_the_new_one_serves() {
 }
 
 #[test]
+fn a_side_that_users_still_reach_is_put_right_and_neither_changed_nor_shrunk() {
+    let mut world = World::live(json!({"monitoring": {"duration": "1h"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    let mut seen = world.seen();
+    seen.endpoints.pods.push(EndpointSeen { pod: seen.blue.pods[0].name.clone(), ready: true });
+    is_right(
+        &seen,
+        &[
+            ("as it is", |_| {}, &[]),
+            ("edited", |seen| blue(seen).labels_intact = false, &["apply blue ×3: labels or owner of the Deployment are not ours"]),
+            ("scaled down by hand", |seen| blue(seen).replicas = 1, &["scale blue to 3: the size is another"]),
+            ("scaled up by hand", |seen| blue(seen).replicas = 5, &[]),
+            ("another template", |seen| blue(seen).revision = "other".into(), &[]),
+        ],
+    );
+}
+
+#[test]
 fn a_color_without_a_role_runs_no_pods() {
     const GOES: &[&str] = &["scale green to 0: the color has no role any more"];
     let mut world = World::live(json!({}));

@@ -134,6 +134,9 @@ fn waits_of_the_first_revision() {
     world.gauge = silent;
     world.run_for(8);
     waits.add("its gates run", world.seen());
+    let mut short = world.clone();
+    unready(&mut short, "shop:1", 1);
+    waits.add("a pod is lost while its gates run", short.seen());
     world.change(json!({"paused": true}));
     world.operator();
     waits.add("it is paused while its gates run", world.seen());
@@ -141,6 +144,9 @@ fn waits_of_the_first_revision() {
     world.gauge = bad;
     world.run_for(8);
     waits.add("a gate failed", world.seen());
+    let mut short = world.clone();
+    unready(&mut short, "shop:1", 1);
+    waits.add("a gate failed, and a pod is lost", short.seen());
     world.gauge = silent;
     world.order("retry");
     world.operator();
@@ -336,6 +342,10 @@ fn waits_of_the_ways_back() {
     waits.around("the former side is short of pods", &world.seen(), 120);
     unready(&mut world, "shop:1", 1);
     waits.add("the former side has no pod left", world.seen());
+    let mut hopeless = world.seen();
+    hopeless.blue.progress.as_mut().unwrap().high_water = 0;
+    hopeless.blue.pods.iter_mut().for_each(|pod| pod.restarts = 5);
+    waits.add("the former side crashes again and again", hopeless);
     unready(&mut world, "shop:2", 3);
     waits.add("both sides have no pod left", world.seen());
     waits.around("both sides have no pod left", &world.seen(), 120);

@@ -41,8 +41,7 @@ fn ended(draft: &mut Draft<'_>, phase: Phase) -> Step {
         return Step::Again;
     };
     draft.finish_attempt(ending.outcome, &ending.reason, &ending.message);
-    let reverted = ending.outcome == Outcome::Reverted || draft.status.rejected.is_none();
-    draft.rest(if reverted { Phase::Healthy } else { phase });
+    draft.rest(if ending.outcome == Outcome::Reverted { Phase::Healthy } else { phase });
     Step::Again
 }
 

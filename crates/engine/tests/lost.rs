@@ -1,0 +1,185 @@
+//! A status that was lost, in whole or in part: what is rebuilt from what is there, and what is not believed.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod world;
+
+use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
+use bluegreen_engine::{Decision, Observed, decide, observed::*};
+use serde_json::json;
+use world::World;
+
+fn lose_status(seen: &mut Observed) {
+    seen.status = BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+}
+
+/// What is recorded in place of what was lost.
+fn rebuilt(seen: &Observed) -> BlueGreenRolloutStatus {
+    match decide(seen) {
+        Decision::Record(status) => *status,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn deployment(color: &mut ColorSeen) -> &mut DeploymentSeen {
+    let ObjectSeen::There(deployment) = &mut color.deployment else { panic!() };
+    deployment
+}
+
+fn service(seen: &mut Observed) -> &mut ServiceSeen {
+    let ObjectSeen::There(service) = &mut seen.active_service else { panic!() };
+    service
+}
+
+/// Revision 2 serves from green, revision 1 stands by at its side; the status is lost.
+fn after_the_switch() -> Observed {
+    let mut world = World::live(json!({"monitoring": {"duration": "1h"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    let mut seen = world.seen();
+    lose_status(&mut seen);
+    seen
+}
+
+#[test]
+fn the_way_back_is_kept_if_the_service_tells_that_it_was_live() {
+    let seen = after_the_switch();
+    let status = rebuilt(&seen);
+    let (active, standby) = (status.active.unwrap(), status.standby.unwrap());
+    assert_eq!((status.phase, active.number, standby.number), (Some(Phase::Monitoring), 2, 1));
+    assert_eq!((active.color, active.replicas, active.image.as_str()), (Color::Green, 3, "shop:2"));
+    assert_eq!((standby.color, standby.replicas, standby.image.as_str()), (Color::Blue, 3, "shop:1"));
+    assert_eq!(status.previous.map(|side| side.revision), Some(standby.revision));
+    assert_eq!((status.revisions, status.attempt), (2, 2), "the next one is numbered 3");
+    for lost in [None, Some("other".to_owned())] {
+        let mut seen = seen.clone();
+        service(&mut seen).former = lost;
+        let status = rebuilt(&seen);
+        assert_eq!((status.phase, status.standby, status.preview), (Some(Phase::Healthy), None, None), "nobody tells that it was live");
+    }
+    let mut seen = seen.clone();
+    deployment(&mut seen.blue).replicas = 0;
+    assert_eq!(rebuilt(&seen).phase, Some(Phase::Healthy), "without pods it is no way back");
+}
+
+#[test]
+fn the_side_that_serves_is_found_by_the_service_then_by_its_ready_pods_then_by_its_size() {
+    let seen = after_the_switch();
+    let active = |edit: fn(&mut Observed)| {
+        let mut seen = seen.clone();
+        edit(&mut seen);
+        rebuilt(&seen).active.map(|side| side.color)
+    };
+    fn unready(color: &mut ColorSeen, count: usize) {
+        color.pods.iter_mut().take(count).for_each(|pod| pod.ready = false);
+    }
+    assert_eq!(active(|seen| unready(&mut seen.green, 3)), Some(Color::Green), "where the Service leads");
+    assert_eq!(active(|seen| service(seen).selector.clear()), Some(Color::Blue), "both are as good");
+    fn blue_is_short(seen: &mut Observed) {
+        service(seen).selector.clear();
+        unready(&mut seen.blue, 1);
+    }
+    assert_eq!(active(blue_is_short), Some(Color::Green), "more pods are ready");
+    fn blue_is_smaller(seen: &mut Observed) {
+        service(seen).selector.clear();
+        deployment(&mut seen.blue).replicas = 2;
+    }
+    assert_eq!(active(blue_is_smaller), Some(Color::Green), "it is the larger");
+    fn green_is_foreign(seen: &mut Observed) {
+        deployment(&mut seen.green).owner = Owner::Orphan;
+        deployment(&mut seen.blue).revision.clear();
+    }
+    assert_eq!(active(green_is_foreign), Some(Color::Green), "an orphan is taken up, and what has no revision is none of ours");
+}
+
+#[test]
+fn what_a_side_serves_is_told_by_its_revision_else_by_spec_else_by_the_service() {
+    let mut world = World::live(json!({}));
+    world.change(json!({"image": "shop:2", "service": {"ports": [{"name": "http", "port": 8080, "targetPort": "http"}]}}));
+    world.settle();
+    let seen = {
+        let mut seen = world.seen();
+        lose_status(&mut seen);
+        seen
+    };
+    let told = |edit: fn(&mut Observed)| {
+        let mut seen = seen.clone();
+        edit(&mut seen);
+        let side = rebuilt(&seen).active.unwrap();
+        (side.number, side.image, side.ports[0].port)
+    };
+    assert_eq!(told(|_| {}), (2, "shop:2".into(), 8080));
+    fn forgotten(seen: &mut Observed) {
+        seen.revisions.clear();
+    }
+    assert_eq!(told(forgotten), (1, "shop:2".into(), 8080), "spec still has it");
+    fn spec_went_on(seen: &mut Observed) {
+        seen.revisions.clear();
+        seen.spec.image = Some("shop:3".into());
+        seen.spec.service.ports[0].port = 9090;
+        service(seen).ports[0].port = 7070;
+    }
+    assert_eq!(told(spec_went_on), (1, String::new(), 7070), "the Service leads to it");
+    fn nothing_tells(seen: &mut Observed) {
+        spec_went_on(seen);
+        service(seen).selector.clear();
+    }
+    assert_eq!(told(nothing_tells), (1, String::new(), 9090));
+    fn without_ports(seen: &mut Observed) {
+        seen.revisions.iter_mut().for_each(|revision| revision.ports.clear());
+    }
+    assert_eq!(told(without_ports).2, 8080, "a revision that tells no ports");
+}
+
+#[test]
+fn a_candidate_is_taken_up_where_its_gates_begin_and_orders_given_for_it_count_no_more() {
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    world.order("promote");
+    let mut seen = world.seen();
+    lose_status(&mut seen);
+    let status = rebuilt(&seen);
+    assert_eq!((status.phase, status.preview.unwrap().number), (Some(Phase::AwaitingPromotion), 2));
+    assert_eq!(status.orders.get("promote"), seen.annotations.get("bluegreen.dev/promote"));
+    seen.spec.image = Some("shop:3".into());
+    let status = rebuilt(&seen);
+    assert_eq!(status.preview.unwrap().image, "shop:3", "the next one takes its color");
+}
+
+#[test]
+fn what_is_left_of_a_status_without_a_phase_is_not_believed() {
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}, "verification": {"checks": [{"name": "home", "http": {}}]}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    let mut seen = world.seen();
+    seen.status.phase = None;
+    let side = seen.status.active.clone();
+    (seen.status.standby, seen.status.leaving, seen.status.previous) = (seen.status.preview.clone(), side.clone(), side);
+    seen.status.waiting_replicas = Some(1);
+    seen.status.orders.insert("abort".into(), "another".into());
+    seen.green = ColorSeen::default();
+    seen.spec.image = Some("shop:1".into());
+    let status = rebuilt(&seen);
+    assert_eq!(status.phase, Some(Phase::Healthy));
+    assert_eq!((&status.standby, &status.preview, &status.leaving, &status.previous), (&None, &None, &None, &None));
+    assert_eq!((status.gates.len(), status.waiting_replicas, status.ending, status.orders.len()), (0, None, None, 0));
+    assert_eq!(status.current, None, "a story that nobody can tell");
+}
+
+#[test]
+fn a_first_revision_that_nobody_is_led_to_yet_is_still_the_first() {
+    let mut world = World::new(json!({"verification": {"initial": true, "checks": [{"name": "home", "http": {}}]}}));
+    world.gauge = |_, _, _| Outcome::Check(CheckOutcome::NotDone("no answer".into()));
+    world.run_for(1);
+    let mut seen = world.seen();
+    lose_status(&mut seen);
+    assert_eq!(rebuilt(&seen).phase, Some(Phase::Initializing));
+    let mut other = seen.clone();
+    other.spec.image = Some("shop:2".into());
+    assert_ne!(rebuilt(&other).phase, Some(Phase::Initializing), "spec has another");
+    let revision = deployment(&mut seen.blue).revision.clone();
+    let selector = &mut service(&mut seen).selector;
+    selector.insert("bluegreen.dev/revision".into(), revision);
+    assert_eq!(rebuilt(&seen).phase, Some(Phase::Healthy), "users are led to it");
+}
