@@ -835,3 +835,15 @@ fn the_way_back_is_not_scaled_down_for_pods_that_only_a_lagging_watch_shows() {
     (green.ready, green.available) = (0, 0);
     assert!(!scales_down(&seen));
 }
+
+/// The story of a live revision that lost its pods and has no former one: what can't be done about it doesn't make it well.
+#[test]
+fn a_live_revision_that_cant_be_given_up_as_ordered_is_not_ready_without_pods() {
+    let mut world = World::live(json!({}));
+    unready(&mut world, "shop:1", 3);
+    let revision = world.status.active.as_ref().unwrap().revision.clone();
+    world.order_for("rollback", &revision);
+    world.run_for(5);
+    assert!(!world.is("Ready"), "{}", world.story());
+    assert!(world.status.message.contains("no former revision is stored"), "{}", world.status.message);
+}

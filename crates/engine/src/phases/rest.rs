@@ -57,9 +57,9 @@ fn give_up_live(draft: &mut Draft<'_>, active: &Side) -> Option<Step> {
         return Some(Step::Again);
     }
     // Not spent: it stays told for as long as it is asked.
-    let serves = format!("Revision {} ({}) serves", active.number, active.image);
+    let stay = serving(draft, active);
     let why = format!("it can't be given up as ordered ({}): no former revision is stored. Change spec instead", verb.as_str());
-    Some(Stay::ready(reasons::AVAILABLE, format!("{serves}; {why}")).into())
+    Some(Stay { message: format!("{}; {why}", stay.message), ..stay }.into())
 }
 
 fn serving(draft: &Draft<'_>, active: &Side) -> Stay {

@@ -322,7 +322,9 @@ impl World {
         let Some(known) = known.filter(|_| !same && protected) else { return };
         let aim = Aim { color: color.to_owned(), revision: known["metadata"]["labels"][REVISION].as_str().unwrap_or_default().to_owned() };
         let serving = self.ready(event, rollout["metadata"]["name"].as_str().unwrap_or_default(), &aim);
-        if rollout["status"]["phase"] == "Initializing" && serving == 0 {
+        // Before the first Healthy only what users reach is protected.
+        let reached = serving > 0 && self.aims.get(active_service(rollout)) == Some(&aim);
+        if rollout["status"]["phase"] == "Initializing" && !reached {
             return;
         }
         self.break_promise(2, event, "a protected side got another pod template");

@@ -1,7 +1,7 @@
 //! The simulated API server beside a real one: whatever stories are told with it, its answers are those of Kubernetes. Both get
 //! the same random requests, and their answers and the events of their watches are compared.
 //!
-//! `SEED=17 cargo test -p bluegreen-sim --test conformance -- --ignored` plays one story again, `SEEDS=100` more fresh ones.
+//! `SEED=17 cargo test -p bluegreen-sim --test conformance -- --ignored` plays one story again, `SEEDS=100` as many fresh ones beside the fixed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may")]
 
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 const FIXED: u64 = 20;
-const FRESH: u64 = 20;
+const FRESH: u64 = 0;
 /// Stories that are told at once.
 const AT_ONCE: usize = 4;
 
