@@ -87,7 +87,7 @@ pub enum Guard {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// Create the ControllerRevision that holds the revision of `spec` as rendered now. Its data is [`crate::render::snapshot`].
+    /// Create the ControllerRevision that holds the revision of `spec` as rendered now, by [`crate::render::controller_revision`].
     WriteRevision {
         hash: String,
         number: i64,
