@@ -177,6 +177,7 @@ fn a_side_that_is_to_have_no_pods_is_not_given_up_for_having_none() {
     fn from_zero(seen: &mut Observed) {
         gone(seen);
         seen.status.active.as_mut().unwrap().replicas = 0;
+        deployment(&mut seen.green).replicas = 0;
     }
     assert_eq!(phase(&seen, from_zero), Phase::Monitoring);
 }
@@ -431,4 +432,30 @@ fn a_first_revision_is_replaced_in_its_place_unless_somebody_is_served() {
     assert_eq!(goes_to(going), Some((2, Color::Blue)), "it serves nobody for long");
     assert_eq!(goes_to(|seen| seen.spec.paused = true), Some((1, Color::Blue)));
     assert_eq!(goes_to(|seen| seen.spec.replicas = 0), Some((2, Color::Blue)), "no gate waits for pods yet");
+}
+
+#[test]
+fn a_candidate_that_is_given_up_goes_also_while_paused() {
+    let mut world = in_phase(json!({"promotion": {"mode": "Manual"}}), "shop:2", Phase::AwaitingPromotion);
+    world.change(json!({"paused": true}));
+    world.run_for(5);
+    world.order("abort");
+    world.settle();
+    assert_eq!((world.phase(), world.ready("shop:2")), (Phase::Aborted, 0), "{}", world.story());
+}
+
+#[test]
+fn a_verification_that_ran_out_of_time_tells_what_was_heard_last() {
+    for (heard, told) in [("", "no result yet"), ("connection refused", "connection refused")] {
+        let spec = json!({"verification": {"timeout": "1m", "checks": [{"name": "home", "http": {}}]}});
+        let mut world = World::live(spec);
+        world.gauge = match heard {
+            "" => |_, _, _| Outcome::Check(CheckOutcome::NotDone(String::new())),
+            _ => |_, _, _| Outcome::Check(CheckOutcome::NotDone("connection refused".into())),
+        };
+        world.image("shop:2");
+        world.settle();
+        let rejected = world.status.rejected.unwrap();
+        assert_eq!(rejected.message, format!("verification/home was not finished within 1m: {told}"));
+    }
 }
