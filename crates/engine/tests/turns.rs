@@ -129,6 +129,11 @@ fn a_switch_under_way_is_withdrawn_when_the_new_side_is_lost_and_only_then() {
     }
     assert_eq!(outcome(|seen| short_for(seen, 59)), (Phase::Promoting, None));
     assert_eq!(outcome(|seen| short_for(seen, 60)), back("LostReadiness"));
+    fn short_of_late(seen: &mut Observed) {
+        short_for(seen, 100);
+        seen.green.progress.as_mut().unwrap().short_since = Some(Timestamp::from_second(seen.now.as_second() - 30).unwrap());
+    }
+    assert_eq!(outcome(short_of_late), (Phase::Promoting, None), "the phase is old, and the trouble is not");
     fn of_another_revision(seen: &mut Observed) {
         short_for(seen, 60);
         seen.green.progress.as_mut().unwrap().revision = "other".into();
@@ -458,4 +463,16 @@ fn a_verification_that_ran_out_of_time_tells_what_was_heard_last() {
         let rejected = world.status.rejected.unwrap();
         assert_eq!(rejected.message, format!("verification/home was not finished within 1m: {told}"));
     }
+}
+
+#[test]
+fn what_was_rolled_back_is_no_way_back_and_what_was_reverted_is() {
+    let mut world = in_phase(json!({"monitoring": {"duration": "1h"}}), "shop:2", Phase::Monitoring);
+    let mut reverted = world.clone();
+    world.order("rollback");
+    world.settle();
+    assert_eq!((world.phase(), &world.status.previous), (Phase::RolledBack, &None));
+    reverted.image("shop:1");
+    reverted.settle();
+    assert_eq!((reverted.phase(), reverted.status.previous.map(|side| side.image)), (Phase::Healthy, Some("shop:2".into())));
 }
