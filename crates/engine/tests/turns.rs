@@ -476,3 +476,30 @@ fn what_was_rolled_back_is_no_way_back_and_what_was_reverted_is() {
     reverted.settle();
     assert_eq!((reverted.phase(), reverted.status.previous.map(|side| side.image)), (Phase::Healthy, Some("shop:2".into())));
 }
+
+#[test]
+fn readings_that_are_back_are_recorded_at_once() {
+    let spec = json!({"monitoring": {"duration": "1m", "metrics": [metric(json!({})), metric(json!({"name": "other"}))]}});
+    let mut world = World::live(spec);
+    world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.run_for(120);
+    let mut seen = world.seen();
+    let gate = seen.status.gates.iter().find(|gate| gate.name == "monitoring/other").unwrap().clone();
+    assert_eq!(gate.state, GateState::Inconclusive);
+    let read = |reading: Reading| Measurement {
+        gate: gate.name.clone(),
+        definition: gate.definition.clone(),
+        attempt: seen.status.attempt,
+        revision: seen.status.active.as_ref().unwrap().revision.clone(),
+        at: seen.now,
+        outcome: Outcome::Reading(reading),
+    };
+    let (nothing, good) = (read(Reading::NoData), read(Reading::Value(0.0)));
+    later(&mut seen, 1);
+    seen.results = vec![nothing];
+    assert!(matches!(decide(&seen), Decision::Wait { .. }), "one more without a value is no news");
+    seen.results = vec![good];
+    assert!(matches!(decide(&seen), Decision::Record(_)));
+}
