@@ -73,7 +73,7 @@ fn unfenced(seen: &Observed, plan: &Plan, (ready, fenced): (Vec<Effect>, Vec<Obj
     conditions::tell(&mut told, &stay);
     match to_record(seen, told.status) {
         Some(status) => Decision::Record(Box::new(status)),
-        None => Decision::Wait { until: retry.filter(|retry| *retry > seen.now), why: Why(stay.message) },
+        None => Decision::Wait { until: retry, why: Why(stay.message) },
     }
 }
 

@@ -85,6 +85,12 @@ fn the_side_that_serves_is_found_by_the_service_then_by_its_ready_pods_then_by_i
         deployment(&mut seen.blue).replicas = 2;
     }
     assert_eq!(active(blue_is_smaller), Some(Color::Green), "it is the larger");
+    fn green_is_handed_over(seen: &mut Observed) {
+        service(seen).selector.clear();
+        deployment(&mut seen.green).owner = Owner::Foreign { who: "somebody".into(), adopt: true };
+        deployment(&mut seen.green).replicas = 5;
+    }
+    assert_eq!(active(green_is_handed_over), Some(Color::Blue), "what somebody else made never was a side");
     fn green_is_foreign(seen: &mut Observed) {
         deployment(&mut seen.green).owner = Owner::Orphan;
         deployment(&mut seen.blue).revision.clear();

@@ -322,6 +322,7 @@ fn once_taken_the_way_back_is_left_only_for_a_side_that_serves() {
     for (left, ready, stays) in [(3, 1, true), (0, 0, true), (3, 0, false), (1, 0, false)] {
         let mut seen = rolling_back(json!({}));
         let standby = seen.status.standby.clone().unwrap();
+        seen.status.ending.as_mut().unwrap().ordered = false;
         select(active(&mut seen), &standby);
         seen.endpoints.pods.clear();
         leave_ready(&mut seen.green, left);

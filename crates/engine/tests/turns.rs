@@ -129,6 +129,11 @@ fn a_switch_under_way_is_withdrawn_when_the_new_side_is_lost_and_only_then() {
     }
     assert_eq!(outcome(|seen| short_for(seen, 59)), (Phase::Promoting, None));
     assert_eq!(outcome(|seen| short_for(seen, 60)), back("LostReadiness"));
+    fn short_of_late(seen: &mut Observed) {
+        short_for(seen, 100);
+        seen.green.progress.as_mut().unwrap().short_since = Some(Timestamp::from_second(seen.now.as_second() - 30).unwrap());
+    }
+    assert_eq!(outcome(short_of_late), (Phase::Promoting, None), "the phase is old, and the trouble is not");
     fn of_another_revision(seen: &mut Observed) {
         short_for(seen, 60);
         seen.green.progress.as_mut().unwrap().revision = "other".into();
@@ -177,6 +182,7 @@ fn a_side_that_is_to_have_no_pods_is_not_given_up_for_having_none() {
     fn from_zero(seen: &mut Observed) {
         gone(seen);
         seen.status.active.as_mut().unwrap().replicas = 0;
+        deployment(&mut seen.green).replicas = 0;
     }
     assert_eq!(phase(&seen, from_zero), Phase::Monitoring);
 }
@@ -431,4 +437,69 @@ fn a_first_revision_is_replaced_in_its_place_unless_somebody_is_served() {
     assert_eq!(goes_to(going), Some((2, Color::Blue)), "it serves nobody for long");
     assert_eq!(goes_to(|seen| seen.spec.paused = true), Some((1, Color::Blue)));
     assert_eq!(goes_to(|seen| seen.spec.replicas = 0), Some((2, Color::Blue)), "no gate waits for pods yet");
+}
+
+#[test]
+fn a_candidate_that_is_given_up_goes_also_while_paused() {
+    let mut world = in_phase(json!({"promotion": {"mode": "Manual"}}), "shop:2", Phase::AwaitingPromotion);
+    world.change(json!({"paused": true}));
+    world.run_for(5);
+    world.order("abort");
+    world.settle();
+    assert_eq!((world.phase(), world.ready("shop:2")), (Phase::Aborted, 0), "{}", world.story());
+}
+
+#[test]
+fn a_verification_that_ran_out_of_time_tells_what_was_heard_last() {
+    for (heard, told) in [("", "no result yet"), ("connection refused", "connection refused")] {
+        let spec = json!({"verification": {"timeout": "1m", "checks": [{"name": "home", "http": {}}]}});
+        let mut world = World::live(spec);
+        world.gauge = match heard {
+            "" => |_, _, _| Outcome::Check(CheckOutcome::NotDone(String::new())),
+            _ => |_, _, _| Outcome::Check(CheckOutcome::NotDone("connection refused".into())),
+        };
+        world.image("shop:2");
+        world.settle();
+        let rejected = world.status.rejected.unwrap();
+        assert_eq!(rejected.message, format!("verification/home was not finished within 1m: {told}"));
+    }
+}
+
+#[test]
+fn what_was_rolled_back_is_no_way_back_and_what_was_reverted_is() {
+    let mut world = in_phase(json!({"monitoring": {"duration": "1h"}}), "shop:2", Phase::Monitoring);
+    let mut reverted = world.clone();
+    world.order("rollback");
+    world.settle();
+    assert_eq!((world.phase(), &world.status.previous), (Phase::RolledBack, &None));
+    reverted.image("shop:1");
+    reverted.settle();
+    assert_eq!((reverted.phase(), reverted.status.previous.map(|side| side.image)), (Phase::Healthy, Some("shop:2".into())));
+}
+
+#[test]
+fn readings_that_are_back_are_recorded_at_once() {
+    let spec = json!({"monitoring": {"duration": "1m", "metrics": [metric(json!({})), metric(json!({"name": "other"}))]}});
+    let mut world = World::live(spec);
+    world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.run_for(120);
+    let mut seen = world.seen();
+    let gate = seen.status.gates.iter().find(|gate| gate.name == "monitoring/other").unwrap().clone();
+    assert_eq!(gate.state, GateState::Inconclusive);
+    let read = |reading: Reading| Measurement {
+        gate: gate.name.clone(),
+        definition: gate.definition.clone(),
+        attempt: seen.status.attempt,
+        revision: seen.status.active.as_ref().unwrap().revision.clone(),
+        at: seen.now,
+        outcome: Outcome::Reading(reading),
+    };
+    let (nothing, good) = (read(Reading::NoData), read(Reading::Value(0.0)));
+    later(&mut seen, 1);
+    seen.results = vec![nothing];
+    assert!(matches!(decide(&seen), Decision::Wait { .. }), "one more without a value is no news");
+    seen.results = vec![good];
+    assert!(matches!(decide(&seen), Decision::Record(_)));
 }

@@ -255,8 +255,7 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
             Some(gate) => format!("{watching}: {} has no readings", gate.name),
             None => watching,
         };
-        let due = if draft.elapsed() < bake { draft.due(bake) } else { None };
-        return Stay::working(reasons::MONITORING, message).until(due).into();
+        return Stay::working(reasons::MONITORING, message).until(draft.due(bake)).into();
     }
     monitored(draft)
 }

@@ -94,7 +94,7 @@ fn hurried(draft: &mut Draft<'_>, active: &Side, ending: &Ending) -> Option<Endi
 fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay {
     let trouble = draft.trouble(standby).map(|trouble| format!("; {trouble}")).unwrap_or_default();
     let slow = draft.status.ending.as_ref().is_some_and(|ending| ending.slow);
-    let late = draft.due(draft.settings().progress_deadline).filter(|due| *due > draft.now());
+    let late = draft.due(draft.settings().progress_deadline);
     if draft.ready_pods(active) == 0 && draft.ready_pods(standby) == 0 {
         let message = format!(
             "Neither revision {} nor revision {} has a ready pod{trouble}. Traffic goes to the first that gets one; a new spec can take over",
@@ -110,7 +110,7 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
         let told = draft.elapsed() >= SLICES_LATE;
         let lag = if told { "; its EndpointSlices have not been updated: is the endpoint slice controller at work?" } else { "" };
         return Stay::working(if told { reasons::ENDPOINTS_STALE } else { reasons::ROLLING_BACK }, format!("{message}{lag}"))
-            .until(draft.due(SLICES_LATE).filter(|due| *due > draft.now()));
+            .until(draft.due(SLICES_LATE));
     }
     if out_of_hope(draft, standby) || draft.elapsed() >= draft.settings().progress_deadline {
         let now = format!("To go back with the pods that are ready: bluegreen.dev/rollback={}/now", active.revision);

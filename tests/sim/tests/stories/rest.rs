@@ -47,8 +47,8 @@ struct Condition {
 }
 
 fn condition(status: &Value, type_: &str) -> Option<Condition> {
-    let conditions = status["conditions"].as_array().into_iter().flatten();
-    let condition = conditions.filter(|condition| condition["type"] == type_).next_back()?;
+    let mut conditions = status["conditions"].as_array().into_iter().flatten();
+    let condition = conditions.rfind(|condition| condition["type"] == type_)?;
     let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
     Some(Condition { status: text("status"), reason: text("reason") })
 }
