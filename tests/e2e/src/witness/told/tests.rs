@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 fn event(kind: Kind, name: &str, version: u64, object: Value) -> Event {
-    Event { kind, name: name.into(), version, deleted: false, object: Arc::new(object), seen: Timestamp::UNIX_EPOCH }
+    Event { kind, name: name.into(), version, deleted: false, object: Arc::new(object), seen: Timestamp::UNIX_EPOCH, told: None }
 }
 
 /// The operator has written what is not its own: one event that breaks a promise.
