@@ -198,6 +198,17 @@ fn a_revision_is_kept_for_as_long_as_it_may_be_needed() {
             ("as it is", |_| {}, &[]),
             ("no owner", |seen| seen.revisions[0].owner = Owner::Orphan, &["adopt the revision: the ControllerRevision has no owner"]),
             ("lost, and it runs", |seen| forget(seen, 1), &["restore revision 1 from blue: the ControllerRevision was lost"]),
+            (
+                "lost, and its Deployment edited",
+                |seen| {
+                    forget(seen, 1);
+                    blue(seen).labels_intact = false;
+                },
+                &[
+                    "restore revision 1 from blue: the ControllerRevision was lost",
+                    "apply blue ×3: labels or owner of the Deployment are not ours",
+                ],
+            ),
             ("the candidate's lost", |seen| forget(seen, 2), &["restore revision 2 from green: the ControllerRevision was lost"]),
             (
                 "lost, and it runs in the other color",
@@ -561,4 +572,21 @@ fn the_oldest_revisions_beyond_the_limit_go_and_no_way_back_with_them() {
         (seen.status.phase, seen.spec.paused) = (Some(Phase::Monitoring), true);
     }
     assert_eq!(goes(1, in_the_middle), [0; 0], "not in the middle of a story");
+}
+
+#[test]
+fn the_live_side_is_put_right_and_shrinks_though_users_reach_it() {
+    let seen = World::live(json!({})).seen();
+    assert!(!seen.endpoints.pods.is_empty());
+    is_right(
+        &seen,
+        &[
+            (
+                "another template",
+                |seen| blue(seen).revision = "other".into(),
+                &["apply blue ×3: the Deployment is to run another revision"],
+            ),
+            ("scaled up by hand", |seen| blue(seen).replicas = 5, &["scale blue to 3: the size is another"]),
+        ],
+    );
 }

@@ -243,8 +243,8 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
         }
     }
     let open = |gate: &&Gate| match (&gate.measured, gate.state) {
-        (_, GateState::Passed) => false,
-        (_, GateState::Inconclusive) if draft.settings().on_unknown == OnUnknown::Pass => false,
+        // One that can't be judged comes this far only if it is to count as passed.
+        (_, GateState::Passed | GateState::Inconclusive) => false,
         (Some(measured), _) => {
             measured.good == 0 || u128::try_from(measured.covered_millis).is_ok_and(|covered| covered < bake.as_millis())
         }
