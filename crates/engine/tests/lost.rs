@@ -90,7 +90,7 @@ fn the_side_that_serves_is_found_by_the_service_then_by_its_ready_pods_then_by_i
         deployment(&mut seen.green).owner = Owner::Foreign { who: "somebody".into(), adopt: true };
         deployment(&mut seen.green).replicas = 5;
     }
-    assert_eq!(active(green_is_handed_over), Some(Color::Blue), "what somebody else made never was a side");
+    assert_eq!(active(green_is_handed_over), Some(Color::Green), "what was handed over and whose pods have a revision was a side before");
     fn green_is_foreign(seen: &mut Observed) {
         deployment(&mut seen.green).owner = Owner::Orphan;
         deployment(&mut seen.blue).revision.clear();
