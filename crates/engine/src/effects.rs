@@ -332,7 +332,9 @@ fn unused_color(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus) -
     let deployment = seen.color(color).deployment.as_ref()?;
     // Before it goes, traffic must be where it belongs.
     let elsewhere = status.active.as_ref().is_some_and(|active| selects(seen, active)) || status.phase == Some(Phase::Initializing);
-    let ours = matches!(deployment.owner, Owner::Us | Owner::Orphan) && !deployment.deleting;
+    // One that was ours and is handed over again goes like any other: the phase waits for it.
+    let ours = matches!(deployment.owner, Owner::Us | Owner::Orphan) || (leaves && touchable(&deployment.owner));
+    let ours = ours && !deployment.deleting;
     (ours && elsewhere && !reached(seen, color) && deployment.replicas > 0).then(|| Effect {
         change: Change::Scale { color, replicas: 0 },
         guard: Guard::ResourceVersion(deployment.resource_version.clone()),

@@ -847,3 +847,16 @@ fn a_live_revision_that_cant_be_given_up_as_ordered_is_not_ready_without_pods() 
     assert!(!world.is("Ready"), "{}", world.story());
     assert!(world.status.message.contains("no former revision is stored"), "{}", world.status.message);
 }
+
+/// Somebody took label and owner from it, and handed it over again, as the message asked.
+#[test]
+fn a_candidate_that_is_given_up_goes_also_when_it_was_handed_over_again() {
+    let mut world = World::live(json!({"scaleDown": {"afterAbort": "30s"}}));
+    world.image("shop:2-unready");
+    world.run_until(Phase::DeployingPreview);
+    world.order("abort");
+    world.run_until(Phase::Aborting);
+    world.deployments.get_mut(&Color::Green).unwrap().owner = Owner::Foreign { who: "somebody".into(), adopt: true };
+    world.run_until(Phase::Aborted);
+    assert_eq!(world.deployments[&Color::Green].replicas, 0, "{}", world.story());
+}
