@@ -22,13 +22,7 @@ fn strip_selector(world: &mut World) {
 
 /// The fence of the active Service is refused: a switch was recorded, and `spec` went back.
 fn fence_refused() -> World {
-    let mut world = World::live(json!({}));
-    world.image("shop:2");
-    world.refuse = Some((Object::Service(Role::Active), 403, "denied by a webhook".into()));
-    world.run_until(Phase::Promoting);
-    world.run_for(5);
-    world.image("shop:1");
-    world.run_for(20);
+    let world = World::fence_refused();
     assert_eq!(world.phase(), Phase::Promoting, "{}", world.story());
     world
 }

@@ -127,13 +127,7 @@ fn who_finds_a_fence_of_another_leader_records_before_it_goes_on() {
 
 #[test]
 fn while_a_fence_is_refused_nothing_but_protection_is_written() {
-    let mut world = World::live(json!({}));
-    world.image("shop:2");
-    world.refuse = Some((Object::Service(Role::Active), 403, "denied by a webhook".into()));
-    world.run_until(Phase::Promoting);
-    world.run_for(5);
-    world.image("shop:1");
-    world.run_for(20);
+    let world = World::fence_refused();
     let mut seen = world.seen();
     let ObjectSeen::There(preview) = &mut seen.preview_service else { panic!() };
     preview.selector.clear();

@@ -11,16 +11,8 @@ use bluegreen_engine::{
     observed::*,
 };
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 use world::World;
-
-fn in_phase(spec: Value, phase: Phase) -> World {
-    let mut world = World::live(spec);
-    world.image("shop:2");
-    world.run_until(phase);
-    world.operator();
-    world
-}
 
 /// The status that is recorded once nothing is left to record.
 fn recorded(mut seen: Observed) -> BlueGreenRolloutStatus {
@@ -44,7 +36,7 @@ fn sizes(world: &World, replicas: i32) -> [Option<i32>; 3] {
 
 #[test]
 fn a_candidate_follows_replicas_as_its_phase_asks() {
-    let world = in_phase(json!({"promotion": {"mode": "Manual"}, "preview": {"replicas": 2}}), Phase::AwaitingPromotion);
+    let world = World::in_phase(json!({"promotion": {"mode": "Manual"}, "preview": {"replicas": 2}}), "shop:2", Phase::AwaitingPromotion);
     assert_eq!(sizes(&world, 3), [Some(3), None, Some(2)]);
     assert_eq!(sizes(&world, 5), [Some(5), None, Some(2)]);
     assert_eq!(sizes(&world, 1), [Some(1), None, Some(1)]);
@@ -66,7 +58,7 @@ fn a_candidate_follows_replicas_as_its_phase_asks() {
 
 #[test]
 fn a_standby_grows_and_never_shrinks_and_the_live_side_does_both() {
-    let world = in_phase(json!({"monitoring": {"duration": "1h"}}), Phase::Monitoring);
+    let world = World::in_phase(json!({"monitoring": {"duration": "1h"}}), "shop:2", Phase::Monitoring);
     assert_eq!(sizes(&world, 5), [Some(5), Some(5), None]);
     assert_eq!(sizes(&world, 1), [Some(1), Some(3), None]);
     let mut world = world;
@@ -163,7 +155,7 @@ fn a_revision_keeps_its_number_and_the_next_one_gets_the_next() {
 
 #[test]
 fn a_resume_undoes_a_pause_given_before_and_not_one_given_with_it() {
-    let mut world = in_phase(json!({"promotion": {"mode": "Manual"}}), Phase::AwaitingPromotion);
+    let mut world = World::in_phase(json!({"promotion": {"mode": "Manual"}}), "shop:2", Phase::AwaitingPromotion);
     world.order("resume");
     world.operator();
     assert!(!world.status.paused_by_order);

@@ -36,14 +36,6 @@ fn metric(extra: Value) -> Value {
     metric
 }
 
-fn in_phase(spec: Value, image: &str, phase: Phase) -> World {
-    let mut world = World::live(spec);
-    world.image(image);
-    world.run_until(phase);
-    world.operator();
-    world
-}
-
 fn deployment(color: &mut ColorSeen) -> &mut DeploymentSeen {
     let ObjectSeen::There(deployment) = &mut color.deployment else { panic!() };
     deployment
@@ -168,7 +160,7 @@ fn a_switch_under_way_is_withdrawn_when_the_new_side_is_lost_and_only_then() {
 
 #[test]
 fn a_side_that_is_to_have_no_pods_is_not_given_up_for_having_none() {
-    let world = in_phase(json!({"monitoring": {"duration": "1h"}}), "shop:2", Phase::Monitoring);
+    let world = World::in_phase(json!({"monitoring": {"duration": "1h"}}), "shop:2", Phase::Monitoring);
     let seen = world.seen();
     fn gone(seen: &mut Observed) {
         seen.green.pods.iter_mut().for_each(|pod| pod.ready = false);
@@ -233,7 +225,7 @@ fn monitoring_ends_when_every_metric_has_covered_its_time_and_every_check_has_pa
 
 #[test]
 fn a_candidate_whose_own_objects_are_refused_is_not_given_up_for_its_pods() {
-    let mut world = in_phase(json!({"progressDeadline": "1m"}), "shop:2-unready", Phase::DeployingPreview);
+    let mut world = World::in_phase(json!({"progressDeadline": "1m"}), "shop:2-unready", Phase::DeployingPreview);
     world.run_for(10);
     let mut seen = world.seen();
     seen.status.preview.as_mut().unwrap().replicas = 4;
@@ -348,7 +340,7 @@ fn ten_stories_are_kept_the_latest_first() {
 
 #[test]
 fn the_standby_is_put_right_before_a_record_also_while_its_time_runs_out() {
-    let mut world = in_phase(json!({}), "shop:2", Phase::ScalingDown);
+    let mut world = World::in_phase(json!({}), "shop:2", Phase::ScalingDown);
     world.change(json!({"progressDeadline": "5m"}));
     let mut seen = world.seen();
     assert!(matches!(decide(&seen), Decision::Record(_)), "the generation is to be recorded");
@@ -369,7 +361,7 @@ fn on_its_way_to_full_size_a_candidate_goes_back_to_wait_when_any_gate_shuts() {
     let spec = json!({
         "verification": {"checks": [{"name": "home", "http": {}}]}, "promotion": {"mode": "Manual"}, "preview": {"replicas": 1}
     });
-    let mut world = in_phase(spec, "shop:2", Phase::AwaitingPromotion);
+    let mut world = World::in_phase(spec, "shop:2", Phase::AwaitingPromotion);
     world.order("promote");
     // Its other pods take their time.
     world.deployments.get_mut(&Color::Green).unwrap().image = "shop:2-slow".into();
@@ -410,7 +402,7 @@ fn on_its_way_to_full_size_a_candidate_goes_back_to_wait_when_any_gate_shuts() {
 
 #[test]
 fn the_end_of_the_former_side_is_not_put_off_when_no_pods_are_asked_for() {
-    let mut world = in_phase(json!({"scaleDown": {"drain": "1s", "after": "1s"}}), "shop:2", Phase::ScalingDown);
+    let mut world = World::in_phase(json!({"scaleDown": {"drain": "1s", "after": "1s"}}), "shop:2", Phase::ScalingDown);
     world.kill_pods("shop:2");
     world.run_for(10);
     let seen = world.seen();
@@ -441,7 +433,7 @@ fn a_first_revision_is_replaced_in_its_place_unless_somebody_is_served() {
 
 #[test]
 fn a_candidate_that_is_given_up_goes_also_while_paused() {
-    let mut world = in_phase(json!({"promotion": {"mode": "Manual"}}), "shop:2", Phase::AwaitingPromotion);
+    let mut world = World::in_phase(json!({"promotion": {"mode": "Manual"}}), "shop:2", Phase::AwaitingPromotion);
     world.change(json!({"paused": true}));
     world.run_for(5);
     world.order("abort");
@@ -467,7 +459,7 @@ fn a_verification_that_ran_out_of_time_tells_what_was_heard_last() {
 
 #[test]
 fn what_was_rolled_back_is_no_way_back_and_what_was_reverted_is() {
-    let mut world = in_phase(json!({"monitoring": {"duration": "1h"}}), "shop:2", Phase::Monitoring);
+    let mut world = World::in_phase(json!({"monitoring": {"duration": "1h"}}), "shop:2", Phase::Monitoring);
     let mut reverted = world.clone();
     world.order("rollback");
     world.settle();

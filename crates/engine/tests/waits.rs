@@ -88,15 +88,6 @@ fn silent(_: &str, _: &str, _: Timestamp) -> Outcome {
     Outcome::Check(CheckOutcome::NotDone(String::new()))
 }
 
-/// A live world of these settings, with a new image, as soon as it is in that phase and has nothing to do.
-fn in_phase(spec: Value, image: &str, phase: Phase) -> World {
-    let mut world = World::live(spec);
-    world.image(image);
-    world.run_until(phase);
-    world.operator();
-    world
-}
-
 fn unready(world: &mut World, image: &str, count: usize) {
     for pod in world.pods.iter_mut().filter(|pod| pod.image == image).take(count) {
         (pod.image, pod.ready) = (format!("{image}-unready"), false);
@@ -172,12 +163,12 @@ fn waits_of_the_first_revision() {
 #[test]
 fn waits_of_a_candidate() {
     let mut waits = Waits::default();
-    let seen = in_phase(json!({}), "shop:2-unready", Phase::DeployingPreview).seen();
+    let seen = World::in_phase(json!({}), "shop:2-unready", Phase::DeployingPreview).seen();
     waits.add("its pods start", seen.clone());
-    let mut world = in_phase(json!({"progressDeadline": "90s"}), "shop:2-unready", Phase::DeployingPreview);
+    let mut world = World::in_phase(json!({"progressDeadline": "90s"}), "shop:2-unready", Phase::DeployingPreview);
     world.run_for(1);
     waits.around("its pods don't get ready", &world.seen(), 89);
-    let mut world = in_phase(json!({}), "shop:2-missing", Phase::DeployingPreview);
+    let mut world = World::in_phase(json!({}), "shop:2-missing", Phase::DeployingPreview);
     world.run_for(1);
     waits.add("its image can't be pulled", world.seen());
     waits.around("its image can't be pulled", &world.seen(), 119);
@@ -210,20 +201,21 @@ fn waits_of_a_candidate() {
     world.run_for(100);
     waits.add("a metric can't be judged", world.seen());
 
-    let seen = in_phase(json!({"promotion": {"mode": "Manual", "timeout": "10m"}}), "shop:2", Phase::AwaitingPromotion).seen();
+    let seen = World::in_phase(json!({"promotion": {"mode": "Manual", "timeout": "10m"}}), "shop:2", Phase::AwaitingPromotion).seen();
     waits.add("it waits for approval", seen.clone());
     waits.around("it waits for approval", &seen, 600);
-    let seen = in_phase(json!({"promotion": {"after": "1m", "timeout": "10m"}}), "shop:2", Phase::AwaitingPromotion).seen();
+    let seen = World::in_phase(json!({"promotion": {"after": "1m", "timeout": "10m"}}), "shop:2", Phase::AwaitingPromotion).seen();
     waits.add("it waits for its time", seen.clone());
     waits.around("it waits for its time", &seen, 60);
-    let mut world = in_phase(json!({"promotion": {"mode": "Manual"}}), "shop:2", Phase::AwaitingPromotion);
+    let mut world = World::in_phase(json!({"promotion": {"mode": "Manual"}}), "shop:2", Phase::AwaitingPromotion);
     world.order("pause");
     world.operator();
     waits.add("it is paused by order", world.seen());
     world.change(json!({"paused": true}));
     world.operator();
     waits.add("it is paused by spec as well", world.seen());
-    let mut world = in_phase(json!({"promotion": {"mode": "Manual"}, "preview": {"replicas": 1}}), "shop:2", Phase::AwaitingPromotion);
+    let mut world =
+        World::in_phase(json!({"promotion": {"mode": "Manual"}, "preview": {"replicas": 1}}), "shop:2", Phase::AwaitingPromotion);
     world.pods.iter_mut().for_each(|pod| pod.image = format!("{}-unready", pod.image));
     for deployment in world.deployments.values_mut() {
         deployment.image.push_str("-unready");
@@ -251,7 +243,7 @@ fn waits_of_the_switch_and_of_what_comes_after_it() {
     waits.add("a pod of the new side is lost", world.seen());
     waits.around("a pod of the new side is lost", &world.seen(), 600);
 
-    let mut world = in_phase(json!({"monitoring": {"duration": "10m"}, "progressDeadline": "2m"}), "shop:2", Phase::Monitoring);
+    let mut world = World::in_phase(json!({"monitoring": {"duration": "10m"}, "progressDeadline": "2m"}), "shop:2", Phase::Monitoring);
     waits.add("the new side is watched", world.seen());
     waits.around("the new side is watched", &world.seen(), 600);
     unready(&mut world, "shop:2", 1);
@@ -282,7 +274,7 @@ fn waits_of_the_switch_and_of_what_comes_after_it() {
 #[test]
 fn waits_of_the_former_side() {
     let mut waits = Waits::default();
-    let mut world = in_phase(json!({"scaleDown": {"drain": "20s", "after": "40s"}}), "shop:2", Phase::ScalingDown);
+    let mut world = World::in_phase(json!({"scaleDown": {"drain": "20s", "after": "40s"}}), "shop:2", Phase::ScalingDown);
     waits.add("it is drained and stands by", world.seen());
     waits.around("it stands by", &world.seen(), 60);
     let mut seen = world.seen();
@@ -291,17 +283,17 @@ fn waits_of_the_former_side() {
     world.change(json!({"paused": true}));
     world.operator();
     waits.add("it stands by while paused", world.seen());
-    let mut world = in_phase(json!({"scaleDown": {"drain": "20s", "after": "40s"}}), "shop:2", Phase::ScalingDown);
+    let mut world = World::in_phase(json!({"scaleDown": {"drain": "20s", "after": "40s"}}), "shop:2", Phase::ScalingDown);
     world.image("shop:3");
     world.operator();
     waits.add("the next revision is here", world.seen());
     waits.around("the next revision is here", &world.seen(), 20);
-    let mut world = in_phase(json!({"scaleDown": {"drain": "20s", "after": "Never"}}), "shop:2", Phase::ScalingDown);
+    let mut world = World::in_phase(json!({"scaleDown": {"drain": "20s", "after": "Never"}}), "shop:2", Phase::ScalingDown);
     waits.add("it stays", world.seen());
     waits.around("it stays", &world.seen(), 20);
     unready(&mut world, "shop:2", 1);
     waits.add("it stays, and the new side has lost a pod", world.seen());
-    let mut world = in_phase(json!({"scaleDown": {"drain": "20s", "after": "40s"}}), "shop:2", Phase::ScalingDown);
+    let mut world = World::in_phase(json!({"scaleDown": {"drain": "20s", "after": "40s"}}), "shop:2", Phase::ScalingDown);
     unready(&mut world, "shop:2", 3);
     waits.add("the new side has no pod left", world.seen());
     waits.around("the new side has no pod left", &world.seen(), 60);
@@ -312,7 +304,7 @@ fn waits_of_the_former_side() {
 fn waits_of_the_ways_back() {
     let mut waits = Waits::default();
     let manual = json!({"promotion": {"mode": "Manual"}});
-    let mut world = in_phase(manual.clone(), "shop:2", Phase::AwaitingPromotion);
+    let mut world = World::in_phase(manual.clone(), "shop:2", Phase::AwaitingPromotion);
     world.order("abort");
     world.operator();
     waits.add("a candidate is aborted", world.seen());
@@ -320,13 +312,13 @@ fn waits_of_the_ways_back() {
     world.image("shop:3");
     world.operator();
     waits.add("a candidate is aborted, and the next is here", world.seen());
-    let mut world = in_phase(manual, "shop:2", Phase::AwaitingPromotion);
+    let mut world = World::in_phase(manual, "shop:2", Phase::AwaitingPromotion);
     world.order("abort");
     world.settle();
     waits.add("it was aborted", world.seen());
 
     let monitored = json!({"monitoring": {"duration": "1h"}, "progressDeadline": "2m"});
-    let mut world = in_phase(monitored.clone(), "shop:2", Phase::Monitoring);
+    let mut world = World::in_phase(monitored.clone(), "shop:2", Phase::Monitoring);
     unready(&mut world, "shop:1", 2);
     let ready = world.clone();
     let rolling_back = |world: &World| {
@@ -349,7 +341,7 @@ fn waits_of_the_ways_back() {
     unready(&mut world, "shop:2", 3);
     waits.add("both sides have no pod left", world.seen());
     waits.around("both sides have no pod left", &world.seen(), 120);
-    let mut world = in_phase(monitored.clone(), "shop:2", Phase::Monitoring);
+    let mut world = World::in_phase(monitored.clone(), "shop:2", Phase::Monitoring);
     world.slices_follow = false;
     let mut world = rolling_back(&world);
     waits.add("endpoints are to follow", world.seen());

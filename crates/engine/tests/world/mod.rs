@@ -108,6 +108,27 @@ impl World {
         world
     }
 
+    /// A live world of these settings, with a new image, as soon as it is in that phase and has nothing to do.
+    pub fn in_phase(spec: Value, image: &str, phase: Phase) -> Self {
+        let mut world = Self::live(spec);
+        world.image(image);
+        world.run_until(phase);
+        world.operator();
+        world
+    }
+
+    /// A switch was recorded, `spec` went back, and the fence of the active Service that must come first is refused.
+    pub fn fence_refused() -> Self {
+        let mut world = Self::live(json!({}));
+        world.image("shop:2");
+        world.refuse = Some((Object::Service(Role::Active), 403, "denied by a webhook".into()));
+        world.run_until(Phase::Promoting);
+        world.run_for(5);
+        world.image("shop:1");
+        world.run_for(20);
+        world
+    }
+
     pub fn new(spec: Value) -> Self {
         let mut base = json!({
             "image": "shop:1",
