@@ -71,6 +71,9 @@ impl std::fmt::Display for Closed {
 impl std::error::Error for Closed {}
 
 impl Proxy {
+    /// A watch may be held back for 40 s; then what follows from it is sent, and comes 5 s later.
+    pub const LAG: Duration = Duration::from_secs(45);
+
     /// Before the API server of this cluster.
     pub async fn before(ground: &Ground, seed: u64, weather: Weather) -> Self {
         let mut kubeconfig = ground.kubeconfig("", "default");

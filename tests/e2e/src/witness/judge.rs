@@ -3,7 +3,11 @@
 use super::{Event, Kind, MARK, MARK_DELETED};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
 
 const FIELD_MANAGER: &str = "bluegreen";
 const ROLLOUT: &str = "bluegreen.dev/rollout";
@@ -56,6 +60,10 @@ pub(super) struct World {
     decided: BTreeMap<String, Value>,
     /// Every version of each pod and Deployment.
     past: BTreeMap<(Kind, String), Vec<Version>>,
+    /// When which version came, in their order.
+    came: Vec<(Timestamp, u64)>,
+    /// So late an operator may know of something, and its request arrive, where it isn't known what it had been told.
+    pub(super) lag: SignedDuration,
     pub(super) blind: Vec<Range<u64>>,
     pub(super) broken: Vec<String>,
 }
@@ -79,6 +87,9 @@ impl World {
             Kind::Service if !by_test => self.service(event, before.as_deref()),
             Kind::Deployment if !by_test => self.deployment(event, before.as_deref()),
             Kind::Service | Kind::Deployment | Kind::Pod | Kind::Revision => {}
+        }
+        if !self.lag.is_zero() {
+            self.came.push((event.seen.max(self.came.last().map_or(event.seen, |(at, _)| *at)), event.version));
         }
         if matches!(event.kind, Kind::Pod | Kind::Deployment) {
             let object = (!event.deleted).then(|| event.object.clone());
@@ -107,29 +118,42 @@ impl World {
         self.objects.get(&(Kind::Rollout, name.to_owned())).cloned()
     }
 
-    /// Pods of this rollout that served the aim, as far as whoever wrote this could know of them.
-    fn ready(&self, event: &Event, rollout: &str, aim: &Aim) -> i64 {
-        let version = event.told.map_or(event.version, |told| told.pods);
-        let pods = self.past.iter().filter(|((kind, _), _)| *kind == Kind::Pod).filter_map(|(_, past)| {
-            let (_, pod) = past[..past.partition_point(|(at, _)| *at <= version)].last()?;
-            pod.as_ref()
-        });
-        let ready = pods.filter(|pod| {
-            let labels = &pod["metadata"]["labels"];
-            labels[ROLLOUT] == rollout && labels[COLOR] == *aim.color && labels[REVISION] == *aim.revision && is_ready(pod)
-        });
-        i64::try_from(ready.count()).unwrap_or(i64::MAX)
+    /// Whoever wrote this knew the world of one of these versions.
+    fn known(&self, event: &Event) -> RangeInclusive<u64> {
+        let before = self.came.partition_point(|(at, _)| *at < event.seen - self.lag).checked_sub(1);
+        match event.told {
+            Some(told) => told.pods..=told.pods,
+            None if self.lag.is_zero() => event.version..=event.version,
+            None => before.map_or(0, |before| self.came[before].1)..=event.version,
+        }
     }
 
-    /// The same by whoever tells of more: the watch of pods, or what the Deployment says itself.
+    /// Pods of this rollout that served the aim, as far as whoever wrote this could know of them: at least and at most.
+    fn ready(&self, event: &Event, rollout: &str, aim: &Aim) -> (i64, i64) {
+        let known = self.known(event);
+        let serves = |pod: &Value| {
+            let labels = &pod["metadata"]["labels"];
+            labels[ROLLOUT] == rollout && labels[COLOR] == *aim.color && labels[REVISION] == *aim.revision && is_ready(pod)
+        };
+        let (mut least, mut most) = (0, 0);
+        for (_, past) in self.past.iter().filter(|((kind, _), _)| *kind == Kind::Pod) {
+            least += i64::from(versions(past, &known).all(|pod| pod.is_some_and(serves)));
+            most += i64::from(versions(past, &known).any(|pod| pod.is_some_and(serves)));
+        }
+        (least, most)
+    }
+
+    /// At most, by whoever tells of more: the watch of pods, or what the Deployment says itself.
     fn told_ready(&self, event: &Event, rollout: &str, aim: &Aim) -> i64 {
-        let ready = self.ready(event, rollout, aim);
-        let Some(told) = event.told else { return ready };
+        let (_, ready) = self.ready(event, rollout, aim);
+        let since = match event.told {
+            Some(told) => told.deployments,
+            None if self.lag.is_zero() => return ready,
+            None => *self.known(event).start(),
+        };
         let past = self.past.get(&(Kind::Deployment, format!("{rollout}-{}", aim.color))).map(Vec::as_slice).unwrap_or_default();
         // The answer to a write is newer than what the watch has come to.
-        let since = past.partition_point(|(at, _)| *at <= told.deployments).saturating_sub(1);
-        let counts = past[since..].iter().filter_map(|(_, deployment)| {
-            let deployment = deployment.as_ref()?;
+        let counts = versions(past, &(since..=event.version)).flatten().filter_map(|deployment| {
             let of_aim = deployment["spec"]["template"]["metadata"]["labels"][REVISION] == *aim.revision;
             let observed = deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"];
             deployment["status"]["availableReplicas"].as_i64().filter(|_| of_aim && observed)
@@ -197,7 +221,7 @@ impl World {
         let phase = status["phase"].as_str().unwrap_or_default();
         let is = |side: &str| Aim::of_side(&status[side]).as_ref() == Some(aim);
         let last = self.aims.get(&event.name).cloned();
-        let (ready, left) = (self.told_ready(event, name, aim), last.as_ref().map_or(0, |last| self.ready(event, name, last)));
+        let (ready, left) = (self.told_ready(event, name, aim), last.as_ref().map_or(0, |last| self.ready(event, name, last).0));
         let moved = last.as_ref() != Some(aim);
         let (side, needed) = if phase == "Promoting" && is("preview") {
             (&status["preview"], status["preview"]["replicas"].as_i64().unwrap_or(1).max(1))
@@ -321,7 +345,7 @@ impl World {
         let known = before.map(|before| &before["spec"]["template"]).or(self.templates.get(&event.name));
         let Some(known) = known.filter(|_| !same && protected) else { return };
         let aim = Aim { color: color.to_owned(), revision: known["metadata"]["labels"][REVISION].as_str().unwrap_or_default().to_owned() };
-        let serving = self.ready(event, rollout["metadata"]["name"].as_str().unwrap_or_default(), &aim);
+        let (serving, _) = self.ready(event, rollout["metadata"]["name"].as_str().unwrap_or_default(), &aim);
         // Before the first Healthy only what users reach is protected.
         let reached = serving > 0 && self.aims.get(active_service(rollout)) == Some(&aim);
         if rollout["status"]["phase"] == "Initializing" && !reached {
@@ -439,6 +463,13 @@ impl World {
             self.break_promise(1, event, &format!("the active side became {} {} without a switch", active.color, active.revision));
         }
     }
+}
+
+/// An object as it was at the beginning of this time, and as it became in it.
+fn versions<'p>(past: &'p [Version], time: &RangeInclusive<u64>) -> impl Iterator<Item = Option<&'p Value>> + use<'p> {
+    let (begin, end) = (past.partition_point(|(at, _)| at <= time.start()), past.partition_point(|(at, _)| at <= time.end()));
+    let first = begin.checked_sub(1).and_then(|first| past[first].1.as_deref());
+    std::iter::once(first).chain(past[begin..end.max(begin)].iter().map(|(_, object)| object.as_deref()))
 }
 
 fn mark(object: &Value) -> &Value {

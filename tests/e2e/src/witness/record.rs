@@ -132,6 +132,11 @@ impl Record {
         }
     }
 
+    /// The operators learn late of what happens, and their requests come late: by so much.
+    pub fn allow_lag(&self, lag: Duration) {
+        self.log.told().world.lag = lag.try_into().unwrap();
+    }
+
     /// Judges what has happened so far and forgets most of it, for a test that lasts long. The promises that were broken.
     pub fn judge_and_forget(&self) -> Vec<String> {
         let mut told = self.log.told();

@@ -87,6 +87,8 @@ async fn churn(name: &str, weather: Weather, minutes: f64) {
     let proxy = Proxy::before(own.ground, seed, weather).await;
     // The usual lease outlasts an API server that starts again: its holder lives on. The short one is lost with it.
     let lease = Duration::from_secs(if weather == Weather::FoulForLeases { 6 } else { 15 });
+    // What the proxy held back, one that is frozen learns when it has woken.
+    space.record.allow_lag(Proxy::LAG + lease * 2);
     let fleet = Fleet::start(&space, &proxy, lease);
     let evidence = Evidence { space: &space, fleet: &fleet };
 

@@ -244,6 +244,19 @@ fn the_former_side_goes_only_after_its_drain_and_while_the_new_one_serves() {
 }
 
 #[test]
+fn what_an_operator_learns_late_it_may_not_know_yet() {
+    let broken = |seconds: i64| {
+        let unready = Story::promoted("ScalingDown").later(2).pods("green", "two", 2, false);
+        let story = unready.later(seconds).deployment("blue", "one", 0);
+        let mut world = World { lag: SignedDuration::from_secs(5), ..World::default() };
+        world.see_in_order(story.events.iter());
+        world.broken
+    };
+    assert_eq!(broken(4), [""; 0]);
+    assert!(broken(6)[0].contains("way back"), "{:?}", broken(6));
+}
+
+#[test]
 fn protected_sides_keep_their_template() {
     Story::promoted("Monitoring").deployment("green", "three", 2).breaks(2, "another pod template");
     Story::promoted("Monitoring").deployment("blue", "three", 2).breaks(2, "another pod template");
