@@ -305,8 +305,12 @@ pub struct HttpCheck {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.prometheus)").message("set exactly one kind of metric: prometheus"),
-    validation = Rule::new("has(self.max) || has(self.min)").message("a metric needs a limit: set max, min, or both")
+    validation = Rule::new("has(self.prometheus) != has(self.comparison)").message("set exactly one kind of metric: prometheus or comparison"),
+    validation = Rule::new("!has(self.prometheus) || has(self.max) || has(self.min) || has(self.maxFactor)")
+        .message("a metric needs a limit: set max, min, maxFactor, or several of them"),
+    validation = Rule::new("!has(self.factorFrom) || has(self.maxFactor)").message("factorFrom belongs to maxFactor: set both or neither"),
+    validation = Rule::new("!has(self.comparison) || !(has(self.max) || has(self.min) || has(self.maxFactor) || has(self.failureLimit) || has(self.failureFor))")
+        .message("a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, failureLimit and failureFor")
 )]
 pub struct Metric {
     /// Name of the metric, unique within its list.
@@ -315,6 +319,9 @@ pub struct Metric {
     /// A query to Prometheus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusQuery>,
+    /// Verification only: errors of the candidate against those of the active side, by a test that is sound at every look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
     /// The largest value that is still good, as a number or a percentage in quotes: `"0.01"` or `1%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?%?$"))]
@@ -323,6 +330,16 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?%?$"))]
     pub min: Option<String>,
+    /// Verification only: how many times the value that the same query has for the active side is still good. Both sides must get like
+    /// traffic. More than 0. For errors `comparison` is the better judge: a factor of small counts is condemned by chance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
+    pub max_factor: Option<String>,
+    /// Up to this value `maxFactor` doesn't matter, as a number or a percentage: a share of errors of 0.1% is no reason to give up a
+    /// candidate where the active side has none at all. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?%?$"))]
+    pub factor_from: Option<String>,
     /// The time from one reading to the next. Default 10s, at least 1s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Duration>,
@@ -337,6 +354,9 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub failure_limit: Option<i32>,
+    /// For how long readings must be bad, with no good one between, before they are a failure. Default 0s: `failureLimit` alone decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_for: Option<Duration>,
     /// How many readings in a row without data (empty answer, NaN) make the metric inconclusive. Default 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
@@ -355,6 +375,44 @@ pub struct PrometheusQuery {
     /// `{{ revision }}` and `{{ pods }}` (a regex of the pods' names), all of the side that is judged.
     #[schemars(length(min = 1, max = 4096))]
     pub query: String,
+    /// The server to ask, as `http://prometheus.monitoring:9090`. Default: `sources.prometheus.address`, else the operator's own setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    pub address: Option<String>,
+    /// How long an answer may take. Default 10s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+}
+
+/// Whether requests fail more often on the candidate than on the active side. Both must get like traffic: synthetic load on both, or
+/// mirrored requests. An incident that hits both sides alike condemns neither.
+///
+/// Each reading asks for both counters of both sides and weighs what came since the last one, as a sequential likelihood ratio test; it
+/// may be looked at as often as one likes. A counter that goes back (a pod started anew) is read from there, and nothing is weighed when
+/// one of the sides had no requests. An interval shorter than Prometheus' own tells nothing more.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Comparison {
+    /// PromQL that yields the counter of a side's failed requests, raw: `sum(http_requests_total{code=~"5..",pod=~"{{ pods }}"})`, without
+    /// rate or increase. Variables as in a query. No data is 0 where there are requests: a counter appears with the first error.
+    #[schemars(length(min = 1, max = 4096))]
+    pub errors: String,
+    /// PromQL that yields the counter of all of a side's requests, failed ones included, in the same way.
+    #[schemars(length(min = 1, max = 4096))]
+    pub requests: String,
+    /// How many times the active side's rate of errors is still tolerated. Default 1; from 1 to 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
+    pub tolerated: Option<String>,
+    /// The probability that a candidate is condemned that fails no more often than tolerated: over the whole attempt, however often it is
+    /// looked at. Several comparisons share it alike. Default 5%; more than 0 and at most 20%.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?%?$"))]
+    pub false_alarms: Option<String>,
+    /// How many requests each side must have had before the comparison can pass. Default 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub min_requests: Option<i64>,
     /// The server to ask, as `http://prometheus.monitoring:9090`. Default: `sources.prometheus.address`, else the operator's own setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]

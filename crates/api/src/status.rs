@@ -300,15 +300,47 @@ pub struct Measured {
     pub good: i32,
     /// Bad readings in a row.
     pub bad_in_row: i32,
+    /// When the first of them was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "optional_time_schema")]
+    pub bad_since: Option<Timestamp>,
     /// Readings without data in a row.
     pub no_data_in_row: i32,
     /// Readings in a row that the source failed to give.
     pub errors_in_row: i32,
     /// Milliseconds covered by readings that had data: what counts as bake time.
     pub covered_millis: i64,
+    /// What a comparison has added up to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
     /// The latest readings, the newest first, at most 10.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub readings: Vec<Reading>,
+}
+
+/// Requests of both sides since the first reading, and what they tell.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Compared {
+    pub candidate: Counted,
+    pub active: Counted,
+    /// For each ratio of error rates that is looked for (1.25, 1.5, 2, 3, 5 and 10 times the tolerated one) the natural logarithm of how
+    /// many times likelier it makes what was counted, as text.
+    pub evidence: Vec<String>,
+}
+
+/// The requests of one side, as text, for counters are no whole numbers everywhere.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Counted {
+    /// Failed requests since the first reading.
+    pub errors: String,
+    /// All requests since the first reading.
+    pub requests: String,
+    /// Where the counter of failed requests stood when they were weighed last.
+    pub errors_at: String,
+    /// Where the counter of all requests stood then.
+    pub requests_at: String,
 }
 
 /// One measurement.

@@ -4,6 +4,7 @@
 //! with exactly one of: record this status, carry out these effects, or wait.
 
 mod clock;
+pub mod comparison;
 mod conditions;
 mod decide;
 pub mod decision;
@@ -12,6 +13,7 @@ mod effects;
 pub mod events;
 mod gates;
 pub mod measure;
+mod metric;
 pub mod observed;
 mod orders;
 pub mod pass;

@@ -3,6 +3,7 @@
 use crate::{
     clock,
     gates::{GateDefinition, Kind, Stage},
+    metric::{Judge, Limits, MetricPlan},
     observed::{Observed, PodSeen},
     plan::Plan,
     query::{self, Variables},
@@ -41,6 +42,8 @@ pub enum What {
         query: String,
         timeout: Duration,
     },
+    /// Queries about two sides, asked at the same time.
+    Queries { address: String, queries: Vec<String>, timeout: Duration },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,16 +108,7 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
         .max();
     let (what, interval, first) = match &definition.kind {
         Kind::Check(http) => (http_check(seen, side, http)?, interval_of(http), Duration::ZERO),
-        Kind::Metric(plan) => {
-            let variables =
-                Variables { namespace: &seen.namespace, rollout: &seen.name, color: side.color.as_str(), revision: &side.revision };
-            let what = What::Prometheus {
-                address: plan.address.clone(),
-                query: query::resolve(&plan.prometheus.query, &variables),
-                timeout: plan.prometheus.timeout.map_or(Duration::from_secs(10), |timeout| timeout.0),
-            };
-            (what, plan.interval, plan.initial_delay)
-        }
+        Kind::Metric(plan) => (metric(seen, side, plan)?, plan.interval, plan.initial_delay),
     };
     let start = seen.status.clock.as_ref().and_then(|clock| clock::due(&bluegreen_api::Clock { stopped: None, ..clock.clone() }, first))?;
     let due = match latest {
@@ -129,6 +123,25 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
         due,
         what,
     })
+}
+
+fn metric(seen: &Observed, side: &Side, plan: &MetricPlan) -> Option<What> {
+    let (address, timeout) = (plan.address.clone(), plan.timeout);
+    let of = |query: &str, side: &Side| {
+        let variables = Variables { namespace: &seen.namespace, rollout: &seen.name, color: side.color.as_str(), revision: &side.revision };
+        query::resolve(query, &variables)
+    };
+    let active = || seen.status.active.as_ref();
+    let queries = match &plan.judge {
+        Judge::Limits { query, limits: Limits { factor: None, .. } } => {
+            return Some(What::Prometheus { address, query: of(query, side), timeout });
+        }
+        Judge::Limits { query, .. } => vec![of(query, side), of(query, active()?)],
+        Judge::Comparison { errors, requests, .. } => {
+            vec![of(errors, side), of(requests, side), of(errors, active()?), of(requests, active()?)]
+        }
+    };
+    Some(What::Queries { address, queries, timeout })
 }
 
 fn interval_of(http: &HttpCheck) -> Duration {

@@ -236,6 +236,8 @@ pub struct Measurement {
 pub enum Outcome {
     Check(CheckOutcome),
     Reading(Reading),
+    /// Of several queries that were asked at the same time, in their order.
+    Readings(Vec<Reading>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

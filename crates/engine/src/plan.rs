@@ -1,7 +1,7 @@
 //! What `spec` asks for, checked once and with its defaults put in.
 
 use crate::{
-    gates::{self, GateDefinition, Stage},
+    gates::{self, GateDefinition, Kind, Stage},
     observed::Observed,
     revision,
 };
@@ -33,10 +33,18 @@ impl Plan {
         let monitoring = spec.monitoring.clone().unwrap_or_default();
         let source = spec.sources.as_ref().and_then(|sources| sources.prometheus.as_ref());
         let address = source.map(|source| source.address.as_str()).or(seen.default_prometheus.as_deref());
+        let mut gates = gates::definitions(Stage::Verification, &verification.checks, &verification.metrics, address);
+        if let (Ok(gates), None) = (&mut gates, &seen.status.preview) {
+            // The first revision has nothing to be compared with.
+            gates.retain_mut(|gate| match &mut gate.kind {
+                Kind::Metric(plan) => plan.alone(),
+                Kind::Check(_) => true,
+            });
+        }
         Self {
             settings: Settings::of(spec),
             wanted: Wanted::parse(seen),
-            verification: gates::definitions(Stage::Verification, &verification.checks, &verification.metrics, address),
+            verification: gates,
             monitoring: gates::definitions(Stage::Monitoring, &monitoring.checks, &monitoring.metrics, address),
         }
     }

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what a rollout costs, beside the budgets of the design.
 
+mod analysis;
 mod figures;
 mod observer;
 
@@ -24,6 +25,18 @@ pub(crate) struct Options {
     /// How many rollouts there are; each is updated twice.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=2000))]
     rollouts: u16,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+#[derive(clap::Subcommand)]
+enum Part {
+    /// How often each way of judging condemns a healthy release, and how soon it finds a bad one: a simulation, half a minute, no cluster.
+    Analysis {
+        /// How many candidates are judged in each case.
+        #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+        candidates: u32,
+    },
 }
 
 const NAME: &str = "bench";
@@ -32,6 +45,10 @@ const REST: Duration = Duration::from_secs(60);
 const USER_AGENT: &str = "bluegreen";
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    if let Some(Part::Analysis { candidates }) = options.part {
+        print!("{}", analysis::figures(candidates)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(obstacle) = Cluster::obstacle(Kind::Fake) {
         bail!("{obstacle}");
     }

@@ -231,8 +231,18 @@ mod tests {
                 None => into.push(path),
             }
         }
-        if let Some(first) = sample.get(0) {
-            missing(&schema["items"], first, path, into);
+        // What one item cannot have beside the rest, another one has.
+        if let Some(items) = sample.as_array() {
+            let each: Vec<Vec<String>> = items
+                .iter()
+                .map(|item| {
+                    let mut lacks = vec![];
+                    missing(&schema["items"], item, path, &mut lacks);
+                    lacks
+                })
+                .collect();
+            let lacked_by = |path: &String, lacks: &Vec<String>| lacks.iter().any(|lacked| path.starts_with(lacked.as_str()));
+            into.extend(each.iter().flatten().filter(|path| each.iter().all(|lacks| lacked_by(path, lacks))).cloned());
         }
     }
 

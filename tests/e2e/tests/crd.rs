@@ -123,12 +123,30 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "a metric without a limit",
             metric(&json!({"name": "a", "prometheus": {"query": "up"}})),
-            said("spec.verification.metrics[0]", "a metric needs a limit: set max, min, or both"),
+            said("spec.verification.metrics[0]", "a metric needs a limit: set max, min, maxFactor, or several of them"),
+        ),
+        (
+            "a metric of two kinds",
+            metric(&json!({"name": "a", "max": "1", "prometheus": {"query": "up"}, "comparison": {"errors": "up", "requests": "up"}})),
+            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus or comparison"),
+        ),
+        (
+            "a comparison with a limit",
+            metric(&json!({"name": "a", "max": "1", "comparison": {"errors": "up", "requests": "up"}})),
+            said(
+                "spec.verification.metrics[0]",
+                "a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, failureLimit and failureFor",
+            ),
+        ),
+        (
+            "the beginning of no factor",
+            metric(&json!({"name": "a", "max": "1", "factorFrom": "1%", "prometheus": {"query": "up"}})),
+            said("spec.verification.metrics[0]", "factorFrom belongs to maxFactor: set both or neither"),
         ),
         (
             "a metric of no kind",
             metric(&json!({"name": "a", "max": "1"})),
-            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus"),
+            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus or comparison"),
         ),
         (
             "a limit that is no number",

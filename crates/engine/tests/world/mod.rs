@@ -460,7 +460,7 @@ impl World {
                     let what = format!("{} pods answered {}", targets.len(), if value > 0.0 { 500 } else { 200 });
                     Outcome::Check(if value > 0.0 { CheckOutcome::Failed(what) } else { CheckOutcome::Passed(what) })
                 }
-                (What::Http { .. }, outcome) | (What::Prometheus { .. }, outcome) => outcome,
+                (_, outcome) => outcome,
             };
             taken = true;
             self.results.push(Measurement {

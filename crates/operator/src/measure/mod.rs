@@ -14,7 +14,7 @@ use bluegreen_engine::{
     measure::{Wanted, What},
     observed::{CheckOutcome, Measurement, Outcome, Reading},
 };
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use std::{
     collections::HashMap,
     sync::{
@@ -50,6 +50,10 @@ impl Sources {
             }
             What::Prometheus { address, query, timeout } => {
                 Outcome::Reading(prometheus::read(&self.metrics, &self.rules, address, query, *timeout).await)
+            }
+            What::Queries { address, queries, timeout } => {
+                let readings = queries.iter().map(|query| prometheus::read(&self.metrics, &self.rules, address, query, *timeout));
+                Outcome::Readings(join_all(readings).await)
             }
         }
     }
@@ -184,16 +188,22 @@ impl Measuring {
     }
 }
 
-const fn words(outcome: &Outcome) -> (&'static str, &'static str) {
-    match outcome {
-        Outcome::Check(CheckOutcome::Passed(_)) => ("http", "passed"),
-        Outcome::Check(CheckOutcome::Failed(_)) => ("http", "failed"),
-        Outcome::Check(CheckOutcome::NotDone(_)) => ("http", "not_done"),
-        Outcome::Reading(Reading::Value(_)) => ("prometheus", "value"),
-        Outcome::Reading(Reading::NotANumber) => ("prometheus", "not_a_number"),
-        Outcome::Reading(Reading::NoData) => ("prometheus", "no_data"),
-        Outcome::Reading(Reading::Failed(_)) => ("prometheus", "failed"),
-    }
+fn words(outcome: &Outcome) -> (&'static str, &'static str) {
+    let reading = match outcome {
+        Outcome::Check(CheckOutcome::Passed(_)) => return ("http", "passed"),
+        Outcome::Check(CheckOutcome::Failed(_)) => return ("http", "failed"),
+        Outcome::Check(CheckOutcome::NotDone(_)) => return ("http", "not_done"),
+        Outcome::Reading(reading) => Some(reading),
+        // The first that isn't a number tells of all.
+        Outcome::Readings(readings) => readings.iter().find(|reading| !matches!(reading, Reading::Value(_))).or_else(|| readings.first()),
+    };
+    let word = match reading {
+        Some(Reading::Value(_)) => "value",
+        Some(Reading::NotANumber) => "not_a_number",
+        Some(Reading::NoData) | None => "no_data",
+        Some(Reading::Failed(_)) => "failed",
+    };
+    ("prometheus", word)
 }
 
 #[cfg(test)]

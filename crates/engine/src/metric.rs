@@ -1,0 +1,301 @@
+//! Metrics: what is asked, and how readings add up to a verdict.
+
+use crate::{
+    comparison::{self, Counters, Rule, Told},
+    gates::{Stage, bounded, turn},
+    observed::Reading,
+    plan::Invalid,
+    query,
+};
+use bluegreen_api::{Comparison, Duration, Gate, GateState, Measured, Metric, PrometheusQuery};
+use jiff::Timestamp;
+use std::time;
+
+/// Readings kept in status.
+const READINGS: usize = 10;
+
+/// A metric with its defaults.
+#[derive(Clone, Debug)]
+pub struct MetricPlan {
+    pub judge: Judge,
+    pub address: String,
+    pub timeout: time::Duration,
+    pub interval: time::Duration,
+    pub count: i32,
+    pub initial_delay: time::Duration,
+    pub failure_limit: i32,
+    pub failure_for: time::Duration,
+    pub no_data_limit: i32,
+    pub error_limit: i32,
+}
+
+/// What is asked, and how an answer is judged.
+#[derive(Clone, Debug)]
+pub enum Judge {
+    Limits { query: String, limits: Limits },
+    Comparison { errors: String, requests: String, rule: Rule },
+}
+
+/// What is still good, the limits themselves included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub factor: Option<Factor>,
+}
+
+/// How many times the active side's value is good, and up to which value it doesn't matter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Factor {
+    pub max: f64,
+    pub from: f64,
+}
+
+impl MetricPlan {
+    /// `default`: the Prometheus to ask where the metric names none. `comparisons`: how many there are beside each other.
+    pub fn of(stage: Stage, metric: &Metric, default: Option<&str>, comparisons: usize) -> Result<Self, Invalid> {
+        let (judge, address, timeout, range) = match (&metric.prometheus, &metric.comparison) {
+            (Some(query), None) => (limits(metric, query)?, &query.address, query.timeout, query::longest_range(&query.query)),
+            (None, Some(comparison)) => (compared(comparison, comparisons)?, &comparison.address, comparison.timeout, time::Duration::ZERO),
+            _ => return Err(Invalid("set exactly one kind of metric: prometheus or comparison".into())),
+        };
+        if stage == Stage::Monitoring && judge.compares() {
+            return Err(Invalid(
+                "after the switch the former side has no traffic to compare with: set max or min, or compare in spec.verification".into(),
+            ));
+        }
+        let Some(address) = address.as_deref().or(default) else {
+            return Err(Invalid("no Prometheus to ask: set its address in the query, in spec.sources.prometheus.address, or start the operator with --prometheus-address".into()));
+        };
+        let initial_delay = match (metric.initial_delay, stage) {
+            (Some(delay), _) => delay.0,
+            (None, Stage::Verification) => time::Duration::ZERO,
+            (None, Stage::Monitoring) => range,
+        };
+        let seconds = |duration: Option<Duration>, default: u64| duration.map_or(time::Duration::from_secs(default), |duration| duration.0);
+        Ok(Self {
+            judge,
+            address: address.trim_end_matches('/').to_owned(),
+            timeout: seconds(timeout, 10),
+            interval: seconds(metric.interval, 10).max(time::Duration::from_secs(1)),
+            count: metric.count.unwrap_or(5).max(1),
+            initial_delay,
+            failure_limit: metric.failure_limit.unwrap_or(1).max(1),
+            failure_for: seconds(metric.failure_for, 0),
+            no_data_limit: metric.no_data_limit.unwrap_or(5).max(1),
+            error_limit: metric.error_limit.unwrap_or(5).max(1),
+        })
+    }
+
+    /// Without another side there is nothing to compare with. Whether anything is left to judge.
+    pub fn alone(&mut self) -> bool {
+        match &mut self.judge {
+            Judge::Limits { limits, .. } => {
+                limits.factor = None;
+                limits.min.is_some() || limits.max.is_some()
+            }
+            Judge::Comparison { .. } => false,
+        }
+    }
+}
+
+impl Judge {
+    fn compares(&self) -> bool {
+        !matches!(self, Self::Limits { limits: Limits { factor: None, .. }, .. })
+    }
+}
+
+fn limits(metric: &Metric, query: &PrometheusQuery) -> Result<Judge, Invalid> {
+    query::check_variables(&query.query)?;
+    if metric.max.is_none() && metric.min.is_none() && metric.max_factor.is_none() {
+        return Err(Invalid("a metric needs a limit: set max, min, maxFactor, or several of them".into()));
+    }
+    let limit = |text: &Option<String>| text.as_deref().map(parse_limit).transpose();
+    let from = limit(&metric.factor_from)?.unwrap_or(0.0);
+    let factor = limit(&metric.max_factor)?.map(|max| Factor { max, from });
+    if factor.is_some_and(|factor| factor.max <= 0.0 || factor.from < 0.0) {
+        return Err(Invalid("maxFactor must be more than 0, and factorFrom at least 0".into()));
+    }
+    Ok(Judge::Limits { query: query.query.clone(), limits: Limits { min: limit(&metric.min)?, max: limit(&metric.max)?, factor } })
+}
+
+fn compared(comparison: &Comparison, comparisons: usize) -> Result<Judge, Invalid> {
+    query::check_variables(&comparison.errors)?;
+    query::check_variables(&comparison.requests)?;
+    let number = |text: &Option<String>, default: f64| text.as_deref().map_or(Ok(default), parse_limit);
+    let (tolerated, false_alarms) = (number(&comparison.tolerated, 1.0)?, number(&comparison.false_alarms, 0.05)?);
+    if !(1.0..=1_000.0).contains(&tolerated) {
+        return Err(Invalid(format!(
+            "tolerated is {tolerated}: write how many times the active side's rate of errors is tolerated, from 1 to 1000"
+        )));
+    }
+    if !(false_alarms > 0.0 && false_alarms <= 0.2) {
+        return Err(Invalid(format!("falseAlarms is {false_alarms}: write a probability of more than 0 and at most 20%")));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "at most sixteen metrics and a thousand million requests")]
+    let rule = Rule {
+        tolerated,
+        false_alarms: false_alarms / comparisons.max(1) as f64,
+        min_requests: comparison.min_requests.unwrap_or(100).max(1) as f64,
+    };
+    Ok(Judge::Comparison { errors: comparison.errors.clone(), requests: comparison.requests.clone(), rule })
+}
+
+fn parse_limit(text: &str) -> Result<f64, Invalid> {
+    let (number, scale) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    number
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite())
+        .map(|number| number / scale)
+        .ok_or_else(|| Invalid(format!("the limit {text:?} is not a number or a percentage; write \"0.01\" or 1%")))
+}
+
+/// Adds the answers to the queries of one measurement.
+pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading], at: Timestamp) {
+    let mut measured = gate.measured.take().unwrap_or_default();
+    let previous = measured.readings.first().map(|reading| reading.at);
+    if previous.is_some_and(|previous| at <= previous) {
+        gate.measured = Some(measured);
+        return;
+    }
+    let judged = match &plan.judge {
+        Judge::Limits { limits, .. } => values(answers).map(|(value, active)| {
+            let gap = previous.map_or(0, |previous| at.as_millisecond() - previous.as_millisecond());
+            let longest = i64::try_from(plan.interval.as_millis()).unwrap_or(i64::MAX).saturating_mul(2);
+            measured.covered_millis = measured.covered_millis.saturating_add(gap.clamp(0, longest));
+            had_data(&mut measured);
+            (shown(value), judge(&mut measured, plan, stage, limits.broken(value, active), &shown(value), at))
+        }),
+        Judge::Comparison { rule, .. } => Counters::of(answers).map(|now| {
+            let told = comparison::add(&mut measured.compared, &now, rule);
+            compare(&mut measured, plan, rule, told, gate.state)
+        }),
+    };
+    let (value, (state, message)) = judged.unwrap_or_else(|trouble| without(&mut measured, plan, gate.state, &trouble));
+    measured.readings.insert(0, bluegreen_api::Reading { at, value });
+    measured.readings.truncate(READINGS);
+    gate.measured = Some(measured);
+    turn(gate, state, bounded(&message), at);
+}
+
+type Verdict = (GateState, String);
+
+/// The value, and the active side's where that was asked for. Trouble of the source is told before a lack of data.
+fn values(answers: &[Reading]) -> Result<(f64, Option<f64>), Reading> {
+    if let Some(failed) = answers.iter().find(|answer| matches!(answer, Reading::Failed(_))) {
+        return Err(failed.clone());
+    }
+    match answers {
+        [Reading::Value(value)] => Ok((*value, None)),
+        [Reading::Value(value), Reading::Value(active)] if active.is_finite() => Ok((*value, Some(*active))),
+        [Reading::Value(_), Reading::Value(_)] => Err(Reading::NotANumber),
+        _ => Err(answers.iter().find(|answer| !matches!(answer, Reading::Value(_))).cloned().unwrap_or(Reading::NoData)),
+    }
+}
+
+fn had_data(measured: &mut Measured) {
+    measured.no_data_in_row = 0;
+    measured.errors_in_row = 0;
+}
+
+/// Nothing to judge: how it is shown, and what it adds up to.
+fn without(measured: &mut Measured, plan: &MetricPlan, state: GateState, trouble: &Reading) -> (String, Verdict) {
+    let (shown, what) = match trouble {
+        Reading::Failed(why) => {
+            measured.errors_in_row += 1;
+            let state = if measured.errors_in_row >= plan.error_limit { GateState::Inconclusive } else { state };
+            return ("Failed".into(), (state, format!("the source failed: {why}")));
+        }
+        Reading::NotANumber | Reading::Value(_) => ("NaN", "the query returned NaN (no traffic?)"),
+        Reading::NoData => ("NoData", "the query returned no data"),
+    };
+    (shown.into(), no_data(measured, plan, state, what))
+}
+
+fn no_data(measured: &mut Measured, plan: &MetricPlan, state: GateState, what: &str) -> Verdict {
+    measured.no_data_in_row += 1;
+    measured.errors_in_row = 0;
+    (if measured.no_data_in_row >= plan.no_data_limit { GateState::Inconclusive } else { state }, what.to_owned())
+}
+
+impl Limits {
+    /// Which limit the value breaks, in words.
+    fn broken(&self, value: f64, active: Option<f64>) -> Option<String> {
+        let text = shown(value);
+        match (self.min, self.max) {
+            (_, Some(max)) if value > max => return Some(format!("{text} is above the limit of {max}")),
+            (Some(min), _) if value < min => return Some(format!("{text} is below the limit of {min}")),
+            _ => {}
+        }
+        let (factor, active) = (self.factor?, active?);
+        (value > factor.from && value > factor.max * active)
+            .then(|| format!("{text} is more than {} times the active side's {}", factor.max, shown(active)))
+    }
+}
+
+fn judge(measured: &mut Measured, plan: &MetricPlan, stage: Stage, broken: Option<String>, value: &str, at: Timestamp) -> Verdict {
+    let Some(why) = broken else {
+        measured.good += 1;
+        measured.bad_in_row = 0;
+        measured.bad_since = None;
+        let passed = stage == Stage::Verification && measured.good >= plan.count;
+        let state = if passed { GateState::Passed } else { GateState::Running };
+        return (state, format!("{value} is within the limit"));
+    };
+    measured.bad_in_row += 1;
+    let since = *measured.bad_since.get_or_insert(at);
+    let lasted = time::Duration::try_from(at.duration_since(since)).unwrap_or_default();
+    let failed = measured.bad_in_row >= plan.failure_limit && lasted >= plan.failure_for;
+    let in_row = (plan.failure_limit > 1).then(|| format!(", {} in a row", times(measured.bad_in_row)));
+    let long = (!plan.failure_for.is_zero()).then(|| format!(", for {} of {}", Duration(lasted), Duration(plan.failure_for)));
+    let state = if failed { GateState::Failed } else { GateState::Running };
+    (state, [Some(why), in_row, long].into_iter().flatten().collect())
+}
+
+/// The comparison after another reading: condemned as soon as the evidence is there, passed when enough was seen without it.
+fn compare(measured: &mut Measured, plan: &MetricPlan, rule: &Rule, told: Told, state: GateState) -> (String, Verdict) {
+    let compared = measured.compared.clone().unwrap_or_default();
+    let (evidence, needed) = (comparison::evidence(&compared), 1.0 / rule.false_alarms);
+    let verdict = match told {
+        Told::NoTraffic => {
+            let what = "one of the sides has had no requests since the last reading: a comparison needs like traffic on both";
+            return ("NoData".into(), no_data(measured, plan, state, what));
+        }
+        Told::Begun => (GateState::Running, "the counters are read from here".to_owned()),
+        Told::Reset => (GateState::Running, "a counter went back: the counters are read from here".to_owned()),
+        Told::Weighed => {
+            let words = comparison::words(&compared);
+            let odds = format!("evidence {}, condemned at {}", odds(evidence), odds(needed));
+            if evidence >= needed {
+                (GateState::Failed, format!("{words}: more than {} times as often ({odds})", rule.tolerated))
+            } else {
+                measured.good += 1;
+                let passed = measured.good >= plan.count && comparison::enough(&compared, rule);
+                (if passed { GateState::Passed } else { GateState::Running }, format!("{words} ({odds})"))
+            }
+        }
+    };
+    had_data(measured);
+    (odds(evidence), verdict)
+}
+
+fn shown(value: f64) -> String {
+    format!("{value:.6}").trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// As a bookmaker writes it: 20 : 1.
+fn odds(ratio: f64) -> String {
+    match ratio {
+        ratio if ratio >= 1e6 => "over 1000000 : 1".to_owned(),
+        ratio if ratio >= 10.0 => format!("{ratio:.0} : 1"),
+        ratio => format!("{ratio:.2} : 1"),
+    }
+}
+
+fn times(count: i32) -> String {
+    if count == 1 { "once".into() } else { format!("{count} times") }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,288 @@
+use super::*;
+use crate::{
+    gates::{self, GateDefinition, Kind, aligned, definitions},
+    observed::{Measurement, Outcome},
+};
+use serde_json::json;
+
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+pub fn metric(fields: &serde_json::Value) -> Metric {
+    let mut all = json!({"name": "errors", "prometheus": {"query": "rate(e[1m])"}, "max": "0.5", "interval": "5s", "count": 3});
+    all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    serde_json::from_value(all).unwrap()
+}
+
+pub fn defined(stage: Stage, metric: Metric) -> GateDefinition {
+    definitions(stage, &[], &[metric], Some("http://prometheus")).unwrap().remove(0)
+}
+
+pub fn started(definition: &GateDefinition) -> Gate {
+    aligned(&[], std::slice::from_ref(definition), definition.stage, at(0)).remove(0)
+}
+
+/// The gate after these readings, one each five seconds.
+fn after(definition: &GateDefinition, readings: &[Reading]) -> Gate {
+    let mut gate = started(definition);
+    for (reading, second) in readings.iter().zip((5..).step_by(5)) {
+        gates::add(&mut gate, definition, &result(Outcome::Reading(reading.clone()), second));
+    }
+    gate
+}
+
+pub fn result(outcome: Outcome, second: i64) -> Measurement {
+    Measurement { gate: "errors".into(), definition: "d".into(), attempt: 1, revision: "r".into(), at: at(second), outcome }
+}
+
+pub fn told(gate: &Gate) -> (GateState, &str) {
+    (gate.state, gate.message.as_str())
+}
+
+#[test]
+fn limits_are_numbers_or_percentages() {
+    for (text, expected) in [("0.5", 0.5), ("1%", 0.01), ("250%", 2.5), ("-2", -2.0), ("1e3", 1000.0)] {
+        assert!((parse_limit(text).unwrap() - expected).abs() < 1e-12, "{text}");
+    }
+}
+
+#[test]
+fn a_value_is_judged_by_both_limits_which_belong_to_what_is_good() {
+    let gate = defined(Stage::Verification, metric(&json!({"min": "0.1", "count": 1})));
+    let cases = [
+        (0.1, GateState::Passed, "0.1 is within the limit"),
+        (0.3, GateState::Passed, "0.3 is within the limit"),
+        (0.5, GateState::Passed, "0.5 is within the limit"),
+        (0.51, GateState::Failed, "0.51 is above the limit of 0.5"),
+        (0.09, GateState::Failed, "0.09 is below the limit of 0.1"),
+    ];
+    for (value, state, message) in cases {
+        assert_eq!(told(&after(&gate, &[Reading::Value(value)])), (state, message));
+    }
+}
+
+#[test]
+fn as_many_readings_as_asked_for_pass_or_fail_a_gate_and_bad_ones_count_in_a_row() {
+    let (good, bad) = (Reading::Value(0.0), Reading::Value(1.0));
+    let gate = defined(Stage::Verification, metric(&json!({"failureLimit": 2})));
+    let told_after = |readings: &[&Reading]| after(&gate, &readings.iter().map(|reading| (*reading).clone()).collect::<Vec<_>>());
+    assert_eq!(told_after(&[&good, &good]).state, GateState::Running);
+    assert_eq!(told_after(&[&good, &good, &good]).state, GateState::Passed);
+    assert_eq!(told(&told_after(&[&bad])), (GateState::Running, "1 is above the limit of 0.5, once in a row"));
+    assert_eq!(told(&told_after(&[&bad, &bad])), (GateState::Failed, "1 is above the limit of 0.5, 2 times in a row"));
+    assert_eq!(told_after(&[&bad, &good, &bad]).state, GateState::Running);
+    let monitored = defined(Stage::Monitoring, metric(&json!({})));
+    assert_eq!(after(&monitored, &vec![good; 9]).state, GateState::Running, "monitoring lasts as long as it lasts");
+}
+
+#[test]
+fn without_data_or_an_answer_a_gate_becomes_inconclusive_at_its_limits_and_says_why() {
+    let gate = defined(Stage::Verification, metric(&json!({"noDataLimit": 2, "errorLimit": 3})));
+    let (good, none, nan) = (Reading::Value(0.0), Reading::NoData, Reading::NotANumber);
+    let broken = Reading::Failed("connection refused".into());
+    let cases: [(Vec<&Reading>, GateState, &str); 7] = [
+        (vec![&none], GateState::Running, "the query returned no data"),
+        (vec![&none, &nan], GateState::Inconclusive, "the query returned NaN (no traffic?)"),
+        (vec![&none, &good, &none], GateState::Running, "the query returned no data"),
+        (vec![&broken, &broken], GateState::Running, "the source failed: connection refused"),
+        (vec![&broken, &broken, &broken], GateState::Inconclusive, "the source failed: connection refused"),
+        (vec![&broken, &broken, &none, &broken], GateState::Running, "the source failed: connection refused"),
+        (vec![&none, &none, &good], GateState::Running, "0 is within the limit"),
+    ];
+    for (readings, state, message) in cases {
+        let readings: Vec<_> = readings.into_iter().cloned().collect();
+        assert_eq!(told(&after(&gate, &readings)), (state, message), "{readings:?}");
+    }
+}
+
+#[test]
+fn bake_time_is_what_readings_cover_and_a_reading_that_comes_late_counts_for_nothing() {
+    let definition = defined(Stage::Monitoring, metric(&json!({})));
+    let mut gate = started(&definition);
+    let covered = |gate: &Gate| gate.measured.as_ref().unwrap().covered_millis;
+    let steps = [
+        (5, 0, "the first covers nothing"),
+        (9, 4_000, "four seconds"),
+        (9, 4_000, "the same again"),
+        (7, 4_000, "an older one"),
+        (60, 14_000, "after a gap twice the interval at most"),
+    ];
+    for (second, expected, why) in steps {
+        gates::add(&mut gate, &definition, &result(Outcome::Reading(Reading::Value(0.0)), second));
+        assert_eq!(covered(&gate), expected, "{why}");
+    }
+    assert_eq!(gate.measured.unwrap().readings.iter().map(|reading| reading.at).collect::<Vec<_>>(), [at(60), at(9), at(5)]);
+}
+
+// === for how long, and beside the active side ===
+
+/// After answers to several queries, one measurement each five seconds.
+fn after_all(definition: &GateDefinition, measurements: &[&[Reading]]) -> Gate {
+    let mut gate = started(definition);
+    for (answers, second) in measurements.iter().zip((5..).step_by(5)) {
+        gates::add(&mut gate, definition, &result(Outcome::Readings(answers.to_vec()), second));
+    }
+    gate
+}
+
+#[test]
+fn bad_readings_may_have_to_last_before_they_fail_a_gate_and_a_good_one_ends_them() {
+    let gate = defined(Stage::Monitoring, metric(&json!({"failureFor": "10s"})));
+    let (good, bad, none) = (Reading::Value(0.0), Reading::Value(1.0), Reading::NoData);
+    let cases: [(&[&Reading], GateState, &str); 5] = [
+        (&[&bad], GateState::Running, "1 is above the limit of 0.5, for 0s of 10s"),
+        (&[&bad, &bad], GateState::Running, "1 is above the limit of 0.5, for 5s of 10s"),
+        (&[&bad, &bad, &bad], GateState::Failed, "1 is above the limit of 0.5, for 10s of 10s"),
+        (&[&bad, &good, &bad, &bad], GateState::Running, "1 is above the limit of 0.5, for 5s of 10s"),
+        (&[&bad, &none, &bad], GateState::Failed, "1 is above the limit of 0.5, for 10s of 10s"),
+    ];
+    for (readings, state, message) in cases {
+        let readings: Vec<_> = readings.iter().map(|reading| (*reading).clone()).collect();
+        assert_eq!(told(&after(&gate, &readings)), (state, message), "{readings:?}");
+    }
+    let both = defined(Stage::Monitoring, metric(&json!({"failureFor": "5s", "failureLimit": 3})));
+    assert_eq!(
+        told(&after(&both, &[bad.clone(), bad.clone()])),
+        (GateState::Running, "1 is above the limit of 0.5, 2 times in a row, for 5s of 5s")
+    );
+    assert_eq!(after(&both, &[bad.clone(), bad.clone(), bad]).state, GateState::Failed);
+}
+
+#[test]
+fn a_value_is_judged_by_the_same_one_of_the_active_side() {
+    let gate = defined(Stage::Verification, metric(&json!({"max": null, "maxFactor": "2", "factorFrom": "1%", "count": 1})));
+    let cases = [
+        (0.04, 0.02, GateState::Passed, "0.04 is within the limit"),
+        (0.041, 0.02, GateState::Failed, "0.041 is more than 2 times the active side's 0.02"),
+        (0.01, 0.0, GateState::Passed, "0.01 is within the limit"),
+        (0.011, 0.0, GateState::Failed, "0.011 is more than 2 times the active side's 0"),
+    ];
+    for (value, active, state, message) in cases {
+        let gate = after_all(&gate, &[&[Reading::Value(value), Reading::Value(active)]]);
+        assert_eq!(told(&gate), (state, message));
+        assert_eq!(gate.measured.unwrap().readings[0].value, shown(value));
+    }
+    let strict = defined(Stage::Verification, metric(&json!({"maxFactor": "2", "count": 1})));
+    let judged = |value, active| after_all(&strict, &[&[Reading::Value(value), Reading::Value(active)]]).state;
+    assert_eq!(judged(0.001, 0.0), GateState::Failed, "without factorFrom anything is more than nothing");
+    assert_eq!(judged(0.6, 0.5), GateState::Failed, "max holds beside the factor");
+}
+
+#[test]
+fn without_the_value_of_either_side_nothing_is_compared() {
+    let gate = defined(Stage::Verification, metric(&json!({"maxFactor": "2", "errorLimit": 1, "noDataLimit": 1})));
+    let (value, failed) = (Reading::Value(0.0), Reading::Failed("refused".into()));
+    let cases: [(&[Reading], &str); 5] = [
+        (&[value.clone(), Reading::NoData], "the query returned no data"),
+        (&[Reading::NoData, value.clone()], "the query returned no data"),
+        (&[Reading::NoData, failed.clone()], "the source failed: refused"),
+        (&[value.clone(), Reading::NotANumber], "the query returned NaN (no traffic?)"),
+        (&[value.clone(), Reading::Value(f64::INFINITY)], "the query returned NaN (no traffic?)"),
+    ];
+    for (answers, message) in cases {
+        assert_eq!(told(&after_all(&gate, &[answers])), (GateState::Inconclusive, message), "{answers:?}");
+    }
+}
+
+// === the comparison of errors ===
+
+fn comparison(fields: &serde_json::Value) -> Metric {
+    let mut all = json!({"errors": "errors{pod=~\"{{ pods }}\"}", "requests": "requests{pod=~\"{{ pods }}\"}"});
+    all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    serde_json::from_value(json!({"name": "errors", "comparison": all, "interval": "5s", "count": 2, "noDataLimit": 2})).unwrap()
+}
+
+/// Errors and requests of the candidate and of the active side.
+fn counted(counters: [f64; 4]) -> [Reading; 4] {
+    counters.map(Reading::Value)
+}
+
+#[test]
+fn a_candidate_that_fails_more_often_is_condemned_with_the_evidence_in_words() {
+    let gate = defined(Stage::Verification, comparison(&json!({})));
+    let begun = counted([7.0, 1000.0, 50.0, 9000.0]);
+    assert_eq!(told(&after_all(&gate, &[&begun])), (GateState::Running, "the counters are read from here"));
+    let worse = counted([21.0, 1200.0, 52.0, 9200.0]);
+    let condemned = after_all(&gate, &[&begun, &worse]);
+    let words = "14 of 200 requests failed, 2 of 200 on the active side: more than 1 times as often (evidence 66 : 1, condemned at 20 : 1)";
+    assert_eq!(told(&condemned), (GateState::Failed, words));
+    assert_eq!(condemned.measured.unwrap().readings[0].value, "66 : 1");
+    let tolerant = defined(Stage::Verification, comparison(&json!({"tolerated": "3"})));
+    assert_eq!(after_all(&tolerant, &[&begun, &worse]).state, GateState::Running);
+    let sure = defined(Stage::Verification, comparison(&json!({"falseAlarms": "1%"})));
+    assert_eq!(after_all(&sure, &[&begun, &worse]).state, GateState::Running, "66 : 1 is less than 100 : 1");
+}
+
+#[test]
+fn a_candidate_passes_after_enough_readings_and_enough_requests() {
+    let gate = defined(Stage::Verification, comparison(&json!({"minRequests": 150})));
+    let readings = [[0.0, 0.0, 0.0, 0.0], [1.0, 100.0, 1.0, 100.0], [1.0, 149.0, 1.0, 300.0], [1.0, 150.0, 1.0, 400.0]].map(counted);
+    let states = [1, 2, 3, 4].map(|count| after_all(&gate, &readings[..count].iter().map(|it| it.as_slice()).collect::<Vec<_>>()).state);
+    assert_eq!(states, [GateState::Running, GateState::Running, GateState::Running, GateState::Passed]);
+    let passed = after_all(&gate, &readings.iter().map(|it| it.as_slice()).collect::<Vec<_>>());
+    assert_eq!(passed.message, "1 of 150 requests failed, 1 of 400 on the active side (evidence 0.75 : 1, condemned at 20 : 1)");
+}
+
+#[test]
+fn without_traffic_on_both_sides_nobody_can_judge() {
+    let gate = defined(Stage::Verification, comparison(&json!({})));
+    let quiet = counted([3.0, 100.0, 0.0, 0.0]);
+    let words = "one of the sides has had no requests since the last reading: a comparison needs like traffic on both";
+    assert_eq!(told(&after_all(&gate, &[&quiet, &quiet, &quiet])), (GateState::Inconclusive, words));
+    let back = after_all(&gate, &[&quiet, &quiet, &quiet, &counted([0.0, 10.0, 0.0, 10.0])]);
+    assert_eq!(told(&back), (GateState::Running, "a counter went back: the counters are read from here"));
+    let failed = Reading::Failed("refused".into());
+    let broken = [Reading::Value(0.0), failed, Reading::Value(0.0), Reading::NoData];
+    assert_eq!(told(&after_all(&gate, &[&broken])), (GateState::Running, "the source failed: refused"));
+}
+
+#[test]
+fn several_comparisons_share_the_false_alarms() {
+    let two = [comparison(&json!({})), Metric { name: "other".into(), ..comparison(&json!({})) }];
+    let gates = definitions(Stage::Verification, &[], &two, Some("http://prometheus")).unwrap();
+    let alone = defined(Stage::Verification, comparison(&json!({})));
+    let share = |gate: &GateDefinition| match &gate.kind {
+        Kind::Metric(MetricPlan { judge: Judge::Comparison { rule, .. }, .. }) => rule.false_alarms,
+        _ => panic!("no comparison"),
+    };
+    assert_eq!((share(&alone), share(&gates[0])), (0.05, 0.025));
+    assert_ne!(alone.definition, gates[0].definition, "judged otherwise, it begins anew");
+}
+
+#[test]
+fn what_cannot_be_compared_is_told_before_anything_is_asked() {
+    let wrong = |stage, metric: Metric| MetricPlan::of(stage, &metric, Some("http://prometheus"), 1).unwrap_err().0;
+    let verification = |fields: serde_json::Value| wrong(Stage::Verification, comparison(&fields));
+    let after_the_switch =
+        "after the switch the former side has no traffic to compare with: set max or min, or compare in spec.verification";
+    let cases = [
+        (wrong(Stage::Monitoring, comparison(&json!({}))), after_the_switch),
+        (wrong(Stage::Monitoring, metric(&json!({"maxFactor": "2"}))), after_the_switch),
+        (
+            verification(json!({"tolerated": "0.5"})),
+            "tolerated is 0.5: write how many times the active side's rate of errors is tolerated, from 1 to 1000",
+        ),
+        (verification(json!({"falseAlarms": "21%"})), "falseAlarms is 0.21: write a probability of more than 0 and at most 20%"),
+        (verification(json!({"falseAlarms": "0"})), "falseAlarms is 0: write a probability of more than 0 and at most 20%"),
+        (wrong(Stage::Verification, metric(&json!({"maxFactor": "0"}))), "maxFactor must be more than 0, and factorFrom at least 0"),
+        (wrong(Stage::Verification, metric(&json!({"max": null}))), "a metric needs a limit: set max, min, maxFactor, or several of them"),
+    ];
+    for (told, expected) in cases {
+        assert_eq!(told, expected);
+    }
+    assert!(verification(json!({"errors": "{{ pod }}"})).contains("unknown variable"));
+    assert!(verification(json!({"requests": "{{ pod }}"})).contains("unknown variable"));
+}
+
+#[test]
+fn with_no_other_side_only_limits_are_left() {
+    let alone = |metric: Metric| {
+        let mut plan = MetricPlan::of(Stage::Verification, &metric, Some("http://prometheus"), 1).unwrap();
+        plan.alone().then_some(plan.judge)
+    };
+    assert!(alone(comparison(&json!({}))).is_none());
+    assert!(alone(metric(&json!({"max": null, "maxFactor": "2"}))).is_none());
+    let Some(Judge::Limits { limits, .. }) = alone(metric(&json!({"maxFactor": "2"}))) else { panic!("dropped") };
+    assert_eq!(limits, Limits { min: None, max: Some(0.5), factor: None });
+}

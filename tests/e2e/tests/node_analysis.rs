@@ -1,0 +1,122 @@
+//! A candidate beside the active side, with the same load on both: their errors compared by what a real Prometheus has counted.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use bluegreen_api::{Compared, Gate, GateState, Phase};
+use bluegreen_cluster::Cluster;
+use bluegreen_e2e::{
+    Rollout, Seen, Space, merged, shop,
+    traffic::{self, Connections, Load, control},
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Requests a second to each side.
+const RATE: u32 = 20;
+
+fn cluster() -> Cluster {
+    Cluster::attach(&std::env::var("BLUEGREEN_CLUSTER").unwrap()).unwrap()
+}
+
+/// One pod a side; forty readings that don't condemn it make a pass. Not one in a thousand healthy versions is condemned, so that the
+/// tests don't fail by chance.
+fn manifest() -> Value {
+    let counter = |code: &str| format!(r#"sum(http_requests_total{{namespace="{{{{ namespace }}}}",pod=~"{{{{ pods }}}}"{code}}})"#);
+    let comparison = json!({"errors": counter(r#",code=~"5..""#), "requests": counter(""), "falseAlarms": "0.1%"});
+    let spec = json!({
+        "replicas": 1,
+        "template": {"spec": {"containers": [{
+            "name": "shop",
+            "ports": [{"name": "http", "containerPort": 8080}],
+            "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1},
+        }]}},
+        "verification": {"metrics": [
+            {"name": "errors", "comparison": comparison, "interval": "1s", "count": 40, "errorLimit": 3, "noDataLimit": 1000},
+        ]},
+        "scaleDown": {"drain": "1s", "after": "1s", "afterAbort": "1s"},
+        "sources": {"prometheus": {"address": cluster().prometheus().unwrap()}},
+    });
+    merged(shop(), &spec)
+}
+
+fn gate(seen: &Seen) -> Option<&Gate> {
+    seen.status.gates.iter().find(|gate| gate.name == "verification/errors")
+}
+
+fn compared(seen: &Seen) -> Option<&Compared> {
+    gate(seen)?.measured.as_ref()?.compared.as_ref()
+}
+
+/// Tells the pods of a revision what share of their requests is to fail.
+async fn fail(space: &Space, revision: &str, share: &str) {
+    let pods = space.pods(&[("bluegreen.dev/revision", revision)]);
+    assert!(!pods.is_empty(), "revision {revision} has no pods");
+    for pod in pods {
+        control(&format!("{}:8080", pod["status"]["podIP"].as_str().unwrap()), &format!("error_rate={share}")).await;
+    }
+}
+
+/// 1.0.0 serves, and one request in fifty fails; then 2.0.0 is there, with as much load.
+async fn candidate_beside<'s>(space: &'s Space) -> (Rollout<'s>, Seen, [Load; 2]) {
+    let rollout = space.rollout(&manifest()).await;
+    let seen = rollout.until_healthy("1.0.0").await;
+    fail(space, &seen.active().revision, "0.02").await;
+    let users = Load::on(space, "shop", RATE, Connections::New).await;
+    rollout.version("2.0.0").await;
+    let seen = rollout.until("the candidate is compared", |seen| seen.is(Phase::Verifying) && gate(seen).is_some()).await;
+    let test = Load::on(space, "shop-preview", RATE, Connections::New).await;
+    (rollout, seen, [users, test])
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with a real node: cargo xtask test"]
+async fn five_times_the_errors_of_the_active_side_are_found_within_a_minutes_requests() {
+    let space = Space::new("five-times").await;
+    let _operator = traffic::operator(&space);
+    let (rollout, seen, _load) = candidate_beside(&space).await;
+    fail(&space, &seen.candidate().revision, "0.1").await;
+    let failed = |seen: &Seen| gate(seen).is_some_and(|gate| gate.state == GateState::Failed);
+    let seen = rollout.until("the comparison condemned it", failed).await;
+    let requests: f64 = compared(&seen).unwrap().candidate.requests.parse().unwrap();
+    assert!(requests <= f64::from(60 * RATE), "it took {requests} requests");
+    let words = &gate(&seen).unwrap().message;
+    println!("{words}");
+    assert!(words.contains("more than 1 times as often"), "{words}");
+    assert_eq!(rollout.until_phase(Phase::Aborted).await.serves(), "1.0.0");
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with a real node: cargo xtask test"]
+async fn an_incident_that_hits_both_sides_condemns_neither_and_a_prometheus_that_is_away_holds() {
+    let space = Space::new("incident").await;
+    let _operator = traffic::operator(&space);
+    let (rollout, seen, _load) = candidate_beside(&space).await;
+    let revisions = [seen.active().revision.clone(), seen.candidate().revision.clone()];
+    for share in ["0.5", "0.02"] {
+        for revision in &revisions {
+            fail(&space, revision, share).await;
+        }
+        tokio::time::sleep(Duration::from_secs(12)).await;
+    }
+    let errors = |seen: &Seen| compared(seen).map_or(0.0, |compared| compared.candidate.errors.parse().unwrap());
+    let seen = rollout.until("the incident was counted", |seen| errors(seen) > 40.0).await;
+    println!("{}", gate(&seen).unwrap().message);
+    assert!(seen.is(Phase::Verifying), "{}: {}", seen.status.message, gate(&seen).unwrap().message);
+
+    cluster().stop_process("prometheus").unwrap();
+    let held =
+        rollout.until("it says that nobody can judge", |seen| gate(seen).is_some_and(|gate| gate.state == GateState::Inconclusive)).await;
+    assert!(held.is(Phase::Verifying), "{:?}", held.phase());
+    let words = &gate(&held).unwrap().message;
+    assert!(words.contains("the source failed: Prometheus at") && words.contains("can't be reached"), "{words}");
+    let weighed = compared(&held).cloned().unwrap();
+    cluster().start_process("prometheus").unwrap();
+    rollout.until("it goes on", |seen| gate(seen).is_some_and(|gate| gate.state == GateState::Running)).await;
+    let more = |seen: &Seen| compared(seen).is_some_and(|now| now.candidate.requests != weighed.candidate.requests);
+    let seen = rollout.until("what comes now is added to what was weighed before", more).await;
+    assert!(errors(&seen) >= weighed.candidate.errors.parse().unwrap());
+    let seen = rollout.until_healthy("2.0.0").await;
+    assert_eq!(seen.status.history.first().unwrap().outcome, Some(bluegreen_api::Outcome::Promoted));
+    space.end().await;
+}
