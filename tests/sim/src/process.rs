@@ -40,6 +40,7 @@ struct Shared {
     faults: Mutex<Faults>,
     dies_after: Mutex<Option<u64>>,
     lines: Mutex<Vec<Line>>,
+    asked: Arc<Mutex<Vec<What>>>,
     stop: Notify,
     lives: Mutex<u64>,
 }
@@ -57,6 +58,7 @@ impl Seat {
             faults: Mutex::new(faults),
             dies_after: Mutex::new(dies_after),
             lines: Mutex::default(),
+            asked: Arc::default(),
             stop: Notify::new(),
             lives: Mutex::new(0),
         });
@@ -102,6 +104,11 @@ impl Seat {
         locked(&self.shared.lines).iter().map(Line::writes).sum()
     }
 
+    /// What was measured, in all its lives.
+    pub fn asked(&self) -> Vec<What> {
+        locked(&self.shared.asked).clone()
+    }
+
     /// How often it was started.
     pub fn lives(&self) -> u64 {
         *locked(&self.shared.lives)
@@ -132,7 +139,7 @@ async fn keep(shared: Arc<Shared>) {
             main: client.clone(),
             leases: client,
             namespace: NAMESPACE.to_owned(),
-            gauge: Arc::new(Fates { server: shared.server.clone() }),
+            gauge: Arc::new(Fates { server: shared.server.clone(), asked: shared.asked.clone() }),
         };
         let identity = format!("{}-{life}", shared.name);
         let args = Args::parse_from(["bluegreen-operator", "--namespace", NAMESPACE, "--identity", &identity]);
@@ -149,9 +156,11 @@ async fn keep(shared: Arc<Shared>) {
     }
 }
 
-/// Checks and metrics answer as the image of the revision says: `-bad` ones are bad, and now and then nobody knows.
+/// Checks and metrics answer as the image of the revision says: `-bad` ones are bad, and now and then nobody knows. A query that says
+/// so is slow.
 struct Fates {
     server: ApiServer,
+    asked: Arc<Mutex<Vec<What>>>,
 }
 
 impl Fates {
@@ -190,7 +199,9 @@ impl Fates {
 impl Gauge for Fates {
     fn measure<'a>(&'a self, what: &'a What) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
-            sleep(Duration::from_millis(20)).await;
+            locked(&self.asked).push(what.clone());
+            let slow = matches!(what, What::Prometheus { query, .. } if query.contains("slow"));
+            sleep(Duration::from_millis(if slow { 10_000 } else { 20 })).await;
             self.answer(what)
         })
     }
