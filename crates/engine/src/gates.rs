@@ -1,11 +1,12 @@
 //! Gates: what must be passed, how results add up to a verdict.
 
 use crate::{
-    observed::{CheckOutcome, Measurement, Outcome, Reading},
+    checks::{self, CheckPlan},
+    observed::{Measurement, Outcome, Reading},
     plan::Invalid,
     query, revision,
 };
-use bluegreen_api::{Check, Duration, Gate, GateState, HttpCheck, Measured, Metric, PrometheusQuery};
+use bluegreen_api::{Check, Duration, Gate, GateState, Measured, Metric, PrometheusQuery};
 use jiff::Timestamp;
 use serde_json::json;
 use std::time;
@@ -44,7 +45,7 @@ pub struct GateDefinition {
 
 #[derive(Clone, Debug)]
 pub enum Kind {
-    Check(HttpCheck),
+    Check(CheckPlan),
     Metric(MetricPlan),
 }
 
@@ -72,15 +73,12 @@ pub fn definitions(stage: Stage, checks: &[Check], metrics: &[Metric], address: 
     let name = |name: &str| format!("{}{name}", stage.prefix());
     let mut gates = Vec::new();
     for check in checks {
-        let http = check
-            .http
-            .clone()
-            .ok_or_else(|| Invalid(format!("spec.{section}.checks {}: set exactly one kind of check: http", check.name)))?;
+        let plan = checks::plan(check).map_err(|Invalid(why)| Invalid(format!("spec.{section}.checks {}: {why}", check.name)))?;
         gates.push(GateDefinition {
             name: name(&check.name),
             stage,
             definition: revision::definition(&json!(check)),
-            kind: Kind::Check(http),
+            kind: Kind::Check(plan),
         });
     }
     for metric in metrics {
@@ -147,6 +145,7 @@ pub fn aligned(gates: &[Gate], definitions: &[GateDefinition], stage: Stage, now
             message: String::new(),
             since: now,
             measured: matches!(wanted.kind, Kind::Metric(_)).then(Measured::default),
+            tries: None,
         })
     });
     own.chain(others).collect()
@@ -158,14 +157,7 @@ pub fn add(gate: &mut Gate, definition: &GateDefinition, result: &Measurement) {
         return;
     }
     match (&result.outcome, &definition.kind) {
-        (Outcome::Check(outcome), Kind::Check(_)) => {
-            let (state, message) = match outcome {
-                CheckOutcome::Passed(message) => (GateState::Passed, message),
-                CheckOutcome::Failed(message) => (GateState::Failed, message),
-                CheckOutcome::NotDone(message) => (GateState::Running, message),
-            };
-            turn(gate, state, bounded(message), result.at);
-        }
+        (Outcome::Check(outcome), Kind::Check(plan)) => checks::add(gate, plan, outcome, result.at),
         (Outcome::Reading(reading), Kind::Metric(plan)) => add_reading(gate, plan, definition.stage, reading, result.at),
         (Outcome::Check(_), Kind::Metric(_)) | (Outcome::Reading(_), Kind::Check(_)) => {}
     }
@@ -234,7 +226,7 @@ fn times(count: i32) -> String {
     if count == 1 { "once".into() } else { format!("{count} times") }
 }
 
-fn turn(gate: &mut Gate, state: GateState, message: String, at: Timestamp) {
+pub(crate) fn turn(gate: &mut Gate, state: GateState, message: String, at: Timestamp) {
     if gate.state != state {
         gate.state = state;
         gate.since = at;
@@ -250,7 +242,7 @@ pub fn bounded(text: &str) -> String {
     shortened(text, LONGEST)
 }
 
-fn shortened(text: &str, limit: usize) -> String {
+pub(crate) fn shortened(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();
     }
@@ -273,6 +265,7 @@ pub(crate) fn not_judged(gate: &Gate, advice: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observed::CheckOutcome;
 
     #[test]
     fn what_to_do_is_not_cut_off_by_long_words_of_somebody_else() {
