@@ -2,6 +2,7 @@
 //!
 //! This crate knows no client and no runtime, so that anything may depend on it.
 
+mod checks;
 mod crd;
 mod duration;
 pub mod names;
@@ -10,6 +11,7 @@ mod spec;
 mod status;
 mod template;
 
+pub use checks::*;
 pub use crd::crd;
 pub use duration::{Duration, Lifetime};
 pub use spec::*;

@@ -1,6 +1,6 @@
 //! `spec`: what a team asks for. The operator reads it and never writes it.
 
-use crate::{Duration, Lifetime, PodTemplate, status::BlueGreenRolloutStatus};
+use crate::{Check, Duration, Lifetime, PodTemplate, status::BlueGreenRolloutStatus};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -259,46 +259,6 @@ pub struct Verification {
 pub enum VerificationFailure {
     Abort,
     Pause,
-}
-
-/// Something done once and passed or failed. Exactly one of its kinds is set.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.http)").message("set exactly one kind of check: http"))]
-pub struct Check {
-    /// Name of the check, unique within its list.
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
-    pub name: String,
-    /// An HTTP request to each ready pod of the revision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http: Option<HttpCheck>,
-}
-
-/// An HTTP request to each ready pod of the revision; it passes when every one answers with an expected status.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpCheck {
-    /// The path to ask for, with a leading slash. Default `/`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2048), regex(pattern = "^/"))]
-    pub path: Option<String>,
-    /// The port of the pods: a number, or the name of a container port. Default: the target of the first port of the Service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<IntOrString>,
-    /// The status codes that pass. Default: 200 to 299.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(range(min = 100, max = 599)))]
-    pub expected_statuses: Vec<i32>,
-    /// How long one request may take. Default 5s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Duration>,
-    /// How often a pod is tried before the check has failed. Default 3, at least 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100))]
-    pub attempts: Option<i32>,
-    /// The pause between two tries. Default 2s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Duration>,
 }
 
 /// Something measured again and again. Each measurement is a reading; the readings make a verdict.

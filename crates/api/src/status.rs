@@ -282,6 +282,20 @@ pub struct Gate {
     /// For a metric: what was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
+    /// For a check that asks something outside of the pods: the tries so far that did not settle it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<Tries>,
+}
+
+/// Tries of a check that is not settled.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tries {
+    /// How many were answered with no, or not at all.
+    pub failed: i32,
+    /// When the latest came to its end.
+    #[schemars(schema_with = "time_schema")]
+    pub at: Timestamp,
 }
 
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -247,7 +247,13 @@ fn can_wait(old: &Gate, new: &Gate, stands_still: bool) -> bool {
         // It waits for readings or for a person; one more without a value is no news.
         return true;
     }
-    let latest = |gate: &Gate| gate.measured.as_ref().and_then(|measured| measured.readings.first().map(|reading| reading.at));
+    let unasked = new.tries.as_ref().zip(old.tries.as_ref()).is_some_and(|(new, old)| new.failed == old.failed);
+    if unasked && (old.state, &old.definition, &old.message) == (new.state, &new.definition, &new.message) {
+        // Nobody could be asked once more, for the same reason.
+        return true;
+    }
+    let reading = |gate: &Gate| gate.measured.as_ref().and_then(|measured| measured.readings.first().map(|reading| reading.at));
+    let latest = |gate: &Gate| reading(gate).or(gate.tries.as_ref().map(|tries| tries.at));
     let recorded = latest(old).unwrap_or(old.since);
     let age = latest(new).map_or(0, |latest| latest.as_millisecond() - recorded.as_millisecond());
     let soon = u128::try_from(age).is_ok_and(|age| age < BATCH.as_millis());

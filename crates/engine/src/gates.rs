@@ -1,12 +1,13 @@
 //! Gates: what must be passed, how results add up to a verdict.
 
 use crate::{
+    checks::{self, CheckPlan},
     metric::{self, Judge, MetricPlan},
-    observed::{CheckOutcome, Measurement, Outcome},
+    observed::{Measurement, Outcome},
     plan::Invalid,
     revision,
 };
-use bluegreen_api::{Check, Gate, GateState, HttpCheck, Measured, Metric};
+use bluegreen_api::{Check, Gate, GateState, Measured, Metric};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -41,7 +42,7 @@ pub struct GateDefinition {
 
 #[derive(Clone, Debug)]
 pub enum Kind {
-    Check(HttpCheck),
+    Check(CheckPlan),
     Metric(MetricPlan),
 }
 
@@ -54,15 +55,12 @@ pub fn definitions(stage: Stage, checks: &[Check], metrics: &[Metric], address: 
     let name = |name: &str| format!("{}{name}", stage.prefix());
     let mut gates = Vec::new();
     for check in checks {
-        let http = check
-            .http
-            .clone()
-            .ok_or_else(|| Invalid(format!("spec.{section}.checks {}: set exactly one kind of check: http", check.name)))?;
+        let plan = checks::plan(check).map_err(|Invalid(why)| Invalid(format!("spec.{section}.checks {}: {why}", check.name)))?;
         gates.push(GateDefinition {
             name: name(&check.name),
             stage,
             definition: revision::definition(&json!(check)),
-            kind: Kind::Check(http),
+            kind: Kind::Check(plan),
         });
     }
     let comparisons = metrics.iter().filter(|metric| metric.comparison.is_some()).count();
@@ -94,6 +92,7 @@ pub fn aligned(gates: &[Gate], definitions: &[GateDefinition], stage: Stage, now
             message: String::new(),
             since: now,
             measured: matches!(wanted.kind, Kind::Metric(_)).then(Measured::default),
+            tries: None,
         })
     });
     own.chain(others).collect()
@@ -105,14 +104,7 @@ pub fn add(gate: &mut Gate, definition: &GateDefinition, result: &Measurement) {
         return;
     }
     match (&result.outcome, &definition.kind) {
-        (Outcome::Check(outcome), Kind::Check(_)) => {
-            let (state, message) = match outcome {
-                CheckOutcome::Passed(message) => (GateState::Passed, message),
-                CheckOutcome::Failed(message) => (GateState::Failed, message),
-                CheckOutcome::NotDone(message) => (GateState::Running, message),
-            };
-            turn(gate, state, bounded(message), result.at);
-        }
+        (Outcome::Check(outcome), Kind::Check(plan)) => checks::add(gate, plan, outcome, result.at),
         (Outcome::Reading(reading), Kind::Metric(plan)) => {
             metric::add(gate, plan, definition.stage, std::slice::from_ref(reading), result.at);
         }
@@ -137,7 +129,7 @@ pub fn bounded(text: &str) -> String {
     shortened(text, LONGEST)
 }
 
-fn shortened(text: &str, limit: usize) -> String {
+pub(crate) fn shortened(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();
     }
@@ -160,7 +152,10 @@ pub(crate) fn not_judged(gate: &Gate, advice: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::tests::{at, defined, metric, result, started, told};
+    use crate::{
+        metric::tests::{at, defined, metric, result, started, told},
+        observed::CheckOutcome,
+    };
 
     #[test]
     fn what_to_do_is_not_cut_off_by_long_words_of_somebody_else() {

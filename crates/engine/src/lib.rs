@@ -3,6 +3,7 @@
 //! No client, no clock, no randomness, no async. [`decide`] is called by the operator with everything it saw and answers
 //! with exactly one of: record this status, carry out these effects, or wait.
 
+pub mod checks;
 mod clock;
 pub mod comparison;
 mod conditions;

@@ -1,6 +1,7 @@
 //! What is to be measured now: a pure function of what was seen. The operator makes the running measurements equal to it.
 
 use crate::{
+    checks::{self, CheckKind, CheckPlan, Exchange},
     clock,
     gates::{GateDefinition, Kind, Stage},
     metric::{Judge, Limits, MetricPlan},
@@ -8,7 +9,8 @@ use crate::{
     plan::Plan,
     query::{self, Variables},
 };
-use bluegreen_api::{Gate, GateState, HttpCheck, Phase, Side};
+use bluegreen_api::{Gate, GateState, Phase, Scheme, Side};
+use http::HeaderMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use std::time::Duration;
@@ -27,14 +29,21 @@ pub struct Wanted {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
-    Http {
-        targets: Vec<HttpTarget>,
-        path: String,
-        /// Empty: 200 to 299.
-        expected: Vec<u16>,
+    /// A request to each of these pods.
+    Http { targets: Vec<HttpTarget>, scheme: Scheme, path: String, exchange: Box<Exchange> },
+    /// One request.
+    Url {
+        /// With its variables put in.
+        url: String,
+        exchange: Box<Exchange>,
+    },
+    /// One try.
+    Webhook {
+        /// With its variables put in.
+        url: String,
+        headers: HeaderMap,
+        body: String,
         timeout: Duration,
-        attempts: u32,
-        interval: Duration,
     },
     Prometheus {
         address: String,
@@ -105,9 +114,10 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
     let latest = results()
         .map(|result| result.at)
         .chain(gate.measured.iter().flat_map(|measured| measured.readings.first().map(|reading| reading.at)))
+        .chain(gate.tries.iter().map(|tries| tries.at))
         .max();
     let (what, interval, first) = match &definition.kind {
-        Kind::Check(http) => (http_check(seen, side, http)?, interval_of(http), Duration::ZERO),
+        Kind::Check(plan) => (check(seen, side, plan, &gate.name)?, plan.interval, Duration::ZERO),
         Kind::Metric(plan) => (metric(seen, side, plan)?, plan.interval, plan.initial_delay),
     };
     let start = seen.status.clock.as_ref().and_then(|clock| clock::due(&bluegreen_api::Clock { stopped: None, ..clock.clone() }, first))?;
@@ -122,6 +132,24 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
         revision: side.revision.clone(),
         due,
         what,
+    })
+}
+
+fn check(seen: &Observed, side: &Side, plan: &CheckPlan, gate: &str) -> Option<What> {
+    let variables = &Variables { namespace: &seen.namespace, rollout: &seen.name, color: side.color.as_str(), revision: &side.revision };
+    Some(match &plan.kind {
+        CheckKind::Pods { scheme, path, port, exchange } => {
+            // None while no pod is ready.
+            let targets = Some(ready_pods(seen, side, port.as_ref())).filter(|targets| !targets.is_empty())?;
+            What::Http { targets, scheme: *scheme, path: path.clone(), exchange: exchange.clone() }
+        }
+        CheckKind::Url { url, exchange } => What::Url { url: query::resolve_url(url, variables), exchange: exchange.clone() },
+        CheckKind::Webhook { url, headers, timeout, .. } => What::Webhook {
+            url: query::resolve_url(url, variables),
+            headers: headers.clone(),
+            body: checks::question(variables, gate, &side.image, seen.status.attempt),
+            timeout: *timeout,
+        },
     })
 }
 
@@ -144,27 +172,12 @@ fn metric(seen: &Observed, side: &Side, plan: &MetricPlan) -> Option<What> {
     Some(What::Queries { address, queries, timeout })
 }
 
-fn interval_of(http: &HttpCheck) -> Duration {
-    http.interval.map_or(Duration::from_secs(2), |interval| interval.0)
-}
-
-/// A request to each ready pod; none while no pod is ready.
-fn http_check(seen: &Observed, side: &Side, http: &HttpCheck) -> Option<What> {
-    let port =
-        http.port.clone().or_else(|| side.ports.first().map(|port| port.target_port.clone().unwrap_or(IntOrString::Int(port.port))))?;
+/// Where the pods are asked: at the port that is named, else at that of the Service.
+fn ready_pods(seen: &Observed, side: &Side, port: Option<&IntOrString>) -> Vec<HttpTarget> {
+    let of_service = || side.ports.first().map(|port| port.target_port.clone().unwrap_or(IntOrString::Int(port.port)));
+    let Some(port) = port.cloned().or_else(of_service) else { return vec![] };
     let pods = seen.color(side.color).pods.iter().filter(|pod| pod.revision == side.revision && pod.ready && !pod.deleting);
-    let targets: Vec<_> = pods.filter_map(|pod| target(pod, &port)).collect();
-    if targets.is_empty() {
-        return None;
-    }
-    Some(What::Http {
-        targets,
-        path: http.path.clone().unwrap_or_else(|| "/".into()),
-        expected: http.expected_statuses.iter().filter_map(|status| u16::try_from(*status).ok()).collect(),
-        timeout: http.timeout.map_or(Duration::from_secs(5), |timeout| timeout.0),
-        attempts: http.attempts.and_then(|attempts| u32::try_from(attempts).ok()).unwrap_or(3).max(1),
-        interval: interval_of(http),
-    })
+    pods.filter_map(|pod| target(pod, &port)).collect()
 }
 
 fn target(pod: &PodSeen, port: &IntOrString) -> Option<HttpTarget> {

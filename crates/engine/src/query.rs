@@ -1,7 +1,8 @@
-//! Variables and ranges in PromQL.
+//! Variables in queries and URLs, and ranges in PromQL.
 
 use crate::plan::Invalid;
 use std::time::Duration;
+use url::Url;
 
 const KNOWN: [&str; 5] = ["namespace", "rollout", "color", "revision", "pods"];
 
@@ -32,12 +33,12 @@ enum Piece<'a> {
     Variable(&'a str),
 }
 
-fn pieces(query: &str) -> Result<Vec<Piece<'_>>, Invalid> {
+fn pieces<'a>(query: &'a str, what: &str) -> Result<Vec<Piece<'a>>, Invalid> {
     let mut pieces = Vec::new();
     let mut rest = query;
     while let Some((text, tail)) = rest.split_once("{{") {
         let Some((name, tail)) = tail.split_once("}}") else {
-            return Err(Invalid("the query opens a variable with {{ and does not close it with }}".into()));
+            return Err(Invalid(format!("the {what} opens a variable with {{{{ and does not close it with }}}}")));
         };
         pieces.push(Piece::Text(text));
         pieces.push(Piece::Variable(name.trim()));
@@ -49,11 +50,15 @@ fn pieces(query: &str) -> Result<Vec<Piece<'_>>, Invalid> {
 
 /// A query with a variable that nobody knows is refused when it is read, not when it is asked.
 pub fn check_variables(query: &str) -> Result<(), Invalid> {
-    for piece in pieces(query)? {
+    check(query, "query")
+}
+
+fn check(query: &str, what: &str) -> Result<(), Invalid> {
+    for piece in pieces(query, what)? {
         if let Piece::Variable(name) = piece
             && !KNOWN.contains(&name)
         {
-            return Err(Invalid(format!("the query has an unknown variable {{{{ {name} }}}}; known are {}", KNOWN.join(", "))));
+            return Err(Invalid(format!("the {what} has an unknown variable {{{{ {name} }}}}; known are {}", KNOWN.join(", "))));
         }
     }
     Ok(())
@@ -61,14 +66,41 @@ pub fn check_variables(query: &str) -> Result<(), Invalid> {
 
 /// The query with its variables put in. One that [`check_variables`] has passed always resolves.
 pub fn resolve(query: &str, variables: &Variables<'_>) -> String {
-    let Ok(pieces) = pieces(query) else { return query.to_owned() };
+    put_in(query, |name| variables.value(name).unwrap_or_default())
+}
+
+fn put_in(query: &str, value: impl Fn(&str) -> String) -> String {
+    let Ok(pieces) = pieces(query, "query") else { return query.to_owned() };
     pieces
         .into_iter()
         .map(|piece| match piece {
             Piece::Text(text) => text.to_owned(),
-            Piece::Variable(name) => variables.value(name).unwrap_or_default(),
+            Piece::Variable(name) => value(name),
         })
         .collect()
+}
+
+/// A URL that nobody could ask is refused when it is read, whatever its variables stand for.
+pub fn check_url(url: &str) -> Result<(), Invalid> {
+    check(url, "url")?;
+    let example = Variables { namespace: "namespace", rollout: "rollout", color: "blue", revision: "revision" };
+    let read = Url::parse(&resolve_url(url, &example)).map_err(|error| Invalid(format!("the url {url:?} is none: {error}")))?;
+    if !matches!(read.scheme(), "http" | "https") {
+        return Err(Invalid(format!("the url {url:?} must begin with http:// or https://")));
+    }
+    if !read.username().is_empty() || read.password().is_some() {
+        return Err(Invalid("the url holds a user name or a password, which would be told in messages: send them in a header".into()));
+    }
+    Ok(())
+}
+
+/// The URL with its variables put in, escaped where they would mean something else there. One that [`check_url`] has passed always resolves.
+pub fn resolve_url(url: &str, variables: &Variables<'_>) -> String {
+    let escaped = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    put_in(url, |name| variables.value(name).unwrap_or_default().bytes().map(escaped).collect())
 }
 
 /// The longest range selector (`[5m]`, `[1h30m:1m]`) of a query: so far back reaches an answer.
@@ -125,6 +157,34 @@ mod tests {
         assert_eq!(longest_range("max_over_time(rate(a[1m])[1h30m:1m])"), Duration::from_secs(5400));
         assert_eq!(longest_range("up"), Duration::ZERO);
     }
+
+    #[test]
+    fn variables_of_a_url_are_put_in_escaped() {
+        let variables = Variables { namespace: "web", rollout: "shop", color: "green", revision: "abc" };
+        let url = "https://{{rollout}}-preview.{{ namespace }}.svc:8443/{{ revision }}?pods={{ pods }}";
+        check_url(url).unwrap();
+        let resolved = "https://shop-preview.web.svc:8443/abc?pods=shop-green-%5Ba-z0-9%5D%2B-%5Ba-z0-9%5D%2B";
+        assert_eq!(resolve_url(url, &variables), resolved);
+    }
+
+    #[test]
+    fn a_url_that_nobody_could_ask_is_refused_in_a_sentence() {
+        let known = "known are namespace, rollout, color, revision, pods";
+        for (url, why) in [
+            ("http://{{ service }}/", format!("the url has an unknown variable {{{{ service }}}}; {known}")),
+            ("http://{{ rollout", "the url opens a variable with {{ and does not close it with }}".into()),
+            ("https://", "the url \"https://\" is none: empty host".into()),
+            ("http://shop:99999/", "the url \"http://shop:99999/\" is none: invalid port number".into()),
+            ("ftp://shop/", "the url \"ftp://shop/\" must begin with http:// or https://".into()),
+            (
+                "https://me:secret@shop/",
+                "the url holds a user name or a password, which would be told in messages: send them in a header".into(),
+            ),
+        ] {
+            assert_eq!(check_url(url).unwrap_err().to_string(), why);
+        }
+    }
+
     #[test]
     fn every_variable_stands_for_what_it_names() {
         let variables = Variables { namespace: "web", rollout: "shop", color: "green", revision: "abc" };

@@ -12,3 +12,5 @@ mod measurements;
 mod objects;
 #[path = "beside/pods.rs"]
 mod pods;
+#[path = "beside/webhooks.rs"]
+mod webhooks;

@@ -2,10 +2,10 @@
 
 use crate::{
     lease::Times,
-    measure::{Rules, Source},
+    measure::{Rules, Signer, Source},
 };
 use clap::{Parser, ValueEnum};
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Runs BlueGreenRollouts: deploys each change beside the live version, verifies it, switches all traffic to it at once,
 /// watches it, and goes back in an instant when it is bad.
@@ -27,8 +27,8 @@ pub struct Args {
     #[arg(long, env = "BLUEGREEN_PROMETHEUS_ADDRESS", value_name = "URL")]
     pub prometheus_address: Option<Source>,
 
-    /// Ask metrics only of addresses that begin like this (same scheme, host and port, same path or below). Can be given several times.
-    /// Default: any address that a rollout names
+    /// Ask metrics, webhooks and the URLs of checks only of addresses that begin like this (same scheme, host and port, same path or
+    /// below). Can be given several times. Default: any address that a rollout names. Pods are asked anyway
     #[arg(long, env = "BLUEGREEN_ALLOWED_METRIC_SOURCES", value_name = "URL", value_delimiter = ',')]
     pub allowed_metric_source: Vec<Source>,
 
@@ -36,6 +36,11 @@ pub struct Args {
     /// reach the operator's own machine and the cloud's metadata service through it
     #[arg(long, env = "BLUEGREEN_ALLOW_LOOPBACK_TARGETS")]
     pub allow_loopback_targets: bool,
+
+    /// A file with the key that webhooks are signed with: their header Bluegreen-Signature is the HMAC-SHA256 of the body. It is read for
+    /// each request, so that a Secret may change; white space at its end isn't part of the key. While it can't be read no webhook is sent
+    #[arg(long, env = "BLUEGREEN_WEBHOOK_KEY_FILE", value_name = "FILE")]
+    pub webhook_key_file: Option<PathBuf>,
 
     /// Namespace of the Lease by which one of several operators leads. Default: the operator's own
     #[arg(long, env = "BLUEGREEN_LEASE_NAMESPACE", value_name = "NAMESPACE")]
@@ -107,6 +112,10 @@ impl Args {
         Rules { local: self.allow_loopback_targets, sources: self.allowed_metric_source.clone() }
     }
 
+    pub fn signer(&self) -> Signer {
+        Signer(self.webhook_key_file.clone())
+    }
+
     /// Two processes on one machine are two.
     pub fn identity(&self) -> String {
         let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -144,5 +153,12 @@ mod tests {
             Args::try_parse_from(["x", "--allowed-metric-source", "http://a:9090", "--allowed-metric-source", "http://b:9090"]).unwrap();
         assert_eq!(args.rules().sources.len(), 2);
         assert!(Args::try_parse_from(["x", "--allowed-metric-source", "a:9090"]).is_err());
+    }
+
+    #[test]
+    fn webhooks_are_signed_when_a_key_file_is_named() {
+        let signer = |args: &[&str]| Args::try_parse_from([&["x"], args].concat()).unwrap().signer().0;
+        assert_eq!(signer(&["--webhook-key-file", "/etc/key"]), Some("/etc/key".into()));
+        assert_eq!(signer(&[]), None);
     }
 }

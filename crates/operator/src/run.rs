@@ -42,7 +42,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         main: client::main(&config, metrics.clone()).context("no client for the API server can be made")?,
         leases: client::lease(&config).context("no client for the lease can be made")?,
         namespace: config.default_namespace.clone(),
-        gauge: Arc::new(Sources::new(args.rules()).context("no client for checks and metrics can be made")?),
+        gauge: Arc::new(Sources::new(args.rules(), args.signer()).context("no client for checks and metrics can be made")?),
     };
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("can't listen on {}", args.listen))?;
     operate(args, outside, metrics, Some(listener), told_to_stop()?).await

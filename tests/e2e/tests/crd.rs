@@ -18,6 +18,12 @@ fn ports(ports: &Value) -> Value {
     json!({"service": {"ports": ports}})
 }
 
+fn check(kind: &Value) -> Value {
+    let mut check = kind.clone();
+    check["name"] = json!("a");
+    json!({"verification": {"checks": [check]}})
+}
+
 fn metric(metric: &Value) -> Value {
     json!({"verification": {"metrics": [metric]}})
 }
@@ -156,7 +162,58 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "a check of no kind",
             json!({"verification": {"checks": [{"name": "a"}]}}),
-            said("spec.verification.checks[0]", "set exactly one kind of check: http"),
+            said("spec.verification.checks[0]", "set exactly one kind of check: http or webhook"),
+        ),
+        (
+            "a check of two kinds",
+            check(&json!({"http": {}, "webhook": {"url": "http://approvals/"}})),
+            said("spec.verification.checks[0]", "set exactly one kind of check: http or webhook"),
+        ),
+        (
+            "a URL and a path",
+            check(&json!({"http": {"url": "http://shop/", "path": "/"}})),
+            said("spec.verification.checks[0].http", "url has a scheme, a port and a path of its own: leave scheme, port and path out"),
+        ),
+        (
+            "a URL of another kind",
+            check(&json!({"http": {"url": "ftp://shop/"}})),
+            "spec.verification.checks[0].http.url in body should match '^https?://'".into(),
+        ),
+        (
+            "a body that is not sent",
+            check(&json!({"http": {"body": "a"}})),
+            said("spec.verification.checks[0].http", "a body needs a method that sends one: set method to POST, PUT or PATCH"),
+        ),
+        (
+            "a body where none is answered",
+            check(&json!({"http": {"method": "HEAD", "expectedBody": {"contains": "a"}}})),
+            said("spec.verification.checks[0].http", "answers to HEAD have no body: choose another method, or leave expectedBody out"),
+        ),
+        (
+            "an unknown method",
+            check(&json!({"http": {"method": "get"}})),
+            "spec.verification.checks[0].http.method: Unsupported value: \"get\"".into(),
+        ),
+        (
+            "a body of which nothing is expected",
+            check(&json!({"http": {"expectedBody": {}}})),
+            said("spec.verification.checks[0].http.expectedBody", "say what to expect: set contains, jsonPath, or both"),
+        ),
+        (
+            "a value that nothing finds",
+            check(&json!({"http": {"expectedBody": {"contains": "a", "equals": "b"}}})),
+            said("spec.verification.checks[0].http.expectedBody", "equals needs a jsonPath that finds what to compare"),
+        ),
+        (
+            "a header name that can't be",
+            check(&json!({"http": {"headers": [{"name": "X Team", "value": "a"}]}})),
+            "spec.verification.checks[0].http.headers[0].name in body should match".into(),
+        ),
+        ("a webhook without a URL", check(&json!({"webhook": {}})), "spec.verification.checks[0].webhook.url: Required value".into()),
+        (
+            "too many tries",
+            check(&json!({"webhook": {"url": "http://approvals/", "attempts": 10_001}})),
+            "spec.verification.checks[0].webhook.attempts in body should be less than or equal to 10000".into(),
         ),
         (
             "an address without a scheme",

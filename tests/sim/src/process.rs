@@ -181,6 +181,15 @@ impl Fates {
             }
             // Its stories compare nothing.
             What::Queries { queries, .. } => Outcome::Readings(vec![Reading::NoData; queries.len()]),
+            // Nothing in the simulation is asked by a URL that doesn't tell its revision.
+            What::Url { url: question, .. } | What::Webhook { body: question, .. } => {
+                match self.image(|pod| pod["metadata"]["labels"]["bluegreen.dev/revision"].as_str().is_some_and(|is| question.contains(is)))
+                {
+                    None => Outcome::Check(CheckOutcome::NotDone("nobody answers".to_owned())),
+                    Some(image) if image.contains("bad") => Outcome::Check(CheckOutcome::Failed("500".to_owned())),
+                    Some(_) => Outcome::Check(CheckOutcome::Passed("200".to_owned())),
+                }
+            }
             What::Prometheus { query, .. } => {
                 let image = self.image(|pod| {
                     pod["metadata"]["labels"]["bluegreen.dev/revision"].as_str().is_some_and(|revision| query.contains(revision))

@@ -50,6 +50,7 @@ fn approve(draft: &mut Draft<'_>, candidate: &Side) {
         message: "approved by order".into(),
         since: draft.now(),
         measured: None,
+        tries: None,
     };
     draft.status.gates.retain(|gate| gate.name != gates::APPROVAL);
     draft.status.gates.push(approval);

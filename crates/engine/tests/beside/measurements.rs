@@ -1,12 +1,14 @@
 //! What is to be measured, and when.
 
 use crate::world::World;
-use bluegreen_api::{Color, GateState, Phase};
+use bluegreen_api::{Color, GateState, Phase, Scheme};
 use bluegreen_engine::{
     Observed,
+    checks::{BodyRule, Exchange},
     measure::{self, HttpTarget, What},
     observed::{CheckOutcome, Measurement, Outcome, Reading},
 };
+use http::{HeaderMap, Method};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -156,14 +158,19 @@ fn a_check_asks_every_ready_pod_of_its_revision_at_the_port_of_the_service() {
     let mut seen = verifying();
     let pods = seen.color(Color::Green).pods.clone();
     let target = |index: usize, port: u16| HttpTarget { pod: pods[index].name.clone(), ip: "192.0.2.1".into(), port };
-    let defaults = What::Http {
-        targets: vec![target(0, 8080), target(1, 8080), target(2, 8080)],
-        path: "/".into(),
+    let exchange = Exchange {
+        method: Method::GET,
+        headers: HeaderMap::new(),
+        body: None,
         expected: vec![],
+        expected_body: None,
+        max_latency: None,
         timeout: Duration::from_secs(5),
         attempts: 3,
         interval: Duration::from_secs(2),
     };
+    let targets = vec![target(0, 8080), target(1, 8080), target(2, 8080)];
+    let defaults = What::Http { targets, scheme: Scheme::HTTP, path: "/".into(), exchange: Box::new(exchange) };
     assert_eq!(http(&seen), defaults);
     seen.green.pods[0].deleting = true;
     assert_eq!(asked(&seen), [target(1, 8080), target(2, 8080)]);
@@ -178,17 +185,43 @@ fn a_check_asks_every_ready_pod_of_its_revision_at_the_port_of_the_service() {
 
 #[test]
 fn a_check_is_made_as_spec_describes_it() {
-    let http_check =
-        json!({"path": "/health", "port": 9000, "expectedStatuses": [200, 204], "timeout": "1s", "attempts": 7, "interval": "30s"});
+    let http_check = json!({
+        "path": "/health", "port": 9000, "scheme": "HTTPS", "method": "PUT", "body": "a", "headers": [{"name": "Host", "value": "shop"}],
+        "expectedStatuses": [200, 204], "expectedBody": {"contains": "up"}, "maxLatency": "500ms",
+        "timeout": "1s", "attempts": 7, "interval": "30s",
+    });
     let mut seen = unmeasured(json!({"verification": {"checks": [{"name": "home", "http": http_check}]}}), Phase::Verifying);
-    let What::Http { targets, path, expected, timeout, attempts, interval } = http(&seen) else { panic!("no HTTP check") };
+    let What::Http { targets, scheme, path, exchange } = http(&seen) else { panic!("no HTTP check") };
     assert!(targets.iter().all(|target| target.port == 9000));
-    assert_eq!((path.as_str(), expected, attempts), ("/health", vec![200, 204], 7));
-    assert_eq!((timeout, interval), (Duration::from_secs(1), Duration::from_secs(30)));
+    assert_eq!((scheme, path.as_str()), (Scheme::HTTPS, "/health"));
+    let expected = Exchange {
+        method: Method::PUT,
+        headers: [("host".parse().unwrap(), "shop".parse().unwrap())].into_iter().collect(),
+        body: Some("a".into()),
+        expected: vec![200, 204],
+        expected_body: Some(BodyRule { contains: Some("up".into()), json: None }),
+        max_latency: Some(Duration::from_millis(500)),
+        timeout: Duration::from_secs(1),
+        attempts: 7,
+        interval: Duration::from_secs(30),
+    };
+    assert_eq!(*exchange, expected);
     for pod in &mut seen.green.pods {
         pod.ip = None;
     }
     assert!(measure::wanted(&seen).is_empty(), "a pod without an address can't be asked");
+}
+
+#[test]
+fn a_url_is_asked_with_its_variables_put_in_by_no_pod() {
+    let url = "https://{{ rollout }}-preview.{{ namespace }}.svc/{{ color }}/{{ revision }}";
+    let check = json!({"name": "through", "http": {"url": url}});
+    let mut seen = unmeasured(json!({"verification": {"checks": [check]}}), Phase::Verifying);
+    let revision = seen.status.preview.as_ref().unwrap().revision.clone();
+    seen.green.pods.clear();
+    let What::Url { url, exchange } = http(&seen) else { panic!("no URL") };
+    assert_eq!(url, format!("https://shop-preview.web.svc/green/{revision}"));
+    assert_eq!((exchange.method, exchange.attempts), (Method::GET, 3));
 }
 
 #[test]

@@ -1069,7 +1069,7 @@ enum PodWork {
 }
 
 fn due_of(wanted: measure::Wanted) -> Due {
-    let check = matches!(wanted.what, What::Http { .. });
+    let check = matches!(wanted.what, What::Http { .. } | What::Url { .. } | What::Webhook { .. });
     let measure::Wanted { gate, definition, attempt, revision, due, .. } = wanted;
     Due { gate, definition, attempt, revision, at: second(due), check }
 }

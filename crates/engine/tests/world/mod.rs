@@ -455,9 +455,14 @@ impl World {
             }
             let image = self.image_of(&wanted.revision);
             let outcome = (self.gauge)(&wanted.gate, &image, self.now);
-            let outcome = match (&wanted.what, outcome) {
-                (What::Http { targets, .. }, Outcome::Reading(Reading::Value(value))) => {
-                    let what = format!("{} pods answered {}", targets.len(), if value > 0.0 { 500 } else { 200 });
+            let asked = match &wanted.what {
+                What::Http { targets, .. } => Some(format!("{} pods", targets.len())),
+                What::Url { url, .. } | What::Webhook { url, .. } => Some(url.clone()),
+                _ => None,
+            };
+            let outcome = match (asked, outcome) {
+                (Some(asked), Outcome::Reading(Reading::Value(value))) => {
+                    let what = format!("{asked} answered {}", if value > 0.0 { 500 } else { 200 });
                     Outcome::Check(if value > 0.0 { CheckOutcome::Failed(what) } else { CheckOutcome::Passed(what) })
                 }
                 (_, outcome) => outcome,

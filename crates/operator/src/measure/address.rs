@@ -6,6 +6,7 @@ use reqwest::{
     redirect::{Attempt, Policy},
 };
 use std::{
+    error::Error,
     fmt,
     net::{IpAddr, SocketAddr},
     str::FromStr,
@@ -19,7 +20,7 @@ const REDIRECTS: usize = 5;
 pub struct Rules {
     /// Loopback and link-local addresses may be asked: for tests and development.
     pub local: bool,
-    /// Metrics are asked of these only. Empty: of any.
+    /// Metrics and the URLs of checks are asked of these only. Empty: of any.
     pub sources: Vec<Source>,
 }
 
@@ -66,14 +67,23 @@ impl Rules {
         self.local || !is_local(ip)
     }
 
-    /// What is wrong with a metric source, if anything is.
+    /// A URL that may be asked, and how it is told: without its query, in which there may be secrets. Or why it isn't asked.
+    pub fn checked(&self, text: &str) -> Result<(Url, String), String> {
+        let url = Url::parse(text).map_err(|error| format!("{text} can't be asked: {error}"))?;
+        let mut bare = url.clone();
+        bare.set_query(None);
+        bare.set_fragment(None);
+        self.against(&bare).map_or_else(|| Ok((url, bare.to_string())), Err)
+    }
+
+    /// What is wrong with a metric source or with the URL of a check, if anything is.
     pub fn against(&self, url: &Url) -> Option<String> {
         let ip = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
         if ip.is_some_and(|ip| !self.may_ask(ip)) {
             return Some(format!("{url} is a loopback or link-local address, which this operator doesn't ask"));
         }
         let allowed = self.sources.is_empty() || self.sources.iter().any(|source| source.covers(url));
-        (!allowed).then(|| format!("{url} is none of the metric sources that this operator may ask"))
+        (!allowed).then(|| format!("{url} is none of the addresses that this operator may ask (--allowed-metric-source)"))
     }
 }
 
@@ -97,6 +107,15 @@ pub fn redirects() -> Policy {
     Policy::custom(decide)
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("the name stands for loopback or link-local addresses only, which this operator doesn't ask")]
+struct Forbidden;
+
+/// Whether the rules are why there is no answer.
+pub fn is_forbidden(error: &(dyn Error + 'static)) -> bool {
+    error.is::<Forbidden>() || error.source().is_some_and(is_forbidden)
+}
+
 /// Resolves names, and leaves out the addresses that may not be asked: a name can stand for any of them.
 #[derive(Clone)]
 pub struct Resolver(pub Arc<Rules>);
@@ -108,7 +127,7 @@ impl Resolve for Resolver {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let allowed: Vec<SocketAddr> = found.iter().copied().filter(|address| rules.may_ask(address.ip())).collect();
             if allowed.is_empty() && !found.is_empty() {
-                return Err("the name stands for loopback or link-local addresses only, which this operator doesn't ask".into());
+                return Err(Forbidden.into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
@@ -158,7 +177,7 @@ mod tests {
         let rules = Rules { local: false, sources: vec!["http://prom:9090".parse().unwrap()] };
         let against = |url: &str| rules.against(&Url::parse(url).unwrap());
         assert_eq!(against("http://prom:9090/api/v1/query"), None);
-        assert!(against("http://other:9090/").unwrap().contains("none of the metric sources"));
+        assert!(against("http://other:9090/").unwrap().contains("none of the addresses"));
         assert!(against("http://[::1]:9090/").unwrap().contains("loopback"));
     }
 }

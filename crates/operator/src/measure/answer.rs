@@ -1,6 +1,6 @@
 //! Reading answers and telling what is wrong with them.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 /// More than any number needs.
 pub const LARGEST: usize = 1024 * 1024;
@@ -15,6 +15,26 @@ pub async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
         body.extend_from_slice(&part);
     }
     Ok(body)
+}
+
+/// Enough to tell people what was answered.
+const ENOUGH: usize = 1024;
+
+/// How long that is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The beginning of the body, as far as it comes at once.
+pub async fn beginning(mut answer: reqwest::Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    let reading = async {
+        while body.len() < ENOUGH
+            && let Ok(Some(part)) = answer.chunk().await
+        {
+            body.extend_from_slice(&part);
+        }
+    };
+    let _late = tokio::time::timeout(PATIENCE, reading).await;
+    body
 }
 
 /// The innermost cause: the outer ones only repeat the address.

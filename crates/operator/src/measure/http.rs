@@ -1,15 +1,16 @@
-//! HTTP checks: one request to each pod, at its own address.
+//! HTTP checks: one request to each pod at its own address, or one to a URL.
 
 use super::{
-    address::{Rules, redirects},
-    answer::cause,
+    address::Rules,
+    line::{Line, on},
 };
-use bluegreen_engine::{measure::HttpTarget, observed::CheckOutcome};
+use bluegreen_api::Scheme;
+use bluegreen_engine::{checks::Exchange, measure::HttpTarget, observed::CheckOutcome};
 use futures::{StreamExt, stream};
+use reqwest::Url;
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
-    time::Duration,
 };
 
 /// Pods that one check asks at the same time.
@@ -17,25 +18,17 @@ const AT_ONCE: usize = 16;
 
 /// What is asked of every pod.
 pub struct Request<'a> {
+    pub scheme: Scheme,
     pub path: &'a str,
-    /// Empty: 200 to 299.
-    pub expected: &'a [u16],
-    pub timeout: Duration,
-    pub attempts: u32,
-    pub interval: Duration,
+    pub exchange: &'a Exchange,
 }
 
-/// Pods are asked directly, since a proxy would answer for them, and without TLS, which needs no certificates then.
-pub fn client() -> reqwest::Result<reqwest::Client> {
-    let agent = concat!("bluegreen-operator/", env!("CARGO_PKG_VERSION"));
-    reqwest::Client::builder().tls_certs_only([]).no_proxy().redirect(redirects()).pool_max_idle_per_host(0).user_agent(agent).build()
-}
-
-pub async fn check(client: &reqwest::Client, rules: &Rules, targets: &[HttpTarget], request: &Request<'_>) -> CheckOutcome {
+pub async fn check(line: &Line<'_>, rules: &Rules, targets: &[HttpTarget], request: &Request<'_>) -> CheckOutcome {
     if targets.is_empty() {
         return CheckOutcome::NotDone("no pod is ready to be asked".to_owned());
     }
-    let requests: Vec<_> = targets.iter().map(|target| ask(client, rules, target, request)).collect();
+    let on = on(&request.exchange.method, request.path);
+    let requests: Vec<_> = targets.iter().map(|target| ask(line, rules, target, &on, request)).collect();
     let mut answers = stream::iter(requests).buffer_unordered(AT_ONCE);
     let mut statuses = BTreeSet::new();
     while let Some(answer) = answers.next().await {
@@ -46,64 +39,84 @@ pub async fn check(client: &reqwest::Client, rules: &Rules, targets: &[HttpTarge
     }
     let statuses: Vec<String> = statuses.iter().map(u16::to_string).collect();
     let pods = if targets.len() == 1 { "1 pod".to_owned() } else { format!("{} pods", targets.len()) };
-    CheckOutcome::Passed(format!("{} from {pods} on {}", statuses.join(", "), request.path))
+    CheckOutcome::Passed(format!("{} from {pods}{on}", statuses.join(", ")))
 }
 
 /// The status that passed, or how the check ends.
-async fn ask(client: &reqwest::Client, rules: &Rules, target: &HttpTarget, request: &Request<'_>) -> Result<u16, CheckOutcome> {
+async fn ask(line: &Line<'_>, rules: &Rules, target: &HttpTarget, on: &str, request: &Request<'_>) -> Result<u16, CheckOutcome> {
     let HttpTarget { pod, ip, port } = target;
     let Ok(ip) = ip.parse::<IpAddr>() else { return Err(CheckOutcome::NotDone(format!("{pod} has {ip:?} for an address"))) };
     if !rules.may_ask(ip) {
         return Err(CheckOutcome::NotDone(format!("{pod} has a loopback or link-local address ({ip}), which this operator doesn't ask")));
     }
-    let url = format!("http://{}{}", SocketAddr::new(ip, *port), request.path);
-    let mut failure = String::new();
-    for attempt in 0..request.attempts.max(1) {
-        if attempt > 0 {
-            tokio::time::sleep(request.interval).await;
-        }
-        match client.get(&url).timeout(request.timeout).send().await.map(|answer| answer.status().as_u16()) {
-            Ok(status) if is_expected(status, request.expected) => return Ok(status),
-            Ok(status) => failure = format!("{pod} answered {status} on {}, expected {}", request.path, words(request.expected)),
-            Err(error) => failure = format!("{pod} did not answer on {}: {}", request.path, cause(&error)),
-        }
+    let scheme = match request.scheme {
+        Scheme::HTTP => "http",
+        Scheme::HTTPS => "https",
+    };
+    let url = format!("{scheme}://{}{}", SocketAddr::new(ip, *port), request.path);
+    match Url::parse(&url) {
+        Ok(url) => line.ask(pod, on, &url, request.exchange).await,
+        Err(error) => Err(CheckOutcome::NotDone(format!("{pod} can't be asked{on}: {error}"))),
     }
-    Err(CheckOutcome::Failed(failure))
 }
 
-fn is_expected(status: u16, expected: &[u16]) -> bool {
-    if expected.is_empty() { (200..=299).contains(&status) } else { expected.contains(&status) }
-}
-
-fn words(expected: &[u16]) -> String {
-    if expected.is_empty() {
-        return "200-299".to_owned();
+pub async fn check_url(line: &Line<'_>, rules: &Rules, url: &str, exchange: &Exchange) -> CheckOutcome {
+    let (url, named) = match rules.checked(url) {
+        Ok(checked) => checked,
+        Err(why) => return CheckOutcome::NotDone(why),
+    };
+    let on = on(&exchange.method, "");
+    match line.ask(&named, &on, &url, exchange).await {
+        Ok(status) => CheckOutcome::Passed(format!("{status} from {named}{on}")),
+        Err(outcome) => outcome,
     }
-    expected.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::stage::{Means, local, plain, serve, serve_tls};
     use super::*;
     use axum::{
         Router,
-        http::{StatusCode, header},
-        routing::get,
+        http::{HeaderMap, StatusCode, header},
+        routing::{get, post},
     };
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use bluegreen_engine::checks::BodyRule;
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicU32, Ordering},
+        },
+        time::Duration,
+    };
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
-    async fn pod(app: Router) -> HttpTarget {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, app).await });
+    fn target(address: SocketAddr) -> HttpTarget {
         HttpTarget { pod: "shop-green-1".into(), ip: address.ip().to_string(), port: address.port() }
     }
 
+    async fn pod(app: Router) -> HttpTarget {
+        target(serve(app).await)
+    }
+
+    async fn asked(targets: &[HttpTarget], scheme: Scheme, path: &str, exchange: &Exchange) -> CheckOutcome {
+        let rules = local();
+        check(&Means::new(&rules, 64).pods(), &rules, targets, &Request { scheme, path, exchange }).await
+    }
+
     async fn outcome(targets: &[HttpTarget], path: &str, expected: &[u16]) -> CheckOutcome {
-        super::super::provide_tls();
-        let rules = Rules { local: true, ..Rules::default() };
-        let request = Request { path, expected, timeout: Duration::from_secs(2), attempts: 2, interval: Duration::from_millis(1) };
-        check(&client().unwrap(), &rules, targets, &request).await
+        asked(targets, Scheme::HTTP, path, &Exchange { expected: expected.to_vec(), ..plain() }).await
+    }
+
+    async fn outcome_of_url(url: &str, rules: &Rules, exchange: &Exchange) -> CheckOutcome {
+        check_url(&Means::new(rules, 64).urls(), rules, url, exchange).await
+    }
+
+    fn containing(text: &str) -> Exchange {
+        Exchange { expected_body: Some(BodyRule { contains: Some(text.into()), json: None }), ..plain() }
     }
 
     fn failing(status: u16) -> axum::routing::MethodRouter {
@@ -155,10 +168,156 @@ mod tests {
     #[tokio::test]
     async fn without_a_pod_or_at_a_local_address_nothing_is_done() {
         assert!(matches!(outcome(&[], "/", &[]).await, CheckOutcome::NotDone(_)));
-        let request = Request { path: "/", expected: &[], timeout: Duration::from_secs(1), attempts: 1, interval: Duration::ZERO };
+        let rules = Rules::default();
         let target = HttpTarget { pod: "p".into(), ip: "127.0.0.1".into(), port: 1 };
-        super::super::provide_tls();
-        let refused = check(&client().unwrap(), &Rules::default(), &[target], &request).await;
+        let request = Request { scheme: Scheme::HTTP, path: "/", exchange: &plain() };
+        let refused = check(&Means::new(&rules, 64).pods(), &rules, &[target], &request).await;
         assert!(matches!(refused, CheckOutcome::NotDone(_)));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_sent_as_it_is_described() {
+        let echo = |headers: HeaderMap, body: String| async move {
+            let of = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("nothing").to_owned();
+            format!("{} {} {body}", of("host"), of("x-team"))
+        };
+        let pods = [pod(Router::new().route("/orders", post(echo))).await];
+        let headers =
+            [("host", "shop.example"), ("x-team", "checkout")].map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let exchange = Exchange {
+            method: reqwest::Method::POST,
+            headers: headers.into_iter().collect(),
+            body: Some("two apples".into()),
+            ..containing("shop.example checkout two apples")
+        };
+        let passed = asked(&pods, Scheme::HTTP, "/orders", &exchange).await;
+        assert_eq!(passed, CheckOutcome::Passed("200 from 1 pod on POST /orders".into()));
+        let failed = asked(&pods, Scheme::HTTP, "/orders", &plain()).await;
+        assert_eq!(failed, CheckOutcome::Failed("shop-green-1 answered 405 on /orders, expected 200-299".into()));
+    }
+
+    #[tokio::test]
+    async fn a_pod_is_asked_with_tls_whatever_its_certificate_and_a_url_only_with_a_good_one() {
+        let address = serve_tls().await;
+        let passed = asked(&[target(address)], Scheme::HTTPS, "/", &plain()).await;
+        assert_eq!(passed, CheckOutcome::Passed("200 from 1 pod on /".into()));
+        let CheckOutcome::Failed(why) = outcome_of_url(&format!("https://{address}/"), &local(), &plain()).await else { panic!("passed") };
+        assert!(why.starts_with(&format!("https://{address}/ did not answer: ")) && why.contains("certificate"), "{why}");
+        let CheckOutcome::Failed(why) = asked(&[target(address)], Scheme::HTTP, "/", &plain()).await else { panic!("passed") };
+        assert!(why.starts_with("shop-green-1 did not answer on /: "), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_body_is_told_where_it_is_not_as_expected_and_one_that_is_too_large_is_not_read() {
+        let app = Router::new()
+            .route("/broken", get(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "no\n  database") }))
+            .route("/page", get(|| async { "<h1>shop 1</h1>" }))
+            .route("/large", get(|| async { "x".repeat(2 * super::super::answer::LARGEST) }));
+        let pods = [pod(app).await];
+        let failed = outcome(&pods, "/broken", &[]).await;
+        assert_eq!(failed, CheckOutcome::Failed("shop-green-1 answered 500 on /broken, expected 200-299: \"no database\"".into()));
+        assert!(matches!(asked(&pods, Scheme::HTTP, "/page", &containing("shop 1<")).await, CheckOutcome::Passed(_)));
+        let failed = asked(&pods, Scheme::HTTP, "/page", &containing("shop 2")).await;
+        let why = "shop-green-1 answered 200 on /page, but its body is without \"shop 2\": \"<h1>shop 1</h1>\"";
+        assert_eq!(failed, CheckOutcome::Failed(why.into()));
+        assert!(matches!(outcome(&pods, "/large", &[]).await, CheckOutcome::Passed(_)), "a body that says nothing isn't read");
+        let failed = asked(&pods, Scheme::HTTP, "/large", &containing("y")).await;
+        let why = "shop-green-1 answered 200 on /large, but its body can't be read: the answer is larger than 1048576 bytes";
+        assert_eq!(failed, CheckOutcome::Failed(why.into()));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_slow_fails() {
+        let slow = |millis: u64| {
+            get(move || async move {
+                tokio::time::sleep(Duration::from_millis(millis)).await;
+                "ok"
+            })
+        };
+        let pods = [pod(Router::new().route("/", slow(150))).await];
+        let within = |millis: u64| Exchange { max_latency: Some(Duration::from_millis(millis)), ..plain() };
+        assert!(matches!(asked(&pods, Scheme::HTTP, "/", &within(1_900)).await, CheckOutcome::Passed(_)));
+        let CheckOutcome::Failed(why) = asked(&pods, Scheme::HTTP, "/", &within(50)).await else { panic!("passed") };
+        assert!(
+            why.starts_with("shop-green-1 answered 200 on / after ") && why.ends_with(" ms, more than the 50 ms of maxLatency"),
+            "{why}"
+        );
+        let impatient = Exchange { timeout: Duration::from_millis(50), ..plain() };
+        let late = asked(&pods, Scheme::HTTP, "/", &impatient).await;
+        assert_eq!(late, CheckOutcome::Failed("shop-green-1 did not answer on /: no answer in time".into()));
+    }
+
+    #[tokio::test]
+    async fn a_url_is_asked_once_and_told_without_its_query() {
+        let app = Router::new().route("/smoke", get(|| async { "ok" }).post(|| async { StatusCode::CONFLICT }));
+        let address = serve(app).await;
+        let url = format!("http://{address}/smoke?token=secret");
+        let passed = outcome_of_url(&url, &local(), &plain()).await;
+        assert_eq!(passed, CheckOutcome::Passed(format!("200 from http://{address}/smoke")));
+        let failed = outcome_of_url(&url, &local(), &Exchange { method: reqwest::Method::POST, ..plain() }).await;
+        assert_eq!(failed, CheckOutcome::Failed(format!("http://{address}/smoke answered 409 to POST, expected 200-299")));
+    }
+
+    #[tokio::test]
+    async fn each_check_of_a_url_makes_a_connection_of_its_own() {
+        let connections = Arc::new(AtomicU32::new(0));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (url, counted) = (format!("http://{}/", listener.local_addr().unwrap()), connections.clone());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                    }
+                });
+            }
+        });
+        let rules = local();
+        let means = Means::new(&rules, 64);
+        for _ in 0..2 {
+            let passed = check_url(&means.urls(), &rules, &url, &plain()).await;
+            assert!(matches!(passed, CheckOutcome::Passed(_)), "{passed:?}");
+            // A connection that is kept is put back by then.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(connections.load(Ordering::Relaxed), 2, "a connection that was kept may lead to pods that a Service has left");
+    }
+
+    #[tokio::test]
+    async fn a_url_that_the_operator_may_not_ask_is_no_failure_of_the_release() {
+        let rules = Rules::default();
+        let not_done = async |url: &str, rules: &Rules| match outcome_of_url(url, rules, &plain()).await {
+            CheckOutcome::NotDone(why) => why,
+            other => panic!("{other:?}"),
+        };
+        let by_address = not_done("http://127.0.0.1:1/?a=b", &rules).await;
+        assert_eq!(by_address, "http://127.0.0.1:1/ is a loopback or link-local address, which this operator doesn't ask");
+        let by_name = not_done("http://localhost:1/", &rules).await;
+        assert!(by_name.contains("the name stands for loopback"), "{by_name}");
+        let elsewhere = Rules { local: true, sources: vec!["http://127.0.0.1:2".parse().unwrap()] };
+        assert!(not_done("http://127.0.0.1:1/", &elsewhere).await.contains("none of the addresses"));
+    }
+
+    #[tokio::test]
+    async fn a_pause_between_two_tries_keeps_nobody_else_from_asking() {
+        let (good, bad) = (pod(Router::new().route("/", failing(200))).await, pod(Router::new().route("/", failing(503))).await);
+        let rules = local();
+        let means = Means::new(&rules, 1);
+        let slow = Exchange { attempts: 2, interval: Duration::from_secs(60), ..plain() };
+        let (bad, good) = ([bad], [good]);
+        let request = |exchange| Request { scheme: Scheme::HTTP, path: "/", exchange };
+        let (line, tried_again, plain) = (means.pods(), request(&slow), plain());
+        let waits = check(&line, &rules, &bad, &tried_again);
+        let other = async {
+            // The first try of the other is over by then.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            check(&line, &rules, &good, &request(&plain)).await
+        };
+        tokio::select! {
+            _ = waits => panic!("it doesn't pause"),
+            passed = other => assert!(matches!(passed, CheckOutcome::Passed(_)), "{passed:?}"),
+            () = tokio::time::sleep(Duration::from_secs(5)) => panic!("the pause holds the only place"),
+        }
     }
 }

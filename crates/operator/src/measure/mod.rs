@@ -3,10 +3,17 @@
 
 mod address;
 mod answer;
+mod client;
 mod http;
+mod line;
 mod prometheus;
+mod signature;
+#[cfg(test)]
+mod stage;
+mod webhook;
 
 pub use address::{Rules, Source};
+pub use signature::Signer;
 
 use crate::{clock, key::Key, memory::Memory, metrics::Metrics, queue::Queue};
 use bluegreen_engine::{
@@ -15,6 +22,7 @@ use bluegreen_engine::{
     observed::{CheckOutcome, Measurement, Outcome, Reading},
 };
 use futures::future::{BoxFuture, join_all};
+use line::Line;
 use std::{
     collections::HashMap,
     sync::{
@@ -25,33 +33,48 @@ use std::{
 };
 use tokio::{sync::Semaphore, task::AbortHandle};
 
-/// In flight at once, over all rollouts.
+/// Requests in flight at once, over all rollouts.
 const AT_ONCE: usize = 64;
 
 /// Where measurements ask.
 #[derive(Clone)]
 pub struct Sources {
     pods: reqwest::Client,
+    urls: reqwest::Client,
     metrics: reqwest::Client,
     rules: Arc<Rules>,
+    signer: Signer,
+    slots: Arc<Semaphore>,
 }
 
 impl Sources {
-    pub fn new(rules: Rules) -> reqwest::Result<Self> {
+    pub fn new(rules: Rules, signer: Signer) -> reqwest::Result<Self> {
         let rules = Arc::new(rules);
-        Ok(Self { pods: http::client()?, metrics: prometheus::client(rules.clone())?, rules })
+        let slots = Arc::new(Semaphore::new(AT_ONCE));
+        let (urls, metrics) = (client::urls(rules.clone())?, prometheus::client(rules.clone())?);
+        Ok(Self { pods: client::pods()?, urls, metrics, rules, signer, slots })
     }
 
     async fn ask(&self, what: &What) -> Outcome {
+        let urls = Line { client: &self.urls, slots: &self.slots };
         match what {
-            What::Http { targets, path, expected, timeout, attempts, interval } => {
-                let request = http::Request { path, expected, timeout: *timeout, attempts: *attempts, interval: *interval };
-                Outcome::Check(http::check(&self.pods, &self.rules, targets, &request).await)
+            What::Http { targets, scheme, path, exchange } => {
+                let pods = Line { client: &self.pods, slots: &self.slots };
+                let request = http::Request { scheme: *scheme, path, exchange };
+                Outcome::Check(http::check(&pods, &self.rules, targets, &request).await)
+            }
+            What::Url { url, exchange } => Outcome::Check(http::check_url(&urls, &self.rules, url, exchange).await),
+            What::Webhook { url, headers, body, timeout } => {
+                let question = webhook::Question { url, headers, body, timeout: *timeout };
+                Outcome::Check(webhook::ask(&urls, &self.rules, &self.signer, &question).await)
             }
             What::Prometheus { address, query, timeout } => {
+                let _slot = self.slots.acquire().await;
                 Outcome::Reading(prometheus::read(&self.metrics, &self.rules, address, query, *timeout).await)
             }
             What::Queries { address, queries, timeout } => {
+                // At the same moment, or one side's incident would look like its own.
+                let _slot = self.slots.acquire().await;
                 let readings = queries.iter().map(|query| prometheus::read(&self.metrics, &self.rules, address, query, *timeout));
                 Outcome::Readings(join_all(readings).await)
             }
@@ -75,7 +98,6 @@ pub struct Measuring {
     memory: Arc<Memory>,
     queue: Arc<Queue>,
     metrics: Metrics,
-    slots: Semaphore,
     running: Mutex<HashMap<Key, Vec<Running>>>,
 }
 
@@ -99,8 +121,7 @@ fn answers(result: &Measurement, wanted: &Wanted) -> bool {
 
 impl Measuring {
     pub fn new(gauge: Arc<dyn Gauge>, memory: Arc<Memory>, queue: Arc<Queue>, metrics: Metrics) -> Arc<Self> {
-        let slots = Semaphore::new(AT_ONCE);
-        Arc::new(Self { gauge, memory, queue, metrics, slots, running: Mutex::default() })
+        Arc::new(Self { gauge, memory, queue, metrics, running: Mutex::default() })
     }
 
     /// Makes the running measurements of a rollout those that are wanted, as `seen` has it.
@@ -150,12 +171,8 @@ impl Measuring {
             tokio::time::sleep(left).await;
         }
         begun.store(true, Ordering::Release);
-        let outcome = {
-            let _slot = self.slots.acquire().await;
-            self.gauge.measure(&wanted.what).await
-        };
-        let (kind, result) = words(&outcome);
-        self.metrics.measured(kind, result);
+        let outcome = self.gauge.measure(&wanted.what).await;
+        self.metrics.measured(kind(&wanted.what), result(&outcome));
         tracing::debug!(rollout = %key, gate = %wanted.gate, ?outcome, "measured");
         let result = Measurement {
             gate: wanted.gate.clone(),
@@ -188,26 +205,27 @@ impl Measuring {
     }
 }
 
-fn words(outcome: &Outcome) -> (&'static str, &'static str) {
+const fn kind(what: &What) -> &'static str {
+    match what {
+        What::Http { .. } | What::Url { .. } => "http",
+        What::Webhook { .. } => "webhook",
+        What::Prometheus { .. } | What::Queries { .. } => "prometheus",
+    }
+}
+
+fn result(outcome: &Outcome) -> &'static str {
     let reading = match outcome {
-        Outcome::Check(CheckOutcome::Passed(_)) => return ("http", "passed"),
-        Outcome::Check(CheckOutcome::Failed(_)) => return ("http", "failed"),
-        Outcome::Check(CheckOutcome::NotDone(_)) => return ("http", "not_done"),
+        Outcome::Check(CheckOutcome::Passed(_)) => return "passed",
+        Outcome::Check(CheckOutcome::Failed(_)) => return "failed",
+        Outcome::Check(CheckOutcome::NotDone(_)) => return "not_done",
         Outcome::Reading(reading) => Some(reading),
         // The first that isn't a number tells of all.
-        Outcome::Readings(readings) => readings.iter().find(|reading| !matches!(reading, Reading::Value(_))).or_else(|| readings.first()),
+        Outcome::Readings(readings) => readings.iter().find(|reading| !matches!(reading, Reading::Value(_))).or(readings.first()),
     };
-    let word = match reading {
+    match reading {
         Some(Reading::Value(_)) => "value",
         Some(Reading::NotANumber) => "not_a_number",
         Some(Reading::NoData) | None => "no_data",
         Some(Reading::Failed(_)) => "failed",
-    };
-    ("prometheus", word)
-}
-
-#[cfg(test)]
-fn provide_tls() {
-    // A second test that does it finds it done.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    }
 }

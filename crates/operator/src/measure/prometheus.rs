@@ -1,8 +1,9 @@
 //! One reading from a Prometheus server.
 
 use super::{
-    address::{Resolver, Rules, redirects},
+    address::Rules,
     answer::{body, cause},
+    client,
 };
 use bluegreen_engine::observed::Reading;
 use prometheus_http_query::{Client, response::Data};
@@ -11,16 +12,7 @@ use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
 
 pub fn client(rules: Arc<Rules>) -> reqwest::Result<reqwest::Client> {
-    let common = || {
-        let agent = concat!("bluegreen-operator/", env!("CARGO_PKG_VERSION"));
-        let builder = reqwest::Client::builder().redirect(redirects()).dns_resolver(Arc::new(Resolver(rules.clone())));
-        builder.pool_idle_timeout(Duration::from_secs(30)).user_agent(agent)
-    };
-    common().build().or_else(|error| {
-        // An image may have none, and most sources are within the cluster.
-        tracing::warn!(error = cause(&error), "no CA certificates are found: metric sources with https:// can't be asked");
-        common().tls_certs_only([]).build()
-    })
+    client::outside(&rules, |builder| builder.pool_idle_timeout(Duration::from_secs(30)))
 }
 
 pub async fn read(client: &reqwest::Client, rules: &Rules, address: &str, query: &str, timeout: Duration) -> Reading {
@@ -118,7 +110,7 @@ mod tests {
     }
 
     async fn asked(address: &str, query: &str) -> Reading {
-        super::super::provide_tls();
+        super::super::stage::provide_tls();
         let rules = Arc::new(Rules { local: true, ..Rules::default() });
         read(&client(rules.clone()).unwrap(), &rules, address, query, Duration::from_millis(500)).await
     }
@@ -189,7 +181,7 @@ mod tests {
 
     #[tokio::test]
     async fn names_of_loopback_addresses_are_refused() {
-        super::super::provide_tls();
+        super::super::stage::provide_tls();
         let rules = Arc::new(Rules::default());
         let client = client(rules.clone()).unwrap();
         let by_name = read(&client, &rules, "http://localhost:1", "up", Duration::from_secs(1)).await;

@@ -1,0 +1,179 @@
+//! `spec.verification.checks` and `spec.monitoring.checks`: what is asked once, and what must come back.
+
+use crate::Duration;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Something done once and passed or failed. Exactly one of its kinds is set.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.http) != has(self.webhook)").message("set exactly one kind of check: http or webhook"))]
+pub struct Check {
+    /// Name of the check, unique within its list.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// An HTTP request to each ready pod of the revision, or to a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpCheck>,
+    /// A question to a service of yours: may this revision go on? It is asked again until it says yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookCheck>,
+}
+
+/// An HTTP request to each ready pod of the revision, or to `url`; it passes when every answer is as expected.
+/// Redirects are followed on the same server only.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.url) || !(has(self.scheme) || has(self.path) || has(self.port))")
+        .message("url has a scheme, a port and a path of its own: leave scheme, port and path out"),
+    validation = Rule::new("!has(self.body) || (has(self.method) && !(self.method in ['GET', 'HEAD']))")
+        .message("a body needs a method that sends one: set method to POST, PUT or PATCH"),
+    validation = Rule::new("!has(self.expectedBody) || !has(self.method) || self.method != 'HEAD'")
+        .message("answers to HEAD have no body: choose another method, or leave expectedBody out")
+)]
+pub struct HttpCheck {
+    /// One request goes here instead of one to each pod: through a Service, an ingress, or to a tester. An absolute URL with http or https.
+    /// Known variables: `{{ namespace }}`, `{{ rollout }}`, `{{ color }}`, `{{ revision }}` and `{{ pods }}` (a regex of the pods' names).
+    /// Certificates are verified, and the operator's proxy settings hold. A Service may lead to former pods for a moment after a change:
+    /// let the answer name its version, and expect that. Default: each ready pod is asked at its own address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    pub url: Option<String>,
+    /// HTTP (default) or HTTPS. The certificate of a pod is not verified, as the kubelet's probes don't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<Scheme>,
+    /// The path to ask for, with a leading slash. Default `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = "^/"))]
+    pub path: Option<String>,
+    /// The port of the pods: a number, or the name of a container port. Default: the target of the first port of the Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<IntOrString>,
+    /// The method of the request. Default GET.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<HttpMethod>,
+    /// Headers of the request, at most 32. `Host` takes the place of the address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub headers: Vec<HttpHeader>,
+    /// The body of the request, at most 16384 characters. Say what it is in the header `Content-Type`. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16_384))]
+    pub body: Option<String>,
+    /// The status codes that pass. Default: 200 to 299.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(range(min = 100, max = 599)))]
+    pub expected_statuses: Vec<i32>,
+    /// What the body of the answer must hold. The body may then have 1 MiB. Default: it isn't read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_body: Option<ExpectedBody>,
+    /// An answer that takes longer fails the try, however good it is; with `expectedBody` the body is part of the answer.
+    /// At most `timeout`. Default: what `timeout` allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_latency: Option<Duration>,
+    /// How long one request may take. Default 5s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// How often a pod, or the URL, is tried before the check has failed. Default 3, at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub attempts: Option<i32>,
+    /// The pause between two tries. Default 2s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Duration>,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scheme {
+    HTTP,
+    HTTPS,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpMethod {
+    GET,
+    HEAD,
+    POST,
+    PUT,
+    PATCH,
+    DELETE,
+    OPTIONS,
+}
+
+impl HttpMethod {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GET => "GET",
+            Self::HEAD => "HEAD",
+            Self::POST => "POST",
+            Self::PUT => "PUT",
+            Self::PATCH => "PATCH",
+            Self::DELETE => "DELETE",
+            Self::OPTIONS => "OPTIONS",
+        }
+    }
+}
+
+/// A header of a request.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpHeader {
+    /// Name of the header, unique within its list whatever the case.
+    #[schemars(length(min = 1, max = 256), regex(pattern = "^[-A-Za-z0-9!#$%&'*+.^_`|~]+$"))]
+    pub name: String,
+    /// Its value, at most 4096 characters of ASCII. It is kept in the open: for secrets there is the signature of a webhook.
+    #[schemars(length(max = 4096))]
+    pub value: String,
+}
+
+/// What the body of an answer must hold; all that is set must be there.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.contains) || has(self.jsonPath)").message("say what to expect: set contains, jsonPath, or both"),
+    validation = Rule::new("!has(self.equals) || has(self.jsonPath)").message("equals needs a jsonPath that finds what to compare")
+)]
+pub struct ExpectedBody {
+    /// Text that is somewhere in the body, to the letter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub contains: Option<String>,
+    /// A JSONPath (RFC 9535) that must find something in the body, which is JSON then, as `$.status` or `$.checks[*].state`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^\$"))]
+    pub json_path: Option<String>,
+    /// What every value that `jsonPath` finds must be: the text of a string without its quotes, anything else as compact JSON (`3`, `true`, `null`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub equals: Option<String>,
+}
+
+/// A POST to a service of yours, which passes with any status from 200 to 299 and is tried again with any other, or without an answer.
+/// Its JSON body names `namespace`, `rollout`, `gate`, `color`, `revision`, `image` and `attempt`. When the operator has a key, the header
+/// `Bluegreen-Signature` is `sha256=` and the HMAC-SHA256 of the body in hex.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookCheck {
+    /// An absolute URL with http or https. Known variables: `{{ namespace }}`, `{{ rollout }}`, `{{ color }}`, `{{ revision }}` and `{{ pods }}`
+    /// (a regex of the pods' names). Certificates are verified, and the operator's proxy settings hold.
+    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    pub url: String,
+    /// Headers of the request besides the operator's own, at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub headers: Vec<HttpHeader>,
+    /// How long one request may take. Default 10s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// How many tries without a yes make a failure. Default 3, at least 1. For an approval that may take hours set it high, and
+    /// `verification.timeout` too. Tries are counted in status and go on after a restart of the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub attempts: Option<i32>,
+    /// The pause between two tries. Default 2s, at least 1s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Duration>,
+}

@@ -1,0 +1,86 @@
+//! Servers that tests ask, and what they are asked.
+
+use super::{Rules, client, line::Line};
+use axum::Router;
+use bluegreen_engine::checks::Exchange;
+use reqwest::{Client, Method, header::HeaderMap};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::Semaphore,
+};
+
+/// A second test that does it finds it done.
+pub fn provide_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+pub async fn serve(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+/// A server with a certificate of its own making, which answers everything with 200.
+pub async fn serve_tls() -> SocketAddr {
+    provide_tls();
+    let made = rcgen::generate_simple_self_signed(vec!["shop".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok").await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    address
+}
+
+pub fn local() -> Rules {
+    Rules { local: true, ..Rules::default() }
+}
+
+/// What a check that says nothing asks, in less time.
+pub fn plain() -> Exchange {
+    Exchange {
+        method: Method::GET,
+        headers: HeaderMap::new(),
+        body: None,
+        expected: vec![],
+        expected_body: None,
+        max_latency: None,
+        timeout: Duration::from_secs(2),
+        attempts: 2,
+        interval: Duration::from_millis(1),
+    }
+}
+
+/// The means to ask: clients as the operator has them.
+pub struct Means {
+    pods: Client,
+    urls: Client,
+    slots: Semaphore,
+}
+
+impl Means {
+    pub fn new(rules: &Rules, slots: usize) -> Self {
+        provide_tls();
+        let rules = Arc::new(rules.clone());
+        Self { pods: client::pods().unwrap(), urls: client::urls(rules).unwrap(), slots: Semaphore::new(slots) }
+    }
+
+    pub fn pods(&self) -> Line<'_> {
+        Line { client: &self.pods, slots: &self.slots }
+    }
+
+    pub fn urls(&self) -> Line<'_> {
+        Line { client: &self.urls, slots: &self.slots }
+    }
+}

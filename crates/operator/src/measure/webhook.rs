@@ -1,0 +1,121 @@
+//! One try of a webhook: a signed question, to which any status from 200 to 299 is a yes.
+
+use super::{
+    address::Rules,
+    answer::beginning,
+    line::{Line, Unanswered, send},
+    signature::Signer,
+};
+use bluegreen_engine::{
+    checks::{SIGNATURE, told},
+    observed::CheckOutcome,
+};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use std::time::Duration;
+
+pub struct Question<'a> {
+    pub url: &'a str,
+    pub headers: &'a HeaderMap,
+    pub body: &'a str,
+    pub timeout: Duration,
+}
+
+pub async fn ask(line: &Line<'_>, rules: &Rules, signer: &Signer, question: &Question<'_>) -> CheckOutcome {
+    let Question { url, headers, body, timeout } = question;
+    let (url, named) = match rules.checked(url) {
+        Ok(checked) => checked,
+        Err(why) => return CheckOutcome::NotDone(why),
+    };
+    let signature = match signer.sign(body.as_bytes()).await {
+        Ok(signature) => signature,
+        Err(why) => return CheckOutcome::NotDone(why),
+    };
+    let mut headers = HeaderMap::clone(headers);
+    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    if let Some(signature) = signature {
+        headers.insert(HeaderName::from_static(SIGNATURE), signature);
+    }
+    let _slot = line.slots.acquire().await;
+    let request = line.client.post(url).timeout(*timeout).headers(headers).body((*body).to_owned());
+    match send(request, &named, "").await {
+        Ok(answer) if answer.status().is_success() => CheckOutcome::Passed(format!("{} from {named}", answer.status().as_u16())),
+        Ok(answer) => {
+            let status = answer.status().as_u16();
+            CheckOutcome::Failed(format!("{named} answered {status}, expected 200-299{}", told(&beginning(answer).await)))
+        }
+        Err(Unanswered::Failed(why)) => CheckOutcome::Failed(why),
+        Err(Unanswered::Forbidden(why)) => CheckOutcome::NotDone(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        Signer,
+        stage::{Means, local, serve},
+    };
+    use super::*;
+    use axum::{Router, http::StatusCode, routing::post};
+    use std::path::PathBuf;
+
+    /// Answers with this status, and with the headers it was asked with and the body.
+    async fn service(status: u16) -> String {
+        let answer = move |headers: axum::http::HeaderMap, body: String| async move {
+            let of = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned();
+            (StatusCode::from_u16(status).unwrap(), format!("{} {} {} {body}", of("content-type"), of("x-team"), of(SIGNATURE)))
+        };
+        format!("http://{}/approve", serve(Router::new().route("/approve", post(answer))).await)
+    }
+
+    async fn asked(url: &str, rules: &Rules, key: Option<PathBuf>) -> CheckOutcome {
+        let headers = [(HeaderName::from_static("x-team"), HeaderValue::from_static("checkout"))].into_iter().collect();
+        let question = Question { url, headers: &headers, body: r#"{"a":1}"#, timeout: Duration::from_secs(2) };
+        ask(&Means::new(rules, 1).urls(), rules, &Signer(key), &question).await
+    }
+
+    fn failed(outcome: &CheckOutcome) -> &str {
+        let CheckOutcome::Failed(why) = outcome else { panic!("{outcome:?}") };
+        why
+    }
+
+    #[tokio::test]
+    async fn it_passes_with_any_status_that_says_yes_and_fails_with_any_other_and_what_was_answered() {
+        for status in [200, 202, 299] {
+            let url = service(status).await;
+            assert_eq!(asked(&url, &local(), None).await, CheckOutcome::Passed(format!("{status} from {url}")));
+        }
+        for status in [404, 409, 500] {
+            let url = service(status).await;
+            let why = format!(r#"{url} answered {status}, expected 200-299: "application/json checkout - {{\"a\":1}}""#);
+            assert_eq!(failed(&asked(&url, &local(), None).await), why);
+        }
+        let away = asked("http://127.0.0.1:1/approve", &local(), None).await;
+        assert!(failed(&away).starts_with("http://127.0.0.1:1/approve did not answer: "), "{away:?}");
+    }
+
+    #[tokio::test]
+    async fn it_is_signed_with_the_key_that_the_file_holds_at_that_moment() {
+        let file = std::env::temp_dir().join(format!("webhook-key-{}", std::process::id()));
+        let url = service(409).await;
+        let signed_with = async |key: &str| {
+            std::fs::write(&file, key).unwrap();
+            asked(&url, &local(), Some(file.clone())).await
+        };
+        // The beginnings of what `openssl dgst -sha256 -hmac` has for both.
+        for (key, signature) in [("first", "sha256=07b97e5b43f7e99e10ca7af9"), ("second\n", "sha256=b4473de47df8f02f489f84f5")] {
+            let told = signed_with(key).await;
+            assert!(failed(&told).contains(&format!("checkout {signature}")), "{told:?}");
+        }
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[tokio::test]
+    async fn without_a_key_or_at_a_forbidden_address_nothing_is_sent_and_nothing_has_failed() {
+        let url = service(200).await;
+        let unsigned = asked(&url, &local(), Some("/nowhere/key".into())).await;
+        let why = "webhooks are not sent unsigned, and the key file /nowhere/key can't be read: No such file or directory (os error 2)";
+        assert_eq!(unsigned, CheckOutcome::NotDone(why.into()));
+        assert!(matches!(asked(&url, &Rules::default(), None).await, CheckOutcome::NotDone(_)));
+        assert!(matches!(asked("http://localhost:1/", &Rules::default(), None).await, CheckOutcome::NotDone(_)));
+    }
+}
