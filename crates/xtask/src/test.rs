@@ -14,6 +14,9 @@ pub(crate) use self::report::{Outcome, Report};
 use crate::built::{cargo, root};
 use crate::{interrupt, prove};
 
+/// Of faults between operator and API server, and half as many with leadership lost again and again: ten in all.
+const MINUTES_OF_CHURN: f64 = 6.7;
+
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Only what needs no cluster: generated files, formatting, lints, and the tests of the crates.
@@ -43,6 +46,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         report.part("the cluster itself", || clusters::themselves(&options.filters))?;
         report.part("on fake nodes", || clusters::on_fake_nodes(&options.filters))?;
         report.part("on a real node", || clusters::on_a_real_node(&options.filters))?;
+        if options.filters.is_empty() {
+            report.part("churn", || clusters::churn(MINUTES_OF_CHURN))?;
+        }
     }
     Ok(report.close(options.require_all))
 }
