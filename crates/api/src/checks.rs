@@ -142,6 +142,7 @@ pub struct ExpectedBody {
     #[schemars(length(min = 1, max = 4096))]
     pub contains: Option<String>,
     /// A JSONPath (RFC 9535) that must find something in the body, which is JSON then, as `$.status` or `$.checks[*].state`.
+    /// It may go through the body once: with one `..` at most, and no `$` in a filter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = r"^\$"))]
     pub json_path: Option<String>,

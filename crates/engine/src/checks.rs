@@ -154,10 +154,30 @@ fn body_rule(expected: &ExpectedBody) -> Result<BodyRule, Invalid> {
         (None, None) => None,
         (Some(path), equals) => {
             let read = JsonPath::parse(path).map_err(|error| Invalid(format!("expectedBody.jsonPath {path:?} is no JSONPath: {error}")))?;
+            if is_costly(path) {
+                let why = "uses .. twice, or $ in a filter, which may take for ever on a large answer";
+                return Err(Invalid(format!("expectedBody.jsonPath {path:?} {why}: write a path that goes through the answer once")));
+            }
             Some(JsonRule { path: read, equals: equals.clone() })
         }
     };
     Ok(BodyRule { contains: contains.clone(), json })
+}
+
+/// Whether a path may visit what is in an answer more often than once for each of its parts.
+fn is_costly(path: &str) -> bool {
+    let (mut bare, mut quote, mut escaped) = (String::new(), None, false);
+    for c in path.chars() {
+        match quote {
+            Some(end) => {
+                quote = (c != end || escaped).then_some(end);
+                escaped = c == '\\' && !escaped;
+            }
+            None if matches!(c, '\'' | '"') => quote = Some(c),
+            None => bare.push(c),
+        }
+    }
+    bare.matches("..").count() > 1 || bare.matches('$').count() > 1
 }
 
 fn webhook_plan(webhook: &WebhookCheck) -> Result<CheckPlan, Invalid> {
@@ -373,6 +393,25 @@ mod tests {
         let path = planned(&http(json!({"expectedBody": {"jsonPath": "$.a["}}))).unwrap_err().to_string();
         assert!(path.starts_with("expectedBody.jsonPath \"$.a[\" is no JSONPath: "), "{path}");
         exchange_of(&json!({"method": "POST", "body": "a", "maxLatency": "5s", "headers": [{"name": "Host", "value": "shop"}]}));
+    }
+
+    #[test]
+    fn a_json_path_goes_through_an_answer_once() {
+        let cases = [
+            ("$..state", false),
+            ("$.a[?@.b == 'up']..c", false),
+            ("$['$ref']['..']..a", false),
+            (r"$['it\'s $..']['..']..a", false),
+            ("$..*..*", true),
+            ("$..[?@..a]", true),
+            ("$[?$[?$.a]]", true),
+            ("$.a[?@.b == $.c]", true),
+        ];
+        for (path, refused) in cases {
+            let rule = body_rule(&ExpectedBody { json_path: Some(path.into()), ..ExpectedBody::default() });
+            assert_eq!(rule.is_err_and(|why| why.to_string().contains("may take for ever")), refused, "{path}");
+            JsonPath::parse(path).unwrap();
+        }
     }
 
     /// How an answer with this status, after so many milliseconds, with this body falls short.
