@@ -146,7 +146,7 @@ pub struct ExpectedBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = r"^\$"))]
     pub json_path: Option<String>,
-    /// What every value that `jsonPath` finds must be: the text of a string without its quotes, anything else as compact JSON (`3`, `true`, `null`).
+    /// What every value that `jsonPath` finds must be: the text of a string without its quotes, anything else as compact JSON (`3`, `true`, `[]`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub equals: Option<String>,
