@@ -271,6 +271,19 @@ fn protected_sides_keep_their_template() {
 }
 
 #[test]
+fn a_first_revision_is_replaced_in_its_color_only_if_users_reached_none_of_it_when_that_was_decided() {
+    let first = |ready| {
+        let story = Story::begin().status("Initializing", json!({"active": side("blue", "one")}));
+        story.service("blue", "one").deployment("blue", "one", 2).pods("blue", "one", 2, ready)
+    };
+    let replaced = |story: Story| story.spec(&json!({"image": "two"})).status("Initializing", json!({"active": side("blue", "two")}));
+    replaced(first(false)).deployment("blue", "two", 2).keeps();
+    replaced(first(false)).pods("blue", "one", 2, true).deployment("blue", "two", 2).keeps();
+    replaced(first(true)).breaks(2, "replaced in its color");
+    first(true).deployment("blue", "two", 2).breaks(2, "another pod template");
+}
+
+#[test]
 fn a_standby_that_is_deployed_again_takes_the_place_of_a_candidate_that_was_given_up() {
     let back = json!({"active": side("green", "two"), "standby": side("blue", "one"), "ending": {"slow": true}});
     let aborted = Story::promoted("Healthy").status("Healthy", json!({"active": side("green", "two")})).deployment("blue", "three", 0);
