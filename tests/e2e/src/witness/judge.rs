@@ -321,7 +321,11 @@ impl World {
         if status["standby"]["color"] != color {
             return;
         }
-        if status["phase"] == "Monitoring" && new < status["standby"]["replicas"].as_i64().unwrap_or(0) {
+        // What a person had added by hand is taken away again.
+        if new >= status["standby"]["replicas"].as_i64().unwrap_or(i64::MAX) {
+            return;
+        }
+        if status["phase"] == "Monitoring" {
             self.break_promise(2, event, &format!("the standby shrank from {old} to {new} while the new version was watched"));
         }
         if status["phase"] == "ScalingDown" {

@@ -239,6 +239,11 @@ fn the_standby_keeps_its_size_while_the_new_version_is_watched() {
 #[test]
 fn the_former_side_goes_only_after_its_drain_and_while_the_new_one_serves() {
     Story::promoted("ScalingDown").deployment("blue", "one", 0).breaks(12, "drained");
+    let grown = |phase: &str| Story::promoted(phase).edit(BLUE.0, BLUE.1, |blue| blue["spec"]["replicas"] = json!(4));
+    for phase in ["Monitoring", "ScalingDown"] {
+        grown(phase).deployment("blue", "one", 2).keeps();
+    }
+    grown("ScalingDown").deployment("blue", "one", 1).breaks(12, "drained");
     let broken = Story::promoted("ScalingDown").later(2).pods("green", "two", 2, false);
     broken.deployment("blue", "one", 0).breaks(2, "way back");
 }
