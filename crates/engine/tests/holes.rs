@@ -860,3 +860,17 @@ fn a_candidate_that_is_given_up_goes_also_when_it_was_handed_over_again() {
     world.run_until(Phase::Aborted);
     assert_eq!(world.deployments[&Color::Green].replicas, 0, "{}", world.story());
 }
+
+#[test]
+fn a_candidate_recorded_while_nothing_was_asked_for_is_not_verified_before_it_has_pods() {
+    let mut world = World::live(json!({"verification": {"checks": [{"name": "home", "http": {}}]}}));
+    world.image("shop:2-crash");
+    world.operator();
+    world.change(json!({"replicas": 0}));
+    world.run_for(10);
+    world.change(json!({"replicas": 3}));
+    world.operator();
+    assert_eq!(world.phase(), Phase::DeployingPreview, "{}", world.story());
+    world.settle();
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::Aborted, "Aborted"), "{}", world.story());
+}
