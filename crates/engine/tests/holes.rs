@@ -874,3 +874,13 @@ fn a_candidate_recorded_while_nothing_was_asked_for_is_not_verified_before_it_ha
     world.settle();
     assert_eq!((world.phase(), reason(&world).as_str()), (Phase::Aborted, "Aborted"), "{}", world.story());
 }
+
+#[test]
+fn a_service_that_was_handed_over_is_led_to_a_candidate_also_when_the_live_side_has_no_pods() {
+    let mut world = World::live(json!({}));
+    world.kill_pods("shop:1");
+    world.services.get_mut("active").unwrap().owner = Owner::Foreign { who: "nobody".into(), adopt: true };
+    world.image("shop:2");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
+}
