@@ -14,7 +14,8 @@ use jiff::Timestamp;
 pub(crate) fn wanted(seen: &Observed, plan: &Plan) -> Vec<Effect> {
     let status = &seen.status;
     let mut effects = Vec::new();
-    let Some(active) = &status.active else { return effects };
+    // What is left of a status without a phase is not believed.
+    let Some(active) = status.active.as_ref().filter(|_| status.phase.is_some()) else { return effects };
     let reaches = active_target(seen, plan, status, active);
     if !keeps_serving(seen, &reaches) {
         effects.extend(service(seen, Role::Active, &reaches));
