@@ -123,8 +123,11 @@ fn no_news(draft: &Draft<'_>, stay: &Stay) -> Option<String> {
     let (old, new) = (&draft.seen.status, &draft.status);
     let same_story = (old.phase, old.attempt, old.observed_generation) == (new.phase, new.attempt, new.observed_generation);
     let ready = old.conditions.iter().find(|condition| condition.type_ == bluegreen_api::reasons::READY)?;
+    let stalled = old.conditions.iter().any(|condition| condition.type_ == bluegreen_api::reasons::STALLED);
+    // What a person can do about it is news.
+    let same_wait = ready.reason == stay.reason && stalled == (stay.kind == StayKind::Stalled);
     let kind = progress::kind_of_trouble(&stay.message)?;
-    (same_story && ready.reason == stay.reason && progress::kind_of_trouble(&old.message) == Some(kind)).then(|| old.message.clone())
+    (same_story && same_wait && progress::kind_of_trouble(&old.message) == Some(kind)).then(|| old.message.clone())
 }
 
 /// Pause and resume hold for the attempt; of both, pause wins.

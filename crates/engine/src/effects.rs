@@ -14,9 +14,11 @@ use jiff::Timestamp;
 pub(crate) fn wanted(seen: &Observed, plan: &Plan) -> Vec<Effect> {
     let status = &seen.status;
     let mut effects = Vec::new();
-    let Some(active) = &status.active else { return effects };
-    if !keeps_serving(seen, active) {
-        effects.extend(service(seen, Role::Active, &active_target(seen, plan, status, active)));
+    // What is left of a status without a phase is not believed.
+    let Some(active) = status.active.as_ref().filter(|_| status.phase.is_some()) else { return effects };
+    let reaches = active_target(seen, plan, status, active);
+    if !keeps_serving(seen, &reaches) {
+        effects.extend(service(seen, Role::Active, &reaches));
     }
     for side in [Some(active), status.standby.as_ref(), status.preview.as_ref()].into_iter().flatten() {
         effects.extend(revision(seen, plan, side));
@@ -115,9 +117,9 @@ fn active_target(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, 
 }
 
 /// A Service that was handed over serves somebody else's pods until ours are there.
-fn keeps_serving(seen: &Observed, active: &Side) -> bool {
+fn keeps_serving(seen: &Observed, reaches: &Target) -> bool {
     let handed_over = seen.active_service.as_ref().is_some_and(|service| matches!(service.owner, Owner::Foreign { adopt: true, .. }));
-    handed_over && ready(seen, active) == 0
+    handed_over && progress::ready_pods(seen.color(reaches.color), &reaches.revision) == 0
 }
 
 fn first_passed(plan: &Plan, status: &BlueGreenRolloutStatus) -> bool {

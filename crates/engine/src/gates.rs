@@ -140,8 +140,11 @@ pub(crate) fn shortened(text: &str, limit: usize) -> String {
 
 /// A message around words of somebody else: when it is too long it is they that are cut, and not what to do about it.
 pub(crate) fn around(before: &str, words: &str, after: &str) -> String {
-    let ours = before.chars().count() + after.chars().count();
-    format!("{before}{}{after}", shortened(words, LONGEST.saturating_sub(ours).max(40)))
+    let room = LONGEST.saturating_sub(after.chars().count());
+    // Long names are somebody else's too.
+    let before = shortened(before, room.saturating_sub(words.chars().count().min(40)).max(40));
+    let words = shortened(words, room.saturating_sub(before.chars().count()).max(1));
+    format!("{before}{words}{after}")
 }
 
 /// What to tell of a gate that somebody has to decide.
@@ -163,6 +166,10 @@ mod tests {
         assert!(message.starts_with("Revision 2 was aborted: back-off") && message.ends_with("…. Change spec"), "{message}");
         assert_eq!(message.chars().count(), LONGEST);
         assert_eq!(around("a ", "b", " c"), "a b c");
+        let message =
+            around(&format!("Revision 2 ({}): ", "registry/".repeat(30)), &"x".repeat(99), &format!(". {}", "Change spec".repeat(9)));
+        assert!(message.starts_with("Revision 2 (registry") && message.ends_with("Change spec"), "{message}");
+        assert_eq!(message.chars().count(), LONGEST);
     }
     fn home() -> Check {
         serde_json::from_value(json!({"name": "home", "http": {}})).unwrap()

@@ -31,7 +31,7 @@ pub(crate) fn go_on(seen: &Observed, next: &mut BlueGreenRolloutStatus) {
 }
 
 /// The latest epoch on an object that is fenced.
-fn fenced(seen: &Observed) -> i64 {
+pub(crate) fn fenced(seen: &Observed) -> i64 {
     let service = seen.active_service.as_ref().map(|service| service.epoch.as_str());
     let colors = [&seen.blue, &seen.green].map(|color| color.deployment.as_ref().map(|deployment| deployment.epoch.as_str()));
     let epochs = [service].into_iter().chain(colors).flatten();
@@ -44,6 +44,9 @@ fn value(seen: &Observed) -> String {
 }
 
 fn withdrawn(seen: &Observed, next: &BlueGreenRolloutStatus) -> Vec<Object> {
+    if seen.status.phase.is_none() {
+        return rebuilt(seen, next);
+    }
     let mut objects = Vec::new();
     if switch_withdrawn(&seen.status, next) {
         objects.push(Object::Service(Role::Active));
@@ -54,6 +57,14 @@ fn withdrawn(seen: &Observed, next: &BlueGreenRolloutStatus) -> Vec<Object> {
         }
     }
     objects
+}
+
+/// Nobody knows what a lost status had asked for: all of it is withdrawn. It also shows whether what it is rebuilt from is as it was seen.
+fn rebuilt(seen: &Observed, next: &BlueGreenRolloutStatus) -> Vec<Object> {
+    if next.phase.is_none() || seen.status.epoch == 0 {
+        return vec![];
+    }
+    vec![Object::Service(Role::Active), Object::Deployment(Color::Blue), Object::Deployment(Color::Green)]
 }
 
 /// A switch was recorded, and now the Service is to point elsewhere.

@@ -860,3 +860,50 @@ fn a_candidate_that_is_given_up_goes_also_when_it_was_handed_over_again() {
     world.run_until(Phase::Aborted);
     assert_eq!(world.deployments[&Color::Green].replicas, 0, "{}", world.story());
 }
+
+#[test]
+fn a_candidate_recorded_while_nothing_was_asked_for_is_not_verified_before_it_has_pods() {
+    let mut world = World::live(json!({"verification": {"checks": [{"name": "home", "http": {}}]}}));
+    world.image("shop:2-crash");
+    world.operator();
+    world.change(json!({"replicas": 0}));
+    world.run_for(10);
+    world.change(json!({"replicas": 3}));
+    world.operator();
+    assert_eq!(world.phase(), Phase::DeployingPreview, "{}", world.story());
+    world.settle();
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::Aborted, "Aborted"), "{}", world.story());
+}
+
+#[test]
+fn a_service_that_was_handed_over_is_led_to_a_candidate_also_when_the_live_side_has_no_pods() {
+    let mut world = World::live(json!({}));
+    world.kill_pods("shop:1");
+    world.services.get_mut("active").unwrap().owner = Owner::Foreign { who: "nobody".into(), adopt: true };
+    world.image("shop:2");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
+}
+
+#[test]
+fn how_to_go_back_is_told_also_when_much_is_to_be_said() {
+    let mut world = World::live(json!({"monitoring": {"duration": "1h"}, "progressDeadline": "1m"}));
+    world.change(json!({"image": "registry.example/a-team-with-a-long-name/shop:2.0.0-crash"}));
+    world.run_for(1);
+    world.change(json!({"image": "registry.example/a-team-with-a-long-name/shop:3.0.0"}));
+    world.run_until(Phase::Monitoring);
+    let trouble =
+        "the sentence that a webhook in the way of pods gave is as long as sentences of webhooks are, and longer than that. ".repeat(3);
+    world.kill_pods("shop:1");
+    world.order("rollback");
+    let mut seen = world.seen();
+    let ObjectSeen::There(blue) = &mut seen.blue.deployment else { panic!() };
+    blue.replica_failure = Some(trouble);
+    let Decision::Record(status) = decide(&seen) else { panic!() };
+    seen.status = *status;
+    seen.now += jiff::SignedDuration::from_secs(61);
+    let Decision::Record(status) = decide(&seen) else { panic!() };
+    let revision = &status.active.as_ref().unwrap().revision;
+    assert!(status.message.ends_with(&format!("bluegreen.dev/rollback={revision}/now")), "{}", status.message);
+    assert!(status.message.chars().count() <= 256);
+}

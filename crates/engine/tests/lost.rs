@@ -5,7 +5,11 @@
 mod world;
 
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
-use bluegreen_engine::{Decision, Observed, decide, observed::*};
+use bluegreen_engine::{
+    Decision, Effect, Observed, decide,
+    decision::{Change, Object, Role},
+    observed::*,
+};
 use serde_json::json;
 use world::World;
 
@@ -13,11 +17,21 @@ fn lose_status(seen: &mut Observed) {
     seen.status = BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
 }
 
-/// What is recorded in place of what was lost.
+/// What is recorded in place of what was lost, when all that it had asked for is withdrawn.
 fn rebuilt(seen: &Observed) -> BlueGreenRolloutStatus {
-    match decide(seen) {
-        Decision::Record(status) => *status,
-        other => panic!("{other:?}"),
+    let mut seen = seen.clone();
+    loop {
+        match decide(&seen) {
+            Decision::Record(status) if status.phase.is_none() => seen.status = *status,
+            Decision::Record(status) => return *status,
+            Decision::Act(effects) => effects.into_iter().for_each(|effect| match effect.change {
+                Change::Fence { object: Object::Service(Role::Active), epoch } => service(&mut seen).epoch = epoch,
+                Change::Fence { object: Object::Deployment(Color::Blue), epoch } => deployment(&mut seen.blue).epoch = epoch,
+                Change::Fence { object: Object::Deployment(Color::Green), epoch } => deployment(&mut seen.green).epoch = epoch,
+                other => panic!("{other:?}"),
+            }),
+            other @ Decision::Wait { .. } => panic!("{other:?}"),
+        }
     }
 }
 
@@ -188,4 +202,68 @@ fn a_first_revision_that_nobody_is_led_to_yet_is_still_the_first() {
     let selector = &mut service(&mut seen).selector;
     selector.insert("bluegreen.dev/revision".into(), revision);
     assert_eq!(rebuilt(&seen).phase, Some(Phase::Healthy), "users are led to it");
+}
+
+/// A leader freezes with such effects in its hands, the status is lost, another leads and makes a new one; then the first one wakes.
+fn lost_under_a_sleeper(spec: serde_json::Value, such: impl Fn(&World, &[Effect]) -> bool) -> World {
+    let mut world = World::live(spec);
+    world.image("shop:2");
+    let (seen, effects) = world.until_about_to(such);
+    world.freeze(seen, effects);
+    world.status = BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+    world.operator();
+    world.wake();
+    world
+}
+
+#[test]
+fn a_switch_that_a_lost_status_had_asked_for_is_not_made_by_a_leader_that_wakes_late() {
+    let world =
+        lost_under_a_sleeper(json!({"promotion": {"mode": "Automatic", "after": "1h"}}), |world, _| world.phase() == Phase::Promoting);
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::AwaitingPromotion, Some("shop:1")), "{}", world.story());
+}
+
+#[test]
+fn a_scale_down_that_a_lost_status_had_asked_for_is_not_made_by_a_leader_that_wakes_late() {
+    let goes = |_: &World, effects: &[Effect]| effects.iter().any(|effect| matches!(effect.change, Change::Scale { replicas: 0, .. }));
+    let world = lost_under_a_sleeper(json!({"monitoring": {"duration": "1h"}}), goes);
+    assert_eq!((world.phase(), world.deployments[&Color::Blue].replicas), (Phase::Monitoring, 3), "{}", world.story());
+}
+
+/// Above every fence of the time before: one of the same leader counts no more.
+#[test]
+fn a_lost_status_is_rebuilt_above_the_fences_of_the_time_before() {
+    let mut seen = after_the_switch();
+    service(&mut seen).epoch = format!("1.{}", seen.term);
+    deployment(&mut seen.blue).epoch = "4.1".into();
+    let mut epochs = vec![];
+    for _ in 0..2 {
+        match decide(&seen) {
+            Decision::Record(status) => seen.status = *status,
+            Decision::Act(effects) => effects.into_iter().for_each(|effect| match effect.change {
+                Change::Fence { epoch, .. } => epochs.push(epoch),
+                other => panic!("{other:?}"),
+            }),
+            other @ Decision::Wait { .. } => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(epochs, vec![format!("6.{}", seen.term); 3]);
+}
+
+#[test]
+fn a_lost_status_is_not_rebuilt_from_a_service_that_was_seen_before_it_was_led_elsewhere() {
+    let mut world = World::in_phase(json!({"promotion": {"mode": "Manual"}}), "shop:2", Phase::AwaitingPromotion);
+    let before = world.seen().active_service;
+    world.order("promote");
+    world.settle();
+    world.status = BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+    let stale = |world: &World| Observed { active_service: before.clone(), ..world.seen() };
+    let Decision::Record(status) = decide(&stale(&world)) else { panic!("it is recorded that it was lost") };
+    world.record(*status);
+    let seen = stale(&world);
+    let Decision::Act(effects) = decide(&seen) else { panic!("{:?}", decide(&seen)) };
+    effects.iter().for_each(|effect| world.perform_as_seen(effect, &seen));
+    assert_eq!(world.services["active"].epoch, "", "the API server knows of another Service than was seen\n{}", world.story());
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
 }

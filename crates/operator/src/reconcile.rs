@@ -4,7 +4,7 @@ use crate::{clock, perform::Performed, queue::Next, requests::Refused};
 use bluegreen_api::BlueGreenRolloutStatus;
 use bluegreen_engine::{
     Decision, Effect, Observed, Pass,
-    decision::Guard,
+    decision::{Change, Guard},
     pass::{End, Step},
 };
 use jiff::Timestamp;
@@ -97,9 +97,12 @@ fn next(world: &mut impl World, seen: &Observed, end: &End, last: Option<&Decisi
     }
 }
 
-/// Nothing but objects that were not there.
+/// Nothing but objects that were not there. A revision is its content: it needs no guard.
 fn makes_only(decision: &Decision) -> bool {
-    matches!(decision, Decision::Act(effects) if effects.iter().all(|effect| effect.guard == Guard::Absent))
+    let makes = |effect: &Effect| {
+        effect.guard == Guard::Absent || matches!(effect.change, Change::WriteRevision { .. } | Change::RestoreRevision { .. })
+    };
+    matches!(decision, Decision::Act(effects) if effects.iter().all(makes))
 }
 
 /// A time that has passed already is a decision that should have been made: not at full speed.

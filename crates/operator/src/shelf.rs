@@ -158,9 +158,12 @@ impl<T: Kind> Shelf<T> {
     }
 
     /// A write or a live read returned the object. When the watch has come further already, it knows better: the object may
-    /// have been deleted while the answer was on its way.
+    /// have been deleted while the answer was on its way. One that the watch left at an older version it can't have told of.
     pub fn stand_in(&mut self, seen: Seen<T>, now: Instant) {
-        if seen.head.rollout.is_some() && seen.head.version() <= self.told {
+        let version = seen.head.version();
+        let older = |entry: &Entry<T>| entry.cached.is_some() && entry.cached_version() < version;
+        let passed_over = self.entries.get(&key(&seen.head)).is_some_and(older);
+        if seen.head.rollout.is_some() && version <= self.told && !passed_over {
             return;
         }
         let until = now + STAND_IN;

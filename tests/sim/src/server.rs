@@ -479,7 +479,12 @@ impl Watch {
             tokio::select! {
                 biased;
                 () = sleep_until(self.ends) => self.over = true,
-                () = sleep_until(self.bookmark) => self.tell_how_far(),
+                // What happened at that very moment is told first: a bookmark would pass it over.
+                () = sleep_until(self.bookmark) => {
+                    if !self.is_behind() {
+                        self.tell_how_far();
+                    }
+                }
                 () = changed => {}
             }
         }

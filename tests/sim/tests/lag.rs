@@ -2,8 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use bluegreen_sim::{Faults, World, resource::DEPLOYMENT, run};
-use serde_json::json;
+use bluegreen_sim::{
+    Faults, World,
+    fields::Writer,
+    resource::{DEPLOYMENT, SERVICE},
+    run,
+    server::{Request, Undisturbed},
+};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep_until};
 
 async fn healthy(world: &World) {
     let serves = |world: &World| world.phase("shop") == "Healthy" && !world.reached("shop").is_empty();
@@ -23,5 +32,26 @@ fn what_outlives_its_rollout_stays_though_the_operator_hears_of_the_deletion_las
         let after = world.get(&DEPLOYMENT, "shop-blue").map(|deployment| deployment["metadata"]["uid"].clone());
         assert_eq!(after, Some(before), "{}", world.story());
         assert_eq!(world.broken(), Vec::<String>::new(), "{}", world.story());
+    });
+}
+
+/// A bookmark says that all until its version was told.
+#[test]
+fn a_watch_tells_what_happens_in_the_very_moment_of_a_bookmark() {
+    run(7, async |world| {
+        let place = http::Request::get("/api/v1/namespaces/shop/services?watch=true&resourceVersion=1").body(()).unwrap().into_parts().0;
+        let watch = Request::read(&place, &[]).unwrap();
+        let mut events = world.server.answer(&watch, Arc::new(Undisturbed)).into_body();
+        let bookmark = Instant::now() + Duration::from_secs(60);
+        let (server, writer) = (world.server.clone(), Writer { manager: "kubectl".to_owned(), apply: false, status: false });
+        // Woken in the order in which they went to sleep.
+        tokio::spawn(async move {
+            sleep_until(bookmark).await;
+            let service = json!({"metadata": {"name": "shop"}, "spec": {"ports": [{"port": 80}]}});
+            server.write(|store| store.create(&SERVICE, "shop", service, &writer)).unwrap();
+        });
+        let told = tokio::spawn(async move { events.frame().await.unwrap().unwrap().into_data().unwrap() });
+        let first: Value = serde_json::from_slice(&told.await.unwrap()).unwrap();
+        assert_eq!(first["type"], "ADDED", "{first}");
     });
 }

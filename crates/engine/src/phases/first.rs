@@ -4,7 +4,7 @@ use crate::{
     draft::{Draft, Stay, Step},
     gates::{around, not_judged},
     observed::{ColorSeen, DeploymentSeen, ObjectSeen},
-    orders, progress,
+    orders, progress, withdraw,
 };
 use bluegreen_api::{Color, GateState, Outcome, Phase, Side, reasons};
 
@@ -20,6 +20,11 @@ pub(super) fn start(draft: &mut Draft<'_>) -> Step {
     });
     forget(draft);
     let Some(active) = active_color(draft, &sides) else { return fresh(draft) };
+    if draft.status.epoch == 0 {
+        // What the lost status had asked for may be on its way still: above every fence that there was, it is withdrawn.
+        draft.status.epoch = withdraw::fenced(seen).saturating_add(1);
+        return Stay::working(reasons::INITIALIZING, "The status was lost, and is rebuilt from what is there").into();
+    }
     let index = |color: Color| usize::from(color == Color::Green);
     let other = sides[index(active.other())].take().filter(|side| side.replicas > 0);
     draft.status.active = sides[index(active)].take();

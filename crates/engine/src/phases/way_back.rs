@@ -4,6 +4,7 @@ use super::promotion::{SLICES_LATE, endpoints_show, out_of_hope, still_reached};
 use crate::{
     draft::{Draft, Stay, Step},
     effects,
+    gates::around,
 };
 use bluegreen_api::{Ending, Outcome, Phase, Side, reasons};
 
@@ -104,17 +105,18 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
     }
     let how = if slow { " (deployed again, since it was already scaled down)" } else { "" };
     let reason = draft.status.ending.as_ref().map(|ending| ending.message.as_str()).unwrap_or_default();
-    let message =
-        format!("Rolling back from revision {} to revision {} ({}){how}: {reason}{trouble}", active.number, standby.number, standby.image);
+    let way = format!("Rolling back from revision {} to revision {} ({}){how}: ", active.number, standby.number, standby.image);
+    let why = format!("{reason}{trouble}");
     if effects::selects(draft.seen, standby) {
         let told = draft.elapsed() >= SLICES_LATE;
         let lag = if told { "; its EndpointSlices have not been updated: is the endpoint slice controller at work?" } else { "" };
-        return Stay::working(if told { reasons::ENDPOINTS_STALE } else { reasons::ROLLING_BACK }, format!("{message}{lag}"))
-            .until(draft.due(SLICES_LATE));
+        let message = around(&way, &why, lag);
+        return Stay::working(if told { reasons::ENDPOINTS_STALE } else { reasons::ROLLING_BACK }, message).until(draft.due(SLICES_LATE));
     }
     if out_of_hope(draft, standby) || draft.elapsed() >= draft.settings().progress_deadline {
         let now = format!("To go back with the pods that are ready: bluegreen.dev/rollback={}/now", active.revision);
-        return Stay::stalled(reasons::ROLLING_BACK, format!("{message}; revision {} still serves. {now}", active.number));
+        let after = format!("; revision {} still serves. {now}", active.number);
+        return Stay::stalled(reasons::ROLLING_BACK, around(&way, &why, &after));
     }
-    Stay::working(reasons::ROLLING_BACK, message).until(late)
+    Stay::working(reasons::ROLLING_BACK, format!("{way}{why}")).until(late)
 }

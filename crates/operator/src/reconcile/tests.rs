@@ -4,6 +4,7 @@ use crate::{
     key::Key,
     kinds::{Rollout, Seen, sample::arrive},
 };
+use bluegreen_api::Color;
 use bluegreen_engine::{
     Why,
     decision::{Change, Guard},
@@ -152,4 +153,16 @@ fn it_waits_exactly_until_then_and_never_spins() {
     assert_eq!(wait(now, now), Duration::from_millis(100));
     assert_eq!(wait(at("2025-01-01T00:00:00Z"), now), Duration::from_millis(100));
     assert_eq!(wait(at("2027-01-01T00:00:00Z"), now), RESYNC);
+}
+
+/// The collector of garbage does so, when a rollout was deleted and the operator hears of that last.
+#[test]
+fn what_somebody_deletes_at_once_is_no_fault_of_the_operator() {
+    let stored = |change| Effect { change, guard: Guard::None, why: "test" };
+    let written = stored(Change::WriteRevision { hash: "a".into(), number: 1 });
+    let restored = stored(Change::RestoreRevision { hash: "a".into(), number: 1, color: Color::Blue });
+    let made = Effect { guard: Guard::Absent, ..stored(Change::ApplyDeployment { color: Color::Blue, revision: "a".into(), replicas: 1 }) };
+    assert!(makes_only(&Decision::Act(vec![written, made])));
+    assert!(makes_only(&Decision::Act(vec![restored.clone()])));
+    assert!(!makes_only(&Decision::Act(vec![restored, delete("b".into())])));
 }

@@ -321,7 +321,11 @@ impl World {
         if status["standby"]["color"] != color {
             return;
         }
-        if status["phase"] == "Monitoring" && new < status["standby"]["replicas"].as_i64().unwrap_or(0) {
+        // What a person had added by hand is taken away again.
+        if new >= status["standby"]["replicas"].as_i64().unwrap_or(i64::MAX) {
+            return;
+        }
+        if status["phase"] == "Monitoring" {
             self.break_promise(2, event, &format!("the standby shrank from {old} to {new} while the new version was watched"));
         }
         if status["phase"] == "ScalingDown" {
@@ -346,9 +350,11 @@ impl World {
         let Some(known) = known.filter(|_| !same && protected) else { return };
         let aim = Aim { color: color.to_owned(), revision: known["metadata"]["labels"][REVISION].as_str().unwrap_or_default().to_owned() };
         let (serving, _) = self.ready(event, rollout["metadata"]["name"].as_str().unwrap_or_default(), &aim);
-        // Before the first Healthy only what users reach is protected.
+        // Before the first Healthy only what users reach is protected; of what was decided while they reached nothing, see `first_replaced`.
         let reached = serving > 0 && self.aims.get(active_service(rollout)) == Some(&aim);
-        if rollout["status"]["phase"] == "Initializing" && !reached {
+        let active = Aim::of_side(&rollout["status"]["active"]);
+        let decided = active.is_some_and(|active| active.color == color && template["metadata"]["labels"][REVISION] == *active.revision);
+        if rollout["status"]["phase"] == "Initializing" && (!reached || decided) {
             return;
         }
         self.break_promise(2, event, "a protected side got another pod template");
@@ -377,6 +383,18 @@ impl World {
             self.gates(event, new);
         }
         self.change_of_sides(event, old, new);
+        self.first_replaced(event, old, new);
+    }
+
+    /// A first revision that users reach is not replaced in its own color. Its pods may get ready while the replacement is on its way.
+    fn first_replaced(&mut self, event: &Event, old: &Value, new: &Value) {
+        let of = |status: &Value| Aim::of_side(&status["active"]).filter(|_| status["phase"] == "Initializing");
+        let (Some(former), Some(active)) = (of(old), of(new)) else { return };
+        let replaced = active.color == former.color && active.revision != former.revision;
+        let reached = self.aims.get(active_service(&event.object)) == Some(&former);
+        if replaced && reached && self.ready(event, &event.name, &former).0 > 0 {
+            self.break_promise(2, event, "the first revision was replaced in its color while users reached it");
+        }
     }
 
     /// As kstatus reads them.

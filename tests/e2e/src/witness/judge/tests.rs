@@ -239,6 +239,11 @@ fn the_standby_keeps_its_size_while_the_new_version_is_watched() {
 #[test]
 fn the_former_side_goes_only_after_its_drain_and_while_the_new_one_serves() {
     Story::promoted("ScalingDown").deployment("blue", "one", 0).breaks(12, "drained");
+    let grown = |phase: &str| Story::promoted(phase).edit(BLUE.0, BLUE.1, |blue| blue["spec"]["replicas"] = json!(4));
+    for phase in ["Monitoring", "ScalingDown"] {
+        grown(phase).deployment("blue", "one", 2).keeps();
+    }
+    grown("ScalingDown").deployment("blue", "one", 1).breaks(12, "drained");
     let broken = Story::promoted("ScalingDown").later(2).pods("green", "two", 2, false);
     broken.deployment("blue", "one", 0).breaks(2, "way back");
 }
@@ -268,6 +273,19 @@ fn protected_sides_keep_their_template() {
         .status("Initializing", json!({"active": side("blue", "two")}))
         .deployment("blue", "two", 2)
         .keeps();
+}
+
+#[test]
+fn a_first_revision_is_replaced_in_its_color_only_if_users_reached_none_of_it_when_that_was_decided() {
+    let first = |ready| {
+        let story = Story::begin().status("Initializing", json!({"active": side("blue", "one")}));
+        story.service("blue", "one").deployment("blue", "one", 2).pods("blue", "one", 2, ready)
+    };
+    let replaced = |story: Story| story.spec(&json!({"image": "two"})).status("Initializing", json!({"active": side("blue", "two")}));
+    replaced(first(false)).deployment("blue", "two", 2).keeps();
+    replaced(first(false)).pods("blue", "one", 2, true).deployment("blue", "two", 2).keeps();
+    replaced(first(true)).breaks(2, "replaced in its color");
+    first(true).deployment("blue", "two", 2).breaks(2, "another pod template");
 }
 
 #[test]
