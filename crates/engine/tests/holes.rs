@@ -907,3 +907,12 @@ fn how_to_go_back_is_told_also_when_much_is_to_be_said() {
     assert!(status.message.ends_with(&format!("bluegreen.dev/rollback={revision}/now")), "{}", status.message);
     assert!(status.message.chars().count() <= 256);
 }
+
+#[test]
+fn how_to_approve_is_told_also_of_an_image_with_a_long_name() {
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
+    world.image(&format!("registry.example/{}shop:2", "team/".repeat(40)));
+    world.run_until(Phase::AwaitingPromotion);
+    let revision = &world.status.preview.as_ref().unwrap().revision;
+    assert!(world.status.message.ends_with(&format!("bluegreen.dev/promote={revision}")), "{}", world.status.message);
+}
