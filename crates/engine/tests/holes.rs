@@ -916,3 +916,16 @@ fn how_to_approve_is_told_also_of_an_image_with_a_long_name() {
     let revision = &world.status.preview.as_ref().unwrap().revision;
     assert!(world.status.message.ends_with(&format!("bluegreen.dev/promote={revision}")), "{}", world.status.message);
 }
+
+#[test]
+fn how_to_go_back_is_told_after_the_deadline_also_of_a_rollout_that_is_paused() {
+    let live = json!({"monitoring": {"duration": "1h"}, "progressDeadline": "1m"});
+    let mut world = World::in_phase(live, "shop:2", Phase::Monitoring);
+    world.kill_pods("shop:1");
+    world.order("rollback");
+    world.operator();
+    world.order("pause");
+    world.run_for(90);
+    assert!(world.status.paused_by_order && world.is("Stalled"), "{}", world.story());
+    assert!(world.status.message.contains("bluegreen.dev/rollback="), "{}", world.status.message);
+}
