@@ -148,10 +148,15 @@ fn pause_orders(draft: &mut Draft<'_>) {
 /// Clocks stand still while held, and don't count the time in which nobody looked.
 fn keep_time(draft: &mut Draft<'_>) {
     let now = draft.now();
-    // With no pods to wait for, what only takes something down goes on.
-    let goes_down = matches!(draft.phase(), Some(Phase::ScalingDown | Phase::Aborting | Phase::RollingBack));
+    let phase = draft.phase();
     let held = draft.held().filter(|stay| blind_for_a_moment(draft, stay).is_none());
-    let held = held.is_some_and(|stay| !(goes_down && stay.reason == bluegreen_api::reasons::NO_REPLICAS));
+    let held = held.is_some_and(|stay| match phase {
+        // A way back goes on, and has its deadline.
+        Some(Phase::Aborting | Phase::RollingBack) => stay.reason == bluegreen_api::reasons::WATCH_DOWN,
+        // With no pods to wait for, what only takes something down goes on.
+        Some(Phase::ScalingDown) => stay.reason != bluegreen_api::reasons::NO_REPLICAS,
+        _ => true,
+    });
     let Some(clock) = draft.status.clock.as_mut() else { return };
     if let Some(absence) = draft.seen.absence {
         clock::account(clock, absence);

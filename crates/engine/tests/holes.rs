@@ -6,7 +6,7 @@ mod world;
 
 use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
-    Decision, decide,
+    Decision, Effect, decide,
     decision::{Change, Object},
     observed::*,
 };
@@ -906,4 +906,42 @@ fn how_to_go_back_is_told_also_when_much_is_to_be_said() {
     let revision = &status.active.as_ref().unwrap().revision;
     assert!(status.message.ends_with(&format!("bluegreen.dev/rollback={revision}/now")), "{}", status.message);
     assert!(status.message.chars().count() <= 256);
+}
+
+#[test]
+fn how_to_approve_is_told_also_of_an_image_with_a_long_name() {
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
+    world.image(&format!("registry.example/{}shop:2", "team/".repeat(40)));
+    world.run_until(Phase::AwaitingPromotion);
+    let revision = &world.status.preview.as_ref().unwrap().revision;
+    assert!(world.status.message.ends_with(&format!("bluegreen.dev/promote={revision}")), "{}", world.status.message);
+}
+
+#[test]
+fn how_to_go_back_is_told_after_the_deadline_also_of_a_rollout_that_is_paused() {
+    let live = json!({"monitoring": {"duration": "1h"}, "progressDeadline": "1m"});
+    let mut world = World::in_phase(live, "shop:2", Phase::Monitoring);
+    world.kill_pods("shop:1");
+    world.order("rollback");
+    world.operator();
+    world.order("pause");
+    world.run_for(90);
+    assert!(world.status.paused_by_order && world.is("Stalled"), "{}", world.story());
+    assert!(world.status.message.contains("bluegreen.dev/rollback="), "{}", world.status.message);
+}
+
+#[test]
+fn a_first_revision_that_spec_comes_back_to_before_it_was_replaced_serves_where_it_is() {
+    let mut world = World::new(json!({}));
+    world.operator();
+    world.controllers();
+    world.image("shop:2");
+    let templates = |_: &World, effects: &[Effect]| effects.iter().any(|effect| matches!(effect.change, Change::ApplyDeployment { .. }));
+    world.until_about_to(templates);
+    world.pass_time(3);
+    world.controllers();
+    world.image("shop:1");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:1")), "{}", world.story());
+    assert!(!world.deployments.contains_key(&Color::Green), "{}", world.story());
 }

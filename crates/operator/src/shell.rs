@@ -117,8 +117,8 @@ impl<'a> OneRollout<'a> {
         }
     }
 
-    /// Looks for what has one of the rollout's names and none of its labels, once in a term: it is invisible to the caches.
-    /// A side that leaves would be taken for gone, and keep its pods.
+    /// Looks for what has one of the rollout's names and none of its labels: it is invisible to the caches. Once in a term, for a side
+    /// that leaves would be taken for gone, and keep its pods; and for as long as there is no status.
     async fn survey(&self, seen: &Observed) -> Result<(), Trouble> {
         let Shell { cache, memory, performer, .. } = self.shell;
         let unread = |refused| Trouble::Api { what: "what has its names can't be read", refused };
@@ -202,7 +202,8 @@ impl World for OneRollout<'_> {
             }
         };
         let surveyed_in = self.shell.memory.of(self.key, &rollout.head.uid, |remembered| remembered.surveyed_in);
-        if surveyed_in != Some(office.term) {
+        // A lost status is rebuilt from what is there: what has lost its label since must not be missing.
+        if surveyed_in != Some(office.term) || terms.status.phase.is_none() {
             self.survey(&self.shell.gatherer.observe(self.key, rollout, terms.clone(), office)).await?;
         }
         let seen = self.shell.gatherer.observe(self.key, rollout, terms, office);

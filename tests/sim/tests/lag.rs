@@ -35,6 +35,29 @@ fn what_outlives_its_rollout_stays_though_the_operator_hears_of_the_deletion_las
     });
 }
 
+/// The caches don't show it. The candidate is all that they show, and nobody has let it pass.
+#[test]
+fn a_lost_status_is_rebuilt_from_the_side_that_serves_also_when_all_of_it_has_lost_its_label() {
+    run(7, async |world| {
+        world.operator("a", Faults::default(), None);
+        world.create("shop", &json!({"promotion": {"mode": "Manual"}}));
+        healthy(world).await;
+        world.image("shop", "2.0.0");
+        assert!(world.until(300, |world| world.phase("shop") == "AwaitingPromotion").await, "{}", world.story());
+        let unlabelled = json!({"metadata": {"labels": {"bluegreen.dev/rollout": null}}});
+        world.edit(&SERVICE, "shop-preview", &json!({"metadata": {"labels": {"bluegreen.dev/rollout": null}, "ownerReferences": null}}));
+        world.lose_status("shop");
+        world.pass(60).await;
+        world.edit(&SERVICE, "shop", &unlabelled);
+        world.edit(&DEPLOYMENT, "shop-blue", &unlabelled);
+        world.pass(60).await;
+        world.edit(&SERVICE, "shop-preview", &json!({"metadata": {"annotations": {"bluegreen.dev/adopt": "shop"}}}));
+        world.pass(60).await;
+        assert_eq!((world.phase("shop").as_str(), &world.status("shop")["active"]["color"]), ("AwaitingPromotion", &json!("blue")));
+        assert_eq!(world.broken(), Vec::<String>::new(), "{}", world.story());
+    });
+}
+
 /// A bookmark says that all until its version was told.
 #[test]
 fn a_watch_tells_what_happens_in_the_very_moment_of_a_bookmark() {

@@ -229,13 +229,9 @@ fn closed(draft: &Draft<'_>, candidate: &Side) -> Option<Stay> {
             return Some(Stay::working(reasons::INCONCLUSIVE, gates::not_judged(gate, &advice)));
         }
         if settings.approval {
-            return Some(Stay::working(
-                reasons::AWAITING_APPROVAL,
-                format!(
-                    "Revision {} ({}) is verified and waits for approval: bluegreen.dev/promote={revision}",
-                    candidate.number, candidate.image
-                ),
-            ));
+            let what = format!("Revision {} (", candidate.number);
+            let advice = format!(") is verified and waits for approval: bluegreen.dev/promote={revision}");
+            return Some(Stay::working(reasons::AWAITING_APPROVAL, gates::around(&what, &candidate.image, &advice)));
         }
     }
     if draft.phase() == Some(Phase::AwaitingPromotion) && draft.elapsed() < settings.promote_after {

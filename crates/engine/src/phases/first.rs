@@ -171,8 +171,7 @@ pub(super) fn initializing(draft: &mut Draft<'_>) -> Step {
 /// `spec` changed before the first revision served in full.
 fn another_first(draft: &mut Draft<'_>, active: &Side, wanted: &crate::plan::Wanted) -> Step {
     draft.finish_attempt(Outcome::Superseded, reasons::SUPERSEDED, "spec asks for another revision");
-    let serves = draft.color_of(active).pods.iter().any(|pod| pod.ready && !pod.deleting);
-    if serves {
+    if draft.ready_pods(active) > 0 {
         draft.begin_candidate(wanted);
         return Step::Again;
     }
