@@ -928,6 +928,12 @@ fn how_to_go_back_is_told_after_the_deadline_also_of_a_rollout_that_is_paused() 
     world.run_for(90);
     assert!(world.status.paused_by_order && world.is("Stalled"), "{}", world.story());
     assert!(world.status.message.contains("bluegreen.dev/rollback="), "{}", world.status.message);
+    world.image("shop:3");
+    world.run_for(10);
+    assert!(world.status.message.contains("bluegreen.dev/resume="), "what would take over waits: {}", world.status.message);
+    world.order("resume");
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:3"), "{}", world.story());
 }
 
 #[test]

@@ -114,8 +114,10 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
         return Stay::working(if told { reasons::ENDPOINTS_STALE } else { reasons::ROLLING_BACK }, message).until(draft.due(SLICES_LATE));
     }
     if out_of_hope(draft, standby) || draft.elapsed() >= draft.settings().progress_deadline {
-        let now = format!("To go back with the pods that are ready: bluegreen.dev/rollback={}/now", active.revision);
-        let after = format!("; revision {} still serves. {now}", active.number);
+        // A new spec could take over.
+        let waits = draft.held().filter(|stay| stay.reason == reasons::PAUSED && draft.new_candidate().is_some());
+        let now = || format!("To go back with the pods that are ready: bluegreen.dev/rollback={}/now", active.revision);
+        let after = format!("; revision {} still serves. {}", active.number, waits.map_or_else(now, |paused| paused.message));
         return Stay::stalled(reasons::ROLLING_BACK, around(&way, &why, &after));
     }
     Stay::working(reasons::ROLLING_BACK, format!("{way}{why}")).until(late)

@@ -301,8 +301,10 @@ impl World {
         let revision = before.map(|before| &before["spec"]["template"]["metadata"]["labels"][REVISION]);
         let selected =
             self.aims.get(active_service(rollout)).is_some_and(|aim| aim.color == color && revision == Some(&json!(aim.revision)));
-        // Deployed again, it takes the place of a candidate that was given up: that one is nobody's way back.
-        let its_own = revision.is_none_or(|revision| *revision == status["standby"]["revision"]);
+        // Deployed again, it takes the place of a candidate that was given up: that one is nobody's way back, deleted or not.
+        let deployment = format!("{}-{color}", rollout["metadata"]["name"].as_str().unwrap_or_default());
+        let given = self.templates.get(&deployment).map(|template| &template["metadata"]["labels"][REVISION]);
+        let its_own = revision.or(given).is_none_or(|revision| *revision == status["standby"]["revision"]);
         let standby = status["standby"]["color"] == color && status["phase"] != "ScalingDown" && its_own;
         selected || standby || status["active"]["color"] == color
     }

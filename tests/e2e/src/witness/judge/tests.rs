@@ -292,6 +292,8 @@ fn a_first_revision_is_replaced_in_its_color_only_if_users_reached_none_of_it_wh
 fn a_standby_that_is_deployed_again_takes_the_place_of_a_candidate_that_was_given_up() {
     let back = json!({"active": side("green", "two"), "standby": side("blue", "one"), "ending": {"slow": true}});
     let aborted = Story::promoted("Healthy").status("Healthy", json!({"active": side("green", "two")})).deployment("blue", "three", 0);
+    let deleted = aborted.clone().edit(BLUE.0, BLUE.1, |deployment| deployment["metadata"]["annotations"][MARK_DELETED] = json!("true"));
+    deleted.delete(BLUE.0, BLUE.1).status("RollingBack", back.clone()).deployment("blue", "one", 2).keeps();
     let again = aborted.status("RollingBack", back).deployment("blue", "one", 2);
     again.clone().keeps();
     again.deployment("blue", "three", 2).breaks(2, "another pod template");
