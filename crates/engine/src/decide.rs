@@ -92,6 +92,7 @@ fn work_out(draft: &mut Draft<'_>) -> Stay {
     pause_orders(draft);
     keep_time(draft);
     remember_generations(draft);
+    learn_images(draft);
     let mut stay = phases::run(draft);
     if let Some(moment) = blind_for_a_moment(draft, &stay) {
         draft.status = draft.seen.status.clone();
@@ -128,6 +129,15 @@ fn no_news(draft: &Draft<'_>, stay: &Stay) -> Option<String> {
     let same_wait = ready.reason == stay.reason && stalled == (stay.kind == StayKind::Stalled);
     let kind = progress::kind_of_trouble(&stay.message)?;
     (same_story && same_wait && progress::kind_of_trouble(&old.message) == Some(kind)).then(|| old.message.clone())
+}
+
+/// A side that was rebuilt while its revision was missing learns its image once that is restored.
+fn learn_images(draft: &mut Draft<'_>) {
+    let status = &mut draft.status;
+    for side in [&mut status.active, &mut status.standby, &mut status.preview].into_iter().flatten().filter(|side| side.image.is_empty()) {
+        let revision = draft.seen.revisions.iter().find(|revision| revision.hash == side.revision);
+        side.image = revision.map(|revision| revision.image.clone()).unwrap_or_default();
+    }
 }
 
 /// Pause and resume hold for the attempt; of both, pause wins.

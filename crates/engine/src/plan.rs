@@ -188,6 +188,13 @@ fn with_image(spec: &BlueGreenRolloutSpec, name: &str) -> Result<(Value, String)
     Ok((template, image))
 }
 
+/// The image that names a revision to people, of a template as it runs.
+pub(crate) fn image_in(template: &Value, spec: &BlueGreenRolloutSpec, name: &str) -> Option<String> {
+    let containers = template.pointer("/spec/containers")?.as_array()?;
+    let container = containers.get(chosen(containers, spec, name).ok()?)?;
+    container.get("image").and_then(Value::as_str).map(str::to_owned)
+}
+
 fn chosen(containers: &[Value], spec: &BlueGreenRolloutSpec, name: &str) -> Result<usize, Invalid> {
     let position = |wanted: &str| containers.iter().position(|container| container["name"].as_str() == Some(wanted));
     let names = || containers.iter().filter_map(|container| container["name"].as_str()).collect::<Vec<_>>().join(", ");

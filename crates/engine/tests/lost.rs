@@ -267,3 +267,14 @@ fn a_lost_status_is_not_rebuilt_from_a_service_that_was_seen_before_it_was_led_e
     world.settle();
     assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
 }
+
+#[test]
+fn a_side_that_was_rebuilt_without_its_revision_learns_its_image_once_that_is_restored() {
+    let mut world = World::live(json!({}));
+    world.spec.paused = true;
+    world.image("shop:2");
+    world.revisions.clear();
+    world.status = BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+    world.settle();
+    assert_eq!(world.status.active.as_ref().map(|active| active.image.as_str()), Some("shop:1"), "{}", world.story());
+}
