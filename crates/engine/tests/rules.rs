@@ -281,6 +281,17 @@ fn scattered_bad_readings_are_not_as_many_in_a_row() {
 }
 
 #[test]
+fn the_bake_time_does_not_end_while_readings_are_bad() {
+    let mut world = World::live(json!({"monitoring": {"duration": "2m", "metrics": [metric(json!({"failureFor": "1m"}))]}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.run_for(100);
+    world.gauge = |_, image, _| value(if image == "shop:2" { 0.5 } else { 0.0 });
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::RolledBack, Some("shop:1")), "{}", world.story());
+}
+
+#[test]
 fn the_first_revision_is_verified_only_if_asked_and_reached_by_nobody_until_then() {
     let mut world = World::new(json!({"verification": {"initial": true, "metrics": [metric(json!({}))]}}));
     world.run_for(8);

@@ -204,6 +204,11 @@ fn monitoring_ends_when_every_metric_has_covered_its_time_and_every_check_has_pa
         gate(seen, "monitoring/errors").measured.as_mut().unwrap().good = 0;
     }
     assert!(!over(nothing_good), "nothing good was read");
+    fn bad_at_the_end(seen: &mut Observed) {
+        covered(seen, 60_000);
+        gate(seen, "monitoring/errors").measured.as_mut().unwrap().bad_in_row = 1;
+    }
+    assert!(!over(bad_at_the_end), "what is bad now may yet be a failure");
     fn unchecked(seen: &mut Observed) {
         covered(seen, 60_000);
         gate(seen, "monitoring/home").state = GateState::Running;

@@ -246,7 +246,9 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
         // One that can't be judged comes this far only if it is to count as passed.
         (_, GateState::Passed | GateState::Inconclusive) => false,
         (Some(measured), _) => {
-            measured.good == 0 || u128::try_from(measured.covered_millis).is_ok_and(|covered| covered < bake.as_millis())
+            // While readings are bad that are not yet a failure, there is no verdict to end with.
+            let judged = measured.good > 0 && measured.bad_in_row == 0;
+            !judged || u128::try_from(measured.covered_millis).is_ok_and(|covered| covered < bake.as_millis())
         }
         (None, _) => true,
     };
