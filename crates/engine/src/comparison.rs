@@ -43,10 +43,7 @@ impl Counters {
     /// From the answers to four questions: errors and requests of the candidate, errors and requests of the active side.
     /// A side that has had requests and no errors has no counter of errors as a rule.
     pub fn of(answers: &[Reading]) -> Result<Self, Reading> {
-        // Trouble of the source is told before a lack of data.
-        if let Some(failed) = answers.iter().find(|answer| matches!(answer, Reading::Failed(_))) {
-            return Err(failed.clone());
-        }
+        Reading::check_source(answers)?;
         let side = |errors: &Reading, requests: &Reading| {
             let requests = finite(requests)?;
             let errors = if *errors == Reading::NoData { 0.0 } else { finite(errors)? };

@@ -135,8 +135,12 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
     })
 }
 
+fn variables<'a>(seen: &'a Observed, side: &'a Side) -> Variables<'a> {
+    Variables { namespace: &seen.namespace, rollout: &seen.name, color: side.color.as_str(), revision: &side.revision }
+}
+
 fn check(seen: &Observed, side: &Side, plan: &CheckPlan, gate: &str) -> Option<What> {
-    let variables = &Variables { namespace: &seen.namespace, rollout: &seen.name, color: side.color.as_str(), revision: &side.revision };
+    let variables = &variables(seen, side);
     Some(match &plan.kind {
         CheckKind::Pods { scheme, path, port, exchange } => {
             // None while no pod is ready.
@@ -155,10 +159,7 @@ fn check(seen: &Observed, side: &Side, plan: &CheckPlan, gate: &str) -> Option<W
 
 fn metric(seen: &Observed, side: &Side, plan: &MetricPlan) -> Option<What> {
     let (address, timeout) = (plan.address.clone(), plan.timeout);
-    let of = |query: &str, side: &Side| {
-        let variables = Variables { namespace: &seen.namespace, rollout: &seen.name, color: side.color.as_str(), revision: &side.revision };
-        query::resolve(query, &variables)
-    };
+    let of = |query: &str, side: &Side| query::resolve(query, &variables(seen, side));
     let active = || seen.status.active.as_ref();
     let queries = match &plan.judge {
         Judge::Limits { query, limits: Limits { factor: None, .. } } => {

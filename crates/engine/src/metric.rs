@@ -181,11 +181,9 @@ pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading]
 
 type Verdict = (GateState, String);
 
-/// The value, and the active side's where that was asked for. Trouble of the source is told before a lack of data.
+/// The value, and the active side's where that was asked for.
 fn values(answers: &[Reading]) -> Result<(f64, Option<f64>), Reading> {
-    if let Some(failed) = answers.iter().find(|answer| matches!(answer, Reading::Failed(_))) {
-        return Err(failed.clone());
-    }
+    Reading::check_source(answers)?;
     match answers {
         [Reading::Value(value)] => Ok((*value, None)),
         [Reading::Value(value), Reading::Value(active)] if active.is_finite() => Ok((*value, Some(*active))),

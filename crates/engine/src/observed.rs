@@ -259,6 +259,13 @@ pub enum Reading {
     Failed(String),
 }
 
+impl Reading {
+    /// Of several answers the trouble of the source is told first, if there is any: before a lack of data.
+    pub fn check_source(answers: &[Self]) -> Result<(), Self> {
+        answers.iter().find(|answer| matches!(answer, Self::Failed(_))).cloned().map_or(Ok(()), Err)
+    }
+}
+
 /// The API server refused an effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {

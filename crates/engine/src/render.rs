@@ -117,10 +117,10 @@ fn map_at<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Map<String,
 /// A lost ControllerRevision, from the Deployment that runs it.
 pub fn restored_revision(seen: &Observed, hash: &str, number: i64, live: &Value) -> Value {
     let side = [&seen.status.active, &seen.status.standby, &seen.status.preview].into_iter().flatten().find(|side| side.revision == hash);
-    let (image, ports) = side.map_or((String::new(), vec![]), |side| (side.image.clone(), side.ports.clone()));
+    let ports = side.map(|side| side.ports.clone()).unwrap_or_default();
     // A side that was rebuilt without its revision knows no image.
     let runs = || live.pointer("/spec/template").and_then(|template| plan::image_in(template, &seen.spec, &seen.name));
-    let image = Some(image).filter(|image| !image.is_empty()).or_else(runs).unwrap_or_default();
+    let image = side.map(|side| side.image.clone()).filter(|image| !image.is_empty()).or_else(runs).unwrap_or_default();
     // The content it was made from can't be told from a live object with its defaults, unless `spec` still asks for it.
     let digest =
         Plan::of(seen).wanted.ok().filter(|wanted| wanted.hash == hash).map_or_else(|| revision::restored(hash), |wanted| wanted.digest);

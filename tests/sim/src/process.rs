@@ -169,31 +169,30 @@ impl Fates {
         found["spec"]["containers"][0]["image"].as_str().map(str::to_owned)
     }
 
+    /// The image of the revision that a question tells.
+    fn image_told_in(&self, question: &str) -> Option<String> {
+        self.image(|pod| pod["metadata"]["labels"]["bluegreen.dev/revision"].as_str().is_some_and(|revision| question.contains(revision)))
+    }
+
     fn answer(&self, what: &What) -> Outcome {
+        let check = |image: Option<String>| {
+            Outcome::Check(match image {
+                None => CheckOutcome::NotDone("nobody answers".to_owned()),
+                Some(image) if image.contains("bad") => CheckOutcome::Failed("500".to_owned()),
+                Some(_) => CheckOutcome::Passed("200".to_owned()),
+            })
+        };
         match what {
             What::Http { targets, .. } => {
                 let ips: Vec<&str> = targets.iter().map(|target| target.ip.as_str()).collect();
-                match self.image(|pod| pod["status"]["podIP"].as_str().is_some_and(|ip| ips.contains(&ip))) {
-                    None => Outcome::Check(CheckOutcome::NotDone("no pod answers".to_owned())),
-                    Some(image) if image.contains("bad") => Outcome::Check(CheckOutcome::Failed("500".to_owned())),
-                    Some(_) => Outcome::Check(CheckOutcome::Passed("200".to_owned())),
-                }
+                check(self.image(|pod| pod["status"]["podIP"].as_str().is_some_and(|ip| ips.contains(&ip))))
             }
+            // Nothing in the simulation is asked by a URL that doesn't tell its revision.
+            What::Url { url: question, .. } | What::Webhook { body: question, .. } => check(self.image_told_in(question)),
             // Its stories compare nothing.
             What::Queries { queries, .. } => Outcome::Readings(vec![Reading::NoData; queries.len()]),
-            // Nothing in the simulation is asked by a URL that doesn't tell its revision.
-            What::Url { url: question, .. } | What::Webhook { body: question, .. } => {
-                match self.image(|pod| pod["metadata"]["labels"]["bluegreen.dev/revision"].as_str().is_some_and(|is| question.contains(is)))
-                {
-                    None => Outcome::Check(CheckOutcome::NotDone("nobody answers".to_owned())),
-                    Some(image) if image.contains("bad") => Outcome::Check(CheckOutcome::Failed("500".to_owned())),
-                    Some(_) => Outcome::Check(CheckOutcome::Passed("200".to_owned())),
-                }
-            }
             What::Prometheus { query, .. } => {
-                let image = self.image(|pod| {
-                    pod["metadata"]["labels"]["bluegreen.dev/revision"].as_str().is_some_and(|revision| query.contains(revision))
-                });
+                let image = self.image_told_in(query);
                 Outcome::Reading(match (bluegreen_operator::clock::now().as_second() % 11, image) {
                     (0, _) | (_, None) => Reading::NoData,
                     (1, _) => Reading::Failed("connection refused".to_owned()),

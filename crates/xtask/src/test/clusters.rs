@@ -87,10 +87,10 @@ fn run(kind: Kind, name: Option<&str>, words: &[String], environment: &[(&str, S
     Ok(total.outcome())
 }
 
-/// All programs and tests, built at once as for the tests of the crates: asked for one by one, their dependencies would be
-/// built again, with other features. But not this program, which runs.
+/// All programs and tests, built at once as for the tests of the crates: asked for one by one, or all but one, their
+/// dependencies would be built again, with other features.
 fn everything() -> Result<Vec<Built>> {
-    build(&["build", "--workspace", "--exclude=xtask", "--all-targets"])
+    build(&["build", "--workspace", "--all-targets"])
 }
 
 /// The programs of these packages in which there is a test that these words ask for.
