@@ -10,6 +10,7 @@ pub mod reasons;
 mod spec;
 mod status;
 mod template;
+mod web;
 
 pub use checks::*;
 pub use crd::crd;
@@ -17,3 +18,4 @@ pub use duration::{Duration, Lifetime};
 pub use spec::*;
 pub use status::*;
 pub use template::PodTemplate;
+pub use web::*;

@@ -1,6 +1,6 @@
 //! `spec`: what a team asks for. The operator reads it and never writes it.
 
-use crate::{Check, Duration, Lifetime, PodTemplate, status::BlueGreenRolloutStatus};
+use crate::{Check, Credentials, Duration, Lifetime, PodTemplate, WebQuery, status::BlueGreenRolloutStatus};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -265,8 +265,9 @@ pub enum VerificationFailure {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.prometheus) != has(self.comparison)").message("set exactly one kind of metric: prometheus or comparison"),
-    validation = Rule::new("!has(self.prometheus) || has(self.max) || has(self.min) || has(self.maxFactor)")
+    validation = Rule::new("[has(self.prometheus), has(self.web), has(self.comparison)].filter(is, is).size() == 1")
+        .message("set exactly one kind of metric: prometheus, web or comparison"),
+    validation = Rule::new("has(self.comparison) || has(self.max) || has(self.min) || has(self.maxFactor)")
         .message("a metric needs a limit: set max, min, maxFactor, or several of them"),
     validation = Rule::new("!has(self.factorFrom) || has(self.maxFactor)").message("factorFrom belongs to maxFactor: set both or neither"),
     validation = Rule::new("!has(self.comparison) || !(has(self.max) || has(self.min) || has(self.maxFactor) || has(self.failureLimit) || has(self.failureFor))")
@@ -279,6 +280,9 @@ pub struct Metric {
     /// A query to Prometheus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusQuery>,
+    /// A request to another source of numbers: Datadog, Graphite, InfluxDB, a service of yours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web: Option<WebQuery>,
     /// Verification only: errors of the candidate against those of the active side, by a test that is sound at every look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
@@ -325,20 +329,30 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub error_limit: Option<i32>,
+    /// A rehearsal: the metric is measured and its verdict told, but it passes whatever that is. For a limit that nobody knows yet to be
+    /// right. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// An instant query whose answer is one number.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.credentials) || has(self.address)")
+    .message("credentials are for the address beside them: set address too, or the credentials of sources.prometheus"))]
 pub struct PrometheusQuery {
-    /// PromQL that yields one number: a scalar, or a vector of one series. Known variables: `{{ namespace }}`, `{{ rollout }}`, `{{ color }}`,
-    /// `{{ revision }}` and `{{ pods }}` (a regex of the pods' names), all of the side that is judged.
+    /// PromQL that yields one number: a scalar, or a vector of one series. Known variables: `{{ namespace }}`, `{{ rollout }}`, `{{ interval }}`
+    /// (in seconds, as `10s`), and of the side that is judged `{{ color }}`, `{{ revision }}` and `{{ pods }}` (a regex of the pods' names); of the
+    /// side beside it `{{ other.color }}`, `{{ other.revision }}` and `{{ other.pods }}`.
     #[schemars(length(min = 1, max = 4096))]
     pub query: String,
     /// The server to ask, as `http://prometheus.monitoring:9090`. Default: `sources.prometheus.address`, else the operator's own setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub address: Option<String>,
+    /// What the server is to be shown. It goes to this `address` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
     /// How long an answer may take. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
@@ -350,8 +364,10 @@ pub struct PrometheusQuery {
 /// Each reading asks for both counters of both sides and weighs what came since the last one, as a sequential likelihood ratio test; it
 /// may be looked at as often as one likes. A counter that goes back (a pod started anew) is read from there, and nothing is weighed when
 /// one of the sides had no requests. An interval shorter than Prometheus' own tells nothing more.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.credentials) || has(self.address)")
+    .message("credentials are for the address beside them: set address too, or the credentials of sources.prometheus"))]
 pub struct Comparison {
     /// PromQL that yields the counter of a side's failed requests, raw: `sum(http_requests_total{code=~"5..",pod=~"{{ pods }}"})`, without
     /// rate or increase. Variables as in a query. No data is 0 where there are requests: a counter appears with the first error.
@@ -377,6 +393,9 @@ pub struct Comparison {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub address: Option<String>,
+    /// What the server is to be shown. It goes to this `address` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
     /// How long an answer may take. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
@@ -470,4 +489,7 @@ pub struct PrometheusSource {
     /// Its address, as `http://prometheus.monitoring:9090`.
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub address: String,
+    /// What the server is to be shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
 }

@@ -327,6 +327,9 @@ pub struct Measured {
     /// What a comparison has added up to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared: Option<Compared>,
+    /// What was asked for the latest reading, ready to be asked by hand: the queries with their variables put in, each up to 1024 characters.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<String>,
     /// The latest readings, the newest first, at most 10.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub readings: Vec<Reading>,

@@ -142,26 +142,28 @@ fn exchange(http: &HttpCheck, interval: Duration) -> Result<Exchange, Invalid> {
 }
 
 fn body_rule(expected: &ExpectedBody) -> Result<BodyRule, Invalid> {
-    let ExpectedBody { contains, json_path, equals } = expected;
+    let ExpectedBody { contains, json_path: path, equals } = expected;
     if contains.as_ref().is_some_and(String::is_empty) {
         return Err(Invalid("expectedBody.contains is empty, which is in every body: leave it out".into()));
     }
-    let json = match (json_path, equals) {
+    let json = match (path, equals) {
         (None, Some(_)) => return Err(Invalid("expectedBody.equals needs a jsonPath that finds what to compare".into())),
         (None, None) if contains.is_none() => {
             return Err(Invalid("expectedBody says nothing to expect: set contains, jsonPath, or both".into()));
         }
         (None, None) => None,
-        (Some(path), equals) => {
-            let read = JsonPath::parse(path).map_err(|error| Invalid(format!("expectedBody.jsonPath {path:?} is no JSONPath: {error}")))?;
-            if is_costly(path) {
-                let why = "uses .. twice, or $ in a filter, which may take for ever on a large answer";
-                return Err(Invalid(format!("expectedBody.jsonPath {path:?} {why}: write a path that goes through the answer once")));
-            }
-            Some(JsonRule { path: read, equals: equals.clone() })
-        }
+        (Some(path), equals) => Some(JsonRule { path: json_path("expectedBody.jsonPath", path)?, equals: equals.clone() }),
     };
     Ok(BodyRule { contains: contains.clone(), json })
+}
+
+pub(crate) fn json_path(field: &str, path: &str) -> Result<JsonPath, Invalid> {
+    let read = JsonPath::parse(path).map_err(|error| Invalid(format!("{field} {path:?} is no JSONPath: {error}")))?;
+    if is_costly(path) {
+        let why = "uses .. twice, or $ in a filter, which may take for ever on a large answer";
+        return Err(Invalid(format!("{field} {path:?} {why}: write a path that goes through the answer once")));
+    }
+    Ok(read)
 }
 
 /// Whether a path may visit what is in an answer more often than once for each of its parts.
@@ -195,22 +197,29 @@ fn webhook_plan(webhook: &WebhookCheck) -> Result<CheckPlan, Invalid> {
 fn headers(asked: &[HttpHeader]) -> Result<HeaderMap, Invalid> {
     let mut headers = HeaderMap::new();
     for HttpHeader { name, value } in asked {
-        let wrong = |why: &str| Invalid(format!("the header {name:?} {why}"));
-        let read = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("has a name that no header can have"))?;
-        if OWN.contains(&read.as_str()) {
-            return Err(wrong("follows from the request itself: leave it out"));
-        }
-        let value = HeaderValue::from_str(value).map_err(|_| wrong("has a value with other characters than visible ASCII"))?;
-        if headers.insert(read, value).is_some() {
-            return Err(wrong("is there twice: keep one"));
+        if headers.insert(header_name(name)?, header_value(name, value)?).is_some() {
+            return Err(Invalid(format!("the header {name:?} is there twice: keep one")));
         }
     }
     Ok(headers)
 }
 
+pub(crate) fn header_name(name: &str) -> Result<HeaderName, Invalid> {
+    let wrong = |why: &str| Invalid(format!("the header {name:?} {why}"));
+    let read = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("has a name that no header can have"))?;
+    if OWN.contains(&read.as_str()) {
+        return Err(wrong("follows from the request itself: leave it out"));
+    }
+    Ok(read)
+}
+
+pub(crate) fn header_value(name: &str, value: &str) -> Result<HeaderValue, Invalid> {
+    HeaderValue::from_str(value).map_err(|_| Invalid(format!("the header {name:?} has a value with other characters than visible ASCII")))
+}
+
 /// What a webhook is told.
 pub(crate) fn question(variables: &Variables<'_>, gate: &str, image: &str, attempt: i64) -> String {
-    let Variables { namespace, rollout, color, revision } = variables;
+    let Variables { namespace, rollout, color, revision, .. } = variables;
     json!({
         "namespace": namespace,
         "rollout": rollout,
@@ -319,7 +328,7 @@ pub fn told(body: &[u8]) -> String {
 }
 
 /// The beginning of a text, in one line.
-fn excerpt(text: &[u8]) -> String {
+pub(crate) fn excerpt(text: &[u8]) -> String {
     // A character has four bytes at most.
     let beginning = String::from_utf8_lossy(&text[..text.len().min(EXCERPT * 8)]);
     let line = beginning.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
@@ -357,7 +366,7 @@ mod tests {
             (http(json!({"url": "http://shop/", "scheme": "HTTP"})), whole),
             (
                 http(json!({"url": "http://{{ shop }}/"})),
-                "the url has an unknown variable {{ shop }}; known are namespace, rollout, color, revision, pods",
+                "the url has an unknown variable {{ shop }}; known are namespace, rollout, color, revision, pods, other.color, other.revision, other.pods, interval",
             ),
             (http(json!({"body": "a"})), "a body needs a method that sends one: set method to POST, PUT or PATCH"),
             (

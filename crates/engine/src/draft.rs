@@ -4,11 +4,12 @@ use crate::{
     clock,
     decision::Object,
     effects,
-    gates::{self, Stage},
-    observed::{ColorSeen, Observed, Refusal},
+    gates::{self, GateDefinition, Kind, Stage},
+    measure,
+    observed::{ColorSeen, Measurement, Observed, Refusal},
     orders::{self, Verb},
     plan::{Plan, Settings, Wanted},
-    progress,
+    progress, question,
 };
 use bluegreen_api::{
     Attempt, BlueGreenRolloutStatus, Ending, Gate, GateResult, GateState, Outcome, Phase, PhaseTime, Rejected, Side, reasons,
@@ -209,9 +210,19 @@ impl<'a> Draft<'a> {
             // A gate that turns keeps what came with its turn: collected first, for `since` moves.
             for result in results.collect::<Vec<_>>() {
                 gates::add(gate, definition, result);
+                self.tell_what_was_asked(gate, definition, result);
             }
         }
         self.status.gates = aligned;
+    }
+
+    fn tell_what_was_asked(&self, gate: &mut Gate, definition: &GateDefinition, result: &Measurement) {
+        let sides = [&self.status.preview, &self.status.active];
+        if let (Kind::Metric(plan), Some(measured)) = (&definition.kind, gate.measured.as_mut())
+            && let Some(side) = sides.into_iter().flatten().find(|side| side.revision == result.revision)
+        {
+            measured.asked = measure::questions(self.seen, side, plan, result.at).iter().flatten().map(question::shown).collect();
+        }
     }
 
     pub(crate) fn gates(&self, stage: Stage) -> impl Iterator<Item = &Gate> {

@@ -5,11 +5,12 @@ use crate::{
     metric::{self, Judge, MetricPlan},
     observed::{Measurement, Outcome},
     plan::Invalid,
+    question::Question,
     revision,
 };
-use bluegreen_api::{Check, Gate, GateState, Measured, Metric};
+use bluegreen_api::{Check, Gate, GateState, Measured, Metric, PrometheusSource};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// When a gate is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,12 @@ pub enum Kind {
 pub const APPROVAL: &str = "approval";
 
 /// The gates of a stage in their order: checks, then metrics.
-pub fn definitions(stage: Stage, checks: &[Check], metrics: &[Metric], address: Option<&str>) -> Result<Vec<GateDefinition>, Invalid> {
+pub fn definitions(
+    stage: Stage,
+    checks: &[Check],
+    metrics: &[Metric],
+    prometheus: Option<&PrometheusSource>,
+) -> Result<Vec<GateDefinition>, Invalid> {
     let section = stage.prefix().trim_end_matches('/');
     let name = |name: &str| format!("{}{name}", stage.prefix());
     let mut gates = Vec::new();
@@ -68,16 +74,26 @@ pub fn definitions(stage: Stage, checks: &[Check], metrics: &[Metric], address: 
         if gates.iter().any(|gate| gate.name == name(&metric.name)) {
             return Err(Invalid(format!("spec.{section}: a check and a metric are both named {}; give each its own name", metric.name)));
         }
-        let plan = MetricPlan::of(stage, metric, address, comparisons)
+        let plan = MetricPlan::of(stage, metric, prometheus, comparisons)
             .map_err(|Invalid(why)| Invalid(format!("spec.{section}.metrics {}: {why}", metric.name)))?;
-        // Another comparison beside it takes its share of the false alarms.
-        let definition = match &plan.judge {
-            Judge::Limits { .. } => revision::definition(&json!([metric, plan.address])),
-            Judge::Comparison { .. } => revision::definition(&json!([metric, plan.address, comparisons])),
-        };
+        let mut whole = vec![json!(metric)];
+        match &plan.judge {
+            Judge::Limits { question, .. } => whole.extend(address(question)),
+            // Another comparison beside it takes its share of the false alarms.
+            Judge::Comparison { errors, .. } => whole.extend(address(errors).into_iter().chain([json!(comparisons)])),
+        }
+        let definition = revision::definition(&json!(whole));
         gates.push(GateDefinition { name: name(&metric.name), stage, definition, kind: Kind::Metric(plan) });
     }
     Ok(gates)
+}
+
+/// A Prometheus that the metric itself may not name.
+fn address(question: &Question) -> Option<Value> {
+    match question {
+        Question::Prometheus { address, .. } => Some(json!(address)),
+        Question::Web(_) => None,
+    }
 }
 
 /// The gates of status brought in line with their definitions: one that is new or was defined otherwise starts anew.
@@ -105,11 +121,8 @@ pub fn add(gate: &mut Gate, definition: &GateDefinition, result: &Measurement) {
     }
     match (&result.outcome, &definition.kind) {
         (Outcome::Check(outcome), Kind::Check(plan)) => checks::add(gate, plan, outcome, result.at),
-        (Outcome::Reading(reading), Kind::Metric(plan)) => {
-            metric::add(gate, plan, definition.stage, std::slice::from_ref(reading), result.at);
-        }
         (Outcome::Readings(readings), Kind::Metric(plan)) => metric::add(gate, plan, definition.stage, readings, result.at),
-        (Outcome::Check(_), Kind::Metric(_)) | (Outcome::Reading(_) | Outcome::Readings(_), Kind::Check(_)) => {}
+        (Outcome::Check(_), Kind::Metric(_)) | (Outcome::Readings(_), Kind::Check(_)) => {}
     }
 }
 
@@ -156,7 +169,7 @@ pub(crate) fn not_judged(gate: &Gate, advice: &str) -> String {
 mod tests {
     use super::*;
     use crate::{
-        metric::tests::{at, defined, metric, result, started, told},
+        metric::tests::{at, defined, metric, prometheus, result, started, told},
         observed::CheckOutcome,
     };
 
@@ -178,7 +191,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_gate_is_told_where_it_stands_in_spec() {
         let wrong = |stage: Stage, fields: serde_json::Value, address: Option<&str>| {
-            definitions(stage, &[home()], &[metric(&fields)], address).unwrap_err().to_string()
+            definitions(stage, &[home()], &[metric(&fields)], address.map(prometheus).as_ref()).unwrap_err().to_string()
         };
         let somewhere = Some("http://prometheus");
         let cases = [
@@ -200,7 +213,7 @@ mod tests {
             ),
             (
                 wrong(Stage::Monitoring, json!({"prometheus": null}), somewhere),
-                "spec.monitoring.metrics errors: set exactly one kind of metric: prometheus or comparison",
+                "spec.monitoring.metrics errors: set exactly one kind of metric: prometheus, web or comparison",
             ),
             (
                 wrong(Stage::Verification, json!({}), None),
@@ -210,7 +223,7 @@ mod tests {
         for (error, expected) in cases {
             assert_eq!(error, expected);
         }
-        let gates = definitions(Stage::Monitoring, &[home()], &[metric(&json!({}))], somewhere).unwrap();
+        let gates = definitions(Stage::Monitoring, &[home()], &[metric(&json!({}))], somewhere.map(prometheus).as_ref()).unwrap();
         assert_eq!(gates.iter().map(|gate| gate.name.as_str()).collect::<Vec<_>>(), ["monitoring/home", "monitoring/errors"]);
     }
 

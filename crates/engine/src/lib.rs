@@ -22,6 +22,7 @@ mod phases;
 mod plan;
 pub mod progress;
 mod query;
+pub mod question;
 pub mod render;
 mod revision;
 mod withdraw;

@@ -8,6 +8,7 @@ use crate::{
     observed::{Observed, PodSeen},
     plan::Plan,
     query::{self, Variables},
+    question::Question,
 };
 use bluegreen_api::{Gate, GateState, Phase, Scheme, Side};
 use http::HeaderMap;
@@ -45,14 +46,21 @@ pub enum What {
         body: String,
         timeout: Duration,
     },
-    Prometheus {
-        address: String,
-        /// With its variables put in.
-        query: String,
+    /// Questions that are asked at the same time: about both sides, in a comparison.
+    Metric {
+        /// With their variables put in.
+        questions: Vec<Question>,
+        /// In the rollout's namespace.
+        credentials: Option<Secret>,
         timeout: Duration,
     },
-    /// Queries about two sides, asked at the same time.
-    Queries { address: String, queries: Vec<String>, timeout: Duration },
+}
+
+/// A Secret by its name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Secret {
+    pub namespace: String,
+    pub name: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,14 +124,18 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
         .chain(gate.measured.iter().flat_map(|measured| measured.readings.first().map(|reading| reading.at)))
         .chain(gate.tries.iter().map(|tries| tries.at))
         .max();
-    let (what, interval, first) = match &definition.kind {
-        Kind::Check(plan) => (check(seen, side, plan, &gate.name)?, plan.interval, Duration::ZERO),
-        Kind::Metric(plan) => (metric(seen, side, plan)?, plan.interval, plan.initial_delay),
+    let (interval, first) = match &definition.kind {
+        Kind::Check(plan) => (plan.interval, Duration::ZERO),
+        Kind::Metric(plan) => (plan.interval, plan.initial_delay),
     };
     let start = seen.status.clock.as_ref().and_then(|clock| clock::due(&bluegreen_api::Clock { stopped: None, ..clock.clone() }, first))?;
     let due = match latest {
         Some(latest) => latest.checked_add(interval).ok()?,
         None => start,
+    };
+    let what = match &definition.kind {
+        Kind::Check(plan) => check(seen, side, plan, &gate.name)?,
+        Kind::Metric(plan) => metric(seen, side, plan, due.max(seen.now))?,
     };
     Some(Wanted {
         gate: gate.name.clone(),
@@ -135,12 +147,26 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
     })
 }
 
-fn variables<'a>(seen: &'a Observed, side: &'a Side) -> Variables<'a> {
-    Variables { namespace: &seen.namespace, rollout: &seen.name, color: side.color.as_str(), revision: &side.revision }
+fn variables<'a>(seen: &'a Observed, side: &'a Side, interval: Duration, at: Timestamp) -> Variables<'a> {
+    let status = &seen.status;
+    let other_color = side.color.other();
+    let sides = [&status.active, &status.standby, &status.preview];
+    let other = sides.into_iter().flatten().find(|other| other.color == other_color);
+    Variables {
+        namespace: &seen.namespace,
+        rollout: &seen.name,
+        color: side.color.as_str(),
+        revision: &side.revision,
+        other_color: other_color.as_str(),
+        other_revision: other.map_or("", |other| &other.revision),
+        interval,
+        at,
+        window: Duration::ZERO,
+    }
 }
 
 fn check(seen: &Observed, side: &Side, plan: &CheckPlan, gate: &str) -> Option<What> {
-    let variables = &variables(seen, side);
+    let variables = &variables(seen, side, plan.interval, seen.now);
     Some(match &plan.kind {
         CheckKind::Pods { scheme, path, port, exchange } => {
             // None while no pod is ready.
@@ -157,20 +183,23 @@ fn check(seen: &Observed, side: &Side, plan: &CheckPlan, gate: &str) -> Option<W
     })
 }
 
-fn metric(seen: &Observed, side: &Side, plan: &MetricPlan) -> Option<What> {
-    let (address, timeout) = (plan.address.clone(), plan.timeout);
-    let of = |query: &str, side: &Side| query::resolve(query, &variables(seen, side));
+fn metric(seen: &Observed, side: &Side, plan: &MetricPlan, at: Timestamp) -> Option<What> {
+    let credentials = plan.credentials.as_ref();
+    let credentials = credentials.map(|named| Secret { namespace: seen.namespace.clone(), name: named.secret_name.clone() });
+    Some(What::Metric { questions: questions(seen, side, plan, at)?, credentials, timeout: plan.timeout })
+}
+
+/// What a metric asks of a side, and of the active side beside it where it compares; None when there is none.
+pub(crate) fn questions(seen: &Observed, side: &Side, plan: &MetricPlan, at: Timestamp) -> Option<Vec<Question>> {
+    let of = |question: &Question, side: &Side| question.resolved(&variables(seen, side, plan.interval, at));
     let active = || seen.status.active.as_ref();
-    let queries = match &plan.judge {
-        Judge::Limits { query, limits: Limits { factor: None, .. } } => {
-            return Some(What::Prometheus { address, query: of(query, side), timeout });
-        }
-        Judge::Limits { query, .. } => vec![of(query, side), of(query, active()?)],
+    Some(match &plan.judge {
+        Judge::Limits { question, limits: Limits { factor: None, .. } } => vec![of(question, side)],
+        Judge::Limits { question, .. } => vec![of(question, side), of(question, active()?)],
         Judge::Comparison { errors, requests, .. } => {
             vec![of(errors, side), of(requests, side), of(errors, active()?), of(requests, active()?)]
         }
-    };
-    Some(What::Queries { address, queries, timeout })
+    })
 }
 
 /// Where the pods are asked: at the port that is named, else at that of the Service.

@@ -6,8 +6,9 @@ use crate::{
     observed::Reading,
     plan::Invalid,
     query,
+    question::Question,
 };
-use bluegreen_api::{Comparison, Duration, Gate, GateState, Measured, Metric, PrometheusQuery};
+use bluegreen_api::{Comparison, Credentials, Duration, Gate, GateState, Measured, Metric, PrometheusSource};
 use jiff::Timestamp;
 use std::time;
 
@@ -18,7 +19,7 @@ const READINGS: usize = 10;
 #[derive(Clone, Debug)]
 pub struct MetricPlan {
     pub judge: Judge,
-    pub address: String,
+    pub credentials: Option<Credentials>,
     pub timeout: time::Duration,
     pub interval: time::Duration,
     pub count: i32,
@@ -27,13 +28,15 @@ pub struct MetricPlan {
     pub failure_for: time::Duration,
     pub no_data_limit: i32,
     pub error_limit: i32,
+    /// Whatever the verdict, it passes.
+    pub dry_run: bool,
 }
 
 /// What is asked, and how an answer is judged.
 #[derive(Clone, Debug)]
 pub enum Judge {
-    Limits { query: String, limits: Limits },
-    Comparison { errors: String, requests: String, rule: Rule },
+    Limits { question: Question, limits: Limits },
+    Comparison { errors: Question, requests: Question, rule: Rule },
 }
 
 /// What is still good, the limits themselves included.
@@ -53,37 +56,48 @@ pub struct Factor {
 
 impl MetricPlan {
     /// `default`: the Prometheus to ask where the metric names none. `comparisons`: how many there are beside each other.
-    pub fn of(stage: Stage, metric: &Metric, default: Option<&str>, comparisons: usize) -> Result<Self, Invalid> {
-        let (judge, address, timeout, range) = match (&metric.prometheus, &metric.comparison) {
-            (Some(query), None) => (limits(metric, query)?, &query.address, query.timeout, query::longest_range(&query.query)),
-            (None, Some(comparison)) => (compared(comparison, comparisons)?, &comparison.address, comparison.timeout, time::Duration::ZERO),
-            _ => return Err(Invalid("set exactly one kind of metric: prometheus or comparison".into())),
+    pub fn of(stage: Stage, metric: &Metric, default: Option<&PrometheusSource>, comparisons: usize) -> Result<Self, Invalid> {
+        let seconds = |duration: Option<Duration>, default: u64| duration.map_or(time::Duration::from_secs(default), |duration| duration.0);
+        let interval = seconds(metric.interval, 10).max(time::Duration::from_secs(1));
+        let (judge, credentials, timeout, range) = match (&metric.prometheus, &metric.web, &metric.comparison) {
+            (Some(asked), None, None) => {
+                let (ask, credentials) = prometheus(asked.address.as_deref(), asked.credentials.as_ref(), default)?;
+                let range = query::longest_range(&asked.query, interval);
+                (limits(metric, ask(&asked.query)?)?, credentials, asked.timeout, range)
+            }
+            (None, Some(web), None) => {
+                (limits(metric, Question::of_web(web)?)?, web.credentials.clone(), web.timeout, time::Duration::ZERO)
+            }
+            (None, None, Some(asked)) => {
+                let (ask, credentials) = prometheus(asked.address.as_deref(), asked.credentials.as_ref(), default)?;
+                let (errors, requests) = (ask(&asked.errors)?, ask(&asked.requests)?);
+                let judge = Judge::Comparison { errors, requests, rule: rule(asked, comparisons)? };
+                (judge, credentials, asked.timeout, time::Duration::ZERO)
+            }
+            _ => return Err(Invalid("set exactly one kind of metric: prometheus, web or comparison".into())),
         };
         if stage == Stage::Monitoring && judge.compares() {
             return Err(Invalid(
                 "after the switch the former side has no traffic to compare with: set max or min, or compare in spec.verification".into(),
             ));
         }
-        let Some(address) = address.as_deref().or(default) else {
-            return Err(Invalid("no Prometheus to ask: set its address in the query, in spec.sources.prometheus.address, or start the operator with --prometheus-address".into()));
-        };
         let initial_delay = match (metric.initial_delay, stage) {
             (Some(delay), _) => delay.0,
             (None, Stage::Verification) => time::Duration::ZERO,
             (None, Stage::Monitoring) => range,
         };
-        let seconds = |duration: Option<Duration>, default: u64| duration.map_or(time::Duration::from_secs(default), |duration| duration.0);
         Ok(Self {
             judge,
-            address: address.trim_end_matches('/').to_owned(),
+            credentials,
             timeout: seconds(timeout, 10),
-            interval: seconds(metric.interval, 10).max(time::Duration::from_secs(1)),
+            interval,
             count: metric.count.unwrap_or(5).max(1),
             initial_delay,
             failure_limit: metric.failure_limit.unwrap_or(1).max(1),
             failure_for: seconds(metric.failure_for, 0),
             no_data_limit: metric.no_data_limit.unwrap_or(5).max(1),
             error_limit: metric.error_limit.unwrap_or(5).max(1),
+            dry_run: metric.dry_run,
         })
     }
 
@@ -105,8 +119,33 @@ impl Judge {
     }
 }
 
-fn limits(metric: &Metric, query: &PrometheusQuery) -> Result<Judge, Invalid> {
-    query::check_variables(&query.query)?;
+/// What makes questions of queries, and the credentials for where they go: those that stand beside the address, and no others.
+fn prometheus(
+    own: Option<&str>,
+    credentials: Option<&Credentials>,
+    default: Option<&PrometheusSource>,
+) -> Result<(impl Fn(&str) -> Result<Question, Invalid>, Option<Credentials>), Invalid> {
+    let (address, credentials) = match (own, credentials, default) {
+        (Some(address), credentials, _) => (address, credentials),
+        (None, Some(_), _) => {
+            return Err(Invalid(
+                "credentials are for the address beside them: set address too, or the credentials of sources.prometheus".into(),
+            ));
+        }
+        (None, None, Some(source)) => (source.address.as_str(), source.credentials.as_ref()),
+        (None, None, None) => {
+            return Err(Invalid("no Prometheus to ask: set its address in the query, in spec.sources.prometheus.address, or start the operator with --prometheus-address".into()));
+        }
+    };
+    let address = address.trim_end_matches('/').to_owned();
+    let ask = move |text: &str| {
+        query::check_variables(text, "query")?;
+        Ok(Question::Prometheus { address: address.clone(), query: text.to_owned() })
+    };
+    Ok((ask, credentials.cloned()))
+}
+
+fn limits(metric: &Metric, question: Question) -> Result<Judge, Invalid> {
     if metric.max.is_none() && metric.min.is_none() && metric.max_factor.is_none() {
         return Err(Invalid("a metric needs a limit: set max, min, maxFactor, or several of them".into()));
     }
@@ -116,12 +155,10 @@ fn limits(metric: &Metric, query: &PrometheusQuery) -> Result<Judge, Invalid> {
     if factor.is_some_and(|factor| factor.max <= 0.0 || factor.from < 0.0) {
         return Err(Invalid("maxFactor must be more than 0, and factorFrom at least 0".into()));
     }
-    Ok(Judge::Limits { query: query.query.clone(), limits: Limits { min: limit(&metric.min)?, max: limit(&metric.max)?, factor } })
+    Ok(Judge::Limits { question, limits: Limits { min: limit(&metric.min)?, max: limit(&metric.max)?, factor } })
 }
 
-fn compared(comparison: &Comparison, comparisons: usize) -> Result<Judge, Invalid> {
-    query::check_variables(&comparison.errors)?;
-    query::check_variables(&comparison.requests)?;
+fn rule(comparison: &Comparison, comparisons: usize) -> Result<Rule, Invalid> {
     let number = |text: &Option<String>, default: f64| text.as_deref().map_or(Ok(default), parse_limit);
     let (tolerated, false_alarms) = (number(&comparison.tolerated, 1.0)?, number(&comparison.false_alarms, 0.05)?);
     if !(1.0..=1_000.0).contains(&tolerated) {
@@ -133,12 +170,11 @@ fn compared(comparison: &Comparison, comparisons: usize) -> Result<Judge, Invali
         return Err(Invalid(format!("falseAlarms is {false_alarms}: write a probability of more than 0 and at most 20%")));
     }
     #[expect(clippy::cast_precision_loss, reason = "at most sixteen metrics and a thousand million requests")]
-    let rule = Rule {
+    Ok(Rule {
         tolerated,
         false_alarms: false_alarms / comparisons.max(1) as f64,
         min_requests: comparison.min_requests.unwrap_or(100).max(1) as f64,
-    };
-    Ok(Judge::Comparison { errors: comparison.errors.clone(), requests: comparison.requests.clone(), rule })
+    })
 }
 
 fn parse_limit(text: &str) -> Result<f64, Invalid> {
@@ -176,10 +212,21 @@ pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading]
     measured.readings.insert(0, bluegreen_api::Reading { at, value });
     measured.readings.truncate(READINGS);
     gate.measured = Some(measured);
+    let (state, message) = if plan.dry_run { rehearsed(state, message) } else { (state, message) };
     turn(gate, state, bounded(&message), at);
 }
 
 type Verdict = (GateState, String);
+
+/// A verdict that decides nothing.
+fn rehearsed(state: GateState, message: String) -> Verdict {
+    match state {
+        GateState::Running => (state, message),
+        GateState::Passed => (state, format!("{message} (dry run)")),
+        GateState::Failed => (GateState::Passed, format!("dry run, it would have failed: {message}")),
+        GateState::Inconclusive => (GateState::Passed, format!("dry run, it could not have been judged: {message}")),
+    }
+}
 
 /// The value, and the active side's where that was asked for.
 fn values(answers: &[Reading]) -> Result<(f64, Option<f64>), Reading> {

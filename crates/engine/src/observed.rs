@@ -235,9 +235,15 @@ pub struct Measurement {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Check(CheckOutcome),
-    Reading(Reading),
-    /// Of several queries that were asked at the same time, in their order.
+    /// The answers to a metric's questions, which were asked at the same time, in their order.
     Readings(Vec<Reading>),
+}
+
+impl Outcome {
+    /// The answer to the one question that most metrics ask.
+    pub fn reading(reading: Reading) -> Self {
+        Self::Readings(vec![reading])
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use crate::{
     revision,
 };
 use bluegreen_api::{
-    BlueGreenRolloutSpec, Duration, Lifetime, MonitoringFailure, OnUnknown, PromotionMode, ServicePort, VerificationFailure,
+    BlueGreenRolloutSpec, Duration, Lifetime, MonitoringFailure, OnUnknown, PrometheusSource, PromotionMode, ServicePort,
+    VerificationFailure,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
@@ -31,9 +32,10 @@ impl Plan {
         let spec = &seen.spec;
         let verification = spec.verification.clone().unwrap_or_default();
         let monitoring = spec.monitoring.clone().unwrap_or_default();
-        let source = spec.sources.as_ref().and_then(|sources| sources.prometheus.as_ref());
-        let address = source.map(|source| source.address.as_str()).or(seen.default_prometheus.as_deref());
-        let mut gates = gates::definitions(Stage::Verification, &verification.checks, &verification.metrics, address);
+        let default = || seen.default_prometheus.clone().map(|address| PrometheusSource { address, credentials: None });
+        let prometheus = spec.sources.as_ref().and_then(|sources| sources.prometheus.clone()).or_else(default);
+        let prometheus = prometheus.as_ref();
+        let mut gates = gates::definitions(Stage::Verification, &verification.checks, &verification.metrics, prometheus);
         if let (Ok(gates), None) = (&mut gates, &seen.status.preview) {
             // The first revision has nothing to be compared with.
             gates.retain_mut(|gate| match &mut gate.kind {
@@ -45,7 +47,7 @@ impl Plan {
             settings: Settings::of(spec),
             wanted: Wanted::parse(seen),
             verification: gates,
-            monitoring: gates::definitions(Stage::Monitoring, &monitoring.checks, &monitoring.metrics, address),
+            monitoring: gates::definitions(Stage::Monitoring, &monitoring.checks, &monitoring.metrics, prometheus),
         }
     }
 

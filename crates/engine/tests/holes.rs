@@ -149,7 +149,7 @@ fn a_persons_rollback_speeds_up_a_roll_back_that_waits() {
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     unready(&mut world, "shop:1", 1);
-    world.gauge = |_, _, _| Outcome::Reading(Reading::Value(0.5));
+    world.gauge = |_, _, _| Outcome::reading(Reading::Value(0.5));
     world.run_for(30);
     assert_eq!(world.phase(), Phase::RollingBack);
     let revision = world.status.active.as_ref().unwrap().revision.clone();
@@ -164,7 +164,7 @@ fn a_roll_back_that_never_gets_enough_pods_says_so() {
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     unready(&mut world, "shop:1", 1);
-    world.gauge = |_, _, _| Outcome::Reading(Reading::Value(0.5));
+    world.gauge = |_, _, _| Outcome::reading(Reading::Value(0.5));
     world.run_for(5000);
     assert_eq!(world.phase(), Phase::RollingBack);
     assert!(world.is("Stalled"), "rests without a word: {}\n{}", world.status.message, world.story());
@@ -198,7 +198,7 @@ fn while_paused_the_new_version_is_watched_and_nothing_is_written() {
     let records = world.records;
     world.run_for(300);
     assert_eq!(world.records, records, "{}", world.story());
-    world.gauge = |_, _, _| Outcome::Reading(Reading::Value(1.0));
+    world.gauge = |_, _, _| Outcome::reading(Reading::Value(1.0));
     world.run_for(30);
     assert_eq!(world.serves().as_deref(), Some("shop:1"), "a bad reading is told all the same\n{}", world.story());
 }
@@ -440,7 +440,7 @@ fn a_refused_scale_up_is_told() {
 #[test]
 fn waiting_for_a_person_with_an_inconclusive_gate_writes_nothing() {
     let mut world = World::live(json!({"verification": {"metrics": [metric(json!({}))]}}));
-    world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
+    world.gauge = |_, _, _| Outcome::reading(Reading::NoData);
     world.image("shop:2");
     world.run_for(600);
     assert_eq!(reason(&world), "Inconclusive");
@@ -454,7 +454,7 @@ fn held_after_a_failed_gate_other_metrics_write_nothing() {
     let mut world = World::live(
         json!({"monitoring": {"duration": "10m", "onFailure": "Pause", "metrics": [metric(json!({})), metric(json!({"name": "other"}))]}}),
     );
-    world.gauge = |gate, _, _| Outcome::Reading(Reading::Value(if gate.contains("other") { 0.0 } else { 0.5 }));
+    world.gauge = |gate, _, _| Outcome::reading(Reading::Value(if gate.contains("other") { 0.0 } else { 0.5 }));
     world.image("shop:2");
     world.run_for(600);
     assert!(world.is("Stalled"));
@@ -467,7 +467,7 @@ fn held_after_a_failed_gate_other_metrics_write_nothing() {
 fn a_flapping_source_is_recorded_in_batches() {
     let mut world = World::live(json!({"verification": {"metrics": [metric(json!({"interval": "1s", "count": 1000}))]}}));
     world.gauge =
-        |_, _, at| Outcome::Reading(if at.as_second() % 2 == 0 { Reading::Value(0.0) } else { Reading::Failed("refused".into()) });
+        |_, _, at| Outcome::reading(if at.as_second() % 2 == 0 { Reading::Value(0.0) } else { Reading::Failed("refused".into()) });
     world.image("shop:2");
     world.run_until(Phase::Verifying);
     let records = world.records;
@@ -534,7 +534,7 @@ fn a_rollback_with_nothing_to_go_back_to_is_answered() {
 #[test]
 fn inconclusive_gates_of_the_first_revision_are_told() {
     let mut world = World::new(json!({"verification": {"initial": true, "metrics": [metric(json!({}))]}}));
-    world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
+    world.gauge = |_, _, _| Outcome::reading(Reading::NoData);
     world.run_for(3000);
     assert!(world.is("Stalled") || reason(&world) == "Inconclusive", "{}", world.status.message);
 }

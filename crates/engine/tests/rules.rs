@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use world::World;
 
 fn value(value: f64) -> Outcome {
-    Outcome::Reading(Reading::Value(value))
+    Outcome::reading(Reading::Value(value))
 }
 
 fn metric(extra: Value) -> Value {
@@ -176,9 +176,9 @@ fn no_data_and_a_broken_source_are_neither_pass_nor_failure() {
     for reading in [Reading::NoData, Reading::NotANumber, Reading::Failed("connection refused".into())] {
         let mut world = World::live(json!({"verification": {"metrics": [metric(json!({}))]}}));
         world.gauge = match reading {
-            Reading::NoData => |_, _, _| Outcome::Reading(Reading::NoData),
-            Reading::NotANumber => |_, _, _| Outcome::Reading(Reading::NotANumber),
-            _ => |_, _, _| Outcome::Reading(Reading::Failed("connection refused".into())),
+            Reading::NoData => |_, _, _| Outcome::reading(Reading::NoData),
+            Reading::NotANumber => |_, _, _| Outcome::reading(Reading::NotANumber),
+            _ => |_, _, _| Outcome::reading(Reading::Failed("connection refused".into())),
         };
         world.image("shop:2");
         world.run_for(3000);
@@ -197,7 +197,7 @@ fn no_data_and_a_broken_source_are_neither_pass_nor_failure() {
 #[test]
 fn a_promote_given_before_a_gate_turned_inconclusive_does_not_decide_it() {
     let mut world = World::live(json!({"verification": {"metrics": [metric(json!({}))]}}));
-    world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
+    world.gauge = |_, _, _| Outcome::reading(Reading::NoData);
     world.image("shop:2");
     world.run_until(Phase::Verifying);
     world.order("promote");
@@ -252,7 +252,7 @@ fn monitoring_that_cannot_judge_holds_rolls_back_or_passes_as_asked() {
         [("Hold", Phase::Monitoring, "shop:2"), ("RollBack", Phase::RolledBack, "shop:1"), ("Pass", Phase::Healthy, "shop:2")]
     {
         let mut world = World::live(json!({"monitoring": {"duration": "1m", "onUnknown": choice, "metrics": [metric(json!({}))]}}));
-        world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
+        world.gauge = |_, _, _| Outcome::reading(Reading::NoData);
         world.image("shop:2");
         world.run_for(3000);
         assert_eq!((world.phase(), world.serves().as_deref()), (phase, Some(image)), "{choice}\n{}", world.story());
@@ -262,7 +262,7 @@ fn monitoring_that_cannot_judge_holds_rolls_back_or_passes_as_asked() {
 #[test]
 fn time_without_readings_is_no_bake_time() {
     let mut world = World::live(json!({"monitoring": {"duration": "2m", "metrics": [metric(json!({"noDataLimit": 1000}))]}}));
-    world.gauge = |_, _, at| if (at.as_second() / 100) % 2 == 0 { value(0.0) } else { Outcome::Reading(Reading::NoData) };
+    world.gauge = |_, _, at| if (at.as_second() / 100) % 2 == 0 { value(0.0) } else { Outcome::reading(Reading::NoData) };
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     world.run_for(150);

@@ -38,7 +38,7 @@ fn gauge(_: &str, image: &str, at: jiff::Timestamp) -> Outcome {
         _ if image.contains("bad") => Reading::Value(0.5),
         _ => Reading::Value(0.0),
     };
-    Outcome::Reading(reading)
+    Outcome::reading(reading)
 }
 
 const IMAGES: [&str; 8] = ["shop:1", "shop:2", "shop:3", "shop:4-bad", "shop:5-crash", "shop:6-missing", "shop:7-unready", "shop:8-slow"];

@@ -19,7 +19,7 @@ fn from_here(world: &mut World) {
 
 fn bad_image(gate: &str, image: &str, _: jiff::Timestamp) -> Outcome {
     let bad = image.contains("bad") && !gate.contains("other");
-    Outcome::Reading(Reading::Value(if bad { 0.2 } else { 0.001 }))
+    Outcome::reading(Reading::Value(if bad { 0.2 } else { 0.001 }))
 }
 
 #[test]

@@ -318,7 +318,7 @@ fn a_former_revision_is_deployed_again_where_nobody_is_served_and_at_the_size_of
 fn the_story_of_an_attempt_tells_what_became_of_each_gate() {
     let spec = json!({"verification": {"onFailure": "Abort", "checks": [{"name": "home", "http": {}}], "metrics": [metric(json!({}))]}});
     let mut world = World::live(spec);
-    world.gauge = |gate, _, _| Outcome::Reading(Reading::Value(if gate.contains("errors") { 1.0 } else { 0.0 }));
+    world.gauge = |gate, _, _| Outcome::reading(Reading::Value(if gate.contains("errors") { 1.0 } else { 0.0 }));
     world.image("shop:2");
     world.settle();
     let story = &world.status.history[0];
@@ -478,7 +478,7 @@ fn what_was_rolled_back_is_no_way_back_and_what_was_reverted_is() {
 fn readings_that_are_back_are_recorded_at_once() {
     let spec = json!({"monitoring": {"duration": "1m", "metrics": [metric(json!({})), metric(json!({"name": "other"}))]}});
     let mut world = World::live(spec);
-    world.gauge = |_, _, _| Outcome::Reading(Reading::NoData);
+    world.gauge = |_, _, _| Outcome::reading(Reading::NoData);
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     world.run_for(120);
@@ -491,7 +491,7 @@ fn readings_that_are_back_are_recorded_at_once() {
         attempt: seen.status.attempt,
         revision: seen.status.active.as_ref().unwrap().revision.clone(),
         at: seen.now,
-        outcome: Outcome::Reading(reading),
+        outcome: Outcome::reading(reading),
     };
     let (nothing, good) = (read(Reading::NoData), read(Reading::Value(0.0)));
     later(&mut seen, 1);

@@ -77,11 +77,11 @@ fn metric(extra: Value) -> Value {
 }
 
 fn no_data(_: &str, _: &str, _: Timestamp) -> Outcome {
-    Outcome::Reading(Reading::NoData)
+    Outcome::reading(Reading::NoData)
 }
 
 fn bad(_: &str, _: &str, _: Timestamp) -> Outcome {
-    Outcome::Reading(Reading::Value(1.0))
+    Outcome::reading(Reading::Value(1.0))
 }
 
 fn silent(_: &str, _: &str, _: Timestamp) -> Outcome {

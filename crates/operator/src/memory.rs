@@ -122,7 +122,7 @@ mod tests {
             attempt: 1,
             revision: "abc".into(),
             at: at.parse().unwrap(),
-            outcome: Outcome::Reading(Reading::Value(value)),
+            outcome: Outcome::reading(Reading::Value(value)),
         }
     }
 

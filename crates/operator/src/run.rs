@@ -38,11 +38,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut config = client::named(config);
     config.connect_timeout = Some(Duration::from_secs(5));
     let metrics = Metrics::default();
+    let main = client::main(&config, metrics.clone()).context("no client for the API server can be made")?;
+    let gauge = Sources::new(args.rules(), args.signer(), main.clone()).context("no client for checks and metrics can be made")?;
     let outside = Outside {
-        main: client::main(&config, metrics.clone()).context("no client for the API server can be made")?,
+        main,
         leases: client::lease(&config).context("no client for the lease can be made")?,
         namespace: config.default_namespace.clone(),
-        gauge: Arc::new(Sources::new(args.rules(), args.signer()).context("no client for checks and metrics can be made")?),
+        gauge: Arc::new(gauge),
     };
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("can't listen on {}", args.listen))?;
     operate(args, outside, metrics, Some(listener), told_to_stop()?).await

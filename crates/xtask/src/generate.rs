@@ -12,6 +12,7 @@ const LARGEST_CRD: usize = 200_000;
 
 const OPERATOR: &str = "bluegreen-operator";
 const LEASES: &str = "bluegreen-operator-leases";
+const SECRETS: &str = "bluegreen-operator-secrets";
 const SYSTEM_NAMESPACE: &str = "bluegreen-system";
 const COMMAND: &str = "cargo xtask generate";
 
@@ -92,6 +93,11 @@ fn files() -> Result<Vec<File>> {
             "Leader election, in the operator's own namespace.",
             &[role("Role", LEASES, &json!({}), &rules(&[LEADS])), binding("Role", LEASES)],
         )?,
+        File::new(
+            "rbac/secrets.yaml",
+            "Reading Secrets with the credentials of metric sources. Nobody is given it here: bind it in the namespaces whose rollouts name some.",
+            &[role("ClusterRole", SECRETS, &json!({}), &rules(&[SHOWS]))],
+        )?,
         File::new("rbac/aggregated.yaml", "What the cluster's own roles view, edit and admin may do with rollouts.", &aggregated())?,
         File::new(
             "rbac/namespaced/operator.yaml",
@@ -128,6 +134,9 @@ const OPERATES: &[Rule] = &[
 ];
 
 const LEADS: &[Rule] = &[Rule { group: "coordination.k8s.io", resources: &["leases"], verbs: &["create", "get", "update"] }];
+
+/// Named Secrets, where a team lets it: not by default.
+const SHOWS: &[Rule] = &[Rule { group: "", resources: &["secrets"], verbs: &["get"] }];
 
 const READS: &[Rule] = &[Rule {
     group: "bluegreen.dev",

@@ -134,7 +134,7 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "a metric of two kinds",
             metric(&json!({"name": "a", "max": "1", "prometheus": {"query": "up"}, "comparison": {"errors": "up", "requests": "up"}})),
-            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus or comparison"),
+            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web or comparison"),
         ),
         (
             "a comparison with a limit",
@@ -150,9 +150,40 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
             said("spec.verification.metrics[0]", "factorFrom belongs to maxFactor: set both or neither"),
         ),
         (
+            "credentials without the address that they are for",
+            metric(&json!({"name": "a", "max": "1", "prometheus": {"query": "up", "credentials": {"secretName": "a"}}})),
+            said(
+                "spec.verification.metrics[0].prometheus",
+                "credentials are for the address beside them: set address too, or the credentials of sources.prometheus",
+            ),
+        ),
+        (
+            "a request to the web with a body and no method that sends it",
+            metric(&json!({"name": "a", "max": "1", "web": {"url": "http://a", "jsonPath": "$.a", "body": "b"}})),
+            said("spec.verification.metrics[0].web", "a body needs a method that sends one: set method to POST"),
+        ),
+        (
+            "a request to the web by a method that changes something",
+            metric(&json!({"name": "a", "max": "1", "web": {"url": "http://a", "jsonPath": "$.a", "method": "DELETE"}})),
+            said("spec.verification.metrics[0].web", "a metric is asked for by GET or POST"),
+        ),
+        (
+            "a header from no Secret",
+            metric(&json!({
+                "name": "a", "max": "1",
+                "web": {"url": "http://a", "jsonPath": "$.a", "headers": [{"name": "key", "secretKey": "key"}]},
+            })),
+            said("spec.verification.metrics[0].web", "secretKey is a key of the Secret that credentials names: set credentials.secretName"),
+        ),
+        (
+            "a header of nothing",
+            metric(&json!({"name": "a", "max": "1", "web": {"url": "http://a", "jsonPath": "$.a", "headers": [{"name": "key"}]}})),
+            said("spec.verification.metrics[0].web.headers[0]", "set exactly one of value and secretKey"),
+        ),
+        (
             "a metric of no kind",
             metric(&json!({"name": "a", "max": "1"})),
-            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus or comparison"),
+            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web or comparison"),
         ),
         (
             "a limit that is no number",

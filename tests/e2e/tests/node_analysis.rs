@@ -136,3 +136,37 @@ async fn an_incident_that_hits_both_sides_condemns_neither_and_a_prometheus_that
     assert_eq!(seen.status.history.first().unwrap().outcome, Some(bluegreen_api::Outcome::Promoted));
     space.end().await;
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster with a real node: cargo xtask test"]
+async fn a_prometheus_that_is_away_while_a_new_version_is_watched_is_no_verdict_and_on_unknown_decides() {
+    let space = Space::new("unknown").await;
+    let _operator = traffic::operator(&space);
+    let metric = json!({"name": "errors", "max": "1%", "interval": "1s", "errorLimit": 3, "prometheus": {"query": "vector(0)"}});
+    let monitoring = |choice: &str| json!({"monitoring": {"duration": "15s", "onUnknown": choice, "metrics": [metric]}});
+    let mut plain = manifest();
+    plain["spec"].as_object_mut().unwrap().remove("verification");
+    let rollout = space.rollout(&merged(plain, &monitoring("RollBack"))).await;
+    rollout.until_healthy("1.0.0").await;
+    let watched = |seen: &Seen| {
+        let gate = seen.status.gates.iter().find(|gate| gate.name == "monitoring/errors");
+        seen.is(Phase::Monitoring) && gate.is_some_and(|gate| gate.measured.as_ref().is_some_and(|measured| measured.good > 0))
+    };
+
+    rollout.version("2.0.0").await;
+    rollout.until("the new version is watched", watched).await;
+    let away = PrometheusAway::begin();
+    let seen = rollout.until_phase(Phase::RolledBack).await;
+    assert_eq!(seen.serves(), "1.0.0");
+    let told = &seen.status.history.first().unwrap().message;
+    assert!(told.contains("monitoring/errors could not be judged: the source failed: Prometheus at"), "{told}");
+    drop(away);
+
+    rollout.spec(&monitoring("Pass")).await;
+    rollout.version("3.0.0").await;
+    rollout.until("the next one is watched", watched).await;
+    let away = PrometheusAway::begin();
+    assert_eq!(rollout.until_healthy("3.0.0").await.serves(), "3.0.0");
+    drop(away);
+    space.end().await;
+}

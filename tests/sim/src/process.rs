@@ -189,11 +189,10 @@ impl Fates {
             }
             // Nothing in the simulation is asked by a URL that doesn't tell its revision.
             What::Url { url: question, .. } | What::Webhook { body: question, .. } => check(self.image_told_in(question)),
-            // Its stories compare nothing.
-            What::Queries { queries, .. } => Outcome::Readings(vec![Reading::NoData; queries.len()]),
-            What::Prometheus { query, .. } => {
-                let image = self.image_told_in(query);
-                Outcome::Reading(match (bluegreen_operator::clock::now().as_second() % 11, image) {
+            // Its stories compare nothing, and ask no other source.
+            What::Metric { questions, .. } => {
+                let image = questions.first().and_then(|question| self.image_told_in(&question.to_string()));
+                Outcome::reading(match (bluegreen_operator::clock::now().as_second() % 11, image) {
                     (0, _) | (_, None) => Reading::NoData,
                     (1, _) => Reading::Failed("connection refused".to_owned()),
                     (_, Some(image)) if image.contains("bad") => Reading::Value(0.5),
@@ -208,7 +207,7 @@ impl Gauge for Fates {
     fn measure<'a>(&'a self, what: &'a What) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             locked(&self.asked).push(what.clone());
-            let slow = matches!(what, What::Prometheus { query, .. } if query.contains("slow"));
+            let slow = matches!(what, What::Metric { questions, .. } if questions[0].to_string().contains("slow"));
             sleep(Duration::from_millis(if slow { 10_000 } else { 20 })).await;
             self.answer(what)
         })

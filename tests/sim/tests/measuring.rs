@@ -66,7 +66,10 @@ fn a_slow_source_on_one_rollout_delays_no_other() {
         verifying(world, &[("slow".to_owned(), slow), ("quick".to_owned(), quick)]).await;
         let quick = |world: &World| {
             let asked = world.seats[0].asked();
-            asked.iter().filter(|what| matches!(what, What::Prometheus { query, .. } if query.starts_with("errors"))).count()
+            asked
+                .iter()
+                .filter(|what| matches!(what, What::Metric { questions, .. } if questions[0].to_string().starts_with("errors")))
+                .count()
         };
         let before = quick(world);
         world.pass(60).await;

@@ -15,8 +15,12 @@ pub fn metric(fields: &serde_json::Value) -> Metric {
     serde_json::from_value(all).unwrap()
 }
 
+pub fn prometheus(address: &str) -> PrometheusSource {
+    PrometheusSource { address: address.into(), credentials: None }
+}
+
 pub fn defined(stage: Stage, metric: Metric) -> GateDefinition {
-    definitions(stage, &[], &[metric], Some("http://prometheus")).unwrap().remove(0)
+    definitions(stage, &[], &[metric], Some(&prometheus("http://prometheus"))).unwrap().remove(0)
 }
 
 pub fn started(definition: &GateDefinition) -> Gate {
@@ -27,7 +31,7 @@ pub fn started(definition: &GateDefinition) -> Gate {
 fn after(definition: &GateDefinition, readings: &[Reading]) -> Gate {
     let mut gate = started(definition);
     for (reading, second) in readings.iter().zip((5..).step_by(5)) {
-        gates::add(&mut gate, definition, &result(Outcome::Reading(reading.clone()), second));
+        gates::add(&mut gate, definition, &result(Outcome::reading(reading.clone()), second));
     }
     gate
 }
@@ -109,7 +113,7 @@ fn bake_time_is_what_readings_cover_and_a_reading_that_comes_late_counts_for_not
         (60, 14_000, "after a gap twice the interval at most"),
     ];
     for (second, expected, why) in steps {
-        gates::add(&mut gate, &definition, &result(Outcome::Reading(Reading::Value(0.0)), second));
+        gates::add(&mut gate, &definition, &result(Outcome::reading(Reading::Value(0.0)), second));
         assert_eq!(covered(&gate), expected, "{why}");
     }
     assert_eq!(gate.measured.unwrap().readings.iter().map(|reading| reading.at).collect::<Vec<_>>(), [at(60), at(9), at(5)]);
@@ -240,7 +244,7 @@ fn without_traffic_on_both_sides_nobody_can_judge() {
 #[test]
 fn several_comparisons_share_the_false_alarms() {
     let two = [comparison(&json!({})), Metric { name: "other".into(), ..comparison(&json!({})) }];
-    let gates = definitions(Stage::Verification, &[], &two, Some("http://prometheus")).unwrap();
+    let gates = definitions(Stage::Verification, &[], &two, Some(&prometheus("http://prometheus"))).unwrap();
     let alone = defined(Stage::Verification, comparison(&json!({})));
     let share = |gate: &GateDefinition| match &gate.kind {
         Kind::Metric(MetricPlan { judge: Judge::Comparison { rule, .. }, .. }) => rule.false_alarms,
@@ -252,7 +256,7 @@ fn several_comparisons_share_the_false_alarms() {
 
 #[test]
 fn what_cannot_be_compared_is_told_before_anything_is_asked() {
-    let wrong = |stage, metric: Metric| MetricPlan::of(stage, &metric, Some("http://prometheus"), 1).unwrap_err().0;
+    let wrong = |stage, metric: Metric| MetricPlan::of(stage, &metric, Some(&prometheus("http://prometheus")), 1).unwrap_err().0;
     let verification = |fields: serde_json::Value| wrong(Stage::Verification, comparison(&fields));
     let after_the_switch =
         "after the switch the former side has no traffic to compare with: set max or min, or compare in spec.verification";
@@ -278,11 +282,51 @@ fn what_cannot_be_compared_is_told_before_anything_is_asked() {
 #[test]
 fn with_no_other_side_only_limits_are_left() {
     let alone = |metric: Metric| {
-        let mut plan = MetricPlan::of(Stage::Verification, &metric, Some("http://prometheus"), 1).unwrap();
+        let mut plan = MetricPlan::of(Stage::Verification, &metric, Some(&prometheus("http://prometheus")), 1).unwrap();
         plan.alone().then_some(plan.judge)
     };
     assert!(alone(comparison(&json!({}))).is_none());
     assert!(alone(metric(&json!({"max": null, "maxFactor": "2"}))).is_none());
     let Some(Judge::Limits { limits, .. }) = alone(metric(&json!({"maxFactor": "2"}))) else { panic!("dropped") };
     assert_eq!(limits, Limits { min: None, max: Some(0.5), factor: None });
+}
+
+#[test]
+fn a_dry_run_passes_whatever_its_verdict_and_tells_it() {
+    let gate = defined(Stage::Verification, metric(&json!({"dryRun": true, "count": 2, "errorLimit": 1})));
+    let cases = [
+        (vec![Reading::Value(0.0)], GateState::Running, "0 is within the limit"),
+        (vec![Reading::Value(0.0); 2], GateState::Passed, "0 is within the limit (dry run)"),
+        (vec![Reading::Value(1.0)], GateState::Passed, "dry run, it would have failed: 1 is above the limit of 0.5"),
+        (vec![Reading::Failed("refused".into())], GateState::Passed, "dry run, it could not have been judged: the source failed: refused"),
+    ];
+    for (readings, state, message) in cases {
+        assert_eq!(told(&after(&gate, &readings)), (state, message));
+    }
+}
+
+#[test]
+fn credentials_go_where_they_belong_and_nowhere_else() {
+    let of = |address: Option<&str>, own: Option<&str>| {
+        let secret = |name: &str| json!({"secretName": name});
+        let query = json!({"query": "e", "address": address, "credentials": own.map(secret)});
+        let source = PrometheusSource { credentials: Some(Credentials { secret_name: "team".into() }), ..prometheus("http://team") };
+        let plan = MetricPlan::of(Stage::Verification, &metric(&json!({"prometheus": query})), Some(&source), 1);
+        plan.map(|plan| plan.credentials.map(|credentials| credentials.secret_name))
+    };
+    assert_eq!(of(None, None).unwrap().as_deref(), Some("team"));
+    assert_eq!(of(Some("http://own"), Some("own")).unwrap().as_deref(), Some("own"));
+    assert_eq!(of(Some("http://other"), None).unwrap(), None, "those of one server are not shown to another");
+    let error = of(None, Some("own")).unwrap_err().to_string();
+    assert!(error.starts_with("credentials are for the address beside them: set address too"), "{error}");
+}
+
+#[test]
+fn a_metric_of_the_web_is_judged_as_any_other() {
+    let web = json!({"prometheus": null, "web": {"url": "https://numbers/", "jsonPath": "$.v"}});
+    let gate = defined(Stage::Verification, metric(&web));
+    assert_eq!(told(&after(&gate, &[Reading::Value(0.6)])), (GateState::Failed, "0.6 is above the limit of 0.5"));
+    let both = metric(&json!({"web": {"url": "https://numbers/", "jsonPath": "$.v"}}));
+    let error = MetricPlan::of(Stage::Verification, &both, None, 1).unwrap_err().to_string();
+    assert_eq!(error, "set exactly one kind of metric: prometheus, web or comparison");
 }

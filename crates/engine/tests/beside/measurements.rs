@@ -5,8 +5,9 @@ use bluegreen_api::{Color, GateState, Phase, Scheme};
 use bluegreen_engine::{
     Observed,
     checks::{BodyRule, Exchange},
-    measure::{self, HttpTarget, What},
+    measure::{self, HttpTarget, Secret, What},
     observed::{CheckOutcome, Measurement, Outcome, Reading},
+    question::Question,
 };
 use http::{HeaderMap, Method};
 use jiff::{SignedDuration, Timestamp};
@@ -63,7 +64,7 @@ fn result(seen: &Observed, gate: &str, at: Timestamp) -> Measurement {
         attempt: seen.status.attempt,
         revision: String::new(),
         at,
-        outcome: Outcome::Reading(Reading::NoData),
+        outcome: Outcome::reading(Reading::NoData),
     }
 }
 
@@ -231,13 +232,42 @@ fn a_query_is_asked_with_its_variables_put_in_at_the_nearest_address_that_is_nam
     let asked = |spec: Value| {
         let seen = unmeasured(spec, Phase::Verifying);
         let revision = seen.status.preview.as_ref().unwrap().revision.clone();
-        let What::Prometheus { address, query, timeout } = http(&seen) else { panic!("no query") };
-        assert_eq!(query, format!(r#"up{{ns="web",of="shop-green",is="{revision}"}}"#));
+        let What::Metric { questions, timeout, .. } = http(&seen) else { panic!("no metric") };
+        let [Question::Prometheus { address, query }] = questions.as_slice() else { panic!("{questions:?}") };
+        assert_eq!(*query, format!(r#"up{{ns="web",of="shop-green",is="{revision}"}}"#));
         assert_eq!(timeout, Duration::from_secs(10));
-        address
+        address.clone()
     };
     let sources = json!({"prometheus": {"address": "http://team:9090"}});
     assert_eq!(asked(json!({"verification": {"metrics": metric(json!("http://own:9090/"))}, "sources": sources})), "http://own:9090");
     assert_eq!(asked(json!({"verification": {"metrics": metric(json!(null))}, "sources": sources})), "http://team:9090");
     assert_eq!(asked(json!({"verification": {"metrics": metric(json!(null))}})), "http://prometheus:9090");
+}
+
+#[test]
+fn a_request_to_the_web_asks_about_both_sides_and_the_time_until_it_is_taken() {
+    let web = json!({
+        "url": "https://numbers/{{ other.color }}?from={{ start }}&to={{ end }}", "method": "POST", "window": "1m",
+        "body": "{{ revision }} {{ other.revision }} {{ interval }}", "jsonPath": "$.v", "credentials": {"secretName": "numbers"},
+    });
+    let spec = json!({"verification": {"metrics": [{"name": "errors", "max": "1", "interval": "20s", "web": web}]}});
+    let seen = unmeasured(spec, Phase::Verifying);
+    let [candidate, active] = [&seen.status.preview, &seen.status.active].map(|side| side.as_ref().unwrap().revision.clone());
+    let due = measure::wanted(&seen).remove(0).due.max(seen.now).as_second();
+    let What::Metric { questions, credentials, .. } = http(&seen) else { panic!("no metric") };
+    let asked = format!("POST https://numbers/blue?from={}&to={due} {candidate} {active} 20s", due - 60);
+    assert_eq!(questions.iter().map(ToString::to_string).collect::<Vec<_>>(), [asked]);
+    assert_eq!(credentials, Some(Secret { namespace: "web".into(), name: "numbers".into() }));
+}
+
+#[test]
+fn what_was_asked_is_told_ready_to_be_asked_by_hand() {
+    let metric = json!({"name": "errors", "max": "1", "maxFactor": "2", "prometheus": {"query": "e{color=\"{{ color }}\"}"}, "count": 9});
+    let mut world = World::live(json!({"verification": {"metrics": [metric]}}));
+    world.gauge = |_, _, _| Outcome::Readings(vec![Reading::Value(0.0); 2]);
+    world.image("shop:2");
+    world.run_until(Phase::Verifying);
+    world.run_for(30);
+    let measured = world.status.gates[0].measured.clone().unwrap();
+    assert_eq!(measured.asked, ["e{color=\"green\"}", "e{color=\"blue\"}"]);
 }

@@ -244,11 +244,12 @@ impl World {
         self.age_of(result.at).hash(p);
         match &result.outcome {
             bluegreen_engine::observed::Outcome::Check(check) => (0, std::mem::discriminant(check)).hash(p),
-            bluegreen_engine::observed::Outcome::Reading(reading) => {
-                (1, std::mem::discriminant(reading), *reading == bluegreen_engine::observed::Reading::Value(0.0)).hash(p);
+            bluegreen_engine::observed::Outcome::Readings(readings) => {
+                let value = readings
+                    .first()
+                    .map(|reading| (std::mem::discriminant(reading), *reading == bluegreen_engine::observed::Reading::Value(0.0)));
+                (1, value).hash(p);
             }
-            // Its settings compare nothing.
-            bluegreen_engine::observed::Outcome::Readings(readings) => (2, readings.len()).hash(p),
         }
     }
 

@@ -600,10 +600,10 @@ impl World {
             (true, Answer::Pass) => Outcome::Check(CheckOutcome::Passed("200".into())),
             (true, Answer::Fail) => Outcome::Check(CheckOutcome::Failed("500".into())),
             (true, Answer::Nothing | Answer::Error) => Outcome::Check(CheckOutcome::NotDone("no answer".into())),
-            (false, Answer::Pass) => Outcome::Reading(Reading::Value(0.0)),
-            (false, Answer::Fail) => Outcome::Reading(Reading::Value(0.5)),
-            (false, Answer::Nothing) => Outcome::Reading(Reading::NoData),
-            (false, Answer::Error) => Outcome::Reading(Reading::Failed("connection refused".into())),
+            (false, Answer::Pass) => Outcome::reading(Reading::Value(0.0)),
+            (false, Answer::Fail) => Outcome::reading(Reading::Value(0.5)),
+            (false, Answer::Nothing) => Outcome::reading(Reading::NoData),
+            (false, Answer::Error) => Outcome::reading(Reading::Failed("connection refused".into())),
         };
         let Due { gate, definition, attempt, revision, .. } = due;
         if answer == Answer::Pass {

@@ -95,7 +95,7 @@ pub struct World {
 }
 
 pub fn pass(_: &str, _: &str, _: Timestamp) -> Outcome {
-    Outcome::Reading(Reading::Value(0.0))
+    Outcome::reading(Reading::Value(0.0))
 }
 
 impl World {
@@ -339,7 +339,10 @@ impl World {
         sight.insert("users".into(), serves);
         for result in &seen.results {
             let value = match &result.outcome {
-                Outcome::Reading(Reading::Value(value)) => value.to_string(),
+                Outcome::Readings(readings) => match readings.as_slice() {
+                    [Reading::Value(value)] => value.to_string(),
+                    other => format!("{other:?}"),
+                },
                 Outcome::Check(CheckOutcome::Passed(what) | CheckOutcome::Failed(what)) => what.clone(),
                 other => format!("{other:?}"),
             };
@@ -460,12 +463,18 @@ impl World {
                 What::Url { url, .. } | What::Webhook { url, .. } => Some(url.clone()),
                 _ => None,
             };
-            let outcome = match (asked, outcome) {
-                (Some(asked), Outcome::Reading(Reading::Value(value))) => {
+            let value = match &outcome {
+                Outcome::Readings(readings) => {
+                    readings.iter().find_map(|reading| if let Reading::Value(value) = reading { Some(*value) } else { None })
+                }
+                Outcome::Check(_) => None,
+            };
+            let outcome = match (asked, value) {
+                (Some(asked), Some(value)) => {
                     let what = format!("{asked} answered {}", if value > 0.0 { 500 } else { 200 });
                     Outcome::Check(if value > 0.0 { CheckOutcome::Failed(what) } else { CheckOutcome::Passed(what) })
                 }
-                (_, outcome) => outcome,
+                _ => outcome,
             };
             taken = true;
             self.results.push(Measurement {

@@ -5,7 +5,7 @@ use super::{
     answer::cause,
 };
 use reqwest::{Client, ClientBuilder};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 fn common() -> ClientBuilder {
     let agent = concat!("bluegreen-operator/", env!("CARGO_PKG_VERSION"));
@@ -22,8 +22,18 @@ pub fn urls(rules: Arc<Rules>) -> reqwest::Result<Client> {
     outside(&rules, |builder| builder.pool_max_idle_per_host(0))
 }
 
+/// For sources that are asked again and again.
+pub fn sources(rules: &Arc<Rules>) -> reqwest::Result<Client> {
+    outside(rules, kept_open)
+}
+
+/// Connections stay until the next measurement.
+pub fn kept_open(builder: ClientBuilder) -> ClientBuilder {
+    builder.pool_idle_timeout(Duration::from_secs(30))
+}
+
 /// Verifies certificates, uses the proxies of the environment, and resolves names to addresses that may be asked.
-pub fn outside(rules: &Arc<Rules>, settings: fn(ClientBuilder) -> ClientBuilder) -> reqwest::Result<Client> {
+pub fn outside(rules: &Arc<Rules>, settings: impl Fn(ClientBuilder) -> ClientBuilder) -> reqwest::Result<Client> {
     let builder = || settings(common().dns_resolver(Arc::new(Resolver(rules.clone()))));
     builder().build().or_else(|error| {
         // An image may have none, and most of what is asked is within the cluster.

@@ -4,12 +4,14 @@
 mod address;
 mod answer;
 mod client;
+mod credentials;
 mod http;
 mod line;
 mod prometheus;
 mod signature;
 #[cfg(test)]
 mod stage;
+mod web;
 mod webhook;
 
 pub use address::{Rules, Source};
@@ -18,9 +20,11 @@ pub use signature::Signer;
 use crate::{clock, key::Key, memory::Memory, metrics::Metrics, queue::Queue};
 use bluegreen_engine::{
     Observed,
-    measure::{Wanted, What},
+    measure::{Secret, Wanted, What},
     observed::{CheckOutcome, Measurement, Outcome, Reading},
+    question::Question,
 };
+use credentials::{Access, Credentials};
 use futures::future::{BoxFuture, join_all};
 use line::Line;
 use std::{
@@ -44,15 +48,18 @@ pub struct Sources {
     metrics: reqwest::Client,
     rules: Arc<Rules>,
     signer: Signer,
+    credentials: Arc<Credentials>,
     slots: Arc<Semaphore>,
 }
 
 impl Sources {
-    pub fn new(rules: Rules, signer: Signer) -> reqwest::Result<Self> {
+    /// `api`: where Secrets are read.
+    pub fn new(rules: Rules, signer: Signer, api: kube::Client) -> reqwest::Result<Self> {
         let rules = Arc::new(rules);
         let slots = Arc::new(Semaphore::new(AT_ONCE));
-        let (urls, metrics) = (client::urls(rules.clone())?, prometheus::client(rules.clone())?);
-        Ok(Self { pods: client::pods()?, urls, metrics, rules, signer, slots })
+        let (urls, metrics) = (client::urls(rules.clone())?, client::sources(&rules)?);
+        let credentials = Arc::new(Credentials::new(api, rules.clone()));
+        Ok(Self { pods: client::pods()?, urls, metrics, rules, signer, credentials, slots })
     }
 
     async fn ask(&self, what: &What) -> Outcome {
@@ -68,16 +75,29 @@ impl Sources {
                 let question = webhook::Question { url, headers, body, timeout: *timeout };
                 Outcome::Check(webhook::ask(&urls, &self.rules, &self.signer, &question).await)
             }
-            What::Prometheus { address, query, timeout } => {
+            What::Metric { questions, credentials, timeout } => {
+                let access = match self.access(credentials.as_ref()).await {
+                    Ok(access) => access,
+                    Err(why) => return Outcome::Readings(vec![Reading::Failed(why); questions.len()]),
+                };
                 let _slot = self.slots.acquire().await;
-                Outcome::Reading(prometheus::read(&self.metrics, &self.rules, address, query, *timeout).await)
-            }
-            What::Queries { address, queries, timeout } => {
                 // At the same moment, or one side's incident would look like its own.
-                let _slot = self.slots.acquire().await;
-                let readings = queries.iter().map(|query| prometheus::read(&self.metrics, &self.rules, address, query, *timeout));
-                Outcome::Readings(join_all(readings).await)
+                Outcome::Readings(join_all(questions.iter().map(|question| self.read(question, &access, *timeout))).await)
             }
+        }
+    }
+
+    async fn access(&self, credentials: Option<&Secret>) -> Result<Access, String> {
+        match credentials {
+            Some(secret) => self.credentials.of(secret).await,
+            None => Ok(Access::open(self.metrics.clone())),
+        }
+    }
+
+    async fn read(&self, question: &Question, access: &Access, timeout: Duration) -> Reading {
+        match question {
+            Question::Prometheus { address, query } => prometheus::read(&access.client, &self.rules, address, query, timeout).await,
+            Question::Web(question) => web::read(access, &self.rules, question, timeout).await,
         }
     }
 }
@@ -205,11 +225,14 @@ impl Measuring {
     }
 }
 
-const fn kind(what: &What) -> &'static str {
+fn kind(what: &What) -> &'static str {
     match what {
         What::Http { .. } | What::Url { .. } => "http",
         What::Webhook { .. } => "webhook",
-        What::Prometheus { .. } | What::Queries { .. } => "prometheus",
+        What::Metric { questions, .. } => match questions.first() {
+            Some(Question::Web(_)) => "web",
+            Some(Question::Prometheus { .. }) | None => "prometheus",
+        },
     }
 }
 
@@ -218,7 +241,6 @@ fn result(outcome: &Outcome) -> &'static str {
         Outcome::Check(CheckOutcome::Passed(_)) => return "passed",
         Outcome::Check(CheckOutcome::Failed(_)) => return "failed",
         Outcome::Check(CheckOutcome::NotDone(_)) => return "not_done",
-        Outcome::Reading(reading) => Some(reading),
         // The first that isn't a number tells of all.
         Outcome::Readings(readings) => readings.iter().find(|reading| !matches!(reading, Reading::Value(_))).or(readings.first()),
     };

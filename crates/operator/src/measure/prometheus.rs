@@ -3,17 +3,12 @@
 use super::{
     address::Rules,
     answer::{body, cause},
-    client,
 };
 use bluegreen_engine::observed::Reading;
 use prometheus_http_query::{Client, response::Data};
 use reqwest::Url;
 use serde::Deserialize;
-use std::{sync::Arc, time::Duration};
-
-pub fn client(rules: Arc<Rules>) -> reqwest::Result<reqwest::Client> {
-    client::outside(&rules, |builder| builder.pool_idle_timeout(Duration::from_secs(30)))
-}
+use std::time::Duration;
 
 pub async fn read(client: &reqwest::Client, rules: &Rules, address: &str, query: &str, timeout: Duration) -> Reading {
     match ask(client, rules, address, query, timeout).await {
@@ -41,6 +36,9 @@ async fn ask(client: &reqwest::Client, rules: &Rules, address: &str, query: &str
     };
     let late = |_| Err(format!("Prometheus at {address} did not answer within {seconds}s"));
     let (status, body) = tokio::time::timeout(timeout, asked).await.unwrap_or_else(late)?;
+    if matches!(status.as_u16(), 401 | 403) {
+        return Err(format!("Prometheus at {address} answered {status}: it wants other credentials"));
+    }
     let Ok(answer) = serde_json::from_slice::<Answer>(&body) else {
         return Err(format!("{address} answered {status}, and not as a Prometheus does"));
     };
@@ -111,8 +109,8 @@ mod tests {
 
     async fn asked(address: &str, query: &str) -> Reading {
         super::super::stage::provide_tls();
-        let rules = Arc::new(Rules { local: true, ..Rules::default() });
-        read(&client(rules.clone()).unwrap(), &rules, address, query, Duration::from_millis(500)).await
+        let rules = std::sync::Arc::new(Rules { local: true, ..Rules::default() });
+        read(&super::super::client::sources(&rules).unwrap(), &rules, address, query, Duration::from_millis(500)).await
     }
 
     fn success(result_type: &str, result: Value) -> Value {
@@ -182,8 +180,8 @@ mod tests {
     #[tokio::test]
     async fn names_of_loopback_addresses_are_refused() {
         super::super::stage::provide_tls();
-        let rules = Arc::new(Rules::default());
-        let client = client(rules.clone()).unwrap();
+        let rules = std::sync::Arc::new(Rules::default());
+        let client = super::super::client::sources(&rules).unwrap();
         let by_name = read(&client, &rules, "http://localhost:1", "up", Duration::from_secs(1)).await;
         assert!(failed(&by_name).contains("loopback"), "{by_name:?}");
         let by_address = read(&client, &rules, "http://127.0.0.1:1", "up", Duration::from_secs(1)).await;

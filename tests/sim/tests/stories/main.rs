@@ -77,6 +77,10 @@ fn try_all(seeds: impl Iterator<Item = u64>) -> Result<u64, Failed> {
     let mut failed: Option<Failed> = None;
     let mut tried = 0;
     for seed in seeds {
+        if tried > 0 && tried % 500 == 0 {
+            let alarms = failed.as_ref().map_or(0, |failed| failed.seeds.len());
+            eprintln!("{tried} stories told, something was wrong in {alarms}");
+        }
         let told = catch_unwind(AssertUnwindSafe(|| tell(seed)))
             .unwrap_or_else(|_| Told { story: String::new(), broken: vec!["a panic, told above".to_owned()] });
         tried += 1;

@@ -1,0 +1,188 @@
+//! What sources are shown: a Secret in the rollout's namespace, read when it is needed and kept for a moment.
+
+use super::{address::Rules, answer::cause, client};
+use bluegreen_engine::measure::Secret as Named;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use reqwest::{
+    Certificate, Client, ClientBuilder, Identity,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// A change of a Secret is noticed after this time; many measurements a second cost no more requests than that.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// One that is missing is looked for again sooner.
+const MISSING: Duration = Duration::from_secs(5);
+
+/// A Secret that nobody has asked for in this time is forgotten.
+const UNUSED: Duration = Duration::from_mins(10);
+
+/// How a source is asked.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Shows what the Secret holds by itself.
+    pub client: Client,
+    /// What headers may be filled with.
+    pub keys: Arc<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Access {
+    /// Without credentials.
+    pub fn open(client: Client) -> Self {
+        Self { client, keys: Arc::default() }
+    }
+}
+
+/// The Secrets that were read lately.
+pub struct Credentials {
+    api: kube::Client,
+    rules: Arc<Rules>,
+    kept: Mutex<HashMap<Named, Arc<tokio::sync::Mutex<Kept>>>>,
+}
+
+/// What the latest look at a Secret came to.
+#[derive(Default)]
+struct Kept {
+    looked: Option<Instant>,
+    version: String,
+    access: Option<Result<Access, String>>,
+}
+
+impl Credentials {
+    pub fn new(api: kube::Client, rules: Arc<Rules>) -> Self {
+        Self { api, rules, kept: Mutex::default() }
+    }
+
+    /// A sentence when they can't be had: trouble of the source, and no word on the release.
+    pub async fn of(&self, named: &Named) -> Result<Access, String> {
+        let kept = self.place(named);
+        // Others who want the same Secret wait for this look at it.
+        let mut kept = kept.lock().await;
+        let lasts = if matches!(kept.access, Some(Ok(_))) { FRESH } else { MISSING };
+        if kept.looked.is_none_or(|looked| looked.elapsed() >= lasts) {
+            self.look(named, &mut kept).await;
+        }
+        kept.access.clone().unwrap_or_else(|| Err(format!("{} was not read", word(named))))
+    }
+
+    fn place(&self, named: &Named) -> Arc<tokio::sync::Mutex<Kept>> {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_use = |kept: &Arc<tokio::sync::Mutex<Kept>>| {
+            kept.try_lock().is_ok_and(|kept| kept.looked.is_none_or(|looked| looked.elapsed() < UNUSED)) || Arc::strong_count(kept) > 1
+        };
+        all.retain(|other, kept| other == named || in_use(kept));
+        all.entry(named.clone()).or_default().clone()
+    }
+
+    async fn look(&self, named: &Named, kept: &mut Kept) {
+        let read = self.read(named).await;
+        kept.looked = Some(Instant::now());
+        match read {
+            Ok((version, _)) if version == kept.version && matches!(kept.access, Some(Ok(_))) => {}
+            Ok((version, keys)) => {
+                kept.version = version;
+                kept.access = Some(self.access(keys).map_err(|why| format!("{} {why}", word(named))));
+            }
+            Err(why) => kept.access = Some(Err(why)),
+        }
+    }
+
+    async fn read(&self, named: &Named) -> Result<(String, BTreeMap<String, Vec<u8>>), String> {
+        let word = word(named);
+        match Api::<Secret>::namespaced(self.api.clone(), &named.namespace).get_opt(&named.name).await {
+            Ok(Some(secret)) => {
+                let keys = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+                Ok((secret.metadata.resource_version.unwrap_or_default(), keys))
+            }
+            Ok(None) => Err(format!("{word} doesn't exist: create it, or take out credentials")),
+            Err(kube::Error::Api(status)) if status.code == 403 => Err(format!(
+                "the operator may not read {word}: bind the ClusterRole bluegreen-operator-secrets to it in namespace {} (docs/analysis.md)",
+                named.namespace
+            )),
+            Err(error) => Err(format!("{word} can't be read: {}", cause(&error))),
+        }
+    }
+
+    fn access(&self, keys: BTreeMap<String, Vec<u8>>) -> Result<Access, String> {
+        let shown = Shown::of(&keys)?;
+        let client = client::outside(&self.rules, |builder| client::kept_open(shown.clone().put_into(builder)));
+        let client = client.map_err(|error| format!("makes no client: {}", cause(&error)))?;
+        Ok(Access { client, keys: Arc::new(keys) })
+    }
+}
+
+fn word(named: &Named) -> String {
+    format!("Secret {}/{}", named.namespace, named.name)
+}
+
+/// What a Secret says by itself.
+#[derive(Clone)]
+struct Shown {
+    authorization: Option<HeaderValue>,
+    authorities: Option<Vec<Certificate>>,
+    identity: Option<Identity>,
+}
+
+impl Shown {
+    fn of(keys: &BTreeMap<String, Vec<u8>>) -> Result<Self, String> {
+        let text = |key: &str| {
+            let value = keys.get(key).map(|value| std::str::from_utf8(value.trim_ascii_end()));
+            value.transpose().map_err(|_| format!("holds no text in {key}"))
+        };
+        let authorization = match (text("token")?, text("username")?, text("password")?) {
+            (None, None, None) => None,
+            (Some(token), None, None) => Some(header(&format!("Bearer {token}"))?),
+            (None, Some(user), Some(password)) => {
+                Some(header(&format!("Basic {}", data_encoding::BASE64.encode(format!("{user}:{password}").as_bytes())))?)
+            }
+            (None, ..) => return Err("holds only one of username and password: set both".into()),
+            (Some(_), ..) => return Err("holds a token beside username and password: keep one of them".into()),
+        };
+        let pem = |key: &str, error: &reqwest::Error| format!("holds no certificates in PEM in {key}: {}", cause(error));
+        let authorities = keys.get("ca.crt").map(|ca| Certificate::from_pem_bundle(ca)).transpose();
+        let authorities = authorities.map_err(|error| pem("ca.crt", &error))?;
+        if authorities.as_ref().is_some_and(Vec::is_empty) {
+            return Err("holds no certificates in PEM in ca.crt".into());
+        }
+        let identity = match (keys.get("tls.crt"), keys.get("tls.key")) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => {
+                let both = [certificate.as_slice(), b"\n", key].concat();
+                Some(Identity::from_pem(&both).map_err(|error| pem("tls.crt, with its key in tls.key", &error))?)
+            }
+            _ => return Err("holds only one of tls.crt and tls.key: set both".into()),
+        };
+        Ok(Self { authorization, authorities, identity })
+    }
+
+    fn put_into(self, builder: ClientBuilder) -> ClientBuilder {
+        let mut headers = HeaderMap::new();
+        headers.extend(self.authorization.map(|value| (AUTHORIZATION, value)));
+        let builder = builder.default_headers(headers);
+        let builder = match self.authorities {
+            Some(authorities) => builder.tls_certs_only(authorities),
+            None => builder,
+        };
+        match self.identity {
+            Some(identity) => builder.identity(identity),
+            None => builder,
+        }
+    }
+}
+
+/// A header that is never logged.
+pub fn header(text: &str) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| "holds characters that no header can have".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+use super::super::stage::{local, provide_tls, serve};
+use super::*;
+use axum::{
+    Router,
+    http::{HeaderMap as Headers, StatusCode},
+    routing::get,
+};
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+
+fn named() -> Named {
+    Named { namespace: "web".into(), name: "prom".into() }
+}
+
+/// An API server that has one Secret, or answers with a status, and counts how often it is asked.
+#[derive(Clone, Default)]
+struct Server(Arc<Mutex<(u32, Option<Value>, u16)>>);
+
+impl Server {
+    fn set(&self, version: &str, keys: &[(&str, &str)]) {
+        let data: BTreeMap<_, _> = keys.iter().map(|(key, value)| (*key, BASE64.encode(value.as_bytes()))).collect();
+        let metadata = json!({"name": "prom", "namespace": "web", "resourceVersion": version});
+        self.0.lock().unwrap().1 = Some(json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}));
+    }
+
+    fn refuse(&self, code: u16) {
+        let mut state = self.0.lock().unwrap();
+        (state.1, state.2) = (None, code);
+    }
+
+    fn asked(&self) -> u32 {
+        self.0.lock().unwrap().0
+    }
+
+    async fn credentials(&self) -> Credentials {
+        provide_tls();
+        let state = self.0.clone();
+        let answer = move || async move {
+            let mut state = state.lock().unwrap();
+            state.0 += 1;
+            let code = if state.2 == 0 { 404 } else { state.2 };
+            let reason = if code == 404 { "NotFound" } else { "Forbidden" };
+            let refused =
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code, "message": "no"});
+            match &state.1 {
+                Some(secret) => (StatusCode::OK, secret.to_string()),
+                None => (StatusCode::from_u16(code).unwrap(), refused.to_string()),
+            }
+        };
+        let address = serve(Router::new().route("/api/v1/namespaces/web/secrets/prom", get(answer))).await;
+        let client = kube::Client::try_from(kube::Config::new(format!("http://{address}").parse().unwrap())).unwrap();
+        Credentials::new(client, Arc::new(local()))
+    }
+}
+
+/// What a source is shown with these keys.
+async fn shown(keys: &[(&str, &str)]) -> Result<String, String> {
+    let server = Server::default();
+    server.set("1", keys);
+    let access = server.credentials().await.of(&named()).await?;
+    let tell = |headers: Headers| async move {
+        headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or("nothing").to_owned()
+    };
+    let source = serve(Router::new().route("/", get(tell))).await;
+    Ok(access.client.get(format!("http://{source}/")).send().await.unwrap().text().await.unwrap())
+}
+
+#[tokio::test]
+async fn the_keys_of_a_secret_say_what_a_source_is_shown() {
+    assert_eq!(shown(&[("token", "abc\n")]).await.unwrap(), "Bearer abc");
+    assert_eq!(shown(&[("username", "me"), ("password", "secret")]).await.unwrap(), format!("Basic {}", BASE64.encode(b"me:secret")));
+    assert_eq!(shown(&[("api-key", "for a header")]).await.unwrap(), "nothing");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_secret_is_told_and_what_is_in_it_isnt() {
+    for (keys, why) in [
+        (vec![("username", "hidden")], "holds only one of username and password: set both"),
+        (vec![("token", "hidden"), ("username", "me"), ("password", "p")], "holds a token beside username and password: keep one of them"),
+        (vec![("token", "hid\nden")], "holds characters that no header can have"),
+        (vec![("ca.crt", "hidden")], "holds no certificates in PEM in ca.crt"),
+        (vec![("tls.crt", "hidden")], "holds only one of tls.crt and tls.key: set both"),
+        (vec![("tls.crt", "hidden"), ("tls.key", "hidden")], "holds no certificates in PEM in tls.crt, with its key in tls.key"),
+    ] {
+        let told = shown(&keys).await.unwrap_err();
+        assert!(told.starts_with(&format!("Secret web/prom {why}")) && !told.contains("hidden"), "{told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_missing_and_then_appears_is_found_and_a_change_of_it_noticed() {
+    let server = Server::default();
+    let credentials = server.credentials().await;
+    let of = async || credentials.of(&named()).await.map(|access| access.keys.get("token").cloned().unwrap_or_default());
+    assert_eq!(of().await.unwrap_err(), "Secret web/prom doesn't exist: create it, or take out credentials");
+    server.set("1", &[("token", "first")]);
+    assert!(of().await.is_err(), "not yet looked for again");
+    tokio::time::advance(MISSING).await;
+    assert_eq!(of().await.unwrap(), b"first");
+    server.set("2", &[("token", "second")]);
+    assert_eq!(of().await.unwrap(), b"first", "kept");
+    tokio::time::advance(FRESH).await;
+    assert_eq!(of().await.unwrap(), b"second");
+    assert_eq!(server.asked(), 3);
+}
+
+#[tokio::test]
+async fn a_permission_that_is_missing_is_told_with_what_to_grant() {
+    let server = Server::default();
+    server.refuse(403);
+    let told = server.credentials().await.of(&named()).await.unwrap_err();
+    let why = "the operator may not read Secret web/prom: bind the ClusterRole bluegreen-operator-secrets to it in namespace web";
+    assert!(told.starts_with(why), "{told}");
+}
