@@ -24,6 +24,7 @@ pub mod progress;
 mod query;
 pub mod render;
 mod revision;
+mod templates;
 mod withdraw;
 
 pub use decide::decide;

@@ -4,6 +4,7 @@ use crate::{
     gates::{self, GateDefinition, Kind, Stage},
     observed::Observed,
     revision,
+    templates::Group,
 };
 use bluegreen_api::{
     BlueGreenRolloutSpec, Duration, Lifetime, MonitoringFailure, OnUnknown, PromotionMode, ServicePort, VerificationFailure,
@@ -33,7 +34,8 @@ impl Plan {
         let monitoring = spec.monitoring.clone().unwrap_or_default();
         let source = spec.sources.as_ref().and_then(|sources| sources.prometheus.as_ref());
         let address = source.map(|source| source.address.as_str()).or(seen.default_prometheus.as_deref());
-        let mut gates = gates::definitions(Stage::Verification, &verification.checks, &verification.metrics, address);
+        let mut gates = Group::all(Stage::Verification, verification.checks, verification.metrics, &verification.templates, seen)
+            .and_then(|groups| gates::definitions(Stage::Verification, &groups, address));
         if let (Ok(gates), None) = (&mut gates, &seen.status.preview) {
             // The first revision has nothing to be compared with.
             gates.retain_mut(|gate| match &mut gate.kind {
@@ -45,7 +47,8 @@ impl Plan {
             settings: Settings::of(spec),
             wanted: Wanted::parse(seen),
             verification: gates,
-            monitoring: gates::definitions(Stage::Monitoring, &monitoring.checks, &monitoring.metrics, address),
+            monitoring: Group::all(Stage::Monitoring, monitoring.checks, monitoring.metrics, &monitoring.templates, seen)
+                .and_then(|groups| gates::definitions(Stage::Monitoring, &groups, address)),
         }
     }
 

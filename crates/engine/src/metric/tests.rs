@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     gates::{self, GateDefinition, Kind, aligned, definitions},
     observed::{Measurement, Outcome},
+    templates::Group,
 };
 use serde_json::json;
 
@@ -16,7 +17,7 @@ pub fn metric(fields: &serde_json::Value) -> Metric {
 }
 
 pub fn defined(stage: Stage, metric: Metric) -> GateDefinition {
-    definitions(stage, &[], &[metric], Some("http://prometheus")).unwrap().remove(0)
+    definitions(stage, &[Group::own(stage, vec![], vec![metric])], Some("http://prometheus")).unwrap().remove(0)
 }
 
 pub fn started(definition: &GateDefinition) -> Gate {
@@ -239,8 +240,9 @@ fn without_traffic_on_both_sides_nobody_can_judge() {
 
 #[test]
 fn several_comparisons_share_the_false_alarms() {
-    let two = [comparison(&json!({})), Metric { name: "other".into(), ..comparison(&json!({})) }];
-    let gates = definitions(Stage::Verification, &[], &two, Some("http://prometheus")).unwrap();
+    let two = vec![comparison(&json!({})), Metric { name: "other".into(), ..comparison(&json!({})) }];
+    let group = Group::own(Stage::Verification, vec![], two);
+    let gates = definitions(Stage::Verification, &[group], Some("http://prometheus")).unwrap();
     let alone = defined(Stage::Verification, comparison(&json!({})));
     let share = |gate: &GateDefinition| match &gate.kind {
         Kind::Metric(MetricPlan { judge: Judge::Comparison { rule, .. }, .. }) => rule.false_alarms,
