@@ -83,7 +83,7 @@ pub struct TemplateReference {
     pub name: String,
     /// The template's parameters, by name. Values are strings: quote numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16), inner(length(max = 1024)))]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub parameters: BTreeMap<String, String>,
 }
 
