@@ -306,3 +306,16 @@ fn the_sample_says_what_a_good_version_is_before_the_switch_and_after_it() {
         assert_eq!(names, ["error-rate", "latency", "cpu", "memory"].map(|name| format!("{stage}/slo/{name}")), "{}", world.story());
     }
 }
+
+#[test]
+fn a_way_back_has_its_deadline_though_templates_cannot_be_read() {
+    let mut world = live();
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.gate_templates.blind = Some(down(&world));
+    world.run_for(60);
+    assert!(world.status.clock.as_ref().is_some_and(|clock| clock.stopped.is_some()), "what is to pass waits\n{}", world.story());
+    world.order("rollback");
+    world.run_until(Phase::RollingBack);
+    assert!(world.status.clock.as_ref().is_some_and(|clock| clock.stopped.is_none()), "{}", world.story());
+}
