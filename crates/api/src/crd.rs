@@ -23,7 +23,7 @@ pub fn crd() -> CustomResourceDefinition {
 
 /// Lines of doc comments are one text to `kubectl explain`. A null is taken as an absent field, which the API server does
 /// for fields that aren't nullable: rules then see no field that is there and yet isn't.
-fn tidy(schema: &mut JSONSchemaProps) {
+pub(crate) fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     if let Some(values) = schema.enum_.as_mut() {
         values.retain(|value| !value.0.is_null());

@@ -1,10 +1,11 @@
-//! The `BlueGreenRollout` resource: its types, its schema and the words that its conditions use.
+//! The `BlueGreenRollout` resource and the templates that it names: their types, their schema and the words that conditions use.
 //!
 //! This crate knows no client and no runtime, so that anything may depend on it.
 
 mod checks;
 mod crd;
 mod duration;
+mod gate_template;
 pub mod names;
 pub mod reasons;
 mod spec;
@@ -15,6 +16,7 @@ mod web;
 pub use checks::*;
 pub use crd::crd;
 pub use duration::{Duration, Lifetime};
+pub use gate_template::*;
 pub use spec::*;
 pub use status::*;
 pub use template::PodTemplate;

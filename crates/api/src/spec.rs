@@ -1,6 +1,6 @@
 //! `spec`: what a team asks for. The operator reads it and never writes it.
 
-use crate::{Check, Credentials, Duration, Lifetime, PodTemplate, WebQuery, status::BlueGreenRolloutStatus};
+use crate::{Check, Credentials, Duration, Lifetime, PodTemplate, TemplateReference, WebQuery, status::BlueGreenRolloutStatus};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -244,6 +244,11 @@ pub struct Verification {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub metrics: Vec<Metric>,
+    /// Templates whose checks and metrics belong to it too: checks after those above and before all metrics. Their gates are named
+    /// `verification/TEMPLATE/NAME`. A template that doesn't exist holds the rollout until it does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"]))]
+    pub templates: Vec<TemplateReference>,
     /// How long all of it may take before the candidate is aborted. Default 1h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
@@ -437,6 +442,11 @@ pub struct Monitoring {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub checks: Vec<Check>,
+    /// Templates whose checks and metrics belong to it too. What only compares with the active side is left out here. Their gates are
+    /// named `monitoring/TEMPLATE/NAME`. A template that doesn't exist holds the rollout until it does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"]))]
+    pub templates: Vec<TemplateReference>,
     /// What a failed check or metric does. RollBack (default): traffic goes back at once. Pause: a person decides, by `rollback` or `accept`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<MonitoringFailure>,

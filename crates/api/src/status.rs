@@ -268,7 +268,7 @@ pub struct Ending {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Gate {
-    /// `verification/NAME`, `monitoring/NAME` or `approval`.
+    /// `verification/NAME`, `verification/TEMPLATE/NAME`, the same with `monitoring`, or `approval`.
     pub name: String,
     pub state: GateState,
     /// Hash of the gate's definition: a result counts only for the definition it was got with.

@@ -338,6 +338,7 @@ pub(crate) fn excerpt(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::templates::Group;
 
     fn planned(check: &Value) -> Result<CheckPlan, Invalid> {
         plan(&serde_json::from_value(check.clone()).unwrap())
@@ -560,8 +561,9 @@ mod tests {
 
     #[test]
     fn a_check_is_told_with_its_place_in_spec_and_its_definition_is_what_was_written() {
+        let stage = gates::Stage::Monitoring;
         let check = |http: &Value| serde_json::from_value::<Check>(json!({"name": "asked", "http": http})).unwrap();
-        let defined = |http: &Value| gates::definitions(gates::Stage::Monitoring, &[check(http)], &[], None);
+        let defined = |http: &Value| gates::definitions(stage, &[Group::own(stage, vec![check(http)], vec![])], None);
         let wrong = defined(&json!({"url": "http://{{ shop }}/"})).unwrap_err().to_string();
         assert!(wrong.starts_with("spec.monitoring.checks asked: the url has an unknown variable {{ shop }}"), "{wrong}");
         // Fields that came later change nothing for those who don't use them.

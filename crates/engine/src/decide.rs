@@ -115,7 +115,7 @@ fn work_out(draft: &mut Draft<'_>) -> Stay {
 fn blind_for_a_moment(draft: &Draft<'_>, stay: &Stay) -> Option<Stay> {
     let (old, new) = (&draft.seen.status, &draft.status);
     let nothing_else = (old.phase, old.attempt) == (new.phase, new.attempt) && stay.reason == bluegreen_api::reasons::WATCH_DOWN;
-    let until = draft.seen.blind.as_ref().filter(|_| nothing_else).and_then(|blind| blind.since.checked_add(BLIND).ok())?;
+    let until = draft.seen.down().filter(|_| nothing_else).and_then(|blind| blind.since.checked_add(BLIND).ok())?;
     (until > draft.now()).then(|| stay.clone().until(Some(until)))
 }
 
@@ -161,8 +161,8 @@ fn keep_time(draft: &mut Draft<'_>) {
     let phase = draft.phase();
     let held = draft.held().filter(|stay| blind_for_a_moment(draft, stay).is_none());
     let held = held.is_some_and(|stay| match phase {
-        // A way back goes on, and has its deadline.
-        Some(Phase::Aborting | Phase::RollingBack) => stay.reason == bluegreen_api::reasons::WATCH_DOWN,
+        // A way back goes on, and has its deadline; it asks no gate.
+        Some(Phase::Aborting | Phase::RollingBack) => stay.reason == bluegreen_api::reasons::WATCH_DOWN && draft.seen.blind.is_some(),
         // With no pods to wait for, what only takes something down goes on.
         Some(Phase::ScalingDown) => stay.reason != bluegreen_api::reasons::NO_REPLICAS,
         _ => true,

@@ -6,7 +6,7 @@ use crate::{
     effects,
     gates::{self, GateDefinition, Kind, Stage},
     measure,
-    observed::{ColorSeen, Measurement, Observed, Refusal},
+    observed::{Blind, ColorSeen, Measurement, Observed, Refusal},
     orders::{self, Verb},
     plan::{Plan, Settings, Wanted},
     progress, question,
@@ -138,6 +138,10 @@ impl<'a> Draft<'a> {
 
     /// Why nothing may be tried, started or passed now. Repair and the way back go on.
     pub(crate) fn held(&self) -> Option<Stay> {
+        if let Some(blind) = &self.seen.templates.blind {
+            // Told before a gate that can't be worked out for it: that is no fault of the author's.
+            return Some(watch_down(blind));
+        }
         if let Some(invalid) = self.plan.invalid() {
             return Some(Stay::stalled(reasons::INVALID_SPEC, format!("spec can't be carried out: {invalid}")));
         }
@@ -162,8 +166,7 @@ impl<'a> Draft<'a> {
 
     /// A watch is down, and what is seen may be old.
     pub(crate) fn blind(&self) -> Option<Stay> {
-        let why = &self.seen.blind.as_ref()?.why;
-        Some(Stay::working(reasons::WATCH_DOWN, format!("Nothing is tried or passed while the operator can't watch {why}")))
+        self.seen.blind.as_ref().map(watch_down)
     }
 
     // === orders ===
@@ -398,6 +401,10 @@ impl<'a> Draft<'a> {
         self.status.ending = None;
         self.status.waiting_replicas = None;
     }
+}
+
+fn watch_down(Blind { why, .. }: &Blind) -> Stay {
+    Stay::working(reasons::WATCH_DOWN, format!("Nothing is tried or passed while the operator can't watch {why}"))
 }
 
 pub(crate) fn ending(outcome: Outcome, reason: &str, message: &str) -> Ending {

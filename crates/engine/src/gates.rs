@@ -7,8 +7,9 @@ use crate::{
     plan::Invalid,
     question::Question,
     revision,
+    templates::Group,
 };
-use bluegreen_api::{Check, Gate, GateState, Measured, Metric, PrometheusSource};
+use bluegreen_api::{Gate, GateState, Measured, PrometheusSource};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -28,12 +29,20 @@ impl Stage {
             Self::Monitoring => "monitoring/",
         }
     }
+
+    /// Where it stands in a rollout.
+    pub const fn section(self) -> &'static str {
+        match self {
+            Self::Verification => "spec.verification",
+            Self::Monitoring => "spec.monitoring",
+        }
+    }
 }
 
 /// A gate as `spec` defines it now.
 #[derive(Clone, Debug)]
 pub struct GateDefinition {
-    /// `verification/NAME` or `monitoring/NAME`
+    /// `verification/NAME` or `monitoring/NAME`, with `TEMPLATE/` before the name of one that a template has.
     pub name: String,
     pub stage: Stage,
     /// Short hash of the definition.
@@ -50,32 +59,30 @@ pub enum Kind {
 /// The name of the gate that a person opens.
 pub const APPROVAL: &str = "approval";
 
-/// The gates of a stage in their order: checks, then metrics.
-pub fn definitions(
-    stage: Stage,
-    checks: &[Check],
-    metrics: &[Metric],
-    prometheus: Option<&PrometheusSource>,
-) -> Result<Vec<GateDefinition>, Invalid> {
-    let section = stage.prefix().trim_end_matches('/');
-    let name = |name: &str| format!("{}{name}", stage.prefix());
+/// Gates that a stage may have: each is told in status, and in the history of ten attempts.
+const MOST: usize = 64;
+
+/// The gates of a stage in their order: checks, then metrics; in both those of the rollout itself, then those of its templates.
+pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&PrometheusSource>) -> Result<Vec<GateDefinition>, Invalid> {
     let mut gates = Vec::new();
-    for check in checks {
-        let plan = checks::plan(check).map_err(|Invalid(why)| Invalid(format!("spec.{section}.checks {}: {why}", check.name)))?;
+    for (group, check) in groups.iter().flat_map(|group| group.checks.iter().map(move |check| (group, check))) {
+        let plan = checks::plan(check).map_err(|Invalid(why)| group.wrong("checks", &check.name, &why))?;
         gates.push(GateDefinition {
-            name: name(&check.name),
+            name: group.gate(stage, &check.name),
             stage,
             definition: revision::definition(&json!(check)),
             kind: Kind::Check(plan),
         });
     }
-    let comparisons = metrics.iter().filter(|metric| metric.comparison.is_some()).count();
-    for metric in metrics {
-        if gates.iter().any(|gate| gate.name == name(&metric.name)) {
-            return Err(Invalid(format!("spec.{section}: a check and a metric are both named {}; give each its own name", metric.name)));
+    let comparisons = groups.iter().flat_map(|group| &group.metrics).filter(|metric| metric.comparison.is_some()).count();
+    for (group, metric) in groups.iter().flat_map(|group| group.metrics.iter().map(move |metric| (group, metric))) {
+        let name = group.gate(stage, &metric.name);
+        if gates.iter().any(|gate| gate.name == name) {
+            let place = &group.place;
+            return Err(Invalid(format!("{place}: a check and a metric are both named {}; give each its own name", metric.name)));
         }
-        let plan = MetricPlan::of(stage, metric, prometheus, comparisons)
-            .map_err(|Invalid(why)| Invalid(format!("spec.{section}.metrics {}: {why}", metric.name)))?;
+        let plan =
+            MetricPlan::of(stage, metric, prometheus, comparisons).map_err(|Invalid(why)| group.wrong("metrics", &metric.name, &why))?;
         let mut whole = vec![json!(metric)];
         match &plan.judge {
             Judge::Limits { question, .. } => whole.extend(address(question)),
@@ -83,7 +90,11 @@ pub fn definitions(
             Judge::Comparison { errors, .. } => whole.extend(address(errors).into_iter().chain([json!(comparisons)])),
         }
         let definition = revision::definition(&json!(whole));
-        gates.push(GateDefinition { name: name(&metric.name), stage, definition, kind: Kind::Metric(plan) });
+        gates.push(GateDefinition { name, stage, definition, kind: Kind::Metric(plan) });
+    }
+    if gates.len() > MOST {
+        let (place, count) = (stage.section(), gates.len());
+        return Err(Invalid(format!("{place} has {count} gates with those of its templates, and at most {MOST} are told: name fewer")));
     }
     Ok(gates)
 }
@@ -172,6 +183,7 @@ mod tests {
         metric::tests::{at, defined, metric, prometheus, result, started, told},
         observed::CheckOutcome,
     };
+    use bluegreen_api::Check;
 
     #[test]
     fn what_to_do_is_not_cut_off_by_long_words_of_somebody_else() {
@@ -191,7 +203,8 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_gate_is_told_where_it_stands_in_spec() {
         let wrong = |stage: Stage, fields: serde_json::Value, address: Option<&str>| {
-            definitions(stage, &[home()], &[metric(&fields)], address.map(prometheus).as_ref()).unwrap_err().to_string()
+            let group = Group::own(stage, vec![home()], vec![metric(&fields)]);
+            definitions(stage, &[group], address.map(prometheus).as_ref()).unwrap_err().to_string()
         };
         let somewhere = Some("http://prometheus");
         let cases = [
@@ -223,7 +236,8 @@ mod tests {
         for (error, expected) in cases {
             assert_eq!(error, expected);
         }
-        let gates = definitions(Stage::Monitoring, &[home()], &[metric(&json!({}))], somewhere.map(prometheus).as_ref()).unwrap();
+        let group = Group::own(Stage::Monitoring, vec![home()], vec![metric(&json!({}))]);
+        let gates = definitions(Stage::Monitoring, &[group], somewhere.map(prometheus).as_ref()).unwrap();
         assert_eq!(gates.iter().map(|gate| gate.name.as_str()).collect::<Vec<_>>(), ["monitoring/home", "monitoring/errors"]);
     }
 
@@ -241,7 +255,8 @@ mod tests {
 
     #[test]
     fn a_verdict_stays_and_keeps_the_time_at_which_it_was_reached() {
-        let checks = definitions(Stage::Verification, &[home()], &[], None).unwrap();
+        let group = Group::own(Stage::Verification, vec![home()], vec![]);
+        let checks = definitions(Stage::Verification, &[group], None).unwrap();
         let (passed, failed) = (CheckOutcome::Passed("200".into()), CheckOutcome::Failed("500".into()));
         for (first, then) in [(&passed, &failed), (&failed, &passed)] {
             let mut gate = started(&checks[0]);

@@ -25,6 +25,7 @@ mod query;
 pub mod question;
 pub mod render;
 mod revision;
+mod templates;
 mod withdraw;
 
 pub use decide::decide;

@@ -1,6 +1,6 @@
 //! Everything that a decision may depend on, as plain data.
 
-use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, Color, ServicePort};
+use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, Color, GateTemplateSpec, ServicePort, TemplateKind};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -39,6 +39,7 @@ pub struct Observed {
     pub blind: Option<Blind>,
     /// The Prometheus to ask when the rollout names none.
     pub default_prometheus: Option<String>,
+    pub templates: TemplatesSeen,
 }
 
 impl Observed {
@@ -47,6 +48,11 @@ impl Observed {
             Color::Blue => &self.blue,
             Color::Green => &self.green,
         }
+    }
+
+    /// A watch is down that something of the rollout depends on.
+    pub fn down(&self) -> Option<&Blind> {
+        self.blind.as_ref().or(self.templates.blind.as_ref())
     }
 }
 
@@ -285,4 +291,21 @@ pub struct Refusal {
     pub times: u32,
     /// `metadata.generation` of the rollout at that time.
     pub generation: i64,
+}
+
+/// The templates that a rollout names.
+#[derive(Clone, Debug, Default)]
+pub struct TemplatesSeen {
+    /// By kind and name; those of its namespace, and those of the cluster.
+    pub by_name: BTreeMap<(TemplateKind, String), TemplateSeen>,
+    /// Set while a watch of one of these kinds is down or still listing.
+    pub blind: Option<Blind>,
+}
+
+#[derive(Clone, Debug)]
+pub enum TemplateSeen {
+    There(Box<GateTemplateSpec>),
+    Absent,
+    /// It can't be read, and why.
+    Unknown(String),
 }

@@ -30,6 +30,11 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const EXPIRE: Duration = Duration::from_secs(5);
 
+/// Of every watch.
+pub fn config() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
 /// Before a watch that has failed is tried again, doubled with each failure in a row: an API server that was away for seconds
 /// is not left alone for longer than that.
 pub struct Pause(Duration);
@@ -83,7 +88,7 @@ impl<T> Watched<T> {
         self.full.load(Ordering::Acquire)
     }
 
-    fn down(&self) -> MutexGuard<'_, Option<Blind>> {
+    pub fn down(&self) -> MutexGuard<'_, Option<Blind>> {
         self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -121,9 +126,9 @@ impl Cache {
                 Some(namespace) => Api::namespaced(client.clone(), namespace),
                 None => Api::all(client.clone()),
             };
-            let config = watcher::Config { label_selector: label.map(str::to_owned), ..watcher::Config::default().page_size(PAGE) };
+            let config = watcher::Config { label_selector: label.map(str::to_owned), ..config() };
             let (cache, queue) = (cache.clone(), queue.clone());
-            tasks.spawn(async move { follow(api, config, &cache, shelf(&cache), &queue).await });
+            tasks.spawn(async move { follow(api, config, shelf(&cache), |news| cache.hear(news, &queue)).await });
         }
         let owned = (client, namespace, Some(names::ROLLOUT_LABEL));
         tasks.spawn(expire(self.clone(), queue.clone()));
@@ -133,6 +138,19 @@ impl Cache {
         start(self, |cache| &cache.pods, owned, queue, tasks);
         start(self, |cache| &cache.slices, owned, queue, tasks);
         start(self, |cache| &cache.revisions, owned, queue, tasks);
+    }
+
+    fn hear(&self, news: News, queue: &Queue) {
+        match news {
+            News::Changed(rollouts) => queue.add_all(rollouts),
+            News::Listed { again } => {
+                self.filled.notify_one();
+                if again {
+                    // Whatever was held for it goes on.
+                    queue.add_all(self.all());
+                }
+            }
+        }
     }
 
     /// What is still missing before the first decision, in words; nothing when all caches are full.
@@ -187,8 +205,16 @@ async fn expire(cache: Arc<Cache>, queue: Arc<Queue>) {
     }
 }
 
+/// What a watch has to tell.
+pub enum News {
+    /// What concerns these has changed.
+    Changed(Vec<Key>),
+    /// Nothing is missing now; `again`: after the watch was down.
+    Listed { again: bool },
+}
+
 /// Keeps one shelf as the API server has it. After an error it lists anew: only the end of a list tells that nothing is missing.
-async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, cache: &Cache, watched: &Watched<T>, queue: &Queue) {
+pub async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, watched: &Watched<T>, tell: impl Fn(News)) {
     let mut pause = Pause::default();
     loop {
         let mut events = std::pin::pin!(watcher(api.clone(), config.clone()));
@@ -197,14 +223,10 @@ async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, cache: 
             match event {
                 Ok(event) => {
                     let listed = matches!(event, Event::InitDone);
-                    queue.add_all(concerned(watched, event));
+                    tell(News::Changed(concerned(watched, event)));
                     if listed {
                         listed_at = Some(Instant::now());
-                        cache.filled.notify_one();
-                        if watched.down().take().is_some() {
-                            // Whatever was held for it goes on.
-                            queue.add_all(cache.all());
-                        }
+                        tell(News::Listed { again: watched.down().take().is_some() });
                     }
                 }
                 Err(error) => {
@@ -233,6 +255,7 @@ fn words<T: Kind>(error: &watcher::Error) -> String {
         kube::Error::Api(status) if status.code == 404 => {
             format!("the API server doesn't know {}: is its CustomResourceDefinition installed?", T::Of::plural(&()))
         }
+        kube::Error::Api(status) if status.code == 403 => T::forbidden(&status.message),
         kube::Error::Api(status) => status.message.clone(),
         cause => cause.to_string(),
     }

@@ -101,8 +101,18 @@ fn verb(method: &http::Method, uri: &http::Uri) -> &'static str {
 
 /// Only the resources that this operator has to do with have a word of their own.
 fn resource(path: &str) -> &'static str {
-    const KNOWN: [&str; 8] =
-        ["bluegreenrollouts", "deployments", "services", "pods", "endpointslices", "controllerrevisions", "events", "leases"];
+    const KNOWN: [&str; 10] = [
+        "bluegreenrollouts",
+        "gatetemplates",
+        "clustergatetemplates",
+        "deployments",
+        "services",
+        "pods",
+        "endpointslices",
+        "controllerrevisions",
+        "events",
+        "leases",
+    ];
     let of_rollout = || path.split('/').any(|part| part == "bluegreenrollouts");
     if path.ends_with("/status") && of_rollout() {
         return "bluegreenrollouts/status";
@@ -128,6 +138,7 @@ mod tests {
             ("PATCH", "/apis/bluegreen.dev/v1alpha1/namespaces/a/bluegreenrollouts/shop/status?x", ("patch", "bluegreenrollouts/status")),
             ("PATCH", "/apis/apps/v1/namespaces/pods/deployments/services?fieldManager=x", ("patch", "deployments")),
             ("POST", "/apis/events.k8s.io/v1/namespaces/a/events", ("create", "events")),
+            ("GET", "/apis/bluegreen.dev/v1alpha1/clustergatetemplates?limit=250", ("get", "clustergatetemplates")),
             ("GET", "/version", ("get", "other")),
         ] {
             let uri: http::Uri = uri.parse().unwrap();

@@ -6,12 +6,15 @@ use crate::{
     key::Key,
     kinds::{Deployment, EndpointSlice, Pod, Revision, Rollout, Seen, Service, Terms},
     memory::Memory,
+    templates::Templates,
 };
 use bluegreen_api::{Color, names};
 use bluegreen_engine::{
     Observed,
     decision::Role,
-    observed::{Absence, ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, ObjectSeen, PodSeen, RevisionSeen, ServiceSeen},
+    observed::{
+        Absence, ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, ObjectSeen, PodSeen, RevisionSeen, ServiceSeen, TemplatesSeen,
+    },
     render,
 };
 use jiff::Timestamp;
@@ -29,6 +32,7 @@ pub struct Gatherer {
     pub cache: Arc<Cache>,
     pub memory: Arc<Memory>,
     pub default_prometheus: Option<String>,
+    pub templates: Templates,
 }
 
 impl Gatherer {
@@ -41,6 +45,7 @@ impl Gatherer {
         seen.preview_service = self.service(key, &seen, Role::Preview);
         seen.endpoints = self.endpoints(key, &render::service_name(&seen, Role::Active));
         seen.revisions = self.revisions(key, &seen);
+        seen.templates = self.templates.seen(key, &seen.spec);
         self.memory.of(key, &seen.uid.clone(), |remembered| {
             seen.blue.progress = remembered.fold(Color::Blue, &seen.blue, now);
             seen.green.progress = remembered.fold(Color::Green, &seen.green, now);
@@ -74,6 +79,7 @@ impl Gatherer {
             absence: office.absence,
             blind: self.cache.blind(),
             default_prometheus: self.default_prometheus.clone(),
+            templates: TemplatesSeen::default(),
         }
     }
 

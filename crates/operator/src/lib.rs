@@ -24,6 +24,7 @@ pub mod run;
 mod server;
 mod shelf;
 mod shell;
+mod templates;
 mod work;
 
 pub use run::run;

@@ -16,6 +16,7 @@ use crate::{
     requests::Requests,
     server::{self, Pages},
     shell::Shell,
+    templates::Templates,
     work::work,
 };
 use anyhow::{Context, anyhow};
@@ -129,6 +130,7 @@ fn assemble(
             cache: cache.clone(),
             memory: memory.clone(),
             default_prometheus: args.prometheus_address.as_ref().map(ToString::to_string),
+            templates: Templates::new(client.clone(), args.namespace.clone(), queue.clone()),
         },
         performer: Performer::new(requests, cache.clone(), memory.clone()),
         measuring: Measuring::new(gauge, memory.clone(), queue.clone(), metrics.clone()),

@@ -58,6 +58,7 @@ impl Shell {
         self.measuring.forget(key);
         self.by_name.forget(key);
         self.memory.forget(key);
+        self.gatherer.templates.forget(key);
     }
 }
 

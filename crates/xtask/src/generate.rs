@@ -13,6 +13,7 @@ const LARGEST_CRD: usize = 200_000;
 const OPERATOR: &str = "bluegreen-operator";
 const LEASES: &str = "bluegreen-operator-leases";
 const SECRETS: &str = "bluegreen-operator-secrets";
+const TEMPLATES: &str = "bluegreen-operator-cluster-gate-templates";
 const SYSTEM_NAMESPACE: &str = "bluegreen-system";
 const COMMAND: &str = "cargo xtask generate";
 
@@ -80,13 +81,16 @@ fn files() -> Result<Vec<File>> {
         "the CRD has {size} bytes, which is more than the {LARGEST_CRD} that keep `kubectl apply` working: shorten the schema of the pod template"
     );
     let crd = serde_json::to_value(bluegreen_api::crd()).context("the CRD is no JSON")?;
+    let [template, cluster_template] = bluegreen_api::template_crds().map(|crd| serde_json::to_value(crd).context("the CRD is no JSON"));
     Ok(vec![
         File::new("crd/blue-green-rollouts.yaml", "The BlueGreenRollout resource.", &[crd])?,
+        File::new("crd/gate-templates.yaml", "Checks and metrics for rollouts of one namespace.", &[template?])?,
+        File::new("crd/cluster-gate-templates.yaml", "Checks and metrics for rollouts of all namespaces.", &[cluster_template?])?,
         File::new("rbac/service-account.yaml", "What the operator runs as.", &[service_account()])?,
         File::new(
             "rbac/operator.yaml",
             "What the operator may do when it serves all namespaces.",
-            &[role("ClusterRole", OPERATOR, &json!({}), &rules(&[OPERATES])), binding("ClusterRole", OPERATOR)],
+            &[role("ClusterRole", OPERATOR, &json!({}), &rules(&[OPERATES, CLUSTER_TEMPLATES])), binding("ClusterRole", OPERATOR)],
         )?,
         File::new(
             "rbac/leases.yaml",
@@ -110,6 +114,11 @@ fn files() -> Result<Vec<File>> {
                 binding("Role", LEASES),
             ],
         )?,
+        File::new(
+            "rbac/namespaced/cluster-templates/cluster-gate-templates.yaml",
+            "What the operator of one namespace needs besides, where rollouts name a ClusterGateTemplate.",
+            &[role("ClusterRole", TEMPLATES, &json!({}), &rules(&[CLUSTER_TEMPLATES])), binding("ClusterRole", TEMPLATES)],
+        )?,
     ])
 }
 
@@ -125,6 +134,7 @@ const OPERATES: &[Rule] = &[
     Rule { group: "bluegreen.dev", resources: &["bluegreenrollouts/status"], verbs: &["patch", "update"] },
     // Owner references with blockOwnerDeletion, where the cluster checks who may set them.
     Rule { group: "bluegreen.dev", resources: &["bluegreenrollouts/finalizers"], verbs: &["update"] },
+    Rule { group: "bluegreen.dev", resources: &["gatetemplates"], verbs: &["get", "list", "watch"] },
     Rule { group: "apps", resources: &["deployments"], verbs: &["create", "get", "list", "patch", "watch"] },
     Rule { group: "apps", resources: &["controllerrevisions"], verbs: &["create", "delete", "get", "list", "patch", "watch"] },
     Rule { group: "", resources: &["services"], verbs: &["create", "get", "list", "patch", "watch"] },
@@ -138,14 +148,22 @@ const LEADS: &[Rule] = &[Rule { group: "coordination.k8s.io", resources: &["leas
 /// Named Secrets, where a team lets it: not by default.
 const SHOWS: &[Rule] = &[Rule { group: "", resources: &["secrets"], verbs: &["get"] }];
 
+/// Of no namespace: everybody who may look at rollouts may see what they name.
+const CLUSTER_TEMPLATES: &[Rule] =
+    &[Rule { group: "bluegreen.dev", resources: &["clustergatetemplates"], verbs: &["get", "list", "watch"] }];
+
 const READS: &[Rule] = &[Rule {
     group: "bluegreen.dev",
-    resources: &["bluegreenrollouts", "bluegreenrollouts/scale", "bluegreenrollouts/status"],
+    resources: &["bluegreenrollouts", "bluegreenrollouts/scale", "bluegreenrollouts/status", "gatetemplates"],
     verbs: &["get", "list", "watch"],
 }];
 
 const WRITES: &[Rule] = &[
-    Rule { group: "bluegreen.dev", resources: &["bluegreenrollouts"], verbs: &["create", "delete", "deletecollection", "patch", "update"] },
+    Rule {
+        group: "bluegreen.dev",
+        resources: &["bluegreenrollouts", "gatetemplates"],
+        verbs: &["create", "delete", "deletecollection", "patch", "update"],
+    },
     Rule { group: "bluegreen.dev", resources: &["bluegreenrollouts/scale"], verbs: &["patch", "update"] },
 ];
 
@@ -155,7 +173,11 @@ fn rules(of: &[&[Rule]]) -> Value {
 
 /// Each one is added to the cluster's own role of that name, and says all that it grants by itself.
 fn aggregated() -> Vec<Value> {
-    let grants: [(&str, &[&[Rule]]); 3] = [("view", &[READS]), ("edit", &[READS, WRITES]), ("admin", &[READS, WRITES])];
+    let grants: [(&str, &[&[Rule]]); 3] = [
+        ("view", &[READS, CLUSTER_TEMPLATES]),
+        ("edit", &[READS, CLUSTER_TEMPLATES, WRITES]),
+        ("admin", &[READS, CLUSTER_TEMPLATES, WRITES]),
+    ];
     grants
         .into_iter()
         .map(|(into, granted)| {
@@ -214,9 +236,9 @@ mod tests {
 
     #[test]
     fn the_operator_may_not_read_secrets_and_may_not_write_what_is_the_users() {
-        for rule in OPERATES.iter().chain(LEADS) {
+        for rule in OPERATES.iter().chain(LEADS).chain(CLUSTER_TEMPLATES) {
             assert!(!rule.resources.contains(&"secrets") && !rule.resources.contains(&"*") && !rule.verbs.contains(&"*"));
-            if rule.resources == ["bluegreenrollouts"] {
+            if rule.resources.iter().any(|resource| ["bluegreenrollouts", "gatetemplates", "clustergatetemplates"].contains(resource)) {
                 assert_eq!(rule.verbs, ["get", "list", "watch"]);
             }
         }
@@ -259,12 +281,51 @@ mod tests {
     fn the_complete_sample_has_every_field() {
         let sample = fs::read_to_string(root().join("samples/complete.yaml")).unwrap();
         let sample: Value = serde_yaml_ng::from_str(&sample).unwrap();
-        let crd = serde_json::to_value(bluegreen_api::crd()).unwrap();
-        let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap();
         let mut lacks = vec![];
-        missing(schema, &sample["spec"], "spec", &mut lacks);
+        missing(&schema(&bluegreen_api::crd()), &sample["spec"], "spec", &mut lacks);
         // In monitoring checks and metrics are those of verification: told there.
         lacks.retain(|path| !path.starts_with("spec.monitoring.checks.") && !path.starts_with("spec.monitoring.metrics."));
         assert!(lacks.is_empty(), "config/samples/complete.yaml lacks {lacks:?}");
+    }
+
+    fn schema(crd: &impl serde::Serialize) -> Value {
+        let crd = serde_json::to_value(crd).unwrap();
+        crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap().clone()
+    }
+
+    /// Fields of `sample` that no schema knows, by their path.
+    fn unknown(schema: &Value, sample: &Value, path: &str, into: &mut Vec<String>) {
+        if path.ends_with(".template") || schema.get("additionalProperties").is_some() {
+            return;
+        }
+        for (name, value) in sample.as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            match schema["properties"].get(name) {
+                Some(inner) => unknown(inner, value, &path, into),
+                None => into.push(path),
+            }
+        }
+        sample.as_array().into_iter().flatten().for_each(|item| unknown(&schema["items"], item, path, into));
+    }
+
+    #[test]
+    fn every_sample_is_of_a_kind_that_there_is_and_has_no_field_that_there_isnt() {
+        let [template, cluster_template] = bluegreen_api::template_crds();
+        let kinds = [bluegreen_api::crd(), template, cluster_template].map(|crd| (crd.spec.names.kind.clone(), schema(&crd)));
+        for file in fs::read_dir(root().join("samples")).unwrap().map(|file| file.unwrap().path()) {
+            if file.ends_with("kustomization.yaml") {
+                continue;
+            }
+            for object in documents(&fs::read_to_string(&file).unwrap()) {
+                let (_, schema) = kinds.iter().find(|(kind, _)| object["kind"] == json!(kind)).unwrap();
+                let mut lacks = vec![];
+                unknown(schema, &object["spec"], "spec", &mut lacks);
+                assert!(lacks.is_empty(), "{}: {lacks:?}", file.display());
+            }
+        }
+    }
+
+    fn documents(text: &str) -> Vec<Value> {
+        serde_yaml_ng::Deserializer::from_str(text).map(|document| serde::Deserialize::deserialize(document).unwrap()).collect()
     }
 }

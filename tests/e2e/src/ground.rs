@@ -35,7 +35,8 @@ impl Ground {
     }
 
     fn install(&self) {
-        self.run(&["apply", "-f", &config("crd/blue-green-rollouts.yaml"), "-f", &config("rbac/aggregated.yaml")]);
+        self.run(&["apply", "-k", &config("crd")]);
+        self.run(&["apply", "-f", &config("rbac/aggregated.yaml")]);
         self.cluster.await_resource().unwrap();
     }
 

@@ -466,12 +466,12 @@ async fn plain_kubectl_apply_and_the_samples_are_taken() {
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/");
     // What `kubectl apply` keeps of the CRD in an annotation has to fit there: the second time it would fail.
     for _ in 0..2 {
-        space.ground.run(&["apply", "-f", &format!("{config}crd/blue-green-rollouts.yaml")]);
+        space.ground.run(&["apply", "-k", &format!("{config}crd")]);
     }
-    for sample in ["smallest", "manual-approval", "prometheus", "complete"] {
+    for sample in ["smallest", "manual-approval", "prometheus", "complete", "slo"] {
         space.kubectl(&["apply", "--dry-run=server", "--validate=strict", "-f", &format!("{config}samples/{sample}.yaml")]).await;
     }
-    for directory in ["crd", "rbac", "rbac/namespaced", "default", "samples"] {
+    for directory in ["crd", "rbac", "rbac/namespaced", "rbac/namespaced/cluster-templates", "default", "samples"] {
         let told = space.ground.told(&["apply", "--dry-run=client", "--validate=strict", "-k", &format!("{config}{directory}")]);
         assert!(told.success, "{directory}: {}", told.error);
     }
@@ -510,6 +510,12 @@ async fn roles_of_the_cluster_and_the_operator_may_do_what_they_need_and_no_more
         ("edit", "update", "bluegreenrollouts/scale", true),
         ("edit", "patch", "bluegreenrollouts/status", false),
         ("admin", "patch", "bluegreenrollouts", true),
+        ("view", "get", "gatetemplates", true),
+        ("view", "patch", "gatetemplates", false),
+        ("edit", "patch", "gatetemplates", true),
+        ("admin", "delete", "gatetemplates", true),
+        ("bluegreen-operator", "watch", "gatetemplates", true),
+        ("bluegreen-operator", "patch", "gatetemplates", false),
         ("bluegreen-operator", "watch", "bluegreenrollouts", true),
         ("bluegreen-operator", "patch", "bluegreenrollouts", false),
         ("bluegreen-operator", "update", "bluegreenrollouts", false),

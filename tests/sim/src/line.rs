@@ -46,12 +46,26 @@ pub struct Faults {
     pub death: u64,
     /// Objects of this kind are always told late.
     pub slow: Option<&'static str>,
+    /// Requests for this kind are refused with this code.
+    pub refused: Option<(&'static str, u16)>,
 }
 
 impl Faults {
     /// Everything goes wrong now and then.
     pub fn some() -> Self {
-        Self { conflict: 30, busy: 20, broken: 20, unanswered: 25, lost: 15, late: 12, cut: 20, lag: 120, death: 8, slow: None }
+        Self {
+            conflict: 30,
+            busy: 20,
+            broken: 20,
+            unanswered: 25,
+            lost: 15,
+            late: 12,
+            cut: 20,
+            lag: 120,
+            death: 8,
+            slow: None,
+            refused: None,
+        }
     }
 }
 
@@ -153,6 +167,9 @@ impl Line {
 
     fn fate(&self, request: &Request) -> Fate {
         let State { dice, faults, .. } = &*self.state();
+        if let Some((_, code)) = faults.refused.filter(|(plural, _)| *plural == request.resource.plural) {
+            return Fate::Refused(code);
+        }
         // A lease that is hard to renew is a story of its own, told by the others.
         let rate = |rate: u64| if request.resource.is_lease() { rate / 4 } else { rate };
         if request.is_write() && request.is_guarded() && dice.per_mille(rate(faults.conflict)) {

@@ -27,6 +27,14 @@ pub static ROLLOUT: Resource = Resource {
     unconditional: false,
     ..resource("bluegreen.dev", "v1alpha1", "bluegreenrollouts", "BlueGreenRollout")
 };
+pub static GATE_TEMPLATE: Resource =
+    Resource { generation: true, unconditional: false, ..resource("bluegreen.dev", "v1alpha1", "gatetemplates", "GateTemplate") };
+/// Of no namespace.
+pub static CLUSTER_GATE_TEMPLATE: Resource = Resource {
+    generation: true,
+    unconditional: false,
+    ..resource("bluegreen.dev", "v1alpha1", "clustergatetemplates", "ClusterGateTemplate")
+};
 pub static DEPLOYMENT: Resource = Resource { generation: true, status: true, ..resource("apps", "v1", "deployments", "Deployment") };
 pub static SERVICE: Resource = Resource { status: true, put_creates: true, ..resource("", "v1", "services", "Service") };
 pub static POD: Resource = Resource { generation: true, status: true, ..resource("", "v1", "pods", "Pod") };
@@ -36,7 +44,8 @@ pub static LEASE: Resource =
     Resource { unconditional: false, put_creates: true, ..resource("coordination.k8s.io", "v1", "leases", "Lease") };
 pub static EVENT: Resource = Resource { put_creates: true, ..resource("events.k8s.io", "v1", "events", "Event") };
 
-pub static ALL: [&Resource; 8] = [&ROLLOUT, &DEPLOYMENT, &SERVICE, &POD, &SLICE, &REVISION, &LEASE, &EVENT];
+pub static ALL: [&Resource; 10] =
+    [&ROLLOUT, &GATE_TEMPLATE, &CLUSTER_GATE_TEMPLATE, &DEPLOYMENT, &SERVICE, &POD, &SLICE, &REVISION, &LEASE, &EVENT];
 
 impl Resource {
     pub fn api_version(&self) -> String {

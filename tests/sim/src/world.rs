@@ -7,7 +7,7 @@ use crate::{
     line::{Faults, Made},
     log::Log,
     process::{NAMESPACE, Seat},
-    resource::{DEPLOYMENT, POD, REVISION, ROLLOUT, Resource, SERVICE},
+    resource::{CLUSTER_GATE_TEMPLATE, DEPLOYMENT, POD, REVISION, ROLLOUT, Resource, SERVICE},
     server::ApiServer,
     store::{self, Change, Store},
 };
@@ -135,6 +135,17 @@ impl World {
     pub fn spec(&self, name: &str, spec: &Value) {
         self.note(&format!("{name}: {spec}"));
         self.user_writes(|store| store.merge(&ROLLOUT, NAMESPACE, name, &json!({"spec": spec}), &self.user()));
+    }
+
+    /// A template of gates is made, or changed.
+    pub fn template(&self, resource: &'static Resource, name: &str, spec: &Value) {
+        self.note(&format!("{} {name}: {spec}", resource.kind));
+        let namespace = if *resource == CLUSTER_GATE_TEMPLATE { "" } else { NAMESPACE };
+        let (object, user) = (json!({"metadata": {"name": name}, "spec": spec}), self.user());
+        self.user_writes(|store| match store.get(resource, namespace, name) {
+            Some(_) => store.merge(resource, namespace, name, &object, &user),
+            None => store.create(resource, namespace, object, &user),
+        });
     }
 
     pub fn image(&self, name: &str, version: &str) {

@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     gates::{self, GateDefinition, Kind, aligned, definitions},
     observed::{Measurement, Outcome},
+    templates::Group,
 };
 use serde_json::json;
 
@@ -20,7 +21,7 @@ pub fn prometheus(address: &str) -> PrometheusSource {
 }
 
 pub fn defined(stage: Stage, metric: Metric) -> GateDefinition {
-    definitions(stage, &[], &[metric], Some(&prometheus("http://prometheus"))).unwrap().remove(0)
+    definitions(stage, &[Group::own(stage, vec![], vec![metric])], Some(&prometheus("http://prometheus"))).unwrap().remove(0)
 }
 
 pub fn started(definition: &GateDefinition) -> Gate {
@@ -243,8 +244,9 @@ fn without_traffic_on_both_sides_nobody_can_judge() {
 
 #[test]
 fn several_comparisons_share_the_false_alarms() {
-    let two = [comparison(&json!({})), Metric { name: "other".into(), ..comparison(&json!({})) }];
-    let gates = definitions(Stage::Verification, &[], &two, Some(&prometheus("http://prometheus"))).unwrap();
+    let two = vec![comparison(&json!({})), Metric { name: "other".into(), ..comparison(&json!({})) }];
+    let group = Group::own(Stage::Verification, vec![], two);
+    let gates = definitions(Stage::Verification, &[group], Some(&prometheus("http://prometheus"))).unwrap();
     let alone = defined(Stage::Verification, comparison(&json!({})));
     let share = |gate: &GateDefinition| match &gate.kind {
         Kind::Metric(MetricPlan { judge: Judge::Comparison { rule, .. }, .. }) => rule.false_alarms,

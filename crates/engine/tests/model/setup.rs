@@ -148,6 +148,7 @@ fn hash_of(spec: &BlueGreenRolloutSpec, image: &str) -> String {
         absence: None,
         blind: None,
         default_prometheus: None,
+        templates: Default::default(),
     };
     seen.spec.paused = false;
     match bluegreen_engine::decide(&seen) {

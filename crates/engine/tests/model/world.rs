@@ -1013,6 +1013,7 @@ impl World {
             absence: operator.absence,
             blind: None,
             default_prometheus: Some("http://prometheus:9090".into()),
+            templates: TemplatesSeen::default(),
         }
     }
 

@@ -71,6 +71,8 @@ pub struct World {
     pub refusals: Vec<Refusal>,
     pub absence: Option<Absence>,
     pub blind: Option<Blind>,
+    /// Templates of gates that the operator sees.
+    pub gate_templates: TemplatesSeen,
     pub term: i64,
     /// What a gate measures: by gate name and image of the side that is measured.
     pub gauge: fn(&str, &str, Timestamp) -> Outcome,
@@ -155,6 +157,7 @@ impl World {
             refusals: vec![],
             absence: None,
             blind: None,
+            gate_templates: TemplatesSeen::default(),
             term: 1,
             gauge: pass,
             slices_follow: true,
@@ -791,6 +794,7 @@ impl World {
             absence: self.absence,
             blind: self.blind.clone(),
             default_prometheus: Some("http://prometheus:9090".into()),
+            templates: self.gate_templates.clone(),
         }
     }
 

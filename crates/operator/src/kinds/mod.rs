@@ -7,6 +7,7 @@ mod pod;
 mod revision;
 mod rollout;
 mod service;
+mod template;
 
 pub use deployment::Deployment;
 pub use endpoint_slice::EndpointSlice;
@@ -15,6 +16,7 @@ pub use pod::Pod;
 pub use revision::Revision;
 pub use rollout::{Rollout, Terms};
 pub use service::Service;
+pub use template::{Template, TemplateOf};
 
 use crate::{intern::intern, owner::Ownership};
 use bluegreen_api::names;
@@ -37,6 +39,11 @@ pub trait Kind: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
     /// The rollout that an object concerns.
     fn rollout(metadata: &WireMeta) -> Option<&str> {
         metadata.label(names::ROLLOUT_LABEL)
+    }
+
+    /// Why it can't be watched when the API server forbids it.
+    fn forbidden(message: &str) -> String {
+        message.to_owned()
     }
 }
 

@@ -3,6 +3,7 @@ use crate::{
     gather::{Gatherer, Office},
     key::Key,
     kinds::{Rollout, Seen, sample::arrive},
+    templates::Templates,
 };
 use bluegreen_api::Color;
 use bluegreen_engine::{
@@ -10,6 +11,7 @@ use bluegreen_engine::{
     decision::{Change, Guard},
 };
 use serde_json::json;
+use tower::BoxError;
 
 /// What the loop did, in order.
 #[derive(Default)]
@@ -27,7 +29,11 @@ fn observed(looks: i64) -> Observed {
         "metadata": {"name": "shop", "namespace": "a", "uid": "u", "generation": looks},
         "spec": {"template": {"spec": {"containers": [{"name": "shop", "image": "shop:1"}]}}, "service": {"ports": [{"port": 80}]}}
     }));
-    let gatherer = Gatherer { cache: Default::default(), memory: Default::default(), default_prometheus: None };
+    let nobody = tower::service_fn(|_: http::Request<kube::client::Body>| {
+        std::future::pending::<Result<http::Response<kube::client::Body>, BoxError>>()
+    });
+    let templates = Templates::new(kube::Client::new(nobody, "a"), None, Default::default());
+    let gatherer = Gatherer { cache: Default::default(), memory: Default::default(), default_prometheus: None, templates };
     let terms = rollout.body.terms().unwrap();
     gatherer.observe(&Key::new("a", "shop"), &rollout, terms, Office { term: 1, absence: None })
 }

@@ -1,0 +1,192 @@
+//! `GateTemplate` and `ClusterGateTemplate`: checks and metrics that are written once and named by many rollouts.
+
+use crate::{Check, Metric, crd::tidy};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
+use kube::{CustomResource, CustomResourceExt, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// A GateTemplate holds checks and metrics for rollouts of its namespace, which name it in `spec.verification.templates` and
+/// `spec.monitoring.templates`. A change of it holds for all of them at once: the gates that it changes start anew.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "bluegreen.dev",
+    version = "v1alpha1",
+    kind = "GateTemplate",
+    namespaced,
+    derive = "PartialEq",
+    doc = "A GateTemplate holds checks and metrics for rollouts of its namespace, which name it in spec.verification.templates and spec.monitoring.templates. A change of it holds for all of them at once: the gates that it changes start anew."
+)]
+#[x_kube(
+    validation = Rule::new("has(self.checks) && self.checks.size() > 0 || has(self.metrics) && self.metrics.size() > 0")
+        .message("a template without checks and metrics verifies nothing: add one")
+)]
+pub struct GateTemplateSpec {
+    /// What rollouts may, or must, say for themselves. In the strings of checks and metrics `{{ parameters.NAME }}` stands for one, as in
+    /// queries, URLs, headers, bodies and addresses; a limit (`max`, `min`, `maxFactor`, `factorFrom`, `tolerated`, `falseAlarms`) may be one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub parameters: Vec<Parameter>,
+    /// As `spec.verification.checks` of a rollout.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub checks: Vec<Check>,
+    /// As `spec.verification.metrics` of a rollout. In monitoring, where there is no other side to compare with, a comparison is left
+    /// out, and so is `maxFactor`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub metrics: Vec<Metric>,
+}
+
+/// A ClusterGateTemplate is a GateTemplate for rollouts of all namespaces.
+#[derive(CustomResource, JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+#[kube(
+    group = "bluegreen.dev",
+    version = "v1alpha1",
+    kind = "ClusterGateTemplate",
+    derive = "PartialEq",
+    doc = "A ClusterGateTemplate holds checks and metrics for rollouts of all namespaces, as a GateTemplate does for those of its own."
+)]
+pub struct ClusterGateTemplateSpec(pub GateTemplateSpec);
+
+/// Something that a rollout says for itself.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parameter {
+    /// Name of the parameter, unique within the template.
+    #[schemars(length(min = 1, max = 40), regex(pattern = "^[A-Za-z][-_A-Za-z0-9]*$"))]
+    pub name: String,
+    /// What it is for a rollout that says nothing. Without a default every rollout must give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub default: Option<String>,
+    /// What it means, with its unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub description: Option<String>,
+}
+
+/// A template that a rollout names, with what the rollout says for itself.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateReference {
+    /// GateTemplate (default): one of the rollout's namespace. ClusterGateTemplate: one of the cluster.
+    #[serde(default)]
+    pub kind: TemplateKind,
+    /// Name of the template.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// The template's parameters, by name. Values are strings: quote numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
+    pub parameters: BTreeMap<String, String>,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TemplateKind {
+    #[default]
+    GateTemplate,
+    ClusterGateTemplate,
+}
+
+impl fmt::Display for TemplateKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// The CustomResourceDefinitions of both kinds, as they are installed.
+pub fn template_crds() -> [CustomResourceDefinition; 2] {
+    [GateTemplate::crd(), ClusterGateTemplate::crd()].map(|mut crd| {
+        for version in &mut crd.spec.versions {
+            let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) else { continue };
+            tidy(root);
+            let Some(metric) = property(root, "spec").and_then(|spec| property(spec, "metrics")).and_then(items) else { continue };
+            limits(metric, &["max", "min", "maxFactor", "factorFrom"]);
+            if let Some(comparison) = property(metric, "comparison") {
+                limits(comparison, &["tolerated", "falseAlarms"]);
+            }
+        }
+        crd
+    })
+}
+
+fn property<'a>(schema: &'a mut JSONSchemaProps, name: &str) -> Option<&'a mut JSONSchemaProps> {
+    schema.properties.as_mut()?.get_mut(name)
+}
+
+fn items(schema: &mut JSONSchemaProps) -> Option<&mut JSONSchemaProps> {
+    match schema.items.as_mut()? {
+        JSONSchemaPropsOrArray::Schema(items) => Some(items),
+        JSONSchemaPropsOrArray::Schemas(_) => None,
+    }
+}
+
+/// What a rollout must write as a number may be a parameter in a template, and nothing in between.
+fn limits(schema: &mut JSONSchemaProps, names: &[&str]) {
+    for name in names {
+        let Some(limit) = property(schema, name) else { continue };
+        let number = limit.pattern.take().unwrap_or_default();
+        limit.pattern = Some(format!(r"{number}|^\{{\{{ *parameters\.[A-Za-z][-_A-Za-z0-9]* *\}}\}}$"));
+        limit.max_length = Some(64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn schema(crd: &CustomResourceDefinition) -> Value {
+        serde_json::to_value(crd).unwrap().pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap().clone()
+    }
+
+    #[test]
+    fn both_kinds_say_the_same_but_for_their_scope() {
+        let [own, cluster] = template_crds();
+        assert_eq!(schema(&own)["properties"], schema(&cluster)["properties"]);
+        assert_eq!(schema(&own)["x-kubernetes-validations"], schema(&cluster)["x-kubernetes-validations"]);
+        assert_eq!((own.spec.scope.as_str(), cluster.spec.scope.as_str()), ("Namespaced", "Cluster"));
+        for crd in [own, cluster] {
+            let text = serde_json::to_string(&crd).unwrap();
+            for word in ["\"nullable\"", "\\n", "\"$ref\"", "\"allOf\"", "null"] {
+                assert!(!text.contains(word), "{word}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_limits_of_a_template_may_be_a_parameter() {
+        let [template, _] = template_crds();
+        let (template, rollout) = (schema(&template), schema(&crate::crd()));
+        let metric = "/properties/metrics/items/properties";
+        for limit in ["max", "min", "maxFactor", "factorFrom", "comparison/properties/tolerated", "comparison/properties/falseAlarms"] {
+            let pattern =
+                |schema: &Value, at: &str| schema.pointer(&format!("{at}{metric}/{limit}/pattern")).unwrap().as_str().unwrap().to_owned();
+            let (ours, theirs) = (pattern(&template, ""), pattern(&rollout, "/properties/verification"));
+            assert!(
+                !theirs.contains("parameters") && ours == format!(r"{theirs}|^\{{\{{ *parameters\.[A-Za-z][-_A-Za-z0-9]* *\}}\}}$"),
+                "{limit}: {ours}"
+            );
+        }
+        let name = |schema: &Value, at: &str| schema.pointer(&format!("{at}{metric}/name")).unwrap().clone();
+        assert_eq!(name(&template, ""), name(&rollout, "/properties/verification"));
+    }
+
+    #[test]
+    fn a_rollout_names_a_template_of_its_namespace_unless_it_says_otherwise() {
+        let reference: TemplateReference = serde_json::from_value(json!({"name": "slo"})).unwrap();
+        assert_eq!(reference.kind, TemplateKind::GateTemplate);
+        let rollout = schema(&crate::crd());
+        for stage in ["verification", "monitoring"] {
+            let templates = rollout.pointer(&format!("/properties/{stage}/properties/templates")).unwrap();
+            assert_eq!(templates["x-kubernetes-list-map-keys"], json!(["kind", "name"]));
+            assert_eq!(templates.pointer("/items/properties/kind/default"), Some(&json!("GateTemplate")));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What is kept of a GateTemplate or a ClusterGateTemplate. One that can't be read is kept as the reason why.
+
+use super::{Kind, Wire, WireMeta};
+use bluegreen_api::{ClusterGateTemplate, GateTemplate, GateTemplateSpec};
+use kube::Resource;
+use serde_json::Value;
+use std::{fmt, marker::PhantomData};
+
+/// The type parameter tells the two kinds apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Template<Of> {
+    /// As JSON: each look makes its own copy anyway.
+    spec: Box<str>,
+    of: PhantomData<Of>,
+}
+
+impl<Of> Template<Of> {
+    /// An error says why it can't be read.
+    pub fn spec(&self) -> Result<GateTemplateSpec, String> {
+        serde_json::from_str(&self.spec).map_err(|error| error.to_string())
+    }
+}
+
+/// What differs between the two.
+pub trait TemplateOf: Resource<DynamicType = ()> + Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
+    const WORD: &'static str;
+    /// What lets the operator read it.
+    const ROLE: &'static str;
+}
+
+impl TemplateOf for GateTemplate {
+    const WORD: &'static str = "gatetemplate";
+    const ROLE: &'static str = "Role";
+}
+
+impl TemplateOf for ClusterGateTemplate {
+    const WORD: &'static str = "clustergatetemplate";
+    const ROLE: &'static str = "ClusterRole";
+}
+
+impl<Of: TemplateOf> Kind for Template<Of> {
+    type Of = Of;
+    type Wire = Wire<Value, Value>;
+    const WORD: &'static str = Of::WORD;
+
+    fn trim(wire: Self::Wire) -> Self {
+        Self { spec: wire.spec.unwrap_or_default().to_string().into(), of: PhantomData }
+    }
+
+    /// Itself: which rollouts name it, they alone say.
+    fn rollout(metadata: &WireMeta) -> Option<&str> {
+        Some(&metadata.name)
+    }
+
+    fn forbidden(message: &str) -> String {
+        format!("give the operator a {} to list and watch {}: {message}", Of::ROLE, Of::plural(&()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::sample::arrive;
+    use serde_json::json;
+
+    #[test]
+    fn a_template_that_cannot_be_read_is_kept_with_the_reason() {
+        let seen = |spec: Value| arrive::<Template<GateTemplate>>(json!({"metadata": {"name": "slo", "namespace": "web"}, "spec": spec}));
+        let fine = seen(json!({"parameters": [{"name": "job"}], "checks": [{"name": "home", "http": {}}]}));
+        assert_eq!(fine.body.spec().unwrap().checks[0].name, "home");
+        assert_eq!(fine.head.rollout.as_deref(), Some("slo"), "its own name");
+        let error = seen(json!({"checks": [{"name": "home", "http": {"method": "SHOUT"}}]})).body.spec().unwrap_err();
+        assert!(error.contains("SHOUT"), "{error}");
+    }
+}
