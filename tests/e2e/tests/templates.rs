@@ -32,8 +32,8 @@ fn templates<K: Resource<DynamicType = ()>>(space: &Space) -> Api<DynamicObject>
     }
 }
 
-async fn create(api: &Api<DynamicObject>, name: &str, spec: &Value) -> Result<(), String> {
-    let object = serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap();
+async fn create<K: Resource<DynamicType = ()>>(api: &Api<DynamicObject>, name: &str, spec: &Value) -> Result<(), String> {
+    let object = DynamicObject::new(name, &ApiResource::erase::<K>(&())).data(json!({"spec": spec}));
     match api.create(&PostParams::default(), &object).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) => Err(status.message.clone()),
@@ -52,7 +52,7 @@ async fn a_rollout_that_names_a_missing_template_is_told_and_goes_live_once_it_i
     let missing = rollout.until("is told", |seen| seen.stalled() == "InvalidSpec").await;
     let expected = format!("spec.verification.templates: GateTemplate {}/slo doesn't exist: create it, or take it out", space.name);
     assert!(missing.status.message.ends_with(&expected), "{}", missing.status.message);
-    create(&api, "slo", &slo(&prometheus.address)).await.unwrap();
+    create::<GateTemplate>(&api, "slo", &slo(&prometheus.address)).await.unwrap();
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
     let live = rollout.until_healthy("2.0.0").await;
@@ -75,7 +75,7 @@ async fn a_template_that_goes_missing_in_the_middle_holds_until_it_is_back() {
     let api = templates::<GateTemplate>(&space);
     let mut long = slo(&prometheus.address);
     long["metrics"][0]["count"] = json!(5);
-    create(&api, "slo", &long).await.unwrap();
+    create::<GateTemplate>(&api, "slo", &long).await.unwrap();
     let rollout = space.rollout(&naming("GateTemplate", "slo")).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
@@ -83,7 +83,7 @@ async fn a_template_that_goes_missing_in_the_middle_holds_until_it_is_back() {
     api.delete("slo", &DeleteParams::default()).await.unwrap();
     let held = rollout.until("is held", |seen| seen.stalled() == "InvalidSpec").await;
     assert!(held.is(Phase::Verifying) && held.serves() == "1.0.0", "{}", held.status.message);
-    create(&api, "slo", &long).await.unwrap();
+    create::<GateTemplate>(&api, "slo", &long).await.unwrap();
     rollout.until_healthy("2.0.0").await;
     space.end().await;
 }
@@ -95,7 +95,7 @@ async fn an_operator_of_one_namespace_tells_what_lets_it_read_the_clusters_templ
     let _operator = space.operator();
     let prometheus = Prometheus::start(Answer::Value(0.0)).await;
     let api = templates::<ClusterGateTemplate>(&space);
-    create(&api, &space.name, &slo(&prometheus.address)).await.unwrap();
+    create::<ClusterGateTemplate>(&api, &space.name, &slo(&prometheus.address)).await.unwrap();
     let rollout = space.rollout(&naming("ClusterGateTemplate", &space.name)).await;
     let held = rollout.until("is told", |seen| seen.works() == "WatchDown").await;
     let message = &held.status.message;
@@ -131,7 +131,7 @@ async fn a_limit_of_a_template_may_be_a_parameter_and_nothing_in_between() {
         ("two-kinds", with("comparison", json!({"errors": "e", "requests": "r"})), Err("set exactly one kind of metric")),
         ("parameter", json!({"parameters": [{"name": "a b"}], "metrics": slo("http://p")["metrics"]}), Err("should match")),
     ] {
-        let took = create(&own, name, &spec).await;
+        let took = create::<GateTemplate>(&own, name, &spec).await;
         match expected {
             Ok(()) => assert_eq!(took, Ok(()), "{name}"),
             Err(words) => assert!(took.as_ref().is_err_and(|message| message.contains(words)), "{name}: {took:?}"),
