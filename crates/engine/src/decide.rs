@@ -160,7 +160,10 @@ fn keep_time(draft: &mut Draft<'_>) {
     let now = draft.now();
     let phase = draft.phase();
     let held = draft.held().filter(|stay| blind_for_a_moment(draft, stay).is_none());
+    // A pause holds gates, and not the pods of a first revision: they are waited for all the same, and not for ever.
+    let coming_up = phase == Some(Phase::Initializing) && draft.status.active.as_ref().is_some_and(|active| !draft.fully_available(active));
     let held = held.is_some_and(|stay| match phase {
+        Some(Phase::Initializing) if coming_up => stay.reason != bluegreen_api::reasons::PAUSED,
         // A way back goes on, and has its deadline; it asks no gate.
         Some(Phase::Aborting | Phase::RollingBack) => stay.reason == bluegreen_api::reasons::WATCH_DOWN && draft.seen.blind.is_some(),
         // With no pods to wait for, what only takes something down goes on.

@@ -320,6 +320,21 @@ fn trouble_with_the_first_revision_is_told_and_a_new_spec_takes_its_place() {
 }
 
 #[test]
+fn a_first_revision_whose_pods_never_get_ready_is_told_after_its_deadline_also_while_paused() {
+    for paused in [json!({"paused": true}), json!({})] {
+        let mut world = World::new(json!({"image": "shop:1-unready", "progressDeadline": "5m"}));
+        world.run_for(5);
+        world.change(paused.clone());
+        if paused == json!({}) {
+            world.order("pause");
+        }
+        world.run_for(400);
+        assert_eq!((world.phase(), reason(&world).as_str()), (Phase::Initializing, "ProgressDeadlineExceeded"), "{}", world.story());
+        assert!(world.is("Stalled"), "{}", world.status.message);
+    }
+}
+
+#[test]
 fn a_first_revision_that_serves_in_part_is_not_taken_away_for_the_next() {
     let mut world = World::new(json!({}));
     world.run_for(4);

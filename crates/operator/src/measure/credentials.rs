@@ -21,6 +21,9 @@ const FRESH: Duration = Duration::from_secs(30);
 /// One that is missing is looked for again sooner.
 const MISSING: Duration = Duration::from_secs(5);
 
+/// A look at a Secret takes no longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A Secret that nobody has asked for in this time is forgotten.
 const UNUSED: Duration = Duration::from_mins(10);
 
@@ -45,6 +48,14 @@ pub struct Credentials {
     api: kube::Client,
     rules: Arc<Rules>,
     kept: Mutex<HashMap<Named, Arc<tokio::sync::Mutex<Kept>>>>,
+}
+
+/// Why a look at a Secret brought nothing.
+enum Unread {
+    /// The API server's word.
+    Refused(String),
+    /// It had none to give.
+    Unknown(String),
 }
 
 /// What the latest look at a Secret came to.
@@ -82,31 +93,36 @@ impl Credentials {
     }
 
     async fn look(&self, named: &Named, kept: &mut Kept) {
-        let read = self.read(named).await;
+        let read =
+            tokio::time::timeout(PATIENCE, self.read(named)).await.unwrap_or_else(|_| Err(Unread::Unknown("no answer in time".into())));
         kept.looked = Some(Instant::now());
+        let known = matches!(kept.access, Some(Ok(_)));
         match read {
-            Ok((version, _)) if version == kept.version && matches!(kept.access, Some(Ok(_))) => {}
+            Ok((version, _)) if version == kept.version && known => {}
             Ok((version, keys)) => {
                 kept.version = version;
                 kept.access = Some(self.access(keys).map_err(|why| format!("{} {why}", word(named))));
             }
-            Err(why) => kept.access = Some(Err(why)),
+            // What is known is as good as it was a moment ago.
+            Err(Unread::Unknown(_)) if known => {}
+            Err(Unread::Unknown(why)) => kept.access = Some(Err(format!("{} can't be read: {why}", word(named)))),
+            Err(Unread::Refused(why)) => kept.access = Some(Err(why)),
         }
     }
 
-    async fn read(&self, named: &Named) -> Result<(String, BTreeMap<String, Vec<u8>>), String> {
+    async fn read(&self, named: &Named) -> Result<(String, BTreeMap<String, Vec<u8>>), Unread> {
         let word = word(named);
         match Api::<Secret>::namespaced(self.api.clone(), &named.namespace).get_opt(&named.name).await {
             Ok(Some(secret)) => {
                 let keys = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
                 Ok((secret.metadata.resource_version.unwrap_or_default(), keys))
             }
-            Ok(None) => Err(format!("{word} doesn't exist: create it, or take out credentials")),
-            Err(kube::Error::Api(status)) if status.code == 403 => Err(format!(
+            Ok(None) => Err(Unread::Refused(format!("{word} doesn't exist: create it, or take out credentials"))),
+            Err(kube::Error::Api(status)) if status.code == 403 => Err(Unread::Refused(format!(
                 "the operator may not read {word}: bind the ClusterRole bluegreen-operator-secrets to it in namespace {} (docs/analysis.md)",
                 named.namespace
-            )),
-            Err(error) => Err(format!("{word} can't be read: {}", cause(&error))),
+            ))),
+            Err(error) => Err(Unread::Unknown(cause(&error))),
         }
     }
 

@@ -39,7 +39,11 @@ impl Server {
             let mut state = state.lock().unwrap();
             state.0 += 1;
             let code = if state.2 == 0 { 404 } else { state.2 };
-            let reason = if code == 404 { "NotFound" } else { "Forbidden" };
+            let reason = match code {
+                404 => "NotFound",
+                403 => "Forbidden",
+                _ => "InternalError",
+            };
             let refused =
                 json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code, "message": "no"});
             match &state.1 {
@@ -111,4 +115,23 @@ async fn a_permission_that_is_missing_is_told_with_what_to_grant() {
     let told = server.credentials().await.of(&named()).await.unwrap_err();
     let why = "the operator may not read Secret web/prom: bind the ClusterRole bluegreen-operator-secrets to it in namespace web";
     assert!(told.starts_with(why), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_of_the_api_server_takes_nobody_the_credentials_that_are_known_and_a_deletion_does() {
+    let server = Server::default();
+    server.refuse(500);
+    let credentials = server.credentials().await;
+    let of = async || credentials.of(&named()).await.map(|_| ());
+    let told = of().await.unwrap_err();
+    assert!(told.starts_with("Secret web/prom can't be read: "), "{told}");
+    server.set("1", &[("token", "first")]);
+    tokio::time::advance(MISSING).await;
+    of().await.unwrap();
+    server.refuse(500);
+    tokio::time::advance(FRESH).await;
+    of().await.unwrap();
+    server.refuse(404);
+    tokio::time::advance(FRESH).await;
+    assert!(of().await.unwrap_err().contains("doesn't exist"));
 }
