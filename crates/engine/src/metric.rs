@@ -61,18 +61,18 @@ impl MetricPlan {
         let interval = seconds(metric.interval, 10).max(time::Duration::from_secs(1));
         let (judge, credentials, timeout, range) = match (&metric.prometheus, &metric.web, &metric.comparison) {
             (Some(asked), None, None) => {
-                let (ask, credentials) = prometheus(asked.address.as_deref(), asked.credentials.as_ref(), default)?;
+                let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), default)?;
                 let range = query::longest_range(&asked.query, interval);
-                (limits(metric, ask(&asked.query)?)?, credentials, asked.timeout, range)
+                (limits(metric, server.question(&asked.query)?)?, server.credentials, asked.timeout, range)
             }
             (None, Some(web), None) => {
                 (limits(metric, Question::of_web(web)?)?, web.credentials.clone(), web.timeout, time::Duration::ZERO)
             }
             (None, None, Some(asked)) => {
-                let (ask, credentials) = prometheus(asked.address.as_deref(), asked.credentials.as_ref(), default)?;
-                let (errors, requests) = (ask(&asked.errors)?, ask(&asked.requests)?);
+                let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), default)?;
+                let (errors, requests) = (server.question(&asked.errors)?, server.question(&asked.requests)?);
                 let judge = Judge::Comparison { errors, requests, rule: rule(asked, comparisons)? };
-                (judge, credentials, asked.timeout, time::Duration::ZERO)
+                (judge, server.credentials, asked.timeout, time::Duration::ZERO)
             }
             _ => return Err(Invalid("set exactly one kind of metric: prometheus, web or comparison".into())),
         };
@@ -119,30 +119,33 @@ impl Judge {
     }
 }
 
-/// What makes questions of queries, and the credentials for where they go: those that stand beside the address, and no others.
-fn prometheus(
-    own: Option<&str>,
-    credentials: Option<&Credentials>,
-    default: Option<&PrometheusSource>,
-) -> Result<(impl Fn(&str) -> Result<Question, Invalid>, Option<Credentials>), Invalid> {
-    let (address, credentials) = match (own, credentials, default) {
-        (Some(address), credentials, _) => (address, credentials),
-        (None, Some(_), _) => {
-            return Err(Invalid(
-                "credentials are for the address beside them: set address too, or the credentials of sources.prometheus".into(),
-            ));
-        }
-        (None, None, Some(source)) => (source.address.as_str(), source.credentials.as_ref()),
-        (None, None, None) => {
-            return Err(Invalid("no Prometheus to ask: set its address in the query, in spec.sources.prometheus.address, or start the operator with --prometheus-address".into()));
-        }
-    };
-    let address = address.trim_end_matches('/').to_owned();
-    let ask = move |text: &str| {
-        query::check_variables(text, "query")?;
-        Ok(Question::Prometheus { address: address.clone(), query: text.to_owned() })
-    };
-    Ok((ask, credentials.cloned()))
+/// A Prometheus, and the credentials that stand beside its address: they go there and nowhere else.
+struct Server {
+    address: String,
+    credentials: Option<Credentials>,
+}
+
+impl Server {
+    fn of(address: Option<&String>, credentials: Option<&Credentials>, default: Option<&PrometheusSource>) -> Result<Self, Invalid> {
+        let (address, credentials) = match (address, credentials, default) {
+            (Some(address), credentials, _) => (address, credentials),
+            (None, Some(_), _) => {
+                return Err(Invalid(
+                    "credentials are for the address beside them: set address too, or the credentials of sources.prometheus".into(),
+                ));
+            }
+            (None, None, Some(source)) => (&source.address, source.credentials.as_ref()),
+            (None, None, None) => {
+                return Err(Invalid("no Prometheus to ask: set its address in the query, in spec.sources.prometheus.address, or start the operator with --prometheus-address".into()));
+            }
+        };
+        Ok(Self { address: address.trim_end_matches('/').to_owned(), credentials: credentials.cloned() })
+    }
+
+    fn question(&self, query: &str) -> Result<Question, Invalid> {
+        query::check_variables(query, "query")?;
+        Ok(Question::Prometheus { address: self.address.clone(), query: query.to_owned() })
+    }
 }
 
 fn limits(metric: &Metric, question: Question) -> Result<Judge, Invalid> {
