@@ -1,7 +1,5 @@
 //! Templates of gates on a real API server: what it takes of them, and how rollouts that name one get on.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use bluegreen_api::{ClusterGateTemplate, GateTemplate, Phase};
 use bluegreen_e2e::{Answer, Prometheus, Space, manifest::metric, merged, shop};
 use kube::{
