@@ -137,6 +137,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn wrong_credentials_are_told_as_such() {
+        for status in [401, 403] {
+            let told = answering(status, json!("who are you")).await;
+            assert!(
+                failed(&told).contains(&format!("answered {status}")) && failed(&told).contains("it wants other credentials"),
+                "{told:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_not_one_number_is_told() {
         let one = json!({"metric": {}, "value": [1, "1"]});
         let several = answering(200, success("vector", json!([one, one, one]))).await;
