@@ -13,10 +13,6 @@ use crate::interrupt::spawn;
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
-    if std::env::var_os("CI").is_some() {
-        // Nothing is built twice there: what helps the second build costs the first one time, and half of the disk.
-        cargo.env("CARGO_INCREMENTAL", "0");
-    }
     cargo
 }
 
