@@ -211,9 +211,12 @@ impl<'a> Draft<'a> {
                     && result.at >= gate.since
             });
             // A gate that turns keeps what came with its turn: collected first, for `since` moves.
-            for result in results.collect::<Vec<_>>() {
+            let results: Vec<_> = results.collect();
+            for result in &results {
                 gates::add(gate, definition, result);
-                self.tell_what_was_asked(gate, definition, result);
+            }
+            if let Some(latest) = results.last() {
+                self.tell_what_was_asked(gate, definition, latest);
             }
         }
         self.status.gates = aligned;

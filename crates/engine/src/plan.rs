@@ -36,8 +36,15 @@ impl Plan {
         let default = || seen.default_prometheus.clone().map(|address| PrometheusSource { address, credentials: None });
         let prometheus = spec.sources.as_ref().and_then(|sources| sources.prometheus.clone()).or_else(default);
         let prometheus = prometheus.as_ref();
-        let mut gates = Group::all(Stage::Verification, verification.checks, verification.metrics, &verification.templates, seen)
-            .and_then(|groups| gates::definitions(Stage::Verification, &groups, prometheus));
+        let mut gates = Group::all(
+            Stage::Verification,
+            verification.checks,
+            verification.metrics,
+            &verification.templates,
+            &seen.namespace,
+            &seen.templates,
+        )
+        .and_then(|groups| gates::definitions(Stage::Verification, &groups, prometheus));
         if let (Ok(gates), None) = (&mut gates, &seen.status.preview) {
             // The first revision has nothing to be compared with.
             gates.retain_mut(|gate| match &mut gate.kind {
@@ -49,8 +56,15 @@ impl Plan {
             settings: Settings::of(spec),
             wanted: Wanted::parse(seen),
             verification: gates,
-            monitoring: Group::all(Stage::Monitoring, monitoring.checks, monitoring.metrics, &monitoring.templates, seen)
-                .and_then(|groups| gates::definitions(Stage::Monitoring, &groups, prometheus)),
+            monitoring: Group::all(
+                Stage::Monitoring,
+                monitoring.checks,
+                monitoring.metrics,
+                &monitoring.templates,
+                &seen.namespace,
+                &seen.templates,
+            )
+            .and_then(|groups| gates::definitions(Stage::Monitoring, &groups, prometheus)),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     query::{self, Variables},
 };
 use bluegreen_api::{HttpMethod, WebHeader, WebQuery};
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 use std::{fmt, time::Duration};
@@ -26,7 +26,7 @@ pub enum Question {
 pub struct WebQuestion {
     pub method: Method,
     pub url: String,
-    pub headers: Vec<(HeaderName, HeaderSource)>,
+    pub headers: HeaderMap<HeaderSource>,
     pub body: Option<String>,
     /// How far back it asks.
     pub window: Duration,
@@ -54,11 +54,12 @@ impl Question {
             return Err(Invalid("a body needs a method that sends one: set method to POST".into()));
         }
         web.body.iter().try_for_each(|body| query::check_window_variables(body, "body"))?;
-        let headers = web.headers.iter().map(|header| read(header, web)).collect::<Result<Vec<_>, _>>()?;
-        if let Some((name, _)) =
-            headers.iter().enumerate().find(|(index, (name, _))| headers[..*index].iter().any(|(other, _)| other == name)).map(|(_, it)| it)
-        {
-            return Err(Invalid(format!("the header {:?} is there twice: keep one", name.as_str())));
+        let mut headers = HeaderMap::default();
+        for header in &web.headers {
+            let (name, source) = read(header, web)?;
+            if headers.insert(name.clone(), source).is_some() {
+                return Err(Invalid(format!("the header {:?} is there twice: keep one", name.as_str())));
+            }
         }
         let window = web.window.map_or(DEFAULT_WINDOW, |window| window.0);
         let path = checks::json_path("jsonPath", &web.json_path)?;

@@ -2,7 +2,7 @@
 
 use crate::{
     gates::Stage,
-    observed::{Observed, TemplateSeen},
+    observed::{TemplateSeen, TemplatesSeen},
     plan::Invalid,
 };
 use bluegreen_api::{Check, GateTemplateSpec, Metric, TemplateKind, TemplateReference};
@@ -27,13 +27,14 @@ impl Group {
         stage: Stage,
         checks: Vec<Check>,
         metrics: Vec<Metric>,
-        templates: &[TemplateReference],
-        seen: &Observed,
+        references: &[TemplateReference],
+        namespace: &str,
+        seen: &TemplatesSeen,
     ) -> Result<Vec<Self>, Invalid> {
         let own = Self::own(stage, checks, metrics);
-        let of_templates = templates.iter().map(|reference| {
-            let both = templates.iter().any(|other| other.name == reference.name && other.kind != reference.kind);
-            Self::of_template(stage, reference, both, seen)
+        let of_templates = references.iter().map(|reference| {
+            let both = references.iter().any(|other| other.name == reference.name && other.kind != reference.kind);
+            Self::of_template(stage, reference, both, namespace, seen)
         });
         std::iter::once(Ok(own)).chain(of_templates).collect()
     }
@@ -43,15 +44,21 @@ impl Group {
     }
 
     /// `both`: a template of the other kind has the same name.
-    fn of_template(stage: Stage, reference: &TemplateReference, both: bool, seen: &Observed) -> Result<Self, Invalid> {
+    fn of_template(
+        stage: Stage,
+        reference: &TemplateReference,
+        both: bool,
+        namespace: &str,
+        seen: &TemplatesSeen,
+    ) -> Result<Self, Invalid> {
         let TemplateReference { kind, name, parameters } = reference;
         let (who, prefix) = match kind {
-            TemplateKind::GateTemplate => (format!("{kind} {}/{name}", seen.namespace), format!("{name}/")),
+            TemplateKind::GateTemplate => (format!("{kind} {namespace}/{name}"), format!("{name}/")),
             TemplateKind::ClusterGateTemplate if both => (format!("{kind} {name}"), format!("cluster:{name}/")),
             TemplateKind::ClusterGateTemplate => (format!("{kind} {name}"), format!("{name}/")),
         };
         let place = format!("{}.templates: {who}", stage.section());
-        let template = match seen.templates.by_name.get(&(*kind, name.clone())) {
+        let template = match seen.by_name.get(&(*kind, name.clone())) {
             Some(TemplateSeen::There(template)) => template,
             Some(TemplateSeen::Unknown(why)) => return Err(Invalid(format!("{place} can't be read: {why}"))),
             Some(TemplateSeen::Absent) | None => return Err(Invalid(format!("{place} doesn't exist: create it, or take it out"))),

@@ -3,42 +3,12 @@ use crate::{
     gates::{self, GateDefinition, Kind},
     metric::tests::prometheus,
 };
-use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus};
 use serde_json::json;
 
-/// A rollout that names no template by itself, in the namespace `web`, which sees this one in both kinds.
-fn seen(template: TemplateSeen) -> Observed {
-    let spec: BlueGreenRolloutSpec =
-        serde_json::from_value(json!({"template": {"spec": {"containers": []}}, "service": {"ports": [{"port": 80}]}})).unwrap();
+/// This one in both kinds.
+fn seen(template: &TemplateSeen) -> TemplatesSeen {
     let kinds = [TemplateKind::GateTemplate, TemplateKind::ClusterGateTemplate];
-    Observed {
-        now: jiff::Timestamp::UNIX_EPOCH,
-        namespace: "web".into(),
-        name: "shop".into(),
-        uid: "uid".into(),
-        generation: 1,
-        deleting: false,
-        annotations: BTreeMap::new(),
-        by: String::new(),
-        spec,
-        status: BlueGreenRolloutStatus::default(),
-        blue: Default::default(),
-        green: Default::default(),
-        active_service: Default::default(),
-        preview_service: Default::default(),
-        endpoints: Default::default(),
-        revisions: vec![],
-        results: vec![],
-        refusals: vec![],
-        term: 1,
-        absence: None,
-        blind: None,
-        default_prometheus: None,
-        templates: crate::observed::TemplatesSeen {
-            by_name: kinds.map(|kind| ((kind, "slo".to_owned()), template.clone())).into(),
-            blind: None,
-        },
-    }
+    TemplatesSeen { by_name: kinds.map(|kind| ((kind, "slo".to_owned()), template.clone())).into(), blind: None }
 }
 
 fn there(template: Value) -> TemplateSeen {
@@ -56,7 +26,7 @@ fn slo() -> Value {
 fn defined(stage: Stage, template: TemplateSeen, references: Value) -> Result<Vec<GateDefinition>, String> {
     let references: Vec<TemplateReference> = serde_json::from_value(references).unwrap();
     let own: Metric = serde_json::from_value(json!({"name": "own", "max": "1", "prometheus": {"query": "q"}})).unwrap();
-    let groups = Group::all(stage, vec![], vec![own], &references, &seen(template));
+    let groups = Group::all(stage, vec![], vec![own], &references, "web", &seen(&template));
     groups.and_then(|groups| gates::definitions(stage, &groups, Some(&prometheus("http://prometheus")))).map_err(|error| error.to_string())
 }
 
