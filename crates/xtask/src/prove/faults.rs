@@ -53,7 +53,7 @@ pub(crate) fn all(filters: &[String]) -> Result<Outcome> {
             }
         }
     }
-    Ok(Outcome::Ran { passed, failed: names.len() as u64, names })
+    Ok(Outcome::Ran { passed, failed: names.len() as u64, names, whys: Vec::new() })
 }
 
 fn read(filters: &[String]) -> Result<Vec<Fault>> {

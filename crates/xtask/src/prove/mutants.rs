@@ -70,7 +70,7 @@ fn outcome(path: &Path) -> Result<Outcome> {
     if let Some(percent) = (1000 * passed).checked_div(all) {
         eprintln!("{passed} of {all} mutants were noticed: {}.{} %.", percent / 10, percent % 10);
     }
-    Ok(Outcome::Ran { passed, failed: names.len() as u64, names })
+    Ok(Outcome::Ran { passed, failed: names.len() as u64, names, whys: Vec::new() })
 }
 
 /// What was changed in the engine since a commit, as a file.

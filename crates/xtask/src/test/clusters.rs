@@ -118,6 +118,7 @@ struct Total {
     passed: u64,
     failed: u64,
     names: Vec<String>,
+    whys: Vec<String>,
     ran: bool,
 }
 
@@ -125,10 +126,11 @@ impl Total {
     fn run(&mut self, target: &str, command: &mut Command) -> Result<()> {
         interrupt::check()?;
         self.ran = true;
-        if let Outcome::Ran { passed, failed, names } = program::tests(command)? {
+        if let Outcome::Ran { passed, failed, names, whys } = program::telling_tests(command)? {
             self.passed += passed;
             self.failed += failed;
             self.names.extend(names.into_iter().map(|name| format!("{target}::{name}")));
+            self.whys.extend(whys);
         }
         // Operators and loads whose test was killed.
         interrupt::end_children();
@@ -137,7 +139,7 @@ impl Total {
 
     fn outcome(self) -> Outcome {
         match self.ran {
-            true => Outcome::Ran { passed: self.passed, failed: self.failed, names: self.names },
+            true => Outcome::Ran { passed: self.passed, failed: self.failed, names: self.names, whys: self.whys },
             false => Outcome::NotWanted,
         }
     }

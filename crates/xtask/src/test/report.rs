@@ -16,6 +16,8 @@ pub(crate) enum Outcome {
         failed: u64,
         /// What failed, as far as it has a name.
         names: Vec<String>,
+        /// What was said about it.
+        whys: Vec<String>,
     },
     /// It says why, and what to do about it.
     CouldNotRun(String),
@@ -26,7 +28,7 @@ pub(crate) enum Outcome {
 impl Outcome {
     /// Of something that is one check in itself.
     pub(crate) fn of(passed: bool) -> Self {
-        Self::Ran { passed: passed.into(), failed: (!passed).into(), names: Vec::new() }
+        Self::Ran { passed: passed.into(), failed: (!passed).into(), names: Vec::new(), whys: Vec::new() }
     }
 }
 
@@ -81,12 +83,13 @@ impl Report {
         for Part { name, outcome, took } in &self.parts {
             let words = words(*took);
             match outcome {
-                Outcome::Ran { passed, failed, names } => {
+                Outcome::Ran { passed, failed, names, whys } => {
                     all_passed += passed;
                     all_failed += failed;
                     let verdict = if *failed == 0 { "ok    " } else { "FAILED" };
                     lines.push(format!("{verdict}  {name:width$}  {passed} passed, {failed} failed in {words}"));
                     lines.extend(names.iter().map(|name| format!("          failed: {name}")));
+                    lines.extend(whys.iter().map(|why| format!("          why: {}", why.replace('\n', "\n               "))));
                 }
                 Outcome::CouldNotRun(why) => {
                     skipped += 1;
@@ -116,13 +119,19 @@ mod tests {
     }
 
     fn ran(passed: u64, failed: u64) -> Outcome {
-        Outcome::Ran { passed, failed, names: vec!["some_test".into(); usize::from(failed > 0)] }
+        Outcome::Ran {
+            passed,
+            failed,
+            names: vec!["some_test".into(); usize::from(failed > 0)],
+            whys: vec!["thread 'a' panicked at b:\nc".into(); usize::from(failed > 0)],
+        }
     }
 
     #[test]
     fn the_last_line_counts_everything() {
         let (text, good) = report(vec![ran(3, 0), Outcome::NotWanted, ran(4, 1)]).summary(false);
         assert!(text.ends_with("\n7 passed, 1 failed") && text.contains("failed: some_test"), "{text}");
+        assert!(text.contains("why: thread 'a' panicked at b:\n               c\n"), "{text}");
         assert!(!good);
         let (text, good) = report(vec![ran(3, 0)]).summary(true);
         assert!(text.ends_with("\n3 passed, 0 failed") && good, "{text}");
