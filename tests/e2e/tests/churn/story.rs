@@ -5,7 +5,7 @@ use bluegreen_e2e::{Rollout, Seen, Space, dice::Dice, witness::Kind};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 
 const READY: &str = "test.bluegreen.dev/ready";
 
@@ -66,23 +66,22 @@ impl<'a> Story<'a> {
 
     /// Asks for this and that until then.
     pub async fn go_on(&mut self, until: Instant) {
-        let all = async {
-            while !self.seen().is_some_and(|seen| seen.is(Phase::Healthy)) {
-                sleep(Duration::from_millis(300)).await;
+        while !self.seen().is_some_and(|seen| seen.is(Phase::Healthy)) {
+            if Instant::now() >= until {
+                return;
             }
-            loop {
-                match self.dice.roll(0..20) {
-                    0..14 => self.ask(*self.dice.pick(&Fate::ALL)).await,
-                    14 => self.ask_again().await,
-                    _ => self.order().await,
-                }
-                let pause = if self.dice.roll(0..3) == 0 { 100..3_000 } else { 3_000..15_000 };
-                sleep(self.dice.millis(pause)).await;
+            sleep(Duration::from_millis(300)).await;
+        }
+        // What has begun is done to its end: half a request could come after what is asked next.
+        while Instant::now() < until {
+            match self.dice.roll(0..20) {
+                0..14 => self.ask(*self.dice.pick(&Fate::ALL), until).await,
+                14 => self.ask_again().await,
+                _ => self.order().await,
             }
-        };
-        // What was about to be asked then is asked to its end: what was asked for is known.
-        tokio::pin!(all);
-        let _ = timeout_at(until, &mut all).await;
+            let pause = if self.dice.roll(0..3) == 0 { 100..3_000 } else { 3_000..15_000 };
+            sleep_until(until.min(Instant::now() + self.dice.millis(pause))).await;
+        }
     }
 
     fn seen(&self) -> Option<Seen> {
@@ -90,7 +89,7 @@ impl<'a> Story<'a> {
         Some(self.rollout.now())
     }
 
-    async fn ask(&mut self, fate: Fate) {
+    async fn ask(&mut self, fate: Fate, until: Instant) {
         self.versions += 1;
         let version = format!("{}.0.0{}", self.versions, fate.suffix());
         let monitoring = match fate {
@@ -104,7 +103,7 @@ impl<'a> Story<'a> {
         let replicas = self.dice.pick(&[2, 2, 2, 1, 3]);
         self.ask_for(version, &json!({"monitoring": monitoring, "promotion": promotion, "replicas": replicas})).await;
         if fate == Fate::Dies {
-            self.die().await;
+            self.die(until).await;
         }
     }
 
@@ -123,9 +122,9 @@ impl<'a> Story<'a> {
         self.ask_for(version, &json!({"monitoring": null, "promotion": null})).await;
     }
 
-    /// Once the version is watched, its pods fail.
-    async fn die(&mut self) {
-        let patience = Instant::now() + Duration::from_secs(20);
+    /// Once the version is watched, its pods fail, if that is before then.
+    async fn die(&mut self, until: Instant) {
+        let patience = until.min(Instant::now() + Duration::from_secs(20));
         while !self.seen().is_some_and(|seen| seen.is(Phase::Monitoring) && seen.serves() == self.asked) {
             if Instant::now() > patience {
                 return;
