@@ -1,6 +1,6 @@
 //! `spec.verification.checks` and `spec.monitoring.checks`: what is asked once, and what must come back.
 
-use crate::Duration;
+use crate::{Duration, JobTemplate};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 /// Something done once and passed or failed. Exactly one of its kinds is set.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.http) != has(self.webhook)").message("set exactly one kind of check: http or webhook"))]
+#[x_kube(validation = Rule::new("[has(self.http), has(self.job), has(self.webhook)].filter(is, is).size() == 1")
+    .message("set exactly one kind of check: http, job or webhook"))]
 pub struct Check {
     /// Name of the check, unique within its list.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -17,6 +18,9 @@ pub struct Check {
     /// An HTTP request to each ready pod of the revision, or to a URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpCheck>,
+    /// A Job of your own, with whatever tests are in its image: its exit decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobCheck>,
     /// A question to a service of yours: may this revision go on? It is asked again until it says yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookCheck>,
@@ -150,6 +154,22 @@ pub struct ExpectedBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub equals: Option<String>,
+}
+
+/// A Job that is created in the rollout's namespace and passes when it succeeds. Its last lines of output are told with its end.
+///
+/// Each of its containers finds in its environment, before its own variables, what is to be tested: `BLUEGREEN_ADDRESS` (host and port of the
+/// preview Service; in monitoring of the active one), `BLUEGREEN_NAMESPACE`, `BLUEGREEN_ROLLOUT`, `BLUEGREEN_COLOR`, `BLUEGREEN_REVISION`,
+/// `BLUEGREEN_IMAGE` and `BLUEGREEN_ATTEMPT`. A Job that isn't waited for any more, as when the rollout is paused or aborted, is deleted;
+/// one that was deleted by somebody else is run again.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobCheck {
+    pub template: JobTemplate,
+    /// How long the Job may take, from its creation. After that it is deleted, and the check has failed. Default 10m, at least 1s;
+    /// `verification.timeout` counts too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
 }
 
 /// A POST to a service of yours, which passes with any status from 200 to 299 and is tried again with any other, or without an answer.

@@ -19,5 +19,5 @@ pub use duration::{Duration, Lifetime};
 pub use gate_template::*;
 pub use spec::*;
 pub use status::*;
-pub use template::PodTemplate;
+pub use template::{JobTemplate, PodTemplate};
 pub use web::*;

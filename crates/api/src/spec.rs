@@ -275,6 +275,7 @@ pub enum VerificationFailure {
     validation = Rule::new("has(self.comparison) || has(self.max) || has(self.min) || has(self.maxFactor)")
         .message("a metric needs a limit: set max, min, maxFactor, or several of them"),
     validation = Rule::new("!has(self.factorFrom) || has(self.maxFactor)").message("factorFrom belongs to maxFactor: set both or neither"),
+    validation = Rule::new("!has(self.factorOf) || has(self.maxFactor)").message("factorOf belongs to maxFactor: set both or neither"),
     validation = Rule::new("!has(self.comparison) || !(has(self.max) || has(self.min) || has(self.maxFactor) || has(self.failureLimit) || has(self.failureFor))")
         .message("a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, failureLimit and failureFor")
 )]
@@ -299,11 +300,16 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?%?$"))]
     pub min: Option<String>,
-    /// Verification only: how many times the value that the same query has for the active side is still good. Both sides must get like
-    /// traffic. More than 0. For errors `comparison` is the better judge: a factor of small counts is condemned by chance.
+    /// How many times the value that the same query has for another side is still good; `factorOf` says for which. More than 0. For errors
+    /// `comparison` is the better judge: a factor of small counts is condemned by chance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
     pub max_factor: Option<String>,
+    /// ActiveSide: the side that serves now, before the switch. Both sides must get like traffic. BeforeSwitch, which monitoring needs: the
+    /// former side at the moment of the switch. Before and after differ in more than the version (the time of day, a campaign, cold caches),
+    /// so a value above it never rolls back by itself: the metric is inconclusive, says so, and `onUnknown` decides. Default: ActiveSide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor_of: Option<FactorOf>,
     /// Up to this value `maxFactor` doesn't matter, as a number or a percentage: a share of errors of 0.1% is no reason to give up a
     /// candidate where the active side has none at all. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -338,6 +344,13 @@ pub struct Metric {
     /// right. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+}
+
+/// What a factor is a factor of.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FactorOf {
+    ActiveSide,
+    BeforeSwitch,
 }
 
 /// An instant query whose answer is one number.

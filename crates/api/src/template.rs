@@ -26,13 +26,60 @@ impl JsonSchema for PodTemplate {
         let mut template = open(&root, &root, 0);
         template["description"] = json!("The pods to run, as in a Deployment. A change starts a rollout.");
         template["required"] = json!(["spec"]);
-        template["properties"]["metadata"] = metadata();
+        template["properties"]["metadata"] = metadata("pods");
         let spec = &mut template["properties"]["spec"];
         spec["properties"]["containers"]["minItems"] = json!(1);
         // A bound that CEL rules need to be allowed to walk the list; the kubelet gives up long before it.
         spec["properties"]["containers"]["maxItems"] = json!(64);
         spec["properties"]["containers"]["items"]["properties"]["name"]["maxLength"] = json!(63);
         Schema::try_from(template).unwrap_or_default()
+    }
+}
+
+/// What a Job is made from, kept as JSON like a pod template.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobTemplate(pub Value);
+
+impl JsonSchema for JobTemplate {
+    fn schema_name() -> Cow<'static, str> {
+        "JobTemplate".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    /// The fields that this project knows a default for. The others are the API server's to check, when the Job is created.
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "description": "The Job to run, as in a CronJob.",
+            "type": "object",
+            "required": ["spec"],
+            "properties": {
+                "metadata": metadata("Job"),
+                "spec": {
+                    "description": "A JobSpec.",
+                    "type": "object",
+                    "required": ["template"],
+                    "x-kubernetes-preserve-unknown-fields": true,
+                    "properties": {
+                        "backoffLimit": {"description": "How often it is tried again. Default 0.", "type": "integer", "format": "int32", "minimum": 0},
+                        "ttlSecondsAfterFinished": {
+                            "description": "How long it stays, to be looked at, in seconds. Default 600.",
+                            "type": "integer", "format": "int32", "minimum": 0,
+                        },
+                        "template": {
+                            "description": "Its pods. restartPolicy is Never unless it is set.",
+                            "type": "object",
+                            "required": ["spec"],
+                            "x-kubernetes-preserve-unknown-fields": true,
+                            "properties": {"spec": {"type": "object", "required": ["containers"], "x-kubernetes-preserve-unknown-fields": true}},
+                        },
+                    },
+                },
+            },
+        })
     }
 }
 
@@ -79,18 +126,19 @@ fn open(schema: &Value, root: &Value, depth: usize) -> Value {
     Value::Object(out)
 }
 
-fn metadata() -> Value {
+/// `whose`: of what they are labels and annotations.
+fn metadata(whose: &str) -> Value {
     let map = |what: &str| json!({"description": what, "type": "object", "maxProperties": 256, "additionalProperties": {"type": "string"}});
-    let mut labels = map("Labels of the pods. Those with the prefix bluegreen.dev/ are the operator's.");
+    let mut labels = map(&format!("Labels of the {whose}. Those with the prefix bluegreen.dev/ are the operator's."));
     labels["x-kubernetes-validations"] = json!([{
         "rule": "self.all(key, !key.startsWith('bluegreen.dev/'))",
         "message": "labels with the prefix bluegreen.dev/ are the operator's: choose another name",
     }]);
     json!({
-        "description": "Labels and annotations of the pods.",
+        "description": format!("Labels and annotations of the {whose}."),
         "type": "object",
         "x-kubernetes-preserve-unknown-fields": true,
-        "properties": {"labels": labels, "annotations": map("Annotations of the pods.")},
+        "properties": {"labels": labels, "annotations": map(&format!("Annotations of the {whose}."))},
     })
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     gates,
+    job::JobPlan,
     observed::CheckOutcome,
     plan::Invalid,
     query::{self, Variables},
@@ -20,8 +21,11 @@ pub const SIGNATURE: &str = "bluegreen-signature";
 /// Headers that follow from the request itself: one that says otherwise would break it.
 const OWN: [&str; 8] = ["connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
+/// From a Job that could not be created, or was deleted, to the next try.
+const BEFORE_ANOTHER_JOB: Duration = Duration::from_secs(5);
+
 /// Characters of an answer that are told.
-const EXCERPT: usize = 80;
+pub(crate) const EXCERPT: usize = 80;
 
 /// A check with its defaults.
 #[derive(Clone, Debug)]
@@ -51,6 +55,7 @@ pub enum CheckKind {
         timeout: Duration,
         attempts: i32,
     },
+    Job(Box<JobPlan>),
 }
 
 /// A request, and what must come back.
@@ -93,10 +98,11 @@ pub struct Answer<'a> {
 
 /// What is wrong with a check is told when `spec` is read, not when somebody is asked.
 pub(crate) fn plan(check: &Check) -> Result<CheckPlan, Invalid> {
-    match (&check.http, &check.webhook) {
-        (Some(http), None) => http_plan(http),
-        (None, Some(webhook)) => webhook_plan(webhook),
-        _ => Err(Invalid("set exactly one kind of check: http or webhook".into())),
+    match (&check.http, &check.job, &check.webhook) {
+        (Some(http), None, None) => http_plan(http),
+        (None, Some(job), None) => Ok(CheckPlan { kind: CheckKind::Job(Box::new(JobPlan::of(job)?)), interval: BEFORE_ANOTHER_JOB }),
+        (None, None, Some(webhook)) => webhook_plan(webhook),
+        _ => Err(Invalid("set exactly one kind of check: http, job or webhook".into())),
     }
 }
 
@@ -235,7 +241,7 @@ pub(crate) fn question(variables: &Variables<'_>, gate: &str, image: &str, attem
 /// Adds what came of a check to its gate.
 pub(crate) fn add(gate: &mut Gate, plan: &CheckPlan, outcome: &CheckOutcome, at: Timestamp) {
     let attempts = match plan.kind {
-        CheckKind::Pods { .. } => None,
+        CheckKind::Pods { .. } | CheckKind::Job(_) => None,
         // It makes its tries by itself.
         CheckKind::Url { .. } => Some(1),
         CheckKind::Webhook { attempts, .. } => Some(attempts),
@@ -296,7 +302,7 @@ impl BodyRule {
         if let Some(text) = &self.contains
             && !body.windows(text.len()).any(|part| part == text.as_bytes())
         {
-            return Some(format!("its body is without {:?}{}", excerpt(text.as_bytes()), told(body)));
+            return Some(format!("its body is without {:?}{}", excerpt(text.as_bytes(), EXCERPT), told(body)));
         }
         self.json.as_ref().and_then(|rule| rule.against(body))
     }
@@ -312,7 +318,7 @@ impl JsonRule {
         }
         let wanted = equals.as_ref()?;
         let other = found.into_iter().map(text_of).find(|text| text != wanted)?;
-        let (other, wanted) = (excerpt(other.as_bytes()), excerpt(wanted.as_bytes()));
+        let (other, wanted) = (excerpt(other.as_bytes(), EXCERPT), excerpt(wanted.as_bytes(), EXCERPT));
         Some(format!("{path} is {other:?} in its body, expected {wanted:?}"))
     }
 }
@@ -323,16 +329,16 @@ fn text_of(value: &Value) -> String {
 
 /// The end of a sentence about an answer: its body, in short.
 pub fn told(body: &[u8]) -> String {
-    let excerpt = excerpt(body);
+    let excerpt = excerpt(body, EXCERPT);
     if excerpt.is_empty() { String::new() } else { format!(": {excerpt:?}") }
 }
 
 /// The beginning of a text, in one line.
-pub(crate) fn excerpt(text: &[u8]) -> String {
+pub(crate) fn excerpt(text: &[u8], characters: usize) -> String {
     // A character has four bytes at most.
-    let beginning = String::from_utf8_lossy(&text[..text.len().min(EXCERPT * 8)]);
+    let beginning = String::from_utf8_lossy(&text[..text.len().min(characters * 8)]);
     let line = beginning.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    gates::shortened(&line, EXCERPT)
+    gates::shortened(&line, characters)
 }
 
 #[cfg(test)]
@@ -347,7 +353,7 @@ mod tests {
     fn exchange_of(http: &Value) -> Exchange {
         match planned(&json!({"name": "home", "http": http})).unwrap().kind {
             CheckKind::Pods { exchange, .. } | CheckKind::Url { exchange, .. } => *exchange,
-            CheckKind::Webhook { .. } => panic!("a webhook"),
+            CheckKind::Webhook { .. } | CheckKind::Job(_) => panic!("no exchange"),
         }
     }
 

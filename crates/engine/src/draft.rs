@@ -1,11 +1,12 @@
 //! The status that a decision is about to record, while the phases work on it.
 
 use crate::{
+    checks::{CheckKind, CheckPlan},
     clock,
     decision::Object,
     effects,
     gates::{self, GateDefinition, Kind, Stage},
-    measure,
+    job, measure,
     observed::{Blind, ColorSeen, Measurement, Observed, Refusal},
     orders::{self, Verb},
     plan::{Plan, Settings, Wanted},
@@ -218,6 +219,7 @@ impl<'a> Draft<'a> {
             if let Some(latest) = results.last() {
                 self.tell_what_was_asked(gate, definition, latest);
             }
+            self.tell_what_runs(gate, definition, &revision);
         }
         self.status.gates = aligned;
     }
@@ -228,6 +230,17 @@ impl<'a> Draft<'a> {
             && let Some(side) = sides.into_iter().flatten().find(|side| side.revision == result.revision)
         {
             measured.asked = measure::questions(self.seen, side, plan, result.at).iter().flatten().map(question::shown).collect();
+        }
+    }
+
+    /// Long work has a name by which it can be looked at.
+    fn tell_what_runs(&self, gate: &mut Gate, definition: &GateDefinition, revision: &str) {
+        if let Kind::Check(CheckPlan { kind: CheckKind::Job(_), .. }) = &definition.kind
+            && gate.state == GateState::Running
+            && gate.message.is_empty()
+        {
+            let job = job::name(self.seen, (&gate.name, &gate.definition), self.status.attempt, revision);
+            gate.message = format!("runs as Job {job}");
         }
     }
 

@@ -13,6 +13,7 @@ mod draft;
 mod effects;
 pub mod events;
 mod gates;
+pub mod job;
 pub mod measure;
 mod metric;
 pub mod observed;

@@ -4,13 +4,14 @@ use crate::{
     checks::{self, CheckKind, CheckPlan, Exchange},
     clock,
     gates::{GateDefinition, Kind, Stage},
-    metric::{Judge, Limits, MetricPlan},
+    job::JobRun,
+    metric::{Factor, Judge, Limits, MetricPlan},
     observed::{Observed, PodSeen},
     plan::Plan,
     query::{self, Variables},
     question::Question,
 };
-use bluegreen_api::{Gate, GateState, Phase, Scheme, Side};
+use bluegreen_api::{Color, FactorOf, Gate, GateState, Phase, Scheme, Side};
 use http::HeaderMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -46,6 +47,8 @@ pub enum What {
         body: String,
         timeout: Duration,
     },
+    /// A Job, to its end.
+    Job(Box<JobRun>),
     /// Questions that are asked at the same time: about both sides, in a comparison.
     Metric {
         /// With their variables put in.
@@ -134,7 +137,7 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
         None => start,
     };
     let what = match &definition.kind {
-        Kind::Check(plan) => check(seen, side, plan, &gate.name)?,
+        Kind::Check(plan) => check(seen, side, plan, definition)?,
         Kind::Metric(plan) => metric(seen, side, plan, due.max(seen.now))?,
     };
     Some(Wanted {
@@ -147,16 +150,17 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
     })
 }
 
-fn variables<'a>(seen: &'a Observed, side: &'a Side, interval: Duration, at: Timestamp) -> Variables<'a> {
+fn variables<'a>(seen: &'a Observed, side: (Color, &'a str), interval: Duration, at: Timestamp) -> Variables<'a> {
+    let (color, revision) = side;
     let status = &seen.status;
-    let other_color = side.color.other();
+    let other_color = color.other();
     let sides = [&status.active, &status.standby, &status.preview];
     let other = sides.into_iter().flatten().find(|other| other.color == other_color);
     Variables {
         namespace: &seen.namespace,
         rollout: &seen.name,
-        color: side.color.as_str(),
-        revision: &side.revision,
+        color: color.as_str(),
+        revision,
         other_color: other_color.as_str(),
         other_revision: other.map_or("", |other| &other.revision),
         interval,
@@ -165,8 +169,9 @@ fn variables<'a>(seen: &'a Observed, side: &'a Side, interval: Duration, at: Tim
     }
 }
 
-fn check(seen: &Observed, side: &Side, plan: &CheckPlan, gate: &str) -> Option<What> {
-    let variables = &variables(seen, side, plan.interval, seen.now);
+fn check(seen: &Observed, side: &Side, plan: &CheckPlan, definition: &GateDefinition) -> Option<What> {
+    let gate = definition.name.as_str();
+    let variables = &variables(seen, (side.color, &side.revision), plan.interval, seen.now);
     Some(match &plan.kind {
         CheckKind::Pods { scheme, path, port, exchange } => {
             // None while no pod is ready.
@@ -180,6 +185,7 @@ fn check(seen: &Observed, side: &Side, plan: &CheckPlan, gate: &str) -> Option<W
             body: checks::question(variables, gate, &side.image, seen.status.attempt),
             timeout: *timeout,
         },
+        CheckKind::Job(job) => What::Job(Box::new(job.run(seen, side, definition.stage, variables, (gate, &definition.definition)))),
     })
 }
 
@@ -191,15 +197,28 @@ fn metric(seen: &Observed, side: &Side, plan: &MetricPlan, at: Timestamp) -> Opt
 
 /// What a metric asks of a side, and of the active side beside it where it compares; None when there is none.
 pub(crate) fn questions(seen: &Observed, side: &Side, plan: &MetricPlan, at: Timestamp) -> Option<Vec<Question>> {
-    let of = |question: &Question, side: &Side| question.resolved(&variables(seen, side, plan.interval, at));
+    let of = |question: &Question, side: &Side| question.resolved(&variables(seen, (side.color, &side.revision), plan.interval, at));
     let active = || seen.status.active.as_ref();
     Some(match &plan.judge {
         Judge::Limits { question, limits: Limits { factor: None, .. } } => vec![of(question, side)],
+        Judge::Limits { question, limits: Limits { factor: Some(Factor { of: FactorOf::BeforeSwitch, .. }), .. } } => {
+            vec![of(question, side), before_the_switch(seen, side, plan.interval, question)?]
+        }
         Judge::Limits { question, .. } => vec![of(question, side), of(question, active()?)],
         Judge::Comparison { errors, requests, .. } => {
             vec![of(errors, side), of(requests, side), of(errors, active()?), of(requests, active()?)]
         }
     })
+}
+
+/// The same question about the side that was left, at the moment of the switch.
+fn before_the_switch(seen: &Observed, side: &Side, interval: Duration, question: &Question) -> Option<Question> {
+    let status = &seen.status;
+    let promoting = status.current.iter().flat_map(|attempt| &attempt.phases).rev().find(|it| it.phase == Phase::Promoting);
+    // A rollout whose status was lost knows no earlier time than this.
+    let at = promoting.map(|it| it.at).or_else(|| status.clock.as_ref().map(|clock| clock.since))?;
+    let former = status.standby.as_ref().map_or("", |former| &former.revision);
+    Some(question.resolved(&variables(seen, (side.color.other(), former), interval, at)).about(at))
 }
 
 /// Where the pods are asked: at the port that is named, else at that of the Service.

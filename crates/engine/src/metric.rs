@@ -8,7 +8,7 @@ use crate::{
     query,
     question::Question,
 };
-use bluegreen_api::{Comparison, Credentials, Duration, Gate, GateState, Measured, Metric, PrometheusSource};
+use bluegreen_api::{Comparison, Credentials, Duration, FactorOf, Gate, GateState, Measured, Metric, PrometheusSource};
 use jiff::Timestamp;
 use std::time;
 
@@ -47,11 +47,12 @@ pub struct Limits {
     pub factor: Option<Factor>,
 }
 
-/// How many times the active side's value is good, and up to which value it doesn't matter.
+/// How many times the value of another side is good, and up to which value it doesn't matter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Factor {
     pub max: f64,
     pub from: f64,
+    pub of: FactorOf,
 }
 
 impl MetricPlan {
@@ -76,11 +77,7 @@ impl MetricPlan {
             }
             _ => return Err(Invalid("set exactly one kind of metric: prometheus, web or comparison".into())),
         };
-        if stage == Stage::Monitoring && judge.compares() {
-            return Err(Invalid(
-                "after the switch the former side has no traffic to compare with: set max or min, or compare in spec.verification".into(),
-            ));
-        }
+        judge.fits(stage)?;
         let initial_delay = match (metric.initial_delay, stage) {
             (Some(delay), _) => delay.0,
             (None, Stage::Verification) => time::Duration::ZERO,
@@ -114,8 +111,25 @@ impl MetricPlan {
 }
 
 impl Judge {
-    fn compares(&self) -> bool {
-        !matches!(self, Self::Limits { limits: Limits { factor: None, .. }, .. })
+    /// Whether there is something to compare with at this stage.
+    fn fits(&self, stage: Stage) -> Result<(), Invalid> {
+        let of = match self {
+            Self::Limits { limits, .. } => limits.factor.map(|factor| factor.of),
+            Self::Comparison { .. } => Some(FactorOf::ActiveSide),
+        };
+        let why = match (stage, of, self) {
+            (Stage::Monitoring, Some(FactorOf::ActiveSide), _) => {
+                "after the switch the former side has no traffic to compare with: set max or min, factorOf: BeforeSwitch, or compare in spec.verification"
+            }
+            (Stage::Verification, Some(FactorOf::BeforeSwitch), _) => {
+                "factorOf: BeforeSwitch asks for the time before a switch that is still to come: leave it out, or set it in spec.monitoring"
+            }
+            (_, Some(FactorOf::BeforeSwitch), Self::Limits { question, .. }) if !question.asks_for_a_time() => {
+                "factorOf: BeforeSwitch needs a question about a time: put {{ end }} into the url or the body"
+            }
+            _ => return Ok(()),
+        };
+        Err(Invalid(why.into()))
     }
 }
 
@@ -144,7 +158,7 @@ impl Server {
 
     fn question(&self, query: &str) -> Result<Question, Invalid> {
         query::check_variables(query, "query")?;
-        Ok(Question::Prometheus { address: self.address.clone(), query: query.to_owned() })
+        Ok(Question::Prometheus { address: self.address.clone(), query: query.to_owned(), at: None })
     }
 }
 
@@ -154,7 +168,8 @@ fn limits(metric: &Metric, question: Question) -> Result<Judge, Invalid> {
     }
     let limit = |text: &Option<String>| text.as_deref().map(parse_limit).transpose();
     let from = limit(&metric.factor_from)?.unwrap_or(0.0);
-    let factor = limit(&metric.max_factor)?.map(|max| Factor { max, from });
+    let of = metric.factor_of.unwrap_or(FactorOf::ActiveSide);
+    let factor = limit(&metric.max_factor)?.map(|max| Factor { max, from, of });
     if factor.is_some_and(|factor| factor.max <= 0.0 || factor.from < 0.0) {
         return Err(Invalid("maxFactor must be more than 0, and factorFrom at least 0".into()));
     }
@@ -199,12 +214,12 @@ pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading]
         return;
     }
     let judged = match &plan.judge {
-        Judge::Limits { limits, .. } => values(answers).map(|(value, active)| {
+        Judge::Limits { limits, .. } => limits.values(answers).map(|(value, other)| {
             let gap = previous.map_or(0, |previous| at.as_millisecond() - previous.as_millisecond());
             let longest = i64::try_from(plan.interval.as_millis()).unwrap_or(i64::MAX).saturating_mul(2);
             measured.covered_millis = measured.covered_millis.saturating_add(gap.clamp(0, longest));
             had_data(&mut measured);
-            (shown(value), judge(&mut measured, plan, stage, limits.broken(value, active), &shown(value), at))
+            (shown(value), judge(&mut measured, plan, stage, limits.broken(value, other), &shown(value), at))
         }),
         Judge::Comparison { rule, .. } => Counters::of(answers).map(|now| {
             let told = comparison::add(&mut measured.compared, &now, rule);
@@ -228,17 +243,6 @@ fn rehearsed(state: GateState, message: String) -> Verdict {
         GateState::Passed => (state, format!("{message} (dry run)")),
         GateState::Failed => (GateState::Passed, format!("dry run, it would have failed: {message}")),
         GateState::Inconclusive => (GateState::Passed, format!("dry run, it could not have been judged: {message}")),
-    }
-}
-
-/// The value, and the active side's where that was asked for.
-fn values(answers: &[Reading]) -> Result<(f64, Option<f64>), Reading> {
-    Reading::check_source(answers)?;
-    match answers {
-        [Reading::Value(value)] => Ok((*value, None)),
-        [Reading::Value(value), Reading::Value(active)] if active.is_finite() => Ok((*value, Some(*active))),
-        [Reading::Value(_), Reading::Value(_)] => Err(Reading::NotANumber),
-        _ => Err(answers.iter().find(|answer| !matches!(answer, Reading::Value(_))).cloned().unwrap_or(Reading::NoData)),
     }
 }
 
@@ -267,23 +271,58 @@ fn no_data(measured: &mut Measured, plan: &MetricPlan, state: GateState, what: &
     (if measured.no_data_in_row >= plan.no_data_limit { GateState::Inconclusive } else { state }, what.to_owned())
 }
 
+/// A limit that a value breaks.
+struct Broken {
+    why: String,
+    /// What a failure would be when it lasts.
+    verdict: GateState,
+}
+
 impl Limits {
+    /// The value, and the other side's where that was asked for.
+    fn values(&self, answers: &[Reading]) -> Result<(f64, Option<f64>), Reading> {
+        Reading::check_source(answers)?;
+        match answers {
+            [Reading::Value(value)] => Ok((*value, None)),
+            [Reading::Value(value), Reading::Value(other)] if other.is_finite() => Ok((*value, Some(*other))),
+            // What was is over: more readings would bring no more of it.
+            [Reading::Value(value), _] if self.is_enough_without_the_past() => Ok((*value, None)),
+            [Reading::Value(_), Reading::Value(_)] => Err(Reading::NotANumber),
+            _ => Err(answers.iter().find(|answer| !matches!(answer, Reading::Value(_))).cloned().unwrap_or(Reading::NoData)),
+        }
+    }
+
+    fn is_enough_without_the_past(&self) -> bool {
+        self.factor.is_some_and(|factor| factor.of == FactorOf::BeforeSwitch) && (self.min.is_some() || self.max.is_some())
+    }
+
     /// Which limit the value breaks, in words.
-    fn broken(&self, value: f64, active: Option<f64>) -> Option<String> {
+    fn broken(&self, value: f64, other: Option<f64>) -> Option<Broken> {
         let text = shown(value);
+        let failed = |why: String| Some(Broken { why, verdict: GateState::Failed });
         match (self.min, self.max) {
-            (_, Some(max)) if value > max => return Some(format!("{text} is above the limit of {max}")),
-            (Some(min), _) if value < min => return Some(format!("{text} is below the limit of {min}")),
+            (_, Some(max)) if value > max => return failed(format!("{text} is above the limit of {max}")),
+            (Some(min), _) if value < min => return failed(format!("{text} is below the limit of {min}")),
             _ => {}
         }
-        let (factor, active) = (self.factor?, active?);
-        (value > factor.from && value > factor.max * active)
-            .then(|| format!("{text} is more than {} times the active side's {}", factor.max, shown(active)))
+        let (Factor { max, from, of }, other) = (self.factor?, other?);
+        if value <= from || value <= max * other {
+            return None;
+        }
+        let other = shown(other);
+        match of {
+            FactorOf::ActiveSide => failed(format!("{text} is more than {max} times the active side's {other}")),
+            FactorOf::BeforeSwitch => {
+                let why =
+                    format!("{text} is more than {max} times the {other} before the switch, which may have other causes than the version");
+                Some(Broken { why, verdict: GateState::Inconclusive })
+            }
+        }
     }
 }
 
-fn judge(measured: &mut Measured, plan: &MetricPlan, stage: Stage, broken: Option<String>, value: &str, at: Timestamp) -> Verdict {
-    let Some(why) = broken else {
+fn judge(measured: &mut Measured, plan: &MetricPlan, stage: Stage, broken: Option<Broken>, value: &str, at: Timestamp) -> Verdict {
+    let Some(Broken { why, verdict }) = broken else {
         measured.good += 1;
         measured.bad_in_row = 0;
         measured.bad_since = None;
@@ -297,7 +336,7 @@ fn judge(measured: &mut Measured, plan: &MetricPlan, stage: Stage, broken: Optio
     let failed = measured.bad_in_row >= plan.failure_limit && lasted >= plan.failure_for;
     let in_row = (plan.failure_limit > 1).then(|| format!(", {} in a row", times(measured.bad_in_row)));
     let long = (!plan.failure_for.is_zero()).then(|| format!(", for {} of {}", Duration(lasted), Duration(plan.failure_for)));
-    let state = if failed { GateState::Failed } else { GateState::Running };
+    let state = if failed { verdict } else { GateState::Running };
     (state, [Some(why), in_row, long].into_iter().flatten().collect())
 }
 

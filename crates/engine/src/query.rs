@@ -88,6 +88,11 @@ pub fn check_window_variables(text: &str, what: &str) -> Result<(), Invalid> {
     known(text, what, &[KNOWN.as_slice(), &TIMES].concat())
 }
 
+/// Whether a text names the window's end or beginning.
+pub fn asks_for_a_time(text: &str) -> bool {
+    pieces(text, "text").is_ok_and(|pieces| pieces.iter().any(|piece| matches!(piece, Piece::Variable(name) if TIMES.contains(name))))
+}
+
 fn known(text: &str, what: &str, names: &[&str]) -> Result<(), Invalid> {
     for piece in pieces(text, what)? {
         if let Piece::Variable(name) = piece

@@ -8,6 +8,7 @@ use crate::{
 };
 use bluegreen_api::{HttpMethod, WebHeader, WebQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use jiff::Timestamp;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 use std::{fmt, time::Duration};
@@ -18,7 +19,12 @@ const DEFAULT_WINDOW: Duration = Duration::from_secs(300);
 /// One question, with its variables in it or put in.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Question {
-    Prometheus { address: String, query: String },
+    Prometheus {
+        address: String,
+        query: String,
+        /// Now, unless it is another time.
+        at: Option<Timestamp>,
+    },
     Web(Box<WebQuestion>),
 }
 
@@ -66,9 +72,27 @@ impl Question {
         Ok(Self::Web(Box::new(WebQuestion { method, url: web.url.clone(), headers, body: web.body.clone(), window, path })))
     }
 
+    /// Whether it asks for a time that can be another one than now.
+    pub(crate) fn asks_for_a_time(&self) -> bool {
+        match self {
+            Self::Prometheus { .. } => true,
+            Self::Web(web) => query::asks_for_a_time(&web.url) || web.body.as_deref().is_some_and(query::asks_for_a_time),
+        }
+    }
+
+    /// The same about that time; one to the web has it in its variables.
+    pub(crate) fn about(self, time: Timestamp) -> Self {
+        match self {
+            Self::Prometheus { address, query, .. } => Self::Prometheus { address, query, at: Some(time) },
+            Self::Web(_) => self,
+        }
+    }
+
     pub(crate) fn resolved(&self, variables: &Variables<'_>) -> Self {
         match self {
-            Self::Prometheus { address, query } => Self::Prometheus { address: address.clone(), query: query::resolve(query, variables) },
+            Self::Prometheus { address, query, at } => {
+                Self::Prometheus { address: address.clone(), query: query::resolve(query, variables), at: *at }
+            }
             Self::Web(web) => {
                 let variables = &Variables { window: web.window, ..variables.clone() };
                 Self::Web(Box::new(WebQuestion {
@@ -85,7 +109,9 @@ impl Question {
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Prometheus { query, .. } => f.write_str(query),
+            Self::Prometheus { query, at: None, .. } => f.write_str(query),
+            // PromQL's way to write what isn't asked.
+            Self::Prometheus { query, at: Some(at), .. } => write!(f, "{query} # at {at}"),
             Self::Web(web) => {
                 write!(f, "{} {}", web.method, web.url)?;
                 web.body.iter().try_for_each(|body| write!(f, " {body}"))
@@ -137,7 +163,11 @@ impl WebQuestion {
     }
 
     fn no_number(&self, what: &str) -> Reading {
-        Reading::Failed(format!("{} finds {} in the answer, which is no number", self.path, checks::excerpt(what.as_bytes())))
+        Reading::Failed(format!(
+            "{} finds {} in the answer, which is no number",
+            self.path,
+            checks::excerpt(what.as_bytes(), checks::EXCERPT)
+        ))
     }
 }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 type Labels = BTreeMap<String, String>;
 
 /// Labels of every object that belongs to a rollout.
-fn object_labels(rollout: &str) -> Labels {
+pub(crate) fn object_labels(rollout: &str) -> Labels {
     [
         (names::ROLLOUT_LABEL, rollout),
         (names::NAME_LABEL, rollout),
@@ -37,7 +37,7 @@ fn owner(seen: &Observed) -> Value {
     }])
 }
 
-fn metadata(seen: &Observed, name: String, labels: Labels) -> Value {
+pub(crate) fn metadata(seen: &Observed, name: String, labels: Labels) -> Value {
     json!({"name": name, "namespace": seen.namespace, "labels": labels, "ownerReferences": owner(seen)})
 }
 
@@ -100,7 +100,7 @@ fn pod_template(seen: &Observed, hash: &str, mut template: Value) -> Value {
 }
 
 /// The map under a path of keys, made where it isn't there.
-fn map_at<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Map<String, Value>> {
+pub(crate) fn map_at<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Map<String, Value>> {
     let mut value = value;
     for key in path {
         if !value.is_object() {

@@ -5,7 +5,7 @@ use crate::{
     observed::{TemplateSeen, TemplatesSeen},
     plan::Invalid,
 };
-use bluegreen_api::{Check, GateTemplateSpec, Metric, TemplateKind, TemplateReference};
+use bluegreen_api::{Check, FactorOf, GateTemplateSpec, Metric, TemplateKind, TemplateReference};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -71,7 +71,7 @@ impl Group {
         }
         for metric in &template.metrics {
             let filled = filled(metric, &values).map_err(|why| group.wrong("metrics", &metric.name, &why))?;
-            group.metrics.extend(if stage == Stage::Monitoring { alone(filled) } else { Some(filled) });
+            group.metrics.extend(fitting(stage, filled));
         }
         Ok(group)
     }
@@ -88,11 +88,19 @@ impl Group {
     }
 }
 
-/// One template serves before the switch and after it: what compares with the active side has nothing to compare with there. None: it did only that.
-fn alone(metric: Metric) -> Option<Metric> {
+/// One template serves before the switch and after it: what compares with the active side has nothing to compare with after it, and what
+/// compares with the time before the switch has nothing before it. None: it did only that.
+fn fitting(stage: Stage, metric: Metric) -> Option<Metric> {
+    let of = metric.factor_of.unwrap_or(FactorOf::ActiveSide);
     let compares = metric.max_factor.is_some();
+    if (stage, of) == (Stage::Verification, FactorOf::ActiveSide)
+        || (stage, of, compares) == (Stage::Monitoring, FactorOf::BeforeSwitch, true)
+    {
+        return Some(metric);
+    }
     let limited = metric.max.is_some() || metric.min.is_some();
-    (metric.comparison.is_none() && (limited || !compares)).then_some(Metric { max_factor: None, factor_from: None, ..metric })
+    let fits = stage == Stage::Verification || metric.comparison.is_none();
+    (fits && (limited || !compares)).then_some(Metric { max_factor: None, factor_from: None, factor_of: None, ..metric })
 }
 
 /// What each parameter is for a rollout that gives these.

@@ -139,6 +139,9 @@ const OPERATES: &[Rule] = &[
     Rule { group: "apps", resources: &["controllerrevisions"], verbs: &["create", "delete", "get", "list", "patch", "watch"] },
     Rule { group: "", resources: &["services"], verbs: &["create", "get", "list", "patch", "watch"] },
     Rule { group: "", resources: &["pods"], verbs: &["get", "list", "watch"] },
+    // Checks may be Jobs, whose last words are told.
+    Rule { group: "batch", resources: &["jobs"], verbs: &["create", "delete", "get", "list", "watch"] },
+    Rule { group: "", resources: &["pods/log"], verbs: &["get"] },
     Rule { group: "discovery.k8s.io", resources: &["endpointslices"], verbs: &["list", "watch"] },
     Rule { group: "events.k8s.io", resources: &["events"], verbs: &["create", "patch"] },
 ];

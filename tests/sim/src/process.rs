@@ -189,6 +189,7 @@ impl Fates {
             }
             // Nothing in the simulation is asked by a URL that doesn't tell its revision.
             What::Url { url: question, .. } | What::Webhook { body: question, .. } => check(self.image_told_in(question)),
+            What::Job(job) => check(self.image_told_in(&job.object.to_string())),
             // Its stories compare nothing, and ask no other source.
             What::Metric { questions, .. } => {
                 let image = questions.first().and_then(|question| self.image_told_in(&question.to_string()));

@@ -254,7 +254,7 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
     };
     if draft.elapsed() < bake || gates.iter().any(|gate| open(&gate)) {
         let message = match unknown {
-            Some(gate) => format!("{watching}: {} has no readings", gate.name),
+            Some(gate) => around(&format!("{watching}: {} can't be judged: ", gate.name), &gate.message, ""),
             None => watching,
         };
         return Stay::working(reasons::MONITORING, message).until(draft.due(bake)).into();

@@ -233,7 +233,7 @@ fn a_query_is_asked_with_its_variables_put_in_at_the_nearest_address_that_is_nam
         let seen = unmeasured(spec, Phase::Verifying);
         let revision = seen.status.preview.as_ref().unwrap().revision.clone();
         let What::Metric { questions, timeout, .. } = http(&seen) else { panic!("no metric") };
-        let [Question::Prometheus { address, query }] = questions.as_slice() else { panic!("{questions:?}") };
+        let [Question::Prometheus { address, query, .. }] = questions.as_slice() else { panic!("{questions:?}") };
         assert_eq!(*query, format!(r#"up{{ns="web",of="shop-green",is="{revision}"}}"#));
         assert_eq!(timeout, Duration::from_secs(10));
         address.clone()

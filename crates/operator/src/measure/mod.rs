@@ -6,6 +6,7 @@ mod answer;
 mod client;
 mod credentials;
 mod http;
+mod job;
 mod line;
 mod prometheus;
 mod signature;
@@ -26,6 +27,7 @@ use bluegreen_engine::{
 };
 use credentials::{Access, Credentials};
 use futures::future::{BoxFuture, join_all};
+use job::Jobs;
 use line::Line;
 use std::{
     collections::HashMap,
@@ -49,17 +51,18 @@ pub struct Sources {
     rules: Arc<Rules>,
     signer: Signer,
     credentials: Arc<Credentials>,
+    jobs: Jobs,
     slots: Arc<Semaphore>,
 }
 
 impl Sources {
-    /// `api`: where Secrets are read.
+    /// `api`: where Secrets are read and Jobs run.
     pub fn new(rules: Rules, signer: Signer, api: kube::Client) -> reqwest::Result<Self> {
         let rules = Arc::new(rules);
         let slots = Arc::new(Semaphore::new(AT_ONCE));
         let (urls, metrics) = (client::urls(rules.clone())?, client::sources(&rules)?);
-        let credentials = Arc::new(Credentials::new(api, rules.clone()));
-        Ok(Self { pods: client::pods()?, urls, metrics, rules, signer, credentials, slots })
+        let credentials = Arc::new(Credentials::new(api.clone(), rules.clone()));
+        Ok(Self { pods: client::pods()?, urls, metrics, rules, signer, credentials, jobs: Jobs::new(api), slots })
     }
 
     async fn ask(&self, what: &What) -> Outcome {
@@ -75,6 +78,7 @@ impl Sources {
                 let question = webhook::Question { url, headers, body, timeout: *timeout };
                 Outcome::Check(webhook::ask(&urls, &self.rules, &self.signer, &question).await)
             }
+            What::Job(job) => Outcome::Check(self.jobs.run(job).await),
             What::Metric { questions, credentials, timeout } => {
                 let access = match self.access(credentials.as_ref()).await {
                     Ok(access) => access,
@@ -96,7 +100,9 @@ impl Sources {
 
     async fn read(&self, question: &Question, access: &Access, timeout: Duration) -> Reading {
         match question {
-            Question::Prometheus { address, query } => prometheus::read(&access.client, &self.rules, address, query, timeout).await,
+            Question::Prometheus { address, query, at } => {
+                prometheus::read(&access.client, &self.rules, address, (query, *at), timeout).await
+            }
             Question::Web(question) => web::read(access, &self.rules, question, timeout).await,
         }
     }
@@ -105,11 +111,24 @@ impl Sources {
 /// Takes measurements: by asking [`Sources`], but for simulations.
 pub trait Gauge: Send + Sync {
     fn measure<'a>(&'a self, what: &'a What) -> BoxFuture<'a, Outcome>;
+
+    /// A measurement that had begun is not wanted any more: what it left outside of this process goes.
+    fn abandon<'a>(&'a self, _what: &'a What) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
 }
 
 impl Gauge for Sources {
     fn measure<'a>(&'a self, what: &'a What) -> BoxFuture<'a, Outcome> {
         Box::pin(self.ask(what))
+    }
+
+    fn abandon<'a>(&'a self, what: &'a What) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let What::Job(job) = what {
+                self.jobs.abandon(job).await;
+            }
+        })
     }
 }
 
@@ -160,7 +179,13 @@ impl Measuring {
                 }
             }
         }
-        former.iter().for_each(|running| running.task.abort());
+        for running in former {
+            running.task.abort();
+            if running.begun.load(Ordering::Acquire) {
+                let gauge = self.gauge.clone();
+                tokio::spawn(async move { gauge.abandon(&running.wanted.what).await });
+            }
+        }
         if !present.is_empty() {
             all.insert(key.clone(), present);
         }
@@ -229,6 +254,7 @@ fn kind(what: &What) -> &'static str {
     match what {
         What::Http { .. } | What::Url { .. } => "http",
         What::Webhook { .. } => "webhook",
+        What::Job(_) => "job",
         What::Metric { questions, .. } => match questions.first() {
             Some(Question::Web(_)) => "web",
             Some(Question::Prometheus { .. }) | None => "prometheus",

@@ -5,19 +5,26 @@ use super::{
     answer::{body, cause},
 };
 use bluegreen_engine::observed::Reading;
+use jiff::Timestamp;
 use prometheus_http_query::{Client, response::Data};
 use reqwest::Url;
 use serde::Deserialize;
 use std::time::Duration;
 
-pub async fn read(client: &reqwest::Client, rules: &Rules, address: &str, query: &str, timeout: Duration) -> Reading {
+pub async fn read(client: &reqwest::Client, rules: &Rules, address: &str, query: (&str, Option<Timestamp>), timeout: Duration) -> Reading {
     match ask(client, rules, address, query, timeout).await {
         Ok(reading) => reading,
         Err(why) => Reading::Failed(why),
     }
 }
 
-async fn ask(client: &reqwest::Client, rules: &Rules, address: &str, query: &str, timeout: Duration) -> Result<Reading, String> {
+async fn ask(
+    client: &reqwest::Client,
+    rules: &Rules,
+    address: &str,
+    (query, at): (&str, Option<Timestamp>),
+    timeout: Duration,
+) -> Result<Reading, String> {
     let not_an_address = |error: &dyn std::fmt::Display| format!("{address} is not the address of a Prometheus: {error}");
     let url = Url::parse(address).map_err(|error| not_an_address(&error))?;
     if let Some(why) = rules.against(&url) {
@@ -28,7 +35,9 @@ async fn ask(client: &reqwest::Client, rules: &Rules, address: &str, query: &str
     let asked = async {
         let milliseconds = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
         // The query goes into the body: proxies bound the length of addresses.
-        let answer = prometheus.query(query).timeout(milliseconds).post_raw().await;
+        let query = prometheus.query(query).timeout(milliseconds);
+        let query = if let Some(at) = at { query.at(at.as_second()) } else { query };
+        let answer = query.post_raw().await;
         let answer = answer.map_err(|error| format!("Prometheus at {address} can't be reached: {}", cause(&error)))?;
         let status = answer.status();
         let body = body(answer).await.map_err(|why| format!("the answer of Prometheus at {address} can't be read: {why}"))?;
@@ -110,7 +119,7 @@ mod tests {
     async fn asked(address: &str, query: &str) -> Reading {
         super::super::stage::provide_tls();
         let rules = std::sync::Arc::new(Rules { local: true, ..Rules::default() });
-        read(&super::super::client::sources(&rules).unwrap(), &rules, address, query, Duration::from_millis(500)).await
+        read(&super::super::client::sources(&rules).unwrap(), &rules, address, (query, None), Duration::from_millis(500)).await
     }
 
     fn success(result_type: &str, result: Value) -> Value {
@@ -193,9 +202,9 @@ mod tests {
         super::super::stage::provide_tls();
         let rules = std::sync::Arc::new(Rules::default());
         let client = super::super::client::sources(&rules).unwrap();
-        let by_name = read(&client, &rules, "http://localhost:1", "up", Duration::from_secs(1)).await;
+        let by_name = read(&client, &rules, "http://localhost:1", ("up", None), Duration::from_secs(1)).await;
         assert!(failed(&by_name).contains("loopback"), "{by_name:?}");
-        let by_address = read(&client, &rules, "http://127.0.0.1:1", "up", Duration::from_secs(1)).await;
+        let by_address = read(&client, &rules, "http://127.0.0.1:1", ("up", None), Duration::from_secs(1)).await;
         assert!(failed(&by_address).contains("loopback"), "{by_address:?}");
     }
 }

@@ -1,0 +1,212 @@
+//! Jobs that checks run: how they are made, and what their end says.
+
+use crate::decision::Role;
+use crate::{
+    checks,
+    gates::{self, Stage},
+    observed::{CheckOutcome, Observed},
+    plan::Invalid,
+    query::Variables,
+    render, revision,
+};
+use bluegreen_api::{Duration, JobCheck, Side, names};
+use serde_json::{Value, json};
+use std::time;
+
+/// A Job's name becomes a label of its pods, which has at most 63 characters; eleven of them are the hash.
+const LONGEST_NAME: usize = 63 - 11;
+
+/// The operator ends a Job in time and tells its last words; this long after it the cluster does, if there is no operator.
+const GRACE: time::Duration = time::Duration::from_secs(60);
+
+/// How long a Job stays that has ended, in seconds: to be looked at.
+const STAYS: u32 = 600;
+
+/// Lines of a log that are told, and characters of each.
+const LINES: usize = 3;
+const LINE: usize = 80;
+
+/// A Job as a check asks for it, with its defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobPlan {
+    metadata: Value,
+    spec: Value,
+    timeout: time::Duration,
+}
+
+/// One Job to be run and waited for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobRun {
+    pub namespace: String,
+    pub name: String,
+    /// The uid of the rollout that owns it.
+    pub owner: String,
+    /// As it is created.
+    pub object: Value,
+    /// From its creation.
+    pub timeout: time::Duration,
+}
+
+/// What became of a Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobEnd {
+    Succeeded,
+    /// In the words of its condition.
+    Failed {
+        reason: String,
+        message: String,
+    },
+    /// Its time was over first.
+    TimedOut,
+    /// Somebody deleted it.
+    Deleted,
+}
+
+/// What the last of a Job's pods left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remains {
+    /// Of the container that failed.
+    pub exit_code: Option<i32>,
+    /// The end of its log, or why it can't be read.
+    pub log: Option<Result<String, String>>,
+}
+
+impl JobPlan {
+    /// What is wrong with a Job is told when `spec` is read, as far as it can be known without the API server.
+    pub(crate) fn of(job: &JobCheck) -> Result<Self, Invalid> {
+        let mut spec = job.template.0.get("spec").filter(|spec| spec.is_object()).cloned().unwrap_or_else(|| json!({}));
+        let metadata = job.template.0.get("metadata").cloned().unwrap_or_default();
+        if spec["suspend"] == true {
+            return Err(Invalid("a suspended Job never ends: take suspend out of job.template.spec".into()));
+        }
+        let containers = spec.pointer("/template/spec/containers").and_then(Value::as_array);
+        if containers.is_none_or(|containers| containers.is_empty() || !containers.iter().all(Value::is_object)) {
+            return Err(Invalid("the Job has no containers: add one to job.template.spec.template.spec.containers".into()));
+        }
+        if spec.pointer("/template/spec/restartPolicy").is_some_and(|policy| policy == "Always") {
+            return Err(Invalid("a Job whose containers are always restarted never ends: set restartPolicy to Never or OnFailure".into()));
+        }
+        for labels in [metadata.pointer("/labels"), spec.pointer("/template/metadata/labels")].into_iter().flatten() {
+            let ours = labels.as_object().and_then(|labels| labels.keys().find(|name| name.starts_with(names::PREFIX)));
+            if let Some(ours) = ours {
+                return Err(Invalid(format!(
+                    "the Job has the label {ours}, and labels with that prefix are the operator's: choose another name"
+                )));
+            }
+        }
+        let timeout = job.timeout.map_or(time::Duration::from_mins(10), |timeout| timeout.0).max(time::Duration::from_secs(1));
+        let fields = [
+            ("backoffLimit", json!(0)),
+            ("ttlSecondsAfterFinished", json!(STAYS)),
+            ("activeDeadlineSeconds", json!((timeout + GRACE).as_secs())),
+        ];
+        for (field, default) in fields {
+            if spec[field].is_null() {
+                spec[field] = default;
+            }
+        }
+        let pods = &mut spec["template"]["spec"];
+        if pods["restartPolicy"].is_null() {
+            pods["restartPolicy"] = json!("Never");
+        }
+        Ok(Self { metadata, spec, timeout })
+    }
+
+    /// The Job of a gate with this name and definition. Its own name tells it from every other, so that it is found again after a restart.
+    pub(crate) fn run(&self, seen: &Observed, side: &Side, stage: Stage, variables: &Variables<'_>, gate: (&str, &str)) -> JobRun {
+        let name = name(seen, gate, seen.status.attempt, &side.revision);
+        let mut metadata = render::metadata(seen, name.clone(), render::object_labels(&seen.name));
+        for field in ["labels", "annotations"] {
+            if let (Some(own), Some(all)) = (self.metadata.get(field).and_then(Value::as_object), render::map_at(&mut metadata, &[field])) {
+                // What the operator writes stays as it is.
+                own.iter().for_each(|(key, value)| drop(all.entry(key).or_insert_with(|| value.clone())));
+            }
+        }
+        let mut spec = self.spec.clone();
+        let environment = environment(seen, side, stage, variables);
+        for containers in ["containers", "initContainers"] {
+            let containers = spec.pointer_mut(&format!("/template/spec/{containers}")).and_then(Value::as_array_mut);
+            containers.into_iter().flatten().for_each(|container| put_before(container, &environment));
+        }
+        JobRun {
+            namespace: seen.namespace.clone(),
+            name,
+            owner: seen.uid.clone(),
+            object: json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}),
+            timeout: self.timeout,
+        }
+    }
+}
+
+/// Of a gate with this name and definition.
+pub(crate) fn name(seen: &Observed, (gate, definition): (&str, &str), attempt: i64, revision: &str) -> String {
+    let hash = revision::definition(&json!([seen.uid, gate, definition, attempt, revision]));
+    let check = gate.rsplit('/').next().unwrap_or(gate);
+    let readable: String = format!("{}-{check}", seen.name).chars().take(LONGEST_NAME).collect();
+    format!("{}-{hash}", readable.trim_end_matches('-'))
+}
+
+fn environment(seen: &Observed, side: &Side, stage: Stage, variables: &Variables<'_>) -> Vec<Value> {
+    let role = match stage {
+        Stage::Verification => Role::Preview,
+        Stage::Monitoring => Role::Active,
+    };
+    let port = side.ports.first().map(|port| format!(":{}", port.port)).unwrap_or_default();
+    let address = format!("{}.{}.svc{port}", render::service_name(seen, role), seen.namespace);
+    let Variables { namespace, rollout, color, revision, .. } = *variables;
+    [
+        ("ADDRESS", address.as_str()),
+        ("NAMESPACE", namespace),
+        ("ROLLOUT", rollout),
+        ("COLOR", color),
+        ("REVISION", revision),
+        ("IMAGE", &side.image),
+        ("ATTEMPT", &seen.status.attempt.to_string()),
+    ]
+    .into_iter()
+    .map(|(name, value)| json!({"name": format!("BLUEGREEN_{name}"), "value": value}))
+    .collect()
+}
+
+/// First, so that the container's own variables, its command and its arguments can refer to them.
+fn put_before(container: &mut Value, environment: &[Value]) {
+    let own = container.get("env").and_then(Value::as_array).cloned().unwrap_or_default();
+    if let Some(container) = container.as_object_mut() {
+        container.insert("env".into(), environment.iter().cloned().chain(own).collect());
+    }
+}
+
+impl JobRun {
+    /// What the check has come to.
+    pub fn outcome(&self, end: &JobEnd, remains: &Remains) -> CheckOutcome {
+        let Self { name, .. } = self;
+        let log = match &remains.log {
+            None => String::new(),
+            Some(Ok(log)) => last_words(log).map(|words| format!(": {words}")).unwrap_or_default(),
+            Some(Err(why)) => format!(" (its log can't be read: {why})"),
+        };
+        match (end, remains.exit_code) {
+            (JobEnd::Succeeded, _) => CheckOutcome::Passed(format!("Job {name} succeeded{log}")),
+            (JobEnd::Failed { .. }, Some(code)) => CheckOutcome::Failed(format!("Job {name} failed with exit code {code}{log}")),
+            (JobEnd::Failed { reason, message }, None) => CheckOutcome::Failed(format!("Job {name} failed, {reason}: {message}{log}")),
+            (JobEnd::TimedOut, _) => CheckOutcome::Failed(format!("Job {name} did not end within {}{log}", Duration(self.timeout))),
+            (JobEnd::Deleted, _) => CheckOutcome::NotDone(format!("Job {name} was deleted before it ended: it is run again")),
+        }
+    }
+
+    /// It could not be created, in the API server's words. What is wrong with it stays wrong; a quota or a permission may be mended.
+    pub fn refused(&self, code: u16, why: &str) -> CheckOutcome {
+        let Self { name, .. } = self;
+        if matches!(code, 400 | 422) {
+            return CheckOutcome::Failed(gates::bounded(&format!("the API server refuses the Job {name}: {why}")));
+        }
+        CheckOutcome::NotDone(gates::bounded(&format!("the Job {name} can't be created: {why}")))
+    }
+}
+
+/// The last lines that say something, in one.
+fn last_words(log: &str) -> Option<String> {
+    let lines: Vec<_> = log.lines().map(|line| checks::excerpt(line.as_bytes(), LINE)).filter(|line| !line.is_empty()).collect();
+    let words = lines[lines.len().saturating_sub(LINES)..].join(" / ");
+    (!words.is_empty()).then_some(words)
+}

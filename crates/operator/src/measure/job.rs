@@ -1,0 +1,213 @@
+//! Jobs of checks: created or found again, waited for, and asked for their last words.
+
+use bluegreen_engine::{
+    job::{JobEnd, JobRun, Remains},
+    observed::CheckOutcome,
+};
+use futures::StreamExt;
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{ContainerStatus, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+use kube::{
+    Api, Client, Error, ResourceExt,
+    api::{DeleteParams, ListParams, LogParams, PostParams},
+    runtime::{WatchStreamExt, watcher},
+};
+use std::{pin::pin, time::Duration};
+use tokio::time::{sleep, timeout};
+
+/// A request about a Job is answered in this time, or not at all.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What of a log is read: enough for some lines of a sensible length.
+const LOG_LINES: i64 = 10;
+const LOG_BYTES: i64 = 8 << 10;
+
+#[derive(Clone)]
+pub struct Jobs {
+    client: Client,
+}
+
+impl Jobs {
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Runs a Job to its end. One that runs already, from before a restart, is waited for as if it had just been created.
+    pub async fn run(&self, run: &JobRun) -> CheckOutcome {
+        let left = match self.begin(run).await {
+            Ok(job) => run.timeout.saturating_sub(age(&job)),
+            Err(outcome) => return outcome,
+        };
+        let end = timeout(left, self.end(run)).await.unwrap_or(JobEnd::TimedOut);
+        let remains = match end {
+            JobEnd::Deleted => Remains::default(),
+            _ => self.remains(run, end == JobEnd::Succeeded).await,
+        };
+        if end == JobEnd::TimedOut {
+            self.delete(run).await;
+        }
+        run.outcome(&end, &remains)
+    }
+
+    /// It is no longer wanted. One whose creation is still on its way comes a moment later.
+    pub async fn abandon(&self, run: &JobRun) {
+        for wait in [Duration::ZERO, PATIENCE] {
+            sleep(wait).await;
+            self.delete(run).await;
+        }
+    }
+
+    async fn begin(&self, run: &JobRun) -> Result<Job, CheckOutcome> {
+        let not_now = |why: String| CheckOutcome::NotDone(format!("Job {}: {why}", run.name));
+        let job = match serde_json::from_value(run.object.clone()) {
+            Ok(job) => job,
+            Err(why) => return Err(run.refused(422, &why.to_string())),
+        };
+        let jobs = self.jobs(run);
+        match timeout(PATIENCE, jobs.create(&PostParams::default(), &job)).await {
+            Ok(Ok(created)) => return Ok(created),
+            Ok(Err(Error::Api(status))) if status.reason == "AlreadyExists" => {}
+            Ok(Err(Error::Api(status))) => return Err(run.refused(status.code, &status.message)),
+            Ok(Err(why)) => return Err(not_now(format!("no answer from the API server: {why}"))),
+            Err(_) => return Err(not_now("no answer from the API server in time".into())),
+        }
+        match timeout(PATIENCE, jobs.get(&run.name)).await {
+            Ok(Ok(job)) if !job.owner_references().iter().any(|owner| owner.uid == run.owner) => {
+                Err(not_now("somebody else has one of this name: delete it".into()))
+            }
+            Ok(Ok(job)) if job.metadata.deletion_timestamp.is_some() => Err(not_now("a former one of this name is being deleted".into())),
+            Ok(Ok(job)) => Ok(job),
+            Ok(Err(why)) => Err(not_now(why.to_string())),
+            Err(_) => Err(not_now("no answer from the API server in time".into())),
+        }
+    }
+
+    /// Waits, through whatever trouble the API server has.
+    async fn end(&self, run: &JobRun) -> JobEnd {
+        let mut seen = pin!(watcher::watch_object(self.jobs(run), &run.name).default_backoff());
+        while let Some(job) = seen.next().await {
+            match job {
+                Ok(Some(job)) => {
+                    if let Some(end) = ended(&job) {
+                        return end;
+                    }
+                }
+                Ok(None) => return JobEnd::Deleted,
+                Err(why) => tracing::debug!(job = %run.name, %why, "a Job can't be watched just now"),
+            }
+        }
+        JobEnd::Deleted
+    }
+
+    /// What its last pod left: of those that failed, if it failed.
+    async fn remains(&self, run: &JobRun, succeeded: bool) -> Remains {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &run.namespace);
+        let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", run.name));
+        let mut all = match timeout(PATIENCE, pods.list(&of_job)).await {
+            Ok(Ok(all)) => all.items,
+            Ok(Err(why)) => return Remains { exit_code: None, log: Some(Err(why.to_string())) },
+            Err(_) => return Remains { exit_code: None, log: Some(Err("no answer from the API server in time".into())) },
+        };
+        let wanted = if succeeded { "Succeeded" } else { "Failed" };
+        let is_wanted = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some(wanted);
+        all.sort_by_key(|pod| (is_wanted(pod), pod.creation_timestamp()));
+        let Some(pod) = all.last() else { return Remains::default() };
+        let (container, exit_code) = spoke_last(pod);
+        let asked = LogParams { container, tail_lines: Some(LOG_LINES), limit_bytes: Some(LOG_BYTES), ..LogParams::default() };
+        let log = match timeout(PATIENCE, pods.logs(&pod.name_any(), &asked)).await {
+            Ok(log) => log.map_err(|why| why.to_string()),
+            Err(_) => Err("no answer in time".into()),
+        };
+        Remains { exit_code, log: Some(log) }
+    }
+
+    async fn delete(&self, run: &JobRun) {
+        match timeout(PATIENCE, self.jobs(run).delete(&run.name, &DeleteParams::background())).await {
+            Ok(Err(Error::Api(status))) if status.code == 404 => {}
+            Ok(Ok(_)) => tracing::info!(job = %run.name, namespace = %run.namespace, "deleted a Job that is no longer waited for"),
+            Ok(Err(why)) => {
+                tracing::warn!(job = %run.name, namespace = %run.namespace, "a Job that is no longer waited for can't be deleted: {why}")
+            }
+            Err(_) => {
+                tracing::warn!(job = %run.name, namespace = %run.namespace, "no answer when a Job was to be deleted that is no longer waited for")
+            }
+        }
+    }
+
+    fn jobs(&self, run: &JobRun) -> Api<Job> {
+        Api::namespaced(self.client.clone(), &run.namespace)
+    }
+}
+
+fn age(job: &Job) -> Duration {
+    let created = job.metadata.creation_timestamp.as_ref().map(|Time(created)| crate::clock::now().duration_since(*created));
+    created.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default()
+}
+
+fn ended(job: &Job) -> Option<JobEnd> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().filter(|condition| condition.status == "True").find_map(|condition| match condition.type_.as_str() {
+        "Complete" => Some(JobEnd::Succeeded),
+        "Failed" => Some(JobEnd::Failed {
+            reason: condition.reason.clone().unwrap_or_default(),
+            message: condition.message.clone().unwrap_or_default(),
+        }),
+        _ => None,
+    })
+}
+
+/// The container to listen to, and how it failed: of several the first that failed.
+fn spoke_last(pod: &Pod) -> (Option<String>, Option<i32>) {
+    let Some(status) = &pod.status else { return (None, None) };
+    let statuses = || status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let failure = |container: &ContainerStatus| {
+        let states = [&container.state, &container.last_state].into_iter().flatten();
+        states.filter_map(|state| state.terminated.as_ref()).map(|end| end.exit_code).find(|code| *code != 0)
+    };
+    let failed = statuses().find_map(|container| Some((container.name.clone(), failure(container)?)));
+    match failed {
+        Some((name, code)) => (Some(name), Some(code)),
+        None => (status.container_statuses.iter().flatten().next().map(|container| container.name.clone()), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn ended_with(conditions: Value) -> Option<JobEnd> {
+        ended(&serde_json::from_value(json!({"metadata": {}, "status": {"conditions": conditions}})).unwrap())
+    }
+
+    #[test]
+    fn a_job_has_ended_when_its_last_condition_says_so_and_not_before() {
+        let condition = |type_: &str, status: &str| json!({"type": type_, "status": status, "reason": "R", "message": "m"});
+        let failed = JobEnd::Failed { reason: "R".into(), message: "m".into() };
+        assert_eq!(ended_with(json!([])), None);
+        assert_eq!(ended_with(json!([condition("FailureTarget", "True"), condition("SuccessCriteriaMet", "True")])), None);
+        assert_eq!(ended_with(json!([condition("Complete", "False")])), None);
+        assert_eq!(ended_with(json!([condition("SuccessCriteriaMet", "True"), condition("Complete", "True")])), Some(JobEnd::Succeeded));
+        assert_eq!(ended_with(json!([condition("FailureTarget", "True"), condition("Failed", "True")])), Some(failed));
+    }
+
+    #[test]
+    fn the_container_that_failed_is_listened_to_also_when_it_runs_again() {
+        let ended = |code: i32| json!({"terminated": {"exitCode": code}});
+        let container = |name: &str, state: Value, last: Value| json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state, "lastState": last});
+        let spoke = |status: Value| spoke_last(&serde_json::from_value(json!({"metadata": {}, "status": status})).unwrap());
+        let named = |name: &str| Some(name.to_owned());
+        let (good, bad) = (container("sidecar", ended(0), json!({})), container("test", ended(3), json!({})));
+        assert_eq!(spoke(json!({"containerStatuses": [good, bad]})), (named("test"), Some(3)));
+        assert_eq!(spoke(json!({"containerStatuses": [good]})), (named("sidecar"), None));
+        let again = container("test", json!({"running": {}}), ended(4));
+        assert_eq!(spoke(json!({"containerStatuses": [again]})), (named("test"), Some(4)));
+        assert_eq!(spoke(json!({"initContainerStatuses": [bad], "containerStatuses": [good]})), (named("test"), Some(3)));
+        assert_eq!(spoke(json!({})), (None, None));
+    }
+}
