@@ -1,6 +1,6 @@
 //! `spec`: what a team asks for. The operator reads it and never writes it.
 
-use crate::{Check, Credentials, Duration, Lifetime, PodTemplate, TemplateReference, WebQuery, status::BlueGreenRolloutStatus};
+use crate::{Check, Credentials, Duration, Lifetime, PodTemplate, ReadyQuery, TemplateReference, WebQuery, status::BlueGreenRolloutStatus};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -322,7 +322,7 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub count: Option<i32>,
-    /// How long the first reading waits. Default: 0s before the switch; after it the range of the query (`[1m]`), which would still hold the former version.
+    /// How long the first reading waits. Default: 0s before the switch; after it the range of the query (`[1m]`, `ready.window`), which would still hold the former version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_delay: Option<Duration>,
     /// How many bad readings in a row are a failure. Default 1.
@@ -356,14 +356,21 @@ pub enum FactorOf {
 /// An instant query whose answer is one number.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.credentials) || has(self.address)")
-    .message("credentials are for the address beside them: set address too, or the credentials of sources.prometheus"))]
+#[x_kube(
+    validation = Rule::new("has(self.query) != has(self.ready)").message("set exactly one of query and ready"),
+    validation = Rule::new("!has(self.credentials) || has(self.address)")
+        .message("credentials are for the address beside them: set address too, or the credentials of sources.prometheus")
+)]
 pub struct PrometheusQuery {
     /// PromQL that yields one number: a scalar, or a vector of one series. Known variables: `{{ namespace }}`, `{{ rollout }}`, `{{ interval }}`
     /// (in seconds, as `10s`), and of the side that is judged `{{ color }}`, `{{ revision }}` and `{{ pods }}` (a regex of the pods' names); of the
     /// side beside it `{{ other.color }}`, `{{ other.revision }}` and `{{ other.pods }}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
-    pub query: String,
+    pub query: Option<String>,
+    /// What is asked most, without PromQL: errors, latencies and requests as common sources name them, CPU, memory and restarts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<ReadyQuery>,
     /// The server to ask, as `http://prometheus.monitoring:9090`. Default: `sources.prometheus.address`, else the operator's own setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]

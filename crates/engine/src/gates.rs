@@ -9,7 +9,7 @@ use crate::{
     revision,
     templates::Group,
 };
-use bluegreen_api::{Gate, GateState, Measured, PrometheusSource};
+use bluegreen_api::{Gate, GateState, Measured, Metric, PrometheusSource};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -85,9 +85,9 @@ pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&Prometheu
             MetricPlan::of(stage, metric, prometheus, comparisons).map_err(|Invalid(why)| group.wrong("metrics", &metric.name, &why))?;
         let mut whole = vec![json!(metric)];
         match &plan.judge {
-            Judge::Limits { question, .. } => whole.extend(address(question)),
+            Judge::Limits { question, .. } => whole.extend(unsaid(metric, question)),
             // Another comparison beside it takes its share of the false alarms.
-            Judge::Comparison { errors, .. } => whole.extend(address(errors).into_iter().chain([json!(comparisons)])),
+            Judge::Comparison { errors, .. } => whole.extend(unsaid(metric, errors).into_iter().chain([json!(comparisons)])),
         }
         let definition = revision::definition(&json!(whole));
         gates.push(GateDefinition { name, stage, definition, kind: Kind::Metric(plan) });
@@ -99,11 +99,13 @@ pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&Prometheu
     Ok(gates)
 }
 
-/// A Prometheus that the metric itself may not name.
-fn address(question: &Question) -> Option<Value> {
+/// What is asked and the metric itself may not say: the Prometheus, and a query that is ready-made, which another operator may write otherwise.
+fn unsaid(metric: &Metric, question: &Question) -> Vec<Value> {
+    let ready = metric.prometheus.as_ref().is_some_and(|asked| asked.ready.is_some());
     match question {
-        Question::Prometheus { address, .. } => Some(json!(address)),
-        Question::Web(_) => None,
+        Question::Prometheus { address, query } if ready => vec![json!(address), json!(query)],
+        Question::Prometheus { address, .. } => vec![json!(address)],
+        Question::Web(_) => vec![],
     }
 }
 
@@ -251,6 +253,20 @@ mod tests {
         let now = |definition: GateDefinition| aligned(&gates, &[definition], Stage::Verification, at(20));
         assert_eq!(now(old), [passed, approval.clone()]);
         assert_eq!(now(new.clone()), [Gate { since: at(20), ..started(&new) }, approval]);
+    }
+
+    #[test]
+    fn what_a_ready_query_asks_belongs_to_its_gate_and_a_written_one_is_told_already() {
+        let told = |metric: &Metric, beside: &[&str]| {
+            let mut whole = vec![json!(metric)];
+            whole.extend(beside.iter().map(|text| json!(text)));
+            revision::definition(&json!(whole))
+        };
+        let (server, written) = ("http://prometheus", metric(&json!({})));
+        assert_eq!(defined(Stage::Verification, written.clone()).definition, told(&written, &[server]));
+        let ready = metric(&json!({"prometheus": {"ready": {"metric": "Restarts"}}}));
+        let asked = r#"sum(increase(kube_pod_container_status_restarts_total{namespace="{{ namespace }}",pod=~"{{ pods }}"}[1m]))"#;
+        assert_eq!(defined(Stage::Verification, ready.clone()).definition, told(&ready, &[server, asked]));
     }
 
     #[test]

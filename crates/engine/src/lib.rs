@@ -24,6 +24,7 @@ mod plan;
 pub mod progress;
 mod query;
 pub mod question;
+pub mod ready;
 pub mod render;
 mod revision;
 mod templates;

@@ -7,10 +7,11 @@ use crate::{
     plan::Invalid,
     query,
     question::Question,
+    ready,
 };
-use bluegreen_api::{Comparison, Credentials, Duration, FactorOf, Gate, GateState, Measured, Metric, PrometheusSource};
+use bluegreen_api::{Comparison, Credentials, Duration, FactorOf, Gate, GateState, Measured, Metric, PrometheusQuery, PrometheusSource};
 use jiff::Timestamp;
-use std::time;
+use std::{borrow::Cow, time};
 
 /// Readings kept in status.
 const READINGS: usize = 10;
@@ -63,8 +64,9 @@ impl MetricPlan {
         let (judge, credentials, timeout, range) = match (&metric.prometheus, &metric.web, &metric.comparison) {
             (Some(asked), None, None) => {
                 let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), default)?;
-                let range = query::longest_range(&asked.query, interval);
-                (limits(metric, server.question(&asked.query)?)?, server.credentials, asked.timeout, range)
+                let query = promql(asked)?;
+                let range = query::longest_range(&query, interval);
+                (limits(metric, server.question(&query)?)?, server.credentials, asked.timeout, range)
             }
             (None, Some(web), None) => {
                 (limits(metric, Question::of_web(web)?)?, web.credentials.clone(), web.timeout, time::Duration::ZERO)
@@ -159,6 +161,15 @@ impl Server {
     fn question(&self, query: &str) -> Result<Question, Invalid> {
         query::check_variables(query, "query")?;
         Ok(Question::Prometheus { address: self.address.clone(), query: query.to_owned(), at: None })
+    }
+}
+
+/// As it is written, or ready-made.
+fn promql(asked: &PrometheusQuery) -> Result<Cow<'_, str>, Invalid> {
+    match (&asked.query, &asked.ready) {
+        (Some(query), None) => Ok(Cow::Borrowed(query.as_str())),
+        (None, Some(ready)) => ready::query(ready).map(Cow::Owned),
+        (Some(_), Some(_)) | (None, None) => Err(Invalid("set exactly one of query and ready".into())),
     }
 }
 

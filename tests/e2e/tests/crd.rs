@@ -150,6 +150,37 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
             said("spec.verification.metrics[0]", "factorFrom belongs to maxFactor: set both or neither"),
         ),
         (
+            "a query that is written and ready-made",
+            metric(&json!({"name": "a", "max": "1", "prometheus": {"query": "up", "ready": {"metric": "CPU"}}})),
+            said("spec.verification.metrics[0].prometheus", "set exactly one of query and ready"),
+        ),
+        (
+            "no query",
+            metric(&json!({"name": "a", "max": "1", "prometheus": {}})),
+            said("spec.verification.metrics[0].prometheus", "set exactly one of query and ready"),
+        ),
+        (
+            "a ready-made metric of requests without a source",
+            metric(&json!({"name": "a", "max": "1", "prometheus": {"ready": {"metric": "ErrorRate"}}})),
+            said(
+                "spec.verification.metrics[0].prometheus.ready",
+                "metrics of requests need a source: set HTTP, OpenTelemetry, Istio or Linkerd",
+            ),
+        ),
+        (
+            "a ready-made metric of the cluster with a source",
+            metric(&json!({"name": "a", "max": "1", "prometheus": {"ready": {"metric": "Memory", "source": "HTTP"}}})),
+            said(
+                "spec.verification.metrics[0].prometheus.ready",
+                "CPU, Memory and Restarts are measured by the cluster itself: leave source out",
+            ),
+        ),
+        (
+            "a window without scrapes",
+            metric(&json!({"name": "a", "max": "1", "prometheus": {"ready": {"metric": "CPU", "window": "9s"}}})),
+            said("spec.verification.metrics[0].prometheus.ready", "a window of less than 10s holds too few scrapes: set at least 10s"),
+        ),
+        (
             "credentials without the address that they are for",
             metric(&json!({"name": "a", "max": "1", "prometheus": {"query": "up", "credentials": {"secretName": "a"}}})),
             said(
@@ -296,6 +327,7 @@ async fn good_input_is_taken() {
         json!({"image": null, "template": {"spec": {"containers": [{"name": "shop", "image": "shop:1"}, {"name": "log", "image": "log:1"}]}}}),
         ports(&json!([{"name": "a", "port": 80}, {"name": "b", "port": 80, "protocol": "UDP", "targetPort": "dns"}])),
         json!({"preview": {"replicas": "50%"}, "scaleDown": {"after": "Never"}, "replicas": 0}),
+        metric(&json!({"name": "a", "max": "1", "prometheus": {"ready": {"metric": "LatencyP95", "source": "HTTP", "window": "10s"}}})),
         containers(
             &json!([{"name": "shop", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}, "fieldOfANewerCluster": {"kept": true}}]),
         ),
@@ -451,6 +483,7 @@ async fn kubectl_explains_it() {
         ("bgr.spec.promotion", "mode <string> enum: Automatic, Manual Automatic (default): once the candidate is verified."),
         ("bgr.spec.scaleDown.after", "0s: not at all; Never: until the next rollout."),
         ("bgr.spec.verification.metrics.prometheus.query", "PromQL that yields one number"),
+        ("bgr.spec.verification.metrics.prometheus.ready", "Who counts requests. HTTP: the program"),
         ("bgr.spec.template.spec.containers.readinessProbe", "Periodic probe of container service readiness."),
         ("bgr.status.rejected", "It is not tried again until `spec` asks for another one, or someone says retry."),
     ] {

@@ -260,8 +260,7 @@ fn several_comparisons_share_the_false_alarms() {
 fn what_cannot_be_compared_is_told_before_anything_is_asked() {
     let wrong = |stage, metric: Metric| MetricPlan::of(stage, &metric, Some(&prometheus("http://prometheus")), 1).unwrap_err().0;
     let verification = |fields: serde_json::Value| wrong(Stage::Verification, comparison(&fields));
-    let after_the_switch =
-        "after the switch the former side has no traffic to compare with: set max or min, or compare in spec.verification";
+    let after_the_switch = "after the switch the former side has no traffic to compare with: set max or min, factorOf: BeforeSwitch, or compare in spec.verification";
     let cases = [
         (wrong(Stage::Monitoring, comparison(&json!({}))), after_the_switch),
         (wrong(Stage::Monitoring, metric(&json!({"maxFactor": "2"}))), after_the_switch),

@@ -1,0 +1,85 @@
+//! Queries to Prometheus that are ready-made, for whoever doesn't want to write PromQL.
+
+use crate::Duration;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A query that the operator writes: of the pods of the side that is judged, found by the labels `namespace` and `pod` that scraping gives.
+/// What it is stands in docs/ready-metrics.md, and as it was asked in `status.gates[].measured.asked`.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.source) || self.metric in ['CPU', 'Memory', 'Restarts']")
+        .message("metrics of requests need a source: set HTTP, OpenTelemetry, Istio or Linkerd"),
+    validation = Rule::new("!has(self.source) || !(self.metric in ['CPU', 'Memory', 'Restarts'])")
+        .message("CPU, Memory and Restarts are measured by the cluster itself: leave source out"),
+    validation = Rule::new("!has(self.window) || duration(self.window) >= duration('10s')")
+        .message("a window of less than 10s holds too few scrapes: set at least 10s")
+)]
+pub struct ReadyQuery {
+    /// What is measured. ErrorRate and SuccessRate: the share of answers that failed, or didn't, from 0 to 1; no data without any. LatencyP50,
+    /// LatencyP95 and LatencyP99: quantiles of the time to answer, in seconds. RequestRate: requests answered in a second. CPU and Memory: the
+    /// share of its limit that the container uses which is nearest to it. Restarts: how often containers started anew in the window, all of them
+    /// together.
+    pub metric: ReadyMetric,
+    /// Who counts requests. HTTP: the program, as Prometheus' client libraries name it. OpenTelemetry: the program, by the stable semantic
+    /// conventions. Istio: the sidecar. Linkerd: the proxy. CPU, Memory and Restarts take none; the others need one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<ReadySource>,
+    /// How far back the query looks; some scrapes should fit in. Default 1m, at least 10s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Duration>,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadyMetric {
+    ErrorRate,
+    SuccessRate,
+    LatencyP50,
+    LatencyP95,
+    LatencyP99,
+    RequestRate,
+    CPU,
+    Memory,
+    Restarts,
+}
+
+impl ReadyMetric {
+    pub const ALL: [Self; 9] = [
+        Self::ErrorRate,
+        Self::SuccessRate,
+        Self::LatencyP50,
+        Self::LatencyP95,
+        Self::LatencyP99,
+        Self::RequestRate,
+        Self::CPU,
+        Self::Memory,
+        Self::Restarts,
+    ];
+}
+
+impl fmt::Display for ReadyMetric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadySource {
+    HTTP,
+    OpenTelemetry,
+    Istio,
+    Linkerd,
+}
+
+impl ReadySource {
+    pub const ALL: [Self; 4] = [Self::HTTP, Self::OpenTelemetry, Self::Istio, Self::Linkerd];
+}
+
+impl fmt::Display for ReadySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
