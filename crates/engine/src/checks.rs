@@ -363,7 +363,7 @@ mod tests {
         let header = |name: &str, value: &str| http(json!({"headers": [{"name": name, "value": value}]}));
         let webhook = |fields: Value| json!({"name": "a", "webhook": fields});
         let whole = "url has a scheme, a port and a path of its own: leave scheme, port and path out";
-        let kinds = "set exactly one kind of check: http or webhook";
+        let kinds = "set exactly one kind of check: http, job or webhook";
         let signature = json!([{"name": "bluegreen-Signature", "value": "sha256=00"}]);
         let cases = [
             (json!({"name": "a"}), kinds),

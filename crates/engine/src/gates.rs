@@ -103,7 +103,7 @@ pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&Prometheu
 fn unsaid(metric: &Metric, question: &Question) -> Vec<Value> {
     let ready = metric.prometheus.as_ref().is_some_and(|asked| asked.ready.is_some());
     match question {
-        Question::Prometheus { address, query } if ready => vec![json!(address), json!(query)],
+        Question::Prometheus { address, query, .. } if ready => vec![json!(address), json!(query)],
         Question::Prometheus { address, .. } => vec![json!(address)],
         Question::Web(_) => vec![],
     }

@@ -118,8 +118,10 @@ impl JobPlan {
         let mut metadata = render::metadata(seen, name.clone(), render::object_labels(&seen.name));
         for field in ["labels", "annotations"] {
             if let (Some(own), Some(all)) = (self.metadata.get(field).and_then(Value::as_object), render::map_at(&mut metadata, &[field])) {
-                // What the operator writes stays as it is.
-                own.iter().for_each(|(key, value)| drop(all.entry(key).or_insert_with(|| value.clone())));
+                for (key, value) in own {
+                    // What the operator writes stays as it is.
+                    all.entry(key).or_insert_with(|| value.clone());
+                }
             }
         }
         let mut spec = self.spec.clone();
@@ -209,4 +211,126 @@ fn last_words(log: &str) -> Option<String> {
     let lines: Vec<_> = log.lines().map(|line| checks::excerpt(line.as_bytes(), LINE)).filter(|line| !line.is_empty()).collect();
     let words = lines[lines.len().saturating_sub(LINES)..].join(" / ");
     (!words.is_empty()).then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(template: &Value) -> JobCheck {
+        serde_json::from_value(json!({"template": template})).unwrap()
+    }
+
+    fn with_pods(pods: &Value) -> Value {
+        json!({"spec": {"template": {"spec": pods}}})
+    }
+
+    fn run() -> JobRun {
+        let timeout = time::Duration::from_secs(90);
+        JobRun { namespace: "web".into(), name: "shop-smoke-x".into(), owner: "uid".into(), object: json!({}), timeout }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_job_is_told_when_it_is_read() {
+        let one = json!([{"name": "tests", "image": "tests:1"}]);
+        let without = "the Job has no containers: add one to job.template.spec.template.spec.containers";
+        let cases = [
+            (json!({}), without),
+            (with_pods(&json!({"containers": []})), without),
+            (with_pods(&json!({"containers": ["tests"]})), without),
+            (
+                with_pods(&json!({"containers": one, "restartPolicy": "Always"})),
+                "a Job whose containers are always restarted never ends: set restartPolicy to Never or OnFailure",
+            ),
+            (
+                json!({"spec": {"suspend": true, "template": {"spec": {"containers": one}}}}),
+                "a suspended Job never ends: take suspend out of job.template.spec",
+            ),
+            (
+                json!({"spec": {"template": {"metadata": {"labels": {"bluegreen.dev/color": "blue"}}, "spec": {"containers": one}}}}),
+                "the Job has the label bluegreen.dev/color, and labels with that prefix are the operator's: choose another name",
+            ),
+        ];
+        for (template, expected) in cases {
+            assert_eq!(JobPlan::of(&check(&template)).unwrap_err().to_string(), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_job_has_defaults_that_fit_a_test_and_keeps_what_it_says_itself() {
+        let one = json!([{"name": "tests", "image": "tests:1"}]);
+        let plan = JobPlan::of(&check(&with_pods(&json!({"containers": one})))).unwrap();
+        let expected = json!({
+            "backoffLimit": 0,
+            "ttlSecondsAfterFinished": 600,
+            "activeDeadlineSeconds": 660,
+            "template": {"spec": {"containers": one, "restartPolicy": "Never"}},
+        });
+        assert_eq!((plan.spec, plan.timeout), (expected, time::Duration::from_mins(10)));
+        let own = json!({
+            "backoffLimit": 3,
+            "ttlSecondsAfterFinished": 5,
+            "activeDeadlineSeconds": 7,
+            "template": {"spec": {"containers": one, "restartPolicy": "OnFailure"}},
+        });
+        assert_eq!(JobPlan::of(&check(&json!({"spec": own}))).unwrap().spec, own);
+    }
+
+    #[test]
+    fn the_operators_variables_come_before_the_containers_own() {
+        let ours = [json!({"name": "BLUEGREEN_COLOR", "value": "green"})];
+        let mut container = json!({"name": "tests", "env": [{"name": "AT", "value": "$(BLUEGREEN_COLOR)"}]});
+        put_before(&mut container, &ours);
+        assert_eq!(container["env"], json!([ours[0], {"name": "AT", "value": "$(BLUEGREEN_COLOR)"}]));
+        let mut bare = json!({"name": "tests"});
+        put_before(&mut bare, &ours);
+        assert_eq!(bare["env"], json!(ours));
+    }
+
+    #[test]
+    fn the_end_of_a_job_is_told_with_its_last_words() {
+        let failed =
+            JobEnd::Failed { reason: "BackoffLimitExceeded".into(), message: "Job has reached the specified backoff limit".into() };
+        let log = |text: &str| Some(Ok(text.to_owned()));
+        let remains = |exit_code, log| Remains { exit_code, log };
+        let long = format!("first\n\n  {}\nsecond\nthird\n", "x".repeat(100));
+        let cases = [
+            (&JobEnd::Succeeded, remains(None, log("12 of 12 passed\n")), "Passed Job shop-smoke-x succeeded: 12 of 12 passed"),
+            (&JobEnd::Succeeded, remains(None, log(" \n")), "Passed Job shop-smoke-x succeeded"),
+            (&failed, remains(Some(3), log("a\nb\nc\nd\n")), "Failed Job shop-smoke-x failed with exit code 3: b / c / d"),
+            (
+                &failed,
+                remains(Some(3), Some(Err("no node".into()))),
+                "Failed Job shop-smoke-x failed with exit code 3 (its log can't be read: no node)",
+            ),
+            (
+                &failed,
+                Remains::default(),
+                "Failed Job shop-smoke-x failed, BackoffLimitExceeded: Job has reached the specified backoff limit",
+            ),
+            (&JobEnd::TimedOut, remains(None, log("still at it")), "Failed Job shop-smoke-x did not end within 1m30s: still at it"),
+            (&JobEnd::Deleted, Remains::default(), "NotDone Job shop-smoke-x was deleted before it ended: it is run again"),
+            (
+                &JobEnd::Succeeded,
+                remains(None, log(&long)),
+                &format!("Passed Job shop-smoke-x succeeded: {}… / second / third", "x".repeat(LINE - 1)),
+            ),
+        ];
+        for (end, remains, expected) in cases {
+            let told = match run().outcome(end, &remains) {
+                CheckOutcome::Passed(message) => format!("Passed {message}"),
+                CheckOutcome::Failed(message) => format!("Failed {message}"),
+                CheckOutcome::NotDone(message) => format!("NotDone {message}"),
+            };
+            assert_eq!(told, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_job_fails_it_and_what_is_in_its_way_makes_it_wait() {
+        for (code, fails) in [(400, true), (422, true), (403, false), (404, false), (409, false), (500, false), (0, false)] {
+            let outcome = run().refused(code, "no");
+            assert_eq!(matches!(outcome, CheckOutcome::Failed(_)), fails, "{code}: {outcome:?}");
+        }
+    }
 }

@@ -224,12 +224,12 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "a check of no kind",
             json!({"verification": {"checks": [{"name": "a"}]}}),
-            said("spec.verification.checks[0]", "set exactly one kind of check: http or webhook"),
+            said("spec.verification.checks[0]", "set exactly one kind of check: http, job or webhook"),
         ),
         (
             "a check of two kinds",
             check(&json!({"http": {}, "webhook": {"url": "http://approvals/"}})),
-            said("spec.verification.checks[0]", "set exactly one kind of check: http or webhook"),
+            said("spec.verification.checks[0]", "set exactly one kind of check: http, job or webhook"),
         ),
         (
             "a URL and a path",

@@ -293,6 +293,45 @@ fn with_no_other_side_only_limits_are_left() {
 }
 
 #[test]
+fn more_than_before_the_switch_is_told_and_decides_nothing() {
+    let before = |fields: &serde_json::Value| {
+        let mut all = json!({"max": null, "maxFactor": "1.5", "factorOf": "BeforeSwitch", "failureLimit": 2});
+        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        defined(Stage::Monitoring, metric(&all))
+    };
+    let pair = |value: f64, before: Reading| vec![Reading::Value(value), before];
+    let (slow, fine) = (pair(0.8, Reading::Value(0.5)), pair(0.7, Reading::Value(0.5)));
+    let why = "0.8 is more than 1.5 times the 0.5 before the switch, which may have other causes than the version";
+    let gate = before(&json!({}));
+    assert_eq!(told(&after_all(&gate, &[&slow])), (GateState::Running, format!("{why}, once in a row").as_str()));
+    assert_eq!(told(&after_all(&gate, &[&slow, &slow])), (GateState::Inconclusive, format!("{why}, 2 times in a row").as_str()));
+    assert_eq!(told(&after_all(&gate, &[&slow, &slow, &fine])), (GateState::Running, "0.7 is within the limit"));
+    // A limit of its own is another matter.
+    let limited = before(&json!({"max": "0.75", "failureLimit": 1}));
+    assert_eq!(told(&after_all(&limited, &[&slow])), (GateState::Failed, "0.8 is above the limit of 0.75"));
+    // The past brings no more data, however often it is asked.
+    for nothing in [Reading::NoData, Reading::NotANumber, Reading::Value(f64::INFINITY)] {
+        assert_eq!(told(&after_all(&limited, &[&pair(0.7, nothing.clone())])), (GateState::Running, "0.7 is within the limit"));
+        let gate = after_all(&gate, &[&pair(0.7, nothing)]);
+        assert_eq!(gate.measured.unwrap().no_data_in_row, 1);
+    }
+}
+
+#[test]
+fn a_factor_is_of_a_side_that_there_is_at_that_stage() {
+    let wrong = |stage, fields: serde_json::Value| {
+        let mut all = json!({"maxFactor": "2", "factorOf": "BeforeSwitch"});
+        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        MetricPlan::of(stage, &metric(&all), Some(&prometheus("http://prometheus")), 1).err().map(|error| error.0)
+    };
+    assert!(wrong(Stage::Verification, json!({})).unwrap().starts_with("factorOf: BeforeSwitch asks for the time before a switch that is"));
+    let web = |url: &str| json!({"prometheus": null, "web": {"url": url, "jsonPath": "$.v"}});
+    assert!(wrong(Stage::Monitoring, web("https://numbers/")).unwrap().ends_with("put {{ end }} into the url or the body"));
+    assert_eq!(wrong(Stage::Monitoring, web("https://numbers/?at={{ end }}")), None);
+    assert_eq!(wrong(Stage::Monitoring, json!({})), None);
+}
+
+#[test]
 fn a_dry_run_passes_whatever_its_verdict_and_tells_it() {
     let gate = defined(Stage::Verification, metric(&json!({"dryRun": true, "count": 2, "errorLimit": 1})));
     let cases = [

@@ -271,3 +271,53 @@ fn what_was_asked_is_told_ready_to_be_asked_by_hand() {
     let measured = world.status.gates[0].measured.clone().unwrap();
     assert_eq!(measured.asked, ["e{color=\"green\"}", "e{color=\"blue\"}"]);
 }
+
+#[test]
+fn a_job_is_run_under_a_name_that_tells_its_attempt_and_is_told_before_it_ends() {
+    let containers = json!([{"name": "tests", "image": "tests:1"}]);
+    let template = json!({"metadata": {"labels": {"team": "a", "app.kubernetes.io/name": "b"}}, "spec": {"template": {"spec": {"containers": containers, "initContainers": containers}}}});
+    let long = "a-name-that-is-as-long-as-a-name-of-a-check-may-be-so-that-it-is-cut";
+    let of = |name: &str, stage: &str, phase: Phase| {
+        unmeasured(json!({stage: {"checks": [{"name": name, "job": {"template": template}}]}}), phase)
+    };
+    let job = |seen: &Observed| match http(seen) {
+        What::Job(job) => *job,
+        what => panic!("{what:?}"),
+    };
+    let seen = of("smoke", "verification", Phase::Verifying);
+    let run = job(&seen);
+    assert_eq!(seen.status.gates[0].message, format!("runs as Job {}", run.name));
+    assert_eq!((run.namespace.as_str(), run.owner.as_str(), run.timeout), ("web", seen.uid.as_str(), Duration::from_mins(10)));
+    let metadata = &run.object["metadata"];
+    assert_eq!((&metadata["name"], &metadata["namespace"]), (&json!(run.name), &json!("web")));
+    assert_eq!((&metadata["labels"]["team"], &metadata["labels"]["app.kubernetes.io/name"]), (&json!("a"), &json!("shop")));
+    assert_eq!(metadata["ownerReferences"][0]["uid"], json!(seen.uid));
+    for containers in ["containers", "initContainers"] {
+        let address = &run.object["spec"]["template"]["spec"][containers][0]["env"][0];
+        assert_eq!(*address, json!({"name": "BLUEGREEN_ADDRESS", "value": "shop-preview.web.svc:80"}));
+    }
+    let pods = &run.object["spec"]["template"]["metadata"];
+    assert!(pods.is_null(), "no Service finds them: {pods}");
+
+    let mut again = seen.clone();
+    again.status.attempt += 1;
+    assert_ne!(job(&again).name, run.name, "what was tried before says nothing about this attempt");
+    let after = job(&of(long, "monitoring", Phase::Monitoring));
+    assert_eq!(after.object["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"], "shop.web.svc:80");
+    assert!(after.name.len() == 63 && after.name.starts_with("shop-a-name"), "{}", after.name);
+}
+
+#[test]
+fn the_time_before_the_switch_is_asked_for_on_the_side_that_was_left() {
+    let query = "l{of=\"{{ color }}\",is=\"{{ revision }}\"}";
+    let metric = json!({"name": "latency", "maxFactor": "1.5", "factorOf": "BeforeSwitch", "prometheus": {"query": query}});
+    let seen = unmeasured(json!({"monitoring": {"metrics": [metric]}}), Phase::Monitoring);
+    let [active, standby] = [&seen.status.active, &seen.status.standby].map(|side| side.as_ref().unwrap().revision.clone());
+    let phases = &seen.status.current.as_ref().unwrap().phases;
+    let switch = phases.iter().find(|it| it.phase == Phase::Promoting).unwrap().at;
+    let What::Metric { questions, .. } = http(&seen) else { panic!("no metric") };
+    let asked: Vec<_> = questions.iter().map(ToString::to_string).collect();
+    let now = format!(r#"l{{of="green",is="{active}"}}"#);
+    assert_eq!(asked, [now, format!(r#"l{{of="blue",is="{standby}"}} # at {switch}"#)]);
+    assert!(matches!(&questions[1], Question::Prometheus { at: Some(at), .. } if *at == switch));
+}
