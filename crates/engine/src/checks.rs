@@ -22,7 +22,7 @@ pub const SIGNATURE: &str = "bluegreen-signature";
 const OWN: [&str; 8] = ["connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// From a Job that could not be created, or was deleted, to the next try.
-const BEFORE_ANOTHER_JOB: Duration = Duration::from_secs(5);
+const BEFORE_ANOTHER_JOB: Duration = Duration::from_secs(10);
 
 /// Characters of an answer that are told.
 pub(crate) const EXCERPT: usize = 80;

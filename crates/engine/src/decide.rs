@@ -275,6 +275,10 @@ fn can_wait(old: &Gate, new: &Gate, stands_still: bool) -> bool {
     }
     let reading = |gate: &Gate| gate.measured.as_ref().and_then(|measured| measured.readings.first().map(|reading| reading.at));
     let latest = |gate: &Gate| reading(gate).or(gate.tries.as_ref().map(|tries| tries.at));
+    if latest(new).is_none() && old.message != new.message {
+        // A check that could not be done, for a reason that nobody was told yet.
+        return false;
+    }
     let recorded = latest(old).unwrap_or(old.since);
     let age = latest(new).map_or(0, |latest| latest.as_millisecond() - recorded.as_millisecond());
     let soon = u128::try_from(age).is_ok_and(|age| age < BATCH.as_millis());

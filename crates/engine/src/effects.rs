@@ -21,7 +21,7 @@ pub(crate) fn wanted(seen: &Observed, plan: &Plan) -> Vec<Effect> {
         effects.extend(service(seen, Role::Active, &reaches));
     }
     for side in [Some(active), status.standby.as_ref(), status.preview.as_ref()].into_iter().flatten() {
-        effects.extend(revision(seen, plan, side));
+        effects.extend(revision(seen, plan, status, side));
         effects.extend(deployment(seen, plan, status, side));
     }
     if let Some(target) = preview_target(seen, status, active) {
@@ -222,7 +222,7 @@ pub(crate) fn touchable(owner: &Owner) -> bool {
 
 // === revisions and Deployments ===
 
-fn revision(seen: &Observed, plan: &Plan, side: &Side) -> Option<Effect> {
+fn revision(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, side: &Side) -> Option<Effect> {
     let hash = side.revision.clone();
     let effect = |change, why| Some(Effect { change, guard: Guard::None, why });
     if let Some(stored) = seen.revisions.iter().find(|revision| revision.hash == side.revision) {
@@ -238,8 +238,14 @@ fn revision(seen: &Observed, plan: &Plan, side: &Side) -> Option<Effect> {
     if let Some(color) = [side.color, side.color.other()].into_iter().find(runs) {
         return effect(Change::RestoreRevision { hash, number, color }, "the ControllerRevision was lost");
     }
-    let wanted = plan.wanted.as_ref().is_ok_and(|wanted| wanted.hash == side.revision);
-    if wanted { effect(Change::WriteRevision { hash, number }, "the revision is not stored yet") } else { None }
+    if plan.wanted.as_ref().is_ok_and(|wanted| wanted.hash == side.revision) {
+        return effect(Change::WriteRevision { hash, number }, "the revision is not stored yet");
+    }
+    // One that lost its label with the ControllerRevision is still there under its name, and nothing else would look for it.
+    let has_run = status.phase != Some(Phase::Initializing) && status.preview.as_ref().is_none_or(|preview| preview.color != side.color);
+    let unseen = seen.color(side.color).deployment.as_ref().is_none();
+    let restore = Change::RestoreRevision { hash, number, color: side.color };
+    if has_run && unseen { effect(restore, "the ControllerRevision was lost, and its Deployment is not seen") } else { None }
 }
 
 fn deployment(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, side: &Side) -> Option<Effect> {

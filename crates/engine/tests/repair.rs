@@ -229,12 +229,12 @@ fn a_revision_is_kept_for_as_long_as_it_may_be_needed() {
                 &["write revision 2: the revision is not stored yet", "apply green ×3 anew: the Deployment is missing"],
             ),
             (
-                "lost with its Deployment, and spec has another: nothing can bring it back",
+                "lost with its Deployment, and spec has another: that may be there without its label",
                 |seen| {
                     forget(seen, 1);
                     (seen.blue.deployment, seen.blue.pods) = (ObjectSeen::Absent, vec![]);
                 },
-                &[],
+                &["restore revision 1 from blue: the ControllerRevision was lost, and its Deployment is not seen"],
             ),
         ],
     );
@@ -589,4 +589,13 @@ fn the_live_side_is_put_right_and_shrinks_though_users_reach_it() {
             ("scaled up by hand", |seen| blue(seen).replicas = 5, &["scale blue to 3: the size is another"]),
         ],
     );
+}
+
+#[test]
+fn pods_of_another_revision_make_no_side_ready() {
+    let mut seen = World::live(json!({})).seen();
+    seen.blue.pods.iter_mut().for_each(|pod| pod.revision = "other".into());
+    let Decision::Record(status) = decide(&seen) else { panic!("it is not told") };
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Degraded"));
 }

@@ -110,8 +110,13 @@ impl Performer {
 
     async fn restore(&self, key: &Key, seen: &Observed, (hash, number, color): (&str, i64, Color)) -> Result<(), Not> {
         let name = key.beside(names::deployment(&key.name, color));
+        let was_seen = seen.color(color).deployment.as_ref().is_some();
         match self.requests.get_whole::<Deployment>(&name).await {
-            Ok(live) => self.create(key, render::restored_revision(seen, hash, number, &live)).await,
+            Ok(live) if was_seen || is_ours(&live, seen, hash) => {
+                self.create(key, render::restored_revision(seen, hash, number, &live)).await
+            }
+            Ok(_) => Err(lost(&name, "is another one")),
+            Err(refused) if refused.is_absent() && !was_seen => Err(lost(&name, "is gone as well")),
             Err(refused) if refused.is_absent() => {
                 self.cache.deployments.shelf().gone(&name, None, Instant::now());
                 Err(Not::Stale)
@@ -286,6 +291,18 @@ fn is_stale(refused: &Refused, guard: &Guard) -> bool {
         422 => refused.message.contains("metadata.uid"),
         _ => false,
     }
+}
+
+/// A Deployment of this rollout runs that revision, whatever labels it has lost itself.
+fn is_ours(live: &Value, seen: &Observed, hash: &str) -> bool {
+    let owners = live["metadata"]["ownerReferences"].as_array();
+    let owned = owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == seen.uid.as_str()));
+    owned && live["spec"]["template"]["metadata"]["labels"][names::REVISION_LABEL] == hash
+}
+
+fn lost(deployment: &Key, how: &str) -> Not {
+    let message = format!("it was lost, and Deployment {} from which it could be restored {how}", deployment.name);
+    Not::Refused(Refused { code: 404, reason: "NotFound".into(), message })
 }
 
 #[cfg(test)]

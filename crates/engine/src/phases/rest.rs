@@ -70,7 +70,9 @@ fn serving(draft: &Draft<'_>, active: &Side) -> Stay {
 /// The active side has fewer pods than it should.
 pub(super) fn degraded(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
     let size = active.replicas;
-    let available = draft.color_of(active).deployment.as_ref().map_or(0, |deployment| deployment.available);
+    // Those of another revision, that the Deployment still counts, serve nobody.
+    let of_revision = draft.ready_pods(active);
+    let available = draft.color_of(active).deployment.as_ref().map_or(0, |deployment| deployment.available.min(of_revision));
     // As a Deployment counts itself available: a quarter may be missing.
     (available < size - size / 4).then(|| {
         let trouble = draft.trouble(active).map(|trouble| format!(": {trouble}")).unwrap_or_default();

@@ -3,8 +3,9 @@
 use crate::world::World;
 use bluegreen_api::{Color, GateState, Phase, Scheme};
 use bluegreen_engine::{
-    Observed,
+    Decision, Observed,
     checks::{BodyRule, Exchange},
+    decide,
     measure::{self, HttpTarget, Secret, What},
     observed::{CheckOutcome, Measurement, Outcome, Reading},
     question::Question,
@@ -286,7 +287,10 @@ fn a_job_is_run_under_a_name_that_tells_its_attempt_and_is_told_before_it_ends()
     };
     let seen = of("smoke", "verification", Phase::Verifying);
     let run = job(&seen);
-    assert_eq!(seen.status.gates[0].message, format!("runs as Job {}", run.name));
+    let mut fresh = seen.clone();
+    fresh.status.gates.clear();
+    let Decision::Record(begun) = decide(&fresh) else { panic!("no gates begin") };
+    assert_eq!(begun.gates[0].message, format!("runs as Job {}", run.name));
     assert_eq!((run.namespace.as_str(), run.owner.as_str(), run.timeout), ("web", seen.uid.as_str(), Duration::from_mins(10)));
     let metadata = &run.object["metadata"];
     assert_eq!((&metadata["name"], &metadata["namespace"]), (&json!(run.name), &json!("web")));
@@ -320,4 +324,17 @@ fn the_time_before_the_switch_is_asked_for_on_the_side_that_was_left() {
     let now = format!(r#"l{{of="green",is="{active}"}}"#);
     assert_eq!(asked, [now, format!(r#"l{{of="blue",is="{standby}"}} # at {switch}"#)]);
     assert!(matches!(&questions[1], Question::Prometheus { at: Some(at), .. } if *at == switch));
+}
+
+#[test]
+fn why_a_check_can_not_be_done_is_told_once() {
+    let mut world = World::live(json!({"verification": {"checks": [{"name": "home", "http": {}}]}}));
+    world.gauge = |_, _, _| Outcome::Check(CheckOutcome::NotDone("no route".into()));
+    world.image("shop:2");
+    world.run_until(Phase::Verifying);
+    world.run_for(5);
+    assert_eq!(world.status.gates[0].message, "no route");
+    let records = world.records;
+    world.run_for(60);
+    assert_eq!(world.records, records);
 }
