@@ -244,8 +244,10 @@ fn revision(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, side:
     // One that lost its label with the ControllerRevision is still there under its name, and nothing else would look for it.
     let has_run = status.phase != Some(Phase::Initializing) && status.preview.as_ref().is_none_or(|preview| preview.color != side.color);
     let unseen = seen.color(side.color).deployment.as_ref().is_none();
+    // Once is enough: where it is gone as well, it stays so.
+    let gone = seen.refusals.iter().any(|refusal| refusal.code == 404 && refusal.object == Object::Revision(hash.clone()));
     let restore = Change::RestoreRevision { hash, number, color: side.color };
-    if has_run && unseen { effect(restore, "the ControllerRevision was lost, and its Deployment is not seen") } else { None }
+    if has_run && unseen && !gone { effect(restore, "the ControllerRevision was lost, and its Deployment is not seen") } else { None }
 }
 
 fn deployment(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, side: &Side) -> Option<Effect> {

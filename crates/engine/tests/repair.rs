@@ -7,7 +7,7 @@ mod world;
 use bluegreen_api::{Color, Phase, Side};
 use bluegreen_engine::{
     Decision, Observed, decide,
-    decision::{Change, Guard, Target},
+    decision::{Change, Guard, Object, Target},
     observed::*,
     render,
 };
@@ -235,6 +235,17 @@ fn a_revision_is_kept_for_as_long_as_it_may_be_needed() {
                     (seen.blue.deployment, seen.blue.pods) = (ObjectSeen::Absent, vec![]);
                 },
                 &["restore revision 1 from blue: the ControllerRevision was lost, and its Deployment is not seen"],
+            ),
+            (
+                "and isn't there under its name either: nothing can bring it back",
+                |seen| {
+                    forget(seen, 1);
+                    (seen.blue.deployment, seen.blue.pods) = (ObjectSeen::Absent, vec![]);
+                    let object = Object::Revision(seen.status.active.as_ref().unwrap().revision.clone());
+                    let generation = seen.generation;
+                    seen.refusals = vec![Refusal { object, code: 404, message: "gone".into(), at: seen.now, times: 1, generation }];
+                },
+                &[],
             ),
         ],
     );
