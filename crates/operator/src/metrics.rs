@@ -1,6 +1,6 @@
 //! The operator's own metrics. No label holds the name of an object: their number stays bounded.
 
-use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Outcome, Phase};
+use bluegreen_api::{Attempt, BlueGreenRolloutStatus, GateState, Outcome, Phase};
 use jiff::Timestamp;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
@@ -47,6 +47,12 @@ struct ByMeasurement {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByVerdict {
+    stage: Word,
+    state: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByRequest {
     verb: Word,
     resource: Word,
@@ -69,6 +75,7 @@ pub struct Metrics {
     promotion_time: Histogram,
     attempts: Family<ByOutcome, Counter>,
     measurements: Family<ByMeasurement, Counter>,
+    verdicts: Family<ByVerdict, Counter>,
     requests: Family<ByRequest, Counter>,
     phases: Family<ByPhase, Gauge>,
     queue: Family<ByState, Gauge>,
@@ -93,6 +100,7 @@ impl Default for Metrics {
             promotion_time: long(),
             attempts: Family::default(),
             measurements: Family::default(),
+            verdicts: Family::default(),
             requests: Family::default(),
             phases: Family::default(),
             queue: Family::default(),
@@ -116,6 +124,7 @@ impl Metrics {
         );
         all.register("attempts", "Attempts that have ended, by their outcome", self.attempts.clone());
         all.register("measurements", "Checks done and readings taken, by kind and result", self.measurements.clone());
+        all.register("gate_verdicts", "Turns of a gate to a verdict, by stage", self.verdicts.clone());
         all.register("api_requests", "Requests to the API server", self.requests.clone());
         all.register("rollouts", "Rollouts by phase", self.phases.clone());
         all.register("queue_depth", "Rollouts that are ready to be looked at, or wait for their time", self.queue.clone());
@@ -169,10 +178,30 @@ impl Metrics {
                 self.attempts.get_or_create(&ByOutcome { outcome: Word(word(outcome)) }).inc();
             }
         }
+        self.judged(old, new);
         if let (Some(from), Some(to)) = (old.phase, new.phase)
             && from != to
         {
             self.transitions.get_or_create(&ByStep { from: Word(from.as_str()), to: Word(to.as_str()) }).inc();
+        }
+    }
+
+    /// Gates that have turned to another verdict, or begun anew and reached one. Those of an attempt that has ended are told by the history.
+    fn judged(&self, old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) {
+        let of_ended = |attempt: &&Attempt| {
+            let known = old.history.iter().any(|known| known.attempt == attempt.attempt);
+            !known && attempt.attempt == old.attempt
+        };
+        let ended = new.history.iter().filter(of_ended).flat_map(|attempt| &attempt.gates);
+        let ended =
+            ended.filter(|result| !new.gates.iter().any(|gate| gate.name == result.name)).map(|result| (&result.name, result.state, None));
+        let there = new.gates.iter().map(|gate| (&gate.name, gate.state, Some(&gate.definition)));
+        for (name, state, definition) in there.chain(ended) {
+            let same =
+                old.gates.iter().find(|gate| gate.name == *name && definition.is_none_or(|definition| gate.definition == *definition));
+            if state != GateState::Running && same.is_none_or(|same| same.state != state) {
+                self.verdicts.get_or_create(&ByVerdict { stage: Word(stage(name)), state: Word(verdict(state)) }).inc();
+            }
         }
     }
 
@@ -185,6 +214,23 @@ impl Metrics {
                 self.promotion_time.observe(seconds(attempt.phases[0].at, entered.at));
             }
         }
+    }
+}
+
+fn stage(gate: &str) -> &'static str {
+    match gate.split_once('/') {
+        Some(("verification", _)) => "verification",
+        Some(("monitoring", _)) => "monitoring",
+        _ => "approval",
+    }
+}
+
+const fn verdict(state: GateState) -> &'static str {
+    match state {
+        GateState::Running => "Running",
+        GateState::Passed => "Passed",
+        GateState::Failed => "Failed",
+        GateState::Inconclusive => "Inconclusive",
     }
 }
 
@@ -240,6 +286,40 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line} is missing in\n{page}");
         }
+    }
+
+    #[test]
+    fn a_verdict_is_counted_when_it_turns_and_once() {
+        let gate = |name: &str, state: &str, definition: &str| {
+            serde_json::from_value(
+                serde_json::json!({"name": name, "state": state, "definition": definition, "since": "2026-01-01T00:00:00Z"}),
+            )
+            .unwrap()
+        };
+        let with = |gates: Vec<bluegreen_api::Gate>| BlueGreenRolloutStatus { attempt: 2, gates, ..BlueGreenRolloutStatus::default() };
+        let metrics = Metrics::default();
+        let steps = [
+            with(vec![gate("verification/errors", "Running", "a"), gate("monitoring/errors", "Running", "a")]),
+            with(vec![gate("verification/errors", "Inconclusive", "a"), gate("monitoring/errors", "Running", "a")]),
+            with(vec![gate("verification/errors", "Inconclusive", "a"), gate("monitoring/errors", "Running", "a")]),
+            with(vec![gate("verification/errors", "Passed", "a"), gate("monitoring/errors", "Running", "a")]),
+            with(vec![gate("verification/errors", "Passed", "b"), gate("monitoring/errors", "Running", "a")]),
+        ];
+        for pair in steps.windows(2) {
+            metrics.recorded(&pair[0], &pair[1]);
+        }
+        // One that fails with the end of its attempt is told by the history alone.
+        let result = serde_json::json!({"name": "monitoring/errors", "state": "Failed"});
+        let ended = serde_json::json!({"attempt": 2, "revision": "abc", "number": 2, "image": "shop:2", "gates": [result]});
+        let ended = BlueGreenRolloutStatus { history: vec![serde_json::from_value(ended).unwrap()], ..with(vec![]) };
+        metrics.recorded(&steps[4], &ended);
+        metrics.recorded(&ended, &ended);
+        let page = text(&metrics.register()).unwrap();
+        for (stage, state, count) in [("verification", "Inconclusive", 1), ("verification", "Passed", 2), ("monitoring", "Failed", 1)] {
+            let line = format!("bluegreen_gate_verdicts_total{{stage=\"{stage}\",state=\"{state}\"}} {count}\n");
+            assert!(page.contains(&line), "{line} is missing in\n{page}");
+        }
+        assert_eq!(page.matches("bluegreen_gate_verdicts_total{").count(), 3, "{page}");
     }
 
     #[test]

@@ -132,6 +132,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn another_time_than_now_is_asked_for_by_its_second() {
+        let told = post(|asked: String| async move {
+            let value = if asked.contains("time=1800000000") { "1" } else { "0" };
+            json!({"status": "success", "data": {"resultType": "scalar", "result": [0, value]}}).to_string()
+        });
+        super::super::stage::provide_tls();
+        let rules = std::sync::Arc::new(Rules { local: true, ..Rules::default() });
+        let address = serve("/api/v1/query", told).await;
+        let client = super::super::client::sources(&rules).unwrap();
+        for (at, value) in [(None, 0.0), (Some(Timestamp::from_millisecond(1_800_000_000_400).unwrap()), 1.0)] {
+            let reading = read(&client, &rules, &address, ("up", at), Duration::from_secs(5)).await;
+            assert_eq!(reading, Reading::Value(value));
+        }
+    }
+
+    #[tokio::test]
     async fn one_number_is_a_value() {
         let series = |value: &str| json!([{"metric": {}, "value": [1.5, value]}]);
         for (result_type, result, reading) in [
