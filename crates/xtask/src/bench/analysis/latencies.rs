@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Result, anyhow};
+use bluegreen_engine::comparison::{self, Counters};
 use bluegreen_engine::latency::{self, Buckets, Histograms, Rule};
 use bluegreen_engine::observed::Reading;
 use rand::{SeedableRng, rngs::StdRng};
@@ -61,13 +62,16 @@ enum Way {
     Limit(f64, f64),
     /// This quantile of the last minute's requests is at most so many times the active side's.
     Factor(f64, f64),
+    /// By the comparison of errors, those above this bound being the errors.
+    Slow(f64, comparison::Rule),
     Comparison(Rule),
 }
 
-const WAYS: [(&str, Way); 5] = [
+const WAYS: [(&str, Way); 6] = [
     ("p95 ≤ 0.3 s", Way::Limit(0.95, 0.3)),
     ("p95 ≤ 1.5 × the active side's", Way::Factor(0.95, 1.5)),
     ("p99 ≤ 2 × the active side's", Way::Factor(0.99, 2.0)),
+    ("comparison, above 0.5 s as errors", Way::Slow(0.5, comparison::Rule { tolerated: 1.0, false_alarms: 0.05, min_requests: 100.0 })),
     ("comparison of latencies", Way::Comparison(Rule { tolerated: 0.56, false_alarms: 0.05, min_requests: 100.0 })),
     ("comparison of latencies, tolerated 0.5", Way::Comparison(Rule { tolerated: 0.5, false_alarms: 0.05, min_requests: 100.0 })),
 ];
@@ -118,6 +122,15 @@ fn condemned(way: Way, load: &Load) -> Result<Option<usize>> {
     match way {
         Way::Limit(share, limit) => Ok(first(load, |[candidate, _]| quantile(share, candidate) > limit)),
         Way::Factor(share, factor) => Ok(first(load, |[candidate, active]| quantile(share, candidate) > factor * quantile(share, active))),
+        Way::Slow(bound, rule) => {
+            let (mut compared, mut now) = (None, [[0.0; BOUNDS.len()]; 2]);
+            comparison::add(&mut compared, &errors(&now, bound), &rule);
+            Ok(load.iter().position(|[candidate, active]| {
+                now = [sum([&now[0], candidate]), sum([&now[1], active])];
+                comparison::add(&mut compared, &errors(&now, bound), &rule);
+                compared.as_ref().is_some_and(|compared| comparison::evidence(compared) >= 1.0 / rule.false_alarms)
+            }))
+        }
         Way::Comparison(rule) => {
             let (mut compared, mut now) = (None, [[0.0; BOUNDS.len()]; 2]);
             latency::add(&mut compared, &histograms(&now)?, &rule);
@@ -154,6 +167,14 @@ fn quantile(share: f64, counts: &Counts) -> f64 {
         }
     }
     lower
+}
+
+fn errors([candidate, active]: &[Counts; 2], from: f64) -> Counters {
+    let side = |counts: &Counts| {
+        let slow = counts.iter().zip(BOUNDS).filter(|(_, (_, bound))| *bound > from).map(|(count, _)| *count).sum();
+        comparison::Counts { errors: slow, requests: counts.iter().sum() }
+    };
+    Counters { candidate: side(candidate), active: side(active) }
 }
 
 fn histograms(sides: &[Counts; 2]) -> Result<Histograms> {
@@ -240,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_version_half_as_slow_again_is_found_within_a_minute_at_twenty_requests_a_second() {
-        let (share, median) = judged(WAYS[3].1, &CASES[3], 20.0, 300).unwrap();
+        let (share, median) = judged(WAYS[4].1, &CASES[3], 20.0, 300).unwrap();
         assert!(share > 0.99 && median.is_some_and(|reading| reading < 6), "{share}, {median:?}");
     }
 
