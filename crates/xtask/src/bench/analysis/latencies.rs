@@ -102,9 +102,9 @@ fn load(case: &Case, rate: f64, dice: &mut StdRng) -> Result<Load> {
 
 /// So many requests by lot into the buckets: into each those that are left with the chance of not having fallen into one before.
 fn fallen(requests: f64, chances: &Counts, dice: &mut StdRng) -> Result<Counts> {
-    let (mut left, mut chance_left) = (requests, 1.0);
+    let (mut left, mut chance_left) = (requests, 1.0_f64);
     let mut counts = [0.0; BOUNDS.len()];
-    for (count, chance) in counts.iter_mut().zip(chances) {
+    for (count, chance) in counts.iter_mut().zip(*chances) {
         let here = if chance_left > 0.0 { (chance / chance_left).clamp(0.0, 1.0) } else { 1.0 };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "counts of requests")]
         let fallen = Binomial::new(left as u64, here)?.sample(dice) as f64;
@@ -157,7 +157,7 @@ fn first(load: &Load, bad: impl Fn([&Counts; 2]) -> bool) -> Option<usize> {
 /// As Prometheus' histogram_quantile has it: evenly spread within a bucket. Of nothing it is no number, which is above no limit.
 fn quantile(share: f64, counts: &Counts) -> f64 {
     let rank = share * counts.iter().sum::<f64>();
-    let (mut below, mut lower) = (0.0, 0.0);
+    let (mut below, mut lower) = (0.0_f64, 0.0_f64);
     for (count, (_, bound)) in counts.iter().zip(BOUNDS) {
         if below + *count >= rank && bound.is_finite() {
             return lower + (bound - lower) * (rank - below) / *count;
@@ -171,7 +171,7 @@ fn quantile(share: f64, counts: &Counts) -> f64 {
 
 fn errors([candidate, active]: &[Counts; 2], from: f64) -> Counters {
     let side = |counts: &Counts| {
-        let slow = counts.iter().zip(BOUNDS).filter(|(_, (_, bound))| *bound > from).map(|(count, _)| *count).sum();
+        let slow: f64 = counts.iter().zip(BOUNDS).filter(|(_, (_, bound))| *bound > from).map(|(count, _)| *count).sum();
         comparison::Counts { errors: slow, requests: counts.iter().sum() }
     };
     Counters { candidate: side(candidate), active: side(active) }
@@ -234,10 +234,9 @@ mod tests {
 
     /// The probability that a request of the candidate is slower, as the buckets show it.
     fn effect(candidate: &Counts, active: &Counts) -> f64 {
-        let mut below = 0.0;
-        let mut slower = 0.0;
+        let (mut slower, mut below) = (0.0_f64, 0.0_f64);
         for (candidate, active) in candidate.iter().zip(active) {
-            slower += candidate * (below + active / 2.0);
+            slower += *candidate * (below + *active / 2.0);
             below += *active;
         }
         slower
