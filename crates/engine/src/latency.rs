@@ -98,7 +98,7 @@ impl State {
     /// Nothing, if somebody has edited it: the comparison begins anew.
     fn parsed(distributions: &Distributions) -> Option<Self> {
         let all = |texts: &[String]| texts.iter().map(|text| number(text)).collect::<Option<Vec<f64>>>();
-        let bounds = distributions.bounds.iter().map(|text| text.parse().ok()).collect::<Option<Vec<f64>>>()?;
+        let bounds = distributions.bounds.iter().map(|text| text.parse::<f64>().ok()).collect::<Option<Vec<_>>>()?;
         let (candidate, active) = (&distributions.candidate, &distributions.active);
         let last = [all(&candidate.buckets_at)?, all(&active.buckets_at)?];
         if last.iter().any(|counts| counts.len() != bounds.len()) {
