@@ -35,8 +35,8 @@ pub struct GateTemplateSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub checks: Vec<Check>,
-    /// As `spec.verification.metrics` of a rollout. In monitoring, where there is no other side to compare with, a comparison is left
-    /// out, and so is `maxFactor`.
+    /// As `spec.verification.metrics` of a rollout. In monitoring, where there is no other side to compare with, a comparison (of
+    /// errors or of latencies) is left out, and so is `maxFactor`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub metrics: Vec<Metric>,
@@ -108,8 +108,10 @@ pub fn template_crds() -> [CustomResourceDefinition; 2] {
             tidy(root);
             let Some(metric) = property(root, "spec").and_then(|spec| property(spec, "metrics")).and_then(items) else { continue };
             limits(metric, &["max", "min", "maxFactor", "factorFrom"]);
-            if let Some(comparison) = property(metric, "comparison") {
-                limits(comparison, &["tolerated", "falseAlarms"]);
+            for comparison in ["comparison", "latency"] {
+                if let Some(comparison) = property(metric, comparison) {
+                    limits(comparison, &["tolerated", "falseAlarms"]);
+                }
             }
         }
         crd
@@ -165,7 +167,10 @@ mod tests {
         let [template, _] = template_crds();
         let (template, rollout) = (schema(&template), schema(&crate::crd()));
         let metric = "/properties/metrics/items/properties";
-        for limit in ["max", "min", "maxFactor", "factorFrom", "comparison/properties/tolerated", "comparison/properties/falseAlarms"] {
+        let of_comparisons =
+            ["comparison", "latency"].map(|kind| ["tolerated", "falseAlarms"].map(|limit| format!("{kind}/properties/{limit}")));
+        let limits = ["max", "min", "maxFactor", "factorFrom"].map(str::to_owned);
+        for limit in limits.iter().chain(of_comparisons.as_flattened()) {
             let pattern =
                 |schema: &Value, at: &str| schema.pointer(&format!("{at}{metric}/{limit}/pattern")).unwrap().as_str().unwrap().to_owned();
             let (ours, theirs) = (pattern(&template, ""), pattern(&rollout, "/properties/verification"));

@@ -1,6 +1,8 @@
 //! `spec`: what a team asks for. The operator reads it and never writes it.
 
-use crate::{Check, Credentials, Duration, Lifetime, PodTemplate, ReadyQuery, TemplateReference, WebQuery, status::BlueGreenRolloutStatus};
+use crate::{
+    Check, Credentials, Duration, Latency, Lifetime, PodTemplate, ReadyQuery, TemplateReference, WebQuery, status::BlueGreenRolloutStatus,
+};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -270,13 +272,13 @@ pub enum VerificationFailure {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.prometheus), has(self.web), has(self.comparison)].filter(is, is).size() == 1")
-        .message("set exactly one kind of metric: prometheus, web or comparison"),
-    validation = Rule::new("has(self.comparison) || has(self.max) || has(self.min) || has(self.maxFactor)")
+    validation = Rule::new("[has(self.prometheus), has(self.web), has(self.comparison), has(self.latency)].filter(is, is).size() == 1")
+        .message("set exactly one kind of metric: prometheus, web, comparison or latency"),
+    validation = Rule::new("has(self.comparison) || has(self.latency) || has(self.max) || has(self.min) || has(self.maxFactor)")
         .message("a metric needs a limit: set max, min, maxFactor, or several of them"),
     validation = Rule::new("!has(self.factorFrom) || has(self.maxFactor)").message("factorFrom belongs to maxFactor: set both or neither"),
     validation = Rule::new("!has(self.factorOf) || has(self.maxFactor)").message("factorOf belongs to maxFactor: set both or neither"),
-    validation = Rule::new("!has(self.comparison) || !(has(self.max) || has(self.min) || has(self.maxFactor) || has(self.failureLimit) || has(self.failureFor))")
+    validation = Rule::new("!(has(self.comparison) || has(self.latency)) || !(has(self.max) || has(self.min) || has(self.maxFactor) || has(self.failureLimit) || has(self.failureFor))")
         .message("a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, failureLimit and failureFor")
 )]
 pub struct Metric {
@@ -292,6 +294,9 @@ pub struct Metric {
     /// Verification only: errors of the candidate against those of the active side, by a test that is sound at every look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
+    /// Verification only: how long requests of the candidate take, against those of the active side, by a test that is sound at every look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
     /// The largest value that is still good, as a number or a percentage in quotes: `"0.01"` or `1%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?%?$"))]
@@ -406,7 +411,7 @@ pub struct Comparison {
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
     pub tolerated: Option<String>,
     /// The probability that a candidate is condemned that fails no more often than tolerated: over the whole attempt, however often it is
-    /// looked at. Several comparisons share it alike. Default 5%; more than 0 and at most 20%.
+    /// looked at. Several comparisons, of errors and of latencies, share it alike. Default 5%; more than 0 and at most 20%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?%?$"))]
     pub false_alarms: Option<String>,

@@ -327,6 +327,9 @@ pub struct Measured {
     /// What a comparison has added up to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared: Option<Compared>,
+    /// What a comparison of latencies has added up to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distributions: Option<Distributions>,
     /// What was asked for the latest reading, ready to be asked by hand: the queries with their variables put in, each up to 1024 characters.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<String>,
@@ -358,6 +361,33 @@ pub struct Counted {
     pub errors_at: String,
     /// Where the counter of all requests stood then.
     pub requests_at: String,
+}
+
+/// How long requests of both sides took since the first reading, and what that tells.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Distributions {
+    /// The upper bounds of the buckets that both sides have, as text, the smallest first and `+Inf` last; at most 64.
+    pub bounds: Vec<String>,
+    pub candidate: Distribution,
+    pub active: Distribution,
+    /// Pairs that were weighed, of one request of either side: in each reading as many as the side with fewer requests had. As text.
+    pub pairs: String,
+    /// In how many of these the candidate's request was slower, those in the same bucket counted half. As text.
+    pub slower: String,
+    /// For each bet (1/32, 1/16, 1/8, 1/4, 1/2 and 3/4 of what is had, on a pair in which the candidate's request is slower) the natural
+    /// logarithm of what it has made of 1, as text.
+    pub evidence: Vec<String>,
+}
+
+/// The requests of one side.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Distribution {
+    /// Requests since the first reading, as text.
+    pub requests: String,
+    /// Where the cumulative counters of the buckets stood when they were weighed last, as text, in the order of the bounds.
+    pub buckets_at: Vec<String>,
 }
 
 /// One measurement.

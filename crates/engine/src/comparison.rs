@@ -66,7 +66,7 @@ fn finite(reading: &Reading) -> Result<f64, Reading> {
     }
 }
 
-/// What one reading told.
+/// What one reading told, of errors or of latencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
     /// The counters stood here when the comparison began.
@@ -76,6 +76,8 @@ pub enum Told {
     Reset,
     /// One of the sides had no requests: there is nothing to compare what the other one had with.
     NoTraffic,
+    /// Of latencies: both sides have but one bucket in common, which holds all requests.
+    OneBucket,
 }
 
 /// Adds what came since the last reading.

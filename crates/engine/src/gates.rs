@@ -74,7 +74,7 @@ pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&Prometheu
             kind: Kind::Check(plan),
         });
     }
-    let comparisons = groups.iter().flat_map(|group| &group.metrics).filter(|metric| metric.comparison.is_some()).count();
+    let comparisons = groups.iter().flat_map(|group| &group.metrics).filter(|metric| metric::is_comparison(metric)).count();
     for (group, metric) in groups.iter().flat_map(|group| group.metrics.iter().map(move |metric| (group, metric))) {
         let name = group.gate(stage, &metric.name);
         if gates.iter().any(|gate| gate.name == name) {
@@ -87,7 +87,9 @@ pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&Prometheu
         match &plan.judge {
             Judge::Limits { question, .. } => whole.extend(unsaid(metric, question)),
             // Another comparison beside it takes its share of the false alarms.
-            Judge::Comparison { errors, .. } => whole.extend(unsaid(metric, errors).into_iter().chain([json!(comparisons)])),
+            Judge::Comparison { errors: asked, .. } | Judge::Latency { buckets: asked, .. } => {
+                whole.extend(unsaid(metric, asked).into_iter().chain([json!(comparisons)]));
+            }
         }
         let definition = revision::definition(&json!(whole));
         gates.push(GateDefinition { name, stage, definition, kind: Kind::Metric(plan) });
@@ -104,7 +106,7 @@ fn unsaid(metric: &Metric, question: &Question) -> Vec<Value> {
     let ready = metric.prometheus.as_ref().is_some_and(|asked| asked.ready.is_some());
     match question {
         Question::Prometheus { address, query, .. } if ready => vec![json!(address), json!(query)],
-        Question::Prometheus { address, .. } => vec![json!(address)],
+        Question::Prometheus { address, .. } | Question::Buckets { address, .. } => vec![json!(address)],
         Question::Web(_) => vec![],
     }
 }
@@ -228,7 +230,7 @@ mod tests {
             ),
             (
                 wrong(Stage::Monitoring, json!({"prometheus": null}), somewhere),
-                "spec.monitoring.metrics errors: set exactly one kind of metric: prometheus, web or comparison",
+                "spec.monitoring.metrics errors: set exactly one kind of metric: prometheus, web, comparison or latency",
             ),
             (
                 wrong(Stage::Verification, json!({}), None),

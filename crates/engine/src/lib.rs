@@ -14,6 +14,7 @@ mod effects;
 pub mod events;
 mod gates;
 pub mod job;
+pub mod latency;
 pub mod measure;
 mod metric;
 pub mod observed;

@@ -208,6 +208,7 @@ pub(crate) fn questions(seen: &Observed, side: &Side, plan: &MetricPlan, at: Tim
         Judge::Comparison { errors, requests, .. } => {
             vec![of(errors, side), of(requests, side), of(errors, active()?), of(requests, active()?)]
         }
+        Judge::Latency { buckets, .. } => vec![of(buckets, side), of(buckets, active()?)],
     })
 }
 

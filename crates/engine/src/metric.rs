@@ -1,17 +1,23 @@
 //! Metrics: what is asked, and how readings add up to a verdict.
 
+mod weighed;
+
 use crate::{
-    comparison::{self, Counters, Rule, Told},
+    comparison::{self, Counters},
     gates::{Stage, bounded, turn},
+    latency::{self, Histograms},
     observed::Reading,
     plan::Invalid,
     query,
     question::Question,
     ready,
 };
-use bluegreen_api::{Comparison, Credentials, Duration, FactorOf, Gate, GateState, Measured, Metric, PrometheusQuery, PrometheusSource};
+use bluegreen_api::{
+    Comparison, Credentials, Duration, FactorOf, Gate, GateState, Latency, Measured, Metric, PrometheusQuery, PrometheusSource,
+};
 use jiff::Timestamp;
 use std::{borrow::Cow, time};
+use weighed::Weighed;
 
 /// Readings kept in status.
 const READINGS: usize = 10;
@@ -37,7 +43,8 @@ pub struct MetricPlan {
 #[derive(Clone, Debug)]
 pub enum Judge {
     Limits { question: Question, limits: Limits },
-    Comparison { errors: Question, requests: Question, rule: Rule },
+    Comparison { errors: Question, requests: Question, rule: comparison::Rule },
+    Latency { buckets: Question, rule: latency::Rule },
 }
 
 /// What is still good, the limits themselves included.
@@ -61,23 +68,28 @@ impl MetricPlan {
     pub fn of(stage: Stage, metric: &Metric, default: Option<&PrometheusSource>, comparisons: usize) -> Result<Self, Invalid> {
         let seconds = |duration: Option<Duration>, default: u64| duration.map_or(time::Duration::from_secs(default), |duration| duration.0);
         let interval = seconds(metric.interval, 10).max(time::Duration::from_secs(1));
-        let (judge, credentials, timeout, range) = match (&metric.prometheus, &metric.web, &metric.comparison) {
-            (Some(asked), None, None) => {
+        let (judge, credentials, timeout, range) = match (&metric.prometheus, &metric.web, &metric.comparison, &metric.latency) {
+            (Some(asked), None, None, None) => {
                 let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), default)?;
                 let query = promql(asked)?;
                 let range = query::longest_range(&query, interval);
                 (limits(metric, server.question(&query)?)?, server.credentials, asked.timeout, range)
             }
-            (None, Some(web), None) => {
+            (None, Some(web), None, None) => {
                 (limits(metric, Question::of_web(web)?)?, web.credentials.clone(), web.timeout, time::Duration::ZERO)
             }
-            (None, None, Some(asked)) => {
+            (None, None, Some(asked), None) => {
                 let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), default)?;
                 let (errors, requests) = (server.question(&asked.errors)?, server.question(&asked.requests)?);
-                let judge = Judge::Comparison { errors, requests, rule: rule(asked, comparisons)? };
+                let judge = Judge::Comparison { errors, requests, rule: rule_for_errors(asked, comparisons)? };
                 (judge, server.credentials, asked.timeout, time::Duration::ZERO)
             }
-            _ => return Err(Invalid("set exactly one kind of metric: prometheus, web or comparison".into())),
+            (None, None, None, Some(asked)) => {
+                let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), default)?;
+                let judge = Judge::Latency { buckets: server.buckets(&asked.buckets)?, rule: rule_for_latencies(asked, comparisons)? };
+                (judge, server.credentials, asked.timeout, time::Duration::ZERO)
+            }
+            _ => return Err(Invalid("set exactly one kind of metric: prometheus, web, comparison or latency".into())),
         };
         judge.fits(stage)?;
         let initial_delay = match (metric.initial_delay, stage) {
@@ -107,7 +119,7 @@ impl MetricPlan {
                 limits.factor = None;
                 limits.min.is_some() || limits.max.is_some()
             }
-            Judge::Comparison { .. } => false,
+            Judge::Comparison { .. } | Judge::Latency { .. } => false,
         }
     }
 }
@@ -117,7 +129,7 @@ impl Judge {
     fn fits(&self, stage: Stage) -> Result<(), Invalid> {
         let of = match self {
             Self::Limits { limits, .. } => limits.factor.map(|factor| factor.of),
-            Self::Comparison { .. } => Some(FactorOf::ActiveSide),
+            Self::Comparison { .. } | Self::Latency { .. } => Some(FactorOf::ActiveSide),
         };
         let why = match (stage, of, self) {
             (Stage::Monitoring, Some(FactorOf::ActiveSide), _) => {
@@ -162,6 +174,11 @@ impl Server {
         query::check_variables(query, "query")?;
         Ok(Question::Prometheus { address: self.address.clone(), query: query.to_owned(), at: None })
     }
+
+    fn buckets(&self, query: &str) -> Result<Question, Invalid> {
+        query::check_variables(query, "query")?;
+        Ok(Question::Buckets { address: self.address.clone(), query: query.to_owned() })
+    }
 }
 
 /// As it is written, or ready-made.
@@ -187,23 +204,51 @@ fn limits(metric: &Metric, question: Question) -> Result<Judge, Invalid> {
     Ok(Judge::Limits { question, limits: Limits { min: limit(&metric.min)?, max: limit(&metric.max)?, factor } })
 }
 
-fn rule(comparison: &Comparison, comparisons: usize) -> Result<Rule, Invalid> {
-    let number = |text: &Option<String>, default: f64| text.as_deref().map_or(Ok(default), parse_limit);
-    let (tolerated, false_alarms) = (number(&comparison.tolerated, 1.0)?, number(&comparison.false_alarms, 0.05)?);
+/// Whether it sets one side beside the other by a test that has false alarms: all such tests of a stage share them.
+pub(crate) fn is_comparison(metric: &Metric) -> bool {
+    metric.comparison.is_some() || metric.latency.is_some()
+}
+
+fn rule_for_errors(comparison: &Comparison, comparisons: usize) -> Result<comparison::Rule, Invalid> {
+    let tolerated = number(comparison.tolerated.as_deref(), 1.0)?;
     if !(1.0..=1_000.0).contains(&tolerated) {
         return Err(Invalid(format!(
             "tolerated is {tolerated}: write how many times the active side's rate of errors is tolerated, from 1 to 1000"
         )));
     }
-    if !(false_alarms > 0.0 && false_alarms <= 0.2) {
-        return Err(Invalid(format!("falseAlarms is {false_alarms}: write a probability of more than 0 and at most 20%")));
+    let false_alarms = false_alarms(comparison.false_alarms.as_deref(), comparisons)?;
+    Ok(comparison::Rule { tolerated, false_alarms, min_requests: min_requests(comparison.min_requests) })
+}
+
+fn rule_for_latencies(latency: &Latency, comparisons: usize) -> Result<latency::Rule, Invalid> {
+    let tolerated = number(latency.tolerated.as_deref(), 0.56)?;
+    if !(0.5..1.0).contains(&tolerated) {
+        return Err(Invalid(format!(
+            "tolerated is {tolerated}: write up to which probability a request of the candidate may be slower than one of the active side, \
+             from 0.5, which says that they are alike, to less than 1"
+        )));
     }
-    #[expect(clippy::cast_precision_loss, reason = "at most sixteen metrics and a thousand million requests")]
-    Ok(Rule {
-        tolerated,
-        false_alarms: false_alarms / comparisons.max(1) as f64,
-        min_requests: comparison.min_requests.unwrap_or(100).max(1) as f64,
-    })
+    let false_alarms = false_alarms(latency.false_alarms.as_deref(), comparisons)?;
+    Ok(latency::Rule { tolerated, false_alarms, min_requests: min_requests(latency.min_requests) })
+}
+
+/// The share of one of so many comparisons.
+#[expect(clippy::cast_precision_loss, reason = "at most sixty-four metrics")]
+fn false_alarms(text: Option<&str>, comparisons: usize) -> Result<f64, Invalid> {
+    let all = number(text, 0.05)?;
+    if !(all > 0.0 && all <= 0.2) {
+        return Err(Invalid(format!("falseAlarms is {all}: write a probability of more than 0 and at most 20%")));
+    }
+    Ok(all / comparisons.max(1) as f64)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "at most a thousand million requests")]
+fn min_requests(given: Option<i64>) -> f64 {
+    given.unwrap_or(100).max(1) as f64
+}
+
+fn number(text: Option<&str>, default: f64) -> Result<f64, Invalid> {
+    text.map_or(Ok(default), parse_limit)
 }
 
 fn parse_limit(text: &str) -> Result<f64, Invalid> {
@@ -234,7 +279,13 @@ pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading]
         }),
         Judge::Comparison { rule, .. } => Counters::of(answers).map(|now| {
             let told = comparison::add(&mut measured.compared, &now, rule);
-            compare(&mut measured, plan, rule, told, gate.state)
+            let weighed = Weighed::errors(&measured.compared.clone().unwrap_or_default(), rule);
+            weighed.verdict(&mut measured, plan, told, gate.state)
+        }),
+        Judge::Latency { rule, .. } => Histograms::of(answers).map(|now| {
+            let told = latency::add(&mut measured.distributions, &now, rule);
+            let weighed = Weighed::latencies(&measured.distributions.clone().unwrap_or_default(), rule);
+            weighed.verdict(&mut measured, plan, told, gate.state)
         }),
     };
     let (value, (state, message)) = judged.unwrap_or_else(|trouble| without(&mut measured, plan, gate.state, &trouble));
@@ -265,15 +316,21 @@ fn had_data(measured: &mut Measured) {
 /// Nothing to judge: how it is shown, and what it adds up to.
 fn without(measured: &mut Measured, plan: &MetricPlan, state: GateState, trouble: &Reading) -> (String, Verdict) {
     let (shown, what) = match trouble {
-        Reading::Failed(why) => {
-            measured.errors_in_row += 1;
-            let state = if measured.errors_in_row >= plan.error_limit { GateState::Inconclusive } else { state };
-            return ("Failed".into(), (state, format!("the source failed: {why}")));
+        Reading::Failed(why) => return source_failed(measured, plan, state, why),
+        Reading::Buckets(_) => {
+            return source_failed(measured, plan, state, "it answered with buckets where a number was asked for: ask for one number");
         }
         Reading::NotANumber | Reading::Value(_) => ("NaN", "the query returned NaN (no traffic?)"),
         Reading::NoData => ("NoData", "the query returned no data"),
     };
     (shown.into(), no_data(measured, plan, state, what))
+}
+
+/// Which says nothing of the version.
+fn source_failed(measured: &mut Measured, plan: &MetricPlan, state: GateState, why: &str) -> (String, Verdict) {
+    measured.errors_in_row += 1;
+    let state = if measured.errors_in_row >= plan.error_limit { GateState::Inconclusive } else { state };
+    ("Failed".into(), (state, format!("the source failed: {why}")))
 }
 
 fn no_data(measured: &mut Measured, plan: &MetricPlan, state: GateState, what: &str) -> Verdict {
@@ -351,44 +408,8 @@ fn judge(measured: &mut Measured, plan: &MetricPlan, stage: Stage, broken: Optio
     (state, [Some(why), in_row, long].into_iter().flatten().collect())
 }
 
-/// The comparison after another reading: condemned as soon as the evidence is there, passed when enough was seen without it.
-fn compare(measured: &mut Measured, plan: &MetricPlan, rule: &Rule, told: Told, state: GateState) -> (String, Verdict) {
-    let compared = measured.compared.clone().unwrap_or_default();
-    let (evidence, needed) = (comparison::evidence(&compared), 1.0 / rule.false_alarms);
-    let verdict = match told {
-        Told::NoTraffic => {
-            let what = "one of the sides has had no requests since the last reading: a comparison needs like traffic on both";
-            return ("NoData".into(), no_data(measured, plan, state, what));
-        }
-        Told::Begun => (GateState::Running, "the counters are read from here".to_owned()),
-        Told::Reset => (GateState::Running, "a counter went back: the counters are read from here".to_owned()),
-        Told::Weighed => {
-            let words = comparison::words(&compared);
-            let odds = format!("evidence {}, condemned at {}", odds(evidence), odds(needed));
-            if evidence >= needed {
-                (GateState::Failed, format!("{words}: more than {} times as often ({odds})", rule.tolerated))
-            } else {
-                measured.good += 1;
-                let passed = measured.good >= plan.count && comparison::enough(&compared, rule);
-                (if passed { GateState::Passed } else { GateState::Running }, format!("{words} ({odds})"))
-            }
-        }
-    };
-    had_data(measured);
-    (odds(evidence), verdict)
-}
-
 fn shown(value: f64) -> String {
     format!("{value:.6}").trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-/// As a bookmaker writes it: 20 : 1.
-fn odds(ratio: f64) -> String {
-    match ratio {
-        ratio if ratio >= 1e6 => "over 1000000 : 1".to_owned(),
-        ratio if ratio >= 10.0 => format!("{ratio:.0} : 1"),
-        ratio => format!("{ratio:.2} : 1"),
-    }
 }
 
 fn times(count: i32) -> String {

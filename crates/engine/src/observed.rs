@@ -1,5 +1,6 @@
 //! Everything that a decision may depend on, as plain data.
 
+use crate::latency::Buckets;
 use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, Color, GateTemplateSpec, ServicePort, TemplateKind};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -265,6 +266,8 @@ pub enum CheckOutcome {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reading {
     Value(f64),
+    /// The buckets of one side's histograms, where these were asked for.
+    Buckets(Buckets),
     NotANumber,
     NoData,
     /// The source failed, and how: infrastructure trouble, no word on the release.

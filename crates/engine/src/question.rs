@@ -25,6 +25,11 @@ pub enum Question {
         /// Now, unless it is another time.
         at: Option<Timestamp>,
     },
+    /// Not for one number but for the buckets of histograms.
+    Buckets {
+        address: String,
+        query: String,
+    },
     Web(Box<WebQuestion>),
 }
 
@@ -76,15 +81,16 @@ impl Question {
     pub(crate) fn asks_for_a_time(&self) -> bool {
         match self {
             Self::Prometheus { .. } => true,
+            Self::Buckets { .. } => false,
             Self::Web(web) => query::asks_for_a_time(&web.url) || web.body.as_deref().is_some_and(query::asks_for_a_time),
         }
     }
 
-    /// The same about that time; one to the web has it in its variables.
+    /// The same about that time; one to the web has it in its variables, and buckets are asked for as they are now.
     pub(crate) fn about(self, time: Timestamp) -> Self {
         match self {
             Self::Prometheus { address, query, .. } => Self::Prometheus { address, query, at: Some(time) },
-            Self::Web(_) => self,
+            Self::Buckets { .. } | Self::Web(_) => self,
         }
     }
 
@@ -93,6 +99,7 @@ impl Question {
             Self::Prometheus { address, query, at } => {
                 Self::Prometheus { address: address.clone(), query: query::resolve(query, variables), at: *at }
             }
+            Self::Buckets { address, query } => Self::Buckets { address: address.clone(), query: query::resolve(query, variables) },
             Self::Web(web) => {
                 let variables = &Variables { window: web.window, ..variables.clone() };
                 Self::Web(Box::new(WebQuestion {
@@ -109,7 +116,7 @@ impl Question {
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Prometheus { query, at: None, .. } => f.write_str(query),
+            Self::Prometheus { query, at: None, .. } | Self::Buckets { query, .. } => f.write_str(query),
             // PromQL's way to write what isn't asked.
             Self::Prometheus { query, at: Some(at), .. } => write!(f, "{query} # at {at}"),
             Self::Web(web) => {

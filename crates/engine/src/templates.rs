@@ -2,6 +2,7 @@
 
 use crate::{
     gates::Stage,
+    metric::is_comparison,
     observed::{TemplateSeen, TemplatesSeen},
     plan::Invalid,
 };
@@ -99,7 +100,7 @@ fn fitting(stage: Stage, metric: Metric) -> Option<Metric> {
         return Some(metric);
     }
     let limited = metric.max.is_some() || metric.min.is_some();
-    let fits = stage == Stage::Verification || metric.comparison.is_none();
+    let fits = stage == Stage::Verification || !is_comparison(&metric);
     (fits && (limited || !compares)).then_some(Metric { max_factor: None, factor_from: None, factor_of: None, ..metric })
 }
 

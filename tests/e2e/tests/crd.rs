@@ -134,7 +134,7 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "a metric of two kinds",
             metric(&json!({"name": "a", "max": "1", "prometheus": {"query": "up"}, "comparison": {"errors": "up", "requests": "up"}})),
-            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web or comparison"),
+            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web, comparison or latency"),
         ),
         (
             "a comparison with a limit",
@@ -142,6 +142,37 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
             said(
                 "spec.verification.metrics[0]",
                 "a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, failureLimit and failureFor",
+            ),
+        ),
+        (
+            "a comparison of errors and of latencies",
+            metric(&json!({"name": "a", "comparison": {"errors": "up", "requests": "up"}, "latency": {"buckets": "up"}})),
+            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web, comparison or latency"),
+        ),
+        (
+            "a comparison of latencies with a limit",
+            metric(&json!({"name": "a", "failureLimit": 2, "latency": {"buckets": "up"}})),
+            said(
+                "spec.verification.metrics[0]",
+                "a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, failureLimit and failureFor",
+            ),
+        ),
+        (
+            "a comparison of latencies without buckets",
+            metric(&json!({"name": "a", "latency": {}})),
+            "spec.verification.metrics[0].latency.buckets: Required value".into(),
+        ),
+        (
+            "an effect that is no number",
+            metric(&json!({"name": "a", "latency": {"buckets": "up", "tolerated": "small"}})),
+            "spec.verification.metrics[0].latency.tolerated in body should match".into(),
+        ),
+        (
+            "a comparison of latencies with credentials and without the address that they are for",
+            metric(&json!({"name": "a", "latency": {"buckets": "up", "credentials": {"secretName": "a"}}})),
+            said(
+                "spec.verification.metrics[0].latency",
+                "credentials are for the address beside them: set address too, or the credentials of sources.prometheus",
             ),
         ),
         (
@@ -214,7 +245,7 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "a metric of no kind",
             metric(&json!({"name": "a", "max": "1"})),
-            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web or comparison"),
+            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web, comparison or latency"),
         ),
         (
             "a limit that is no number",

@@ -1,3 +1,5 @@
+mod latency;
+
 use super::*;
 use crate::{
     gates::{self, GateDefinition, Kind, aligned, definitions},
@@ -368,5 +370,5 @@ fn a_metric_of_the_web_is_judged_as_any_other() {
     assert_eq!(told(&after(&gate, &[Reading::Value(0.6)])), (GateState::Failed, "0.6 is above the limit of 0.5"));
     let both = metric(&json!({"web": {"url": "https://numbers/", "jsonPath": "$.v"}}));
     let error = MetricPlan::of(Stage::Verification, &both, None, 1).unwrap_err().to_string();
-    assert_eq!(error, "set exactly one kind of metric: prometheus, web or comparison");
+    assert_eq!(error, "set exactly one kind of metric: prometheus, web, comparison or latency");
 }

@@ -134,12 +134,13 @@ fn in_monitoring_a_template_leaves_out_what_only_compares() {
     let query = json!({"query": "rate(e[1m])"});
     let template = json!({"metrics": [
         {"name": "compared", "comparison": {"errors": "e", "requests": "r"}},
+        {"name": "latency", "latency": {"buckets": "b"}},
         {"name": "factor", "maxFactor": "2", "factorFrom": "1%", "prometheus": query},
         {"name": "both", "max": "1", "maxFactor": "2", "factorFrom": "1%", "prometheus": query},
         {"name": "least", "min": "1", "maxFactor": "2", "prometheus": query},
     ]});
     let of = |stage: Stage| defined(stage, there(template.clone()), json!([{"name": "slo"}])).unwrap();
-    let before = ["own", "slo/compared", "slo/factor", "slo/both", "slo/least"].map(|name| format!("verification/{name}"));
+    let before = ["own", "slo/compared", "slo/latency", "slo/factor", "slo/both", "slo/least"].map(|name| format!("verification/{name}"));
     let mut first = of(Stage::Verification);
     assert_eq!(names(&first), before);
     let after = of(Stage::Monitoring);
@@ -161,7 +162,7 @@ fn in_monitoring_a_template_leaves_out_what_only_compares() {
 fn a_comparison_of_a_template_takes_its_share_of_the_false_alarms() {
     let template = json!({"metrics": [
         {"name": "one", "comparison": {"errors": "e", "requests": "r"}},
-        {"name": "two", "comparison": {"errors": "e", "requests": "r"}},
+        {"name": "two", "latency": {"buckets": "b"}},
     ]});
     let both = json!([{"name": "slo"}, {"kind": "ClusterGateTemplate", "name": "slo"}]);
     let share = |references: Value| {

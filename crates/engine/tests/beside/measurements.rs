@@ -262,6 +262,20 @@ fn a_request_to_the_web_asks_about_both_sides_and_the_time_until_it_is_taken() {
 }
 
 #[test]
+fn a_comparison_of_latencies_asks_for_the_buckets_of_both_sides() {
+    let latency = json!({"buckets": "b{pod=~\"{{ pods }}\"}", "address": "http://own:9090/", "credentials": {"secretName": "numbers"}});
+    let spec = json!({"verification": {"metrics": [{"name": "latency", "latency": latency}]}});
+    let What::Metric { questions, credentials, timeout } = http(&unmeasured(spec, Phase::Verifying)) else { panic!("no metric") };
+    let of = |color: &str| Question::Buckets {
+        address: "http://own:9090".into(),
+        query: format!("b{{pod=~\"shop-{color}-[a-z0-9]+-[a-z0-9]+\"}}"),
+    };
+    assert_eq!(questions, [of("green"), of("blue")]);
+    assert_eq!(credentials, Some(Secret { namespace: "web".into(), name: "numbers".into() }));
+    assert_eq!(timeout, Duration::from_secs(10));
+}
+
+#[test]
 fn what_was_asked_is_told_ready_to_be_asked_by_hand() {
     let metric = json!({"name": "errors", "max": "1", "maxFactor": "2", "prometheus": {"query": "e{color=\"{{ color }}\"}"}, "count": 9});
     let mut world = World::live(json!({"verification": {"metrics": [metric]}}));

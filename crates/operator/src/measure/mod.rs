@@ -103,6 +103,7 @@ impl Sources {
             Question::Prometheus { address, query, at } => {
                 prometheus::read(&access.client, &self.rules, address, (query, *at), timeout).await
             }
+            Question::Buckets { address, query } => prometheus::read_buckets(&access.client, &self.rules, address, query, timeout).await,
             Question::Web(question) => web::read(access, &self.rules, question, timeout).await,
         }
     }
@@ -257,7 +258,7 @@ fn kind(what: &What) -> &'static str {
         What::Job(_) => "job",
         What::Metric { questions, .. } => match questions.first() {
             Some(Question::Web(_)) => "web",
-            Some(Question::Prometheus { .. }) | None => "prometheus",
+            Some(Question::Prometheus { .. } | Question::Buckets { .. }) | None => "prometheus",
         },
     }
 }
@@ -267,11 +268,13 @@ fn result(outcome: &Outcome) -> &'static str {
         Outcome::Check(CheckOutcome::Passed(_)) => return "passed",
         Outcome::Check(CheckOutcome::Failed(_)) => return "failed",
         Outcome::Check(CheckOutcome::NotDone(_)) => return "not_done",
-        // The first that isn't a number tells of all.
-        Outcome::Readings(readings) => readings.iter().find(|reading| !matches!(reading, Reading::Value(_))).or(readings.first()),
+        // The first that has no numbers tells of all.
+        Outcome::Readings(readings) => {
+            readings.iter().find(|reading| !matches!(reading, Reading::Value(_) | Reading::Buckets(_))).or(readings.first())
+        }
     };
     match reading {
-        Some(Reading::Value(_)) => "value",
+        Some(Reading::Value(_) | Reading::Buckets(_)) => "value",
         Some(Reading::NotANumber) => "not_a_number",
         Some(Reading::NoData) | None => "no_data",
         Some(Reading::Failed(_)) => "failed",

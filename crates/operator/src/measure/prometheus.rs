@@ -1,30 +1,33 @@
-//! One reading from a Prometheus server.
+//! One reading from a Prometheus server: a number, or the buckets of histograms.
 
 use super::{
     address::Rules,
     answer::{body, cause},
 };
-use bluegreen_engine::observed::Reading;
+use bluegreen_engine::{latency::Buckets, observed::Reading};
 use jiff::Timestamp;
 use prometheus_http_query::{Client, response::Data};
 use reqwest::Url;
 use serde::Deserialize;
+use serde_json::Value;
 use std::time::Duration;
 
 pub async fn read(client: &reqwest::Client, rules: &Rules, address: &str, query: (&str, Option<Timestamp>), timeout: Duration) -> Reading {
-    match ask(client, rules, address, query, timeout).await {
-        Ok(reading) => reading,
-        Err(why) => Reading::Failed(why),
-    }
+    ask(client, rules, address, query, timeout).await.and_then(number_in).unwrap_or_else(Reading::Failed)
 }
 
+pub async fn read_buckets(client: &reqwest::Client, rules: &Rules, address: &str, query: &str, timeout: Duration) -> Reading {
+    ask(client, rules, address, (query, None), timeout).await.and_then(buckets_in).unwrap_or_else(Reading::Failed)
+}
+
+/// What a query that was not refused has found, as it was sent.
 async fn ask(
     client: &reqwest::Client,
     rules: &Rules,
     address: &str,
     (query, at): (&str, Option<Timestamp>),
     timeout: Duration,
-) -> Result<Reading, String> {
+) -> Result<Value, String> {
     let not_an_address = |error: &dyn std::fmt::Display| format!("{address} is not the address of a Prometheus: {error}");
     let url = Url::parse(address).map_err(|error| not_an_address(&error))?;
     if let Some(why) = rules.against(&url) {
@@ -51,7 +54,10 @@ async fn ask(
     let Ok(answer) = serde_json::from_slice::<Answer>(&body) else {
         return Err(format!("{address} answered {status}, and not as a Prometheus does"));
     };
-    reading(answer, address)
+    if answer.status != "success" {
+        return Err(format!("Prometheus at {address} refused the query: {}: {}", answer.error_type, answer.error));
+    }
+    Ok(answer.data)
 }
 
 /// The API's answer, whatever its HTTP status.
@@ -60,20 +66,16 @@ async fn ask(
 struct Answer {
     status: String,
     #[serde(default)]
-    data: serde_json::Value,
+    data: Value,
     #[serde(default)]
     error_type: String,
     #[serde(default)]
     error: String,
 }
 
-fn reading(answer: Answer, address: &str) -> Result<Reading, String> {
-    if answer.status != "success" {
-        return Err(format!("Prometheus at {address} refused the query: {}: {}", answer.error_type, answer.error));
-    }
-    let result_type = answer.data["resultType"].as_str().unwrap_or("nothing").to_owned();
-    let histogram = !answer.data["result"][0]["histogram"].is_null();
-    match serde_json::from_value::<Data>(answer.data) {
+fn number_in(data: Value) -> Result<Reading, String> {
+    let (result_type, histogram) = (result_type(&data), is_of_histograms(&data));
+    match serde_json::from_value::<Data>(data) {
         Ok(Data::Scalar(sample)) => Ok(number(sample.value())),
         Ok(Data::Vector(series)) => match series.as_slice() {
             [] => Ok(Reading::NoData),
@@ -88,6 +90,31 @@ fn reading(answer: Answer, address: &str) -> Result<Reading, String> {
     }
 }
 
+fn buckets_in(data: Value) -> Result<Reading, String> {
+    let (result_type, histogram) = (result_type(&data), is_of_histograms(&data));
+    match serde_json::from_value::<Data>(data) {
+        Ok(Data::Vector(series)) if series.is_empty() => Ok(Reading::NoData),
+        Ok(Data::Vector(series)) => {
+            let counts = series.iter().map(|one| (one.metric().get("le").map(String::as_str), one.sample().value()));
+            Buckets::of(counts).map(Reading::Buckets)
+        }
+        Ok(Data::Scalar(_)) => Err("the query returned one number; ask for buckets, with sum by (le) (…_bucket)".to_owned()),
+        Ok(Data::Matrix(_)) => Err("the query returned a range of values; ask for the counters as they are now, without [ ]".to_owned()),
+        Err(_) if histogram => Err("the query returned native histograms, whose buckets have no le; ask for those with classic buckets, \
+             …_bucket, or compare a quantile of them: prometheus with histogram_quantile(…) and maxFactor"
+            .to_owned()),
+        Err(error) => Err(format!("the query returned a {result_type}, and no buckets: {error}")),
+    }
+}
+
+fn result_type(data: &Value) -> String {
+    data["resultType"].as_str().unwrap_or("nothing").to_owned()
+}
+
+fn is_of_histograms(data: &Value) -> bool {
+    data["result"].as_array().is_some_and(|series| series.iter().any(|one| !one["histogram"].is_null()))
+}
+
 fn number(value: f64) -> Reading {
     if value.is_nan() { Reading::NotANumber } else { Reading::Value(value) }
 }
@@ -100,7 +127,7 @@ mod tests {
         http::StatusCode,
         routing::{MethodRouter, post},
     };
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     async fn serve(path: &str, method: MethodRouter) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -181,6 +208,44 @@ mod tests {
         assert!(failed(&range).contains("range of values"));
         let histogram = answering(200, success("vector", json!([{"metric": {}, "histogram": [1, {}]}]))).await;
         assert!(failed(&histogram).contains("histogram"));
+    }
+
+    async fn buckets_of(result_type: &str, result: Value) -> Reading {
+        super::super::stage::provide_tls();
+        let body = success(result_type, result).to_string();
+        let address = serve("/api/v1/query", post(move || async move { body })).await;
+        let rules = std::sync::Arc::new(Rules { local: true, ..Rules::default() });
+        let client = super::super::client::sources(&rules).unwrap();
+        read_buckets(&client, &rules, &address, "b", Duration::from_millis(500)).await
+    }
+
+    #[tokio::test]
+    async fn a_series_for_each_le_is_read_as_buckets() {
+        let bucket = |le: &str, count: &str| json!({"metric": {"le": le}, "value": [1.5, count]});
+        let both = json!([bucket("+Inf", "9"), bucket("0.25", "7")]);
+        let expected = Buckets::of([(Some("0.25"), 7.0), (Some("+Inf"), 9.0)]).unwrap();
+        assert_eq!(buckets_of("vector", both).await, Reading::Buckets(expected));
+        assert_eq!(buckets_of("vector", json!([])).await, Reading::NoData);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_buckets_is_told() {
+        let one = json!({"metric": {}, "value": [1, "1"]});
+        let all = json!({"metric": {"le": "+Inf", "pod": "a"}, "value": [1, "1"]});
+        for (result_type, result, words) in [
+            ("vector", json!([one]), "the query returned a series without the label le: ask for buckets, with sum by (le) (…_bucket)"),
+            ("vector", json!([all, all]), "the query returned several series with le=\"+Inf\": add them up with sum by (le) (…)"),
+            ("scalar", json!([1.5, "0.25"]), "the query returned one number; ask for buckets, with sum by (le) (…_bucket)"),
+            ("matrix", json!([]), "the query returned a range of values; ask for the counters as they are now, without [ ]"),
+            (
+                "vector",
+                json!([{"metric": {}, "histogram": [1, {}]}]),
+                "the query returned native histograms, whose buckets have no le; ask for those with classic buckets, …_bucket, or compare a \
+                 quantile of them: prometheus with histogram_quantile(…) and maxFactor",
+            ),
+        ] {
+            assert_eq!(failed(&buckets_of(result_type, result).await), words);
+        }
     }
 
     #[tokio::test]

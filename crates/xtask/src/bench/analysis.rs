@@ -1,6 +1,8 @@
-//! `cargo xtask bench analysis`: candidates of a known kind, judged by limits, by factors and by the comparison of the engine.
+//! `cargo xtask bench analysis`: candidates of a known kind, judged by limits, by factors and by the comparisons of the engine.
 //!
 //! Both sides get the same load. Requests come as a Poisson process and fail independently of each other.
+
+mod latencies;
 
 use std::fmt::Write as _;
 
@@ -128,15 +130,20 @@ pub(super) fn figures(candidates: u32) -> Result<String> {
         for (name, way) in WAYS {
             let mut row = Vec::new();
             for rate in RATES {
-                let (share, median) = judged(way, case, rate, candidates)?;
-                #[expect(clippy::cast_precision_loss, reason = "at most 60")]
-                let after = median.map(|reading| format!(", {} s", (reading + 1) as f64 * TICK)).unwrap_or_default();
-                row.push(format!("{:.1} %{after}", share * 100.0));
+                row.push(cell(judged(way, case, rate, candidates)?));
             }
             writeln!(text, "| {name} | {} |", row.join(" | "))?;
         }
     }
+    text.push_str(&latencies::figures(candidates)?);
     Ok(text)
+}
+
+/// The share that was condemned, and the time by which half of these were.
+fn cell((share, median): (f64, Option<usize>)) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "at most 60")]
+    let after = median.map(|reading| format!(", {} s", (reading + 1) as f64 * TICK)).unwrap_or_default();
+    format!("{:.1} %{after}", share * 100.0)
 }
 
 #[cfg(test)]
