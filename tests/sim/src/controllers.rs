@@ -103,6 +103,45 @@ fn whole(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// The pods of a moment, found by who has to do with them: looked through for each Deployment they would cost most of a large story's time.
+#[derive(Default)]
+struct Pods {
+    by_controller: BTreeMap<String, Vec<Arc<Value>>>,
+    /// Of nobody.
+    free: Vec<Arc<Value>>,
+    by_rollout: BTreeMap<String, Vec<Arc<Value>>>,
+}
+
+const ROLLOUT: &str = "bluegreen.dev/rollout";
+
+impl Pods {
+    fn of(all: Vec<Arc<Value>>) -> Self {
+        let mut pods = Self::default();
+        for pod in all {
+            let rollout = pod["metadata"]["labels"][ROLLOUT].as_str().unwrap_or_default();
+            pods.by_rollout.entry(rollout.to_owned()).or_default().push(pod.clone());
+            match controller(&pod).map(str::to_owned) {
+                Some(controller) => pods.by_controller.entry(controller).or_default().push(pod),
+                None => pods.free.push(pod),
+            }
+        }
+        pods
+    }
+
+    fn controlled_by(&self, deployment: &Value) -> Vec<Arc<Value>> {
+        let pods = self.by_controller.get(uid(deployment)).into_iter().flatten();
+        pods.filter(|pod| !is_ending(pod)).cloned().collect()
+    }
+
+    fn selected_by(&self, selector: &Value) -> Vec<Arc<Value>> {
+        let candidates = match selector[ROLLOUT].as_str() {
+            Some(rollout) => self.by_rollout.get(rollout).into_iter().flatten().collect::<Vec<_>>(),
+            None => self.by_rollout.values().flatten().collect(),
+        };
+        candidates.into_iter().filter(|pod| selects(selector, pod)).cloned().collect()
+    }
+}
+
 impl Controllers {
     /// The controllers, and whether EndpointSlices follow the pods.
     pub fn new(server: &ApiServer, dice: Dice) -> (Self, Arc<AtomicBool>) {
@@ -155,16 +194,19 @@ impl Controllers {
     /// Does what is to be done, and tells when there will be more.
     fn round(&mut self) -> Option<Instant> {
         self.collect();
+        // What is done for one Deployment changes no other's pods, but for those that it adopts.
+        let mut pods = self.pods();
         for deployment in self.all(&DEPLOYMENT) {
-            self.deploy(&deployment);
+            self.deploy(&deployment, &mut pods);
         }
         let due = self.run_pods();
+        let pods = self.pods();
         for deployment in self.all(&DEPLOYMENT) {
-            self.count(&deployment);
+            self.count(&deployment, &pods);
         }
         if self.slices_follow.load(Ordering::Relaxed) {
             for service in self.all(&SERVICE) {
-                self.follow(&service);
+                self.follow(&service, &pods);
             }
         }
         due
@@ -180,20 +222,21 @@ impl Controllers {
 
     // === Deployments ===
 
-    fn pods_of(&self, deployment: &Value) -> Vec<Arc<Value>> {
-        let pods = self.all(&POD).into_iter();
-        pods.filter(|pod| controller(pod) == Some(uid(deployment)) && !is_ending(pod)).collect()
+    fn pods(&self) -> Pods {
+        Pods::of(self.all(&POD))
     }
 
-    fn deploy(&mut self, deployment: &Value) {
+    fn deploy(&mut self, deployment: &Value, all: &mut Pods) {
         if is_ending(deployment) {
             return;
         }
-        self.adopt(deployment);
+        if self.adopt(deployment, all) {
+            *all = self.pods();
+        }
         let hash = self.hash(deployment);
         let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
         let (surge, unavailable) = ((wanted + 3) / 4, wanted / 4);
-        let pods = self.pods_of(deployment);
+        let pods = all.controlled_by(deployment);
         let (mut new, mut old): (Vec<_>, Vec<_>) =
             pods.into_iter().partition(|pod| text(pod, "/metadata/labels/pod-template-hash") == hash);
         // Those that serve go last.
@@ -219,14 +262,16 @@ impl Controllers {
     }
 
     /// Pods that its selector takes and nobody controls become its own.
-    fn adopt(&self, deployment: &Value) {
-        for pod in self.all(&POD) {
-            if controller(&pod).is_none() && !is_ending(&pod) && selects(&deployment["spec"]["selector"]["matchLabels"], &pod) {
-                self.edit(&POD, &pod, "kube-controller-manager", false, |pod| {
-                    pod["metadata"]["ownerReferences"] = owned_by(deployment, "Deployment")
-                });
-            }
+    fn adopt(&self, deployment: &Value, pods: &Pods) -> bool {
+        let selector = &deployment["spec"]["selector"]["matchLabels"];
+        let mut some = false;
+        for pod in pods.free.iter().filter(|pod| !is_ending(pod) && selects(selector, pod)) {
+            some = true;
+            self.edit(&POD, pod, "kube-controller-manager", false, |pod| {
+                pod["metadata"]["ownerReferences"] = owned_by(deployment, "Deployment")
+            });
         }
+        some
     }
 
     fn create_pod(&mut self, deployment: &Value, hash: &str) {
@@ -267,9 +312,9 @@ impl Controllers {
     }
 
     /// The status of a Deployment.
-    fn count(&mut self, deployment: &Value) {
+    fn count(&mut self, deployment: &Value, pods: &Pods) {
         let hash = self.hash(deployment);
-        let pods = self.pods_of(deployment);
+        let pods = pods.controlled_by(deployment);
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         let updated = pods.iter().filter(|pod| text(pod, "/metadata/labels/pod-template-hash") == hash).count();
         let mut status = json!({"observedGeneration": deployment["metadata"]["generation"]});
@@ -336,10 +381,9 @@ impl Controllers {
 
     // === EndpointSlices ===
 
-    fn follow(&self, service: &Value) {
+    fn follow(&self, service: &Value, pods: &Pods) {
         let (namespace, name) = (text(service, "/metadata/namespace"), text(service, "/metadata/name"));
-        let pods =
-            self.all(&POD).into_iter().filter(|pod| selects(&service["spec"]["selector"], pod) && !text(pod, "/status/podIP").is_empty());
+        let pods = pods.selected_by(&service["spec"]["selector"]).into_iter().filter(|pod| !text(pod, "/status/podIP").is_empty());
         let endpoints: Vec<Value> = pods
             .map(|pod| {
                 json!({

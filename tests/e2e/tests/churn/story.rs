@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
+/// Longer than a request may be on its way that nobody waits for any more.
+const AGAIN: Duration = Duration::from_secs(15);
+
 const READY: &str = "test.bluegreen.dev/ready";
 
 /// What becomes of a version.
@@ -165,7 +168,7 @@ impl<'a> Story<'a> {
 
     /// Takes back whatever waits for a person or lasts long.
     pub async fn leave_at_rest(&mut self) {
-        // A broken request may have come before this one or not: the last one says what is wanted.
+        // A broken request may have come before this one, or come after it: who waits says it again.
         self.patch(&json!({"spec": {"image": image(&self.asked), "monitoring": null, "promotion": null}})).await;
         self.annotate_pods("true", |pod| pod["metadata"]["annotations"][READY] == "false").await;
     }
@@ -179,11 +182,16 @@ impl<'a> Story<'a> {
 
     /// Waits until all is done that was asked for, and tells in words where that is.
     pub async fn end(&mut self) -> String {
+        let mut said = Instant::now();
         loop {
             if let Ok(end) = self.settled() {
                 return end;
             }
             self.resume().await;
+            if said.elapsed() > AGAIN {
+                self.leave_at_rest().await;
+                said = Instant::now();
+            }
             sleep(Duration::from_millis(300)).await;
         }
     }
