@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// synthetic load on both, or mirrored requests. An incident that hits both sides alike condemns neither.
 ///
 /// Each reading asks for the buckets of both sides and weighs what came since the last one, by a test that may be looked at as often as one
-/// likes. A counter that goes back (a pod started anew) is read from there, and nothing is weighed when one of the sides had no requests. It
-/// sees that requests in general became slower; of a tail that few requests feel it sees next to nothing.
+/// likes. A counter that goes back (a pod started anew) is read from there, and what one side had waits until the other one
+/// has had requests too, for `noDataLimit` readings. It sees that requests in general became slower; of a tail that few requests feel it sees next to nothing.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.credentials) || has(self.address)")

@@ -392,8 +392,8 @@ pub struct PrometheusQuery {
 /// mirrored requests. An incident that hits both sides alike condemns neither.
 ///
 /// Each reading asks for both counters of both sides and weighs what came since the last one, as a sequential likelihood ratio test; it
-/// may be looked at as often as one likes. A counter that goes back (a pod started anew) is read from there, and nothing is weighed when
-/// one of the sides had no requests. An interval shorter than Prometheus' own tells nothing more.
+/// may be looked at as often as one likes. A counter that goes back (a pod started anew) is read from there, and what one
+/// side had waits until the other one has had requests too, for `noDataLimit` readings. An interval shorter than Prometheus' own tells nothing more.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.credentials) || has(self.address)")

@@ -74,7 +74,8 @@ pub enum Told {
     Weighed,
     /// A counter went back: what came since is unknown.
     Reset,
-    /// One of the sides had no requests: there is nothing to compare what the other one had with.
+    /// One of the sides had no requests since the counters were last read from: what the other one had waits for them, for scrapes of both
+    /// sides come at different times.
     NoTraffic,
     /// Of latencies: both sides have but one bucket in common, which holds all requests.
     OneBucket,
@@ -89,6 +90,14 @@ pub fn add(compared: &mut Option<Compared>, now: &Counters, rule: &Rule) -> Told
     let (state, told) = state.after(now, rule);
     *compared = Some(state.written());
     told
+}
+
+/// The counters are read from here: what one side had alone for long, perhaps in an incident, is held against nobody.
+pub fn read_from(compared: &mut Option<Compared>, now: &Counters) {
+    if let Some(mut state) = compared.as_ref().and_then(State::parsed) {
+        state.last = [now.candidate, now.active];
+        *compared = Some(state.written());
+    }
 }
 
 /// How many times likelier what was counted is made by a candidate that fails too often than by one that just keeps to the rule.
@@ -158,8 +167,6 @@ impl State {
             return (self, Told::Reset);
         }
         if new.iter().any(|new| new.requests == 0.0) {
-            // What the other side had alone, perhaps in an incident, is held against nobody.
-            self.last = now;
             return (self, Told::NoTraffic);
         }
         for (total, new) in self.total.iter_mut().zip(&new) {
@@ -236,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_side_had_alone_is_not_weighed() {
+    fn what_one_side_had_first_is_weighed_when_the_other_has_had_some_too_unless_that_took_too_long() {
         let nothing = counters((0.0, 0.0), (0.0, 0.0));
         for alone in [counters((50.0, 100.0), (0.0, 0.0)), counters((0.0, 0.0), (50.0, 100.0))] {
             let both = counters(
@@ -245,7 +252,13 @@ mod tests {
             );
             let (compared, told) = after(&[nothing, alone, both]);
             assert_eq!(told, [Told::Begun, Told::NoTraffic, Told::Weighed]);
-            assert_eq!(words(&compared), "2 of 100 requests failed, 1 of 100 on the active side");
+            let Counters { candidate, active } = both;
+            let of = |counts: Counts| format!("{} of {}", counts.errors, counts.requests);
+            assert_eq!(words(&compared), format!("{} requests failed, {} on the active side", of(candidate), of(active)));
+            let mut given_up = Some(after(&[nothing, alone]).0);
+            read_from(&mut given_up, &alone);
+            assert_eq!(add(&mut given_up, &both, &RULE), Told::Weighed);
+            assert_eq!(words(&given_up.unwrap()), "2 of 100 requests failed, 1 of 100 on the active side");
         }
     }
 

@@ -58,6 +58,14 @@ pub fn add(distributions: &mut Option<Distributions>, now: &Histograms, rule: &R
     told
 }
 
+/// The counters are read from here: what one side had alone for long, perhaps in an incident, is held against nobody.
+pub fn read_from(distributions: &mut Option<Distributions>, now: &Histograms) {
+    if let Some(mut state) = distributions.as_ref().and_then(State::parsed) {
+        (state.bounds, state.last) = (now.bounds.clone(), now.counts.clone());
+        *distributions = Some(state.written());
+    }
+}
+
 /// What the bets have made of 1.
 pub fn evidence(distributions: &Distributions) -> f64 {
     State::parsed(distributions).map_or(1.0, |state| state.evidence())
@@ -130,20 +138,21 @@ impl State {
     }
 
     fn after(mut self, now: &Histograms, rule: &Rule) -> (Self, Told) {
-        let former = std::mem::replace(&mut self.last, now.counts.clone());
         if now.bounds != self.bounds {
             self.bounds.clone_from(&now.bounds);
+            self.last.clone_from(&now.counts);
             return (self, Told::Reset);
         }
-        let [candidate, active] = [0, 1].map(|side| came(&now.counts[side], &former[side]));
+        let [candidate, active] = [0, 1].map(|side| came(&now.counts[side], &self.last[side]));
         if candidate.iter().chain(&active).any(|new| *new < 0.0) {
+            self.last.clone_from(&now.counts);
             return (self, Told::Reset);
         }
         let new = [&candidate, &active].map(|side| side.iter().sum::<f64>());
         if new.contains(&0.0) {
-            // What the other side had alone, perhaps in an incident, is held against nobody.
             return (self, Told::NoTraffic);
         }
+        self.last.clone_from(&now.counts);
         let shares = Shares::of(&candidate, &active, new);
         let pairs = new[0].min(new[1]);
         self.requests = [0, 1].map(|side| self.requests[side] + new[side]);

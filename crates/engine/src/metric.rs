@@ -3,7 +3,7 @@
 mod weighed;
 
 use crate::{
-    comparison::{self, Counters},
+    comparison::{self, Counters, Told},
     gates::{Stage, bounded, turn},
     latency::{self, Histograms},
     observed::Reading,
@@ -279,11 +279,17 @@ pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading]
         }),
         Judge::Comparison { rule, .. } => Counters::of(answers).map(|now| {
             let told = comparison::add(&mut measured.compared, &now, rule);
+            if told == Told::NoTraffic && waited_enough(&measured, plan) {
+                comparison::read_from(&mut measured.compared, &now);
+            }
             let weighed = Weighed::errors(&measured.compared.clone().unwrap_or_default(), rule);
             weighed.verdict(&mut measured, plan, told, gate.state)
         }),
         Judge::Latency { rule, .. } => Histograms::of(answers).map(|now| {
             let told = latency::add(&mut measured.distributions, &now, rule);
+            if told == Told::NoTraffic && waited_enough(&measured, plan) {
+                latency::read_from(&mut measured.distributions, &now);
+            }
             let weighed = Weighed::latencies(&measured.distributions.clone().unwrap_or_default(), rule);
             weighed.verdict(&mut measured, plan, told, gate.state)
         }),
@@ -294,6 +300,11 @@ pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading]
     gate.measured = Some(measured);
     let (state, message) = if plan.dry_run { rehearsed(state, message) } else { (state, message) };
     turn(gate, state, bounded(&message), at);
+}
+
+/// What one side had waits for the other side's next scrape, and not for ever: `noDataLimit` readings.
+const fn waited_enough(measured: &Measured, plan: &MetricPlan) -> bool {
+    (measured.no_data_in_row + 1) % plan.no_data_limit == 0
 }
 
 type Verdict = (GateState, String);

@@ -31,7 +31,7 @@ pub(crate) struct Options {
 
 #[derive(clap::Subcommand)]
 enum Part {
-    /// How often each way of judging condemns a healthy release, and how soon it finds a bad one: a simulation, two minutes, no cluster.
+    /// How often each way of judging condemns a healthy release, and how soon it finds a bad one: a simulation, five minutes, no cluster.
     Analysis {
         /// How many candidates are judged in each case.
         #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(10..=100_000))]

@@ -49,16 +49,20 @@ fn compared(seen: &Seen) -> Option<&Compared> {
 
 /// Tells the pods of a revision what share of their requests is to fail.
 async fn fail(space: &Space, revision: &str, share: &str) {
+    tell(space, revision, &format!("error_rate={share}")).await;
+}
+
+async fn tell(space: &Space, revision: &str, settings: &str) {
     let pods = space.pods(&[("bluegreen.dev/revision", revision)]);
     assert!(!pods.is_empty(), "revision {revision} has no pods");
     for pod in pods {
-        control(&format!("{}:8080", pod["status"]["podIP"].as_str().unwrap()), &format!("error_rate={share}")).await;
+        control(&format!("{}:8080", pod["status"]["podIP"].as_str().unwrap()), settings).await;
     }
 }
 
 /// 1.0.0 serves, and one request in fifty fails; then 2.0.0 is there, with as much load.
-async fn candidate_beside<'s>(space: &'s Space) -> (Rollout<'s>, Seen, [Load; 2]) {
-    let rollout = space.rollout(&manifest()).await;
+async fn candidate_beside<'s>(space: &'s Space, manifest: &Value) -> (Rollout<'s>, Seen, [Load; 2]) {
+    let rollout = space.rollout(manifest).await;
     let seen = rollout.until_healthy("1.0.0").await;
     fail(space, &seen.active().revision, "0.02").await;
     let users = Load::on(space, "shop", RATE, Connections::New).await;
@@ -66,6 +70,13 @@ async fn candidate_beside<'s>(space: &'s Space) -> (Rollout<'s>, Seen, [Load; 2]
     let seen = rollout.until("the candidate is compared", |seen| seen.is(Phase::Verifying) && gate(seen).is_some()).await;
     let test = Load::on(space, "shop-preview", RATE, Connections::New).await;
     (rollout, seen, [users, test])
+}
+
+/// The same rollout without what it compares.
+fn plain() -> Value {
+    let mut plain = manifest();
+    plain["spec"].as_object_mut().unwrap().remove("verification");
+    plain
 }
 
 /// Whatever becomes of the test, it comes back: others need it.
@@ -89,7 +100,7 @@ impl Drop for PrometheusAway {
 async fn five_times_the_errors_of_the_active_side_are_found_within_a_minutes_requests() {
     let space = Space::new("five-times").await;
     let _operator = traffic::operator(&space);
-    let (rollout, seen, _load) = candidate_beside(&space).await;
+    let (rollout, seen, _load) = candidate_beside(&space, &manifest()).await;
     fail(&space, &seen.candidate().revision, "0.1").await;
     let failed = |seen: &Seen| gate(seen).is_some_and(|gate| gate.state == GateState::Failed);
     let seen = rollout.until("the comparison condemned it", failed).await;
@@ -107,7 +118,7 @@ async fn five_times_the_errors_of_the_active_side_are_found_within_a_minutes_req
 async fn an_incident_that_hits_both_sides_condemns_neither_and_a_prometheus_that_is_away_holds() {
     let space = Space::new("incident").await;
     let _operator = traffic::operator(&space);
-    let (rollout, seen, _load) = candidate_beside(&space).await;
+    let (rollout, seen, _load) = candidate_beside(&space, &manifest()).await;
     let revisions = [seen.active().revision.clone(), seen.candidate().revision.clone()];
     for share in ["0.5", "0.02"] {
         for revision in &revisions {
@@ -144,9 +155,7 @@ async fn a_prometheus_that_is_away_while_a_new_version_is_watched_is_no_verdict_
     let _operator = traffic::operator(&space);
     let metric = json!({"name": "errors", "max": "1%", "interval": "1s", "errorLimit": 3, "prometheus": {"query": "vector(0)"}});
     let monitoring = |choice: &str| json!({"monitoring": {"duration": "15s", "onUnknown": choice, "metrics": [metric]}});
-    let mut plain = manifest();
-    plain["spec"].as_object_mut().unwrap().remove("verification");
-    let rollout = space.rollout(&merged(plain, &monitoring("RollBack"))).await;
+    let rollout = space.rollout(&merged(plain(), &monitoring("RollBack"))).await;
     rollout.until_healthy("1.0.0").await;
     let watched = |seen: &Seen| {
         let gate = seen.status.gates.iter().find(|gate| gate.name == "monitoring/errors");
@@ -168,5 +177,71 @@ async fn a_prometheus_that_is_away_while_a_new_version_is_watched_is_no_verdict_
     let away = PrometheusAway::begin();
     assert_eq!(rollout.until_healthy("3.0.0").await.serves(), "3.0.0");
     drop(away);
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with a real node: cargo xtask test"]
+async fn a_candidate_that_is_slower_in_general_is_found_by_the_buckets_of_both_sides() {
+    let space = Space::new("slower").await;
+    let _operator = traffic::operator(&space);
+    let buckets = r#"sum by (le) (http_request_duration_seconds_bucket{namespace="{{ namespace }}",pod=~"{{ pods }}"})"#;
+    let latency = json!({"name": "errors", "latency": {"buckets": buckets, "falseAlarms": "0.1%"}, "interval": "1s", "count": 40, "noDataLimit": 1000});
+    let (rollout, seen, _load) = candidate_beside(&space, &merged(manifest(), &json!({"verification": {"metrics": [latency]}}))).await;
+    tell(&space, &seen.candidate().revision, "latency=200ms").await;
+    let seen = rollout.until("it is condemned", |seen| gate(seen).is_some_and(|gate| gate.state == GateState::Failed)).await;
+    let words = &gate(&seen).unwrap().message;
+    println!("{words}");
+    assert!(words.starts_with("slower in ") && words.contains(" of pairs, 56 % are tolerated"), "{words}");
+    assert_eq!(rollout.until_phase(Phase::Aborted).await.serves(), "1.0.0");
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with a real node: cargo xtask test"]
+async fn slower_than_before_the_switch_is_told_as_what_it_is_and_waits_for_a_person() {
+    let space = Space::new("before").await;
+    let _operator = traffic::operator(&space);
+    let of = |what: &str| {
+        format!(r#"sum(rate(http_request_duration_seconds_{what}{{namespace="{{{{ namespace }}}}",pod=~"{{{{ pods }}}}"}}[5s]))"#)
+    };
+    let query = format!("{} / {}", of("sum"), of("count"));
+    let metric = json!({"name": "latency", "maxFactor": "3", "factorOf": "BeforeSwitch", "interval": "1s", "prometheus": {"query": query}});
+    let more = json!({"promotion": {"mode": "Manual"}, "monitoring": {"duration": "12s", "metrics": [metric]}});
+    let rollout = space.rollout(&merged(plain(), &more)).await;
+    rollout.until_healthy("1.0.0").await;
+    let _users = Load::on(&space, "shop", RATE, Connections::New).await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    rollout.version("2.0.0").await;
+    let waits = rollout.until("waits for approval", |seen| seen.works() == "AwaitingApproval").await;
+    let candidate = waits.candidate().revision.clone();
+    tell(&space, &candidate, "latency=200ms").await;
+    rollout.order("promote", &candidate).await;
+    let held = rollout.until("waits for a person", |seen| seen.works() == "Inconclusive").await;
+    assert!(held.is(Phase::Monitoring) && held.serves() == "2.0.0");
+    let gate = held.status.gates.iter().find(|gate| gate.name == "monitoring/latency").unwrap();
+    println!("{}", gate.message);
+    assert!(gate.message.contains("before the switch, which may have other causes than the version"), "{}", gate.message);
+    let asked = &gate.measured.as_ref().unwrap().asked;
+    assert!(asked.len() == 2 && asked[1].contains(" # at 20"), "{asked:?}");
+    rollout.order("accept", &candidate).await;
+    rollout.until_healthy("2.0.0").await;
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with a real node: cargo xtask test"]
+async fn a_job_that_fails_is_told_with_its_last_words() {
+    let space = Space::new("job").await;
+    let _operator = traffic::operator(&space);
+    let nonsense = json!([{"name": "tests", "image": "registry.example/shop:1.0.0", "env": [{"name": "ERROR_RATE", "value": "a lot"}]}]);
+    let job = json!({"template": {"spec": {"template": {"spec": {"containers": nonsense}}}}});
+    let rollout = space.rollout(&merged(plain(), &json!({"verification": {"checks": [{"name": "settings", "job": job}]}}))).await;
+    rollout.until_healthy("1.0.0").await;
+    rollout.version("2.0.0").await;
+    let aborted = rollout.until_phase(Phase::Aborted).await;
+    let message = &aborted.status.history.first().unwrap().message;
+    println!("{message}");
+    assert!(message.contains(" failed with exit code 1: ") && message.contains("a lot"), "{message}");
     space.end().await;
 }

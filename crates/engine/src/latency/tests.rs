@@ -185,16 +185,22 @@ fn a_counter_that_goes_back_or_other_buckets_begin_anew_and_what_was_weighed_sta
 }
 
 #[test]
-fn what_one_side_had_alone_is_not_weighed() {
+fn what_one_side_had_first_is_weighed_when_the_other_has_had_some_too_unless_that_took_too_long() {
     let nothing = histograms(&[0.0, 0.0], &[0.0, 0.0]);
     let cases = [
         (histograms(&[0.0, 50.0], &[0.0, 0.0]), histograms(&[5.0, 55.0], &[5.0, 5.0])),
         (histograms(&[0.0, 0.0], &[50.0, 0.0]), histograms(&[5.0, 5.0], &[55.0, 5.0])),
     ];
     for (alone, both) in cases {
-        let (distributions, told) = after(&RULE, &[nothing.clone(), alone, both]);
+        let (distributions, told) = after(&RULE, &[nothing.clone(), alone.clone(), both.clone()]);
         assert_eq!(told, [Told::Begun, Told::NoTraffic, Told::Weighed]);
-        assert_eq!((requests(&distributions), effect(&distributions)), ([10.0, 10.0], 0.5));
+        let all = |side: usize| *both.counts[side].last().unwrap();
+        assert_eq!(requests(&distributions), [all(0), all(1)]);
+        let mut given_up = Some(after(&RULE, &[nothing.clone(), alone.clone()]).0);
+        read_from(&mut given_up, &alone);
+        assert_eq!(add(&mut given_up, &both, &RULE), Told::Weighed);
+        let given_up = given_up.unwrap();
+        assert_eq!((requests(&given_up), effect(&given_up)), ([10.0, 10.0], 0.5));
     }
 }
 
