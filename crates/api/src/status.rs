@@ -84,8 +84,8 @@ pub struct BlueGreenRolloutStatus {
     pub conditions: Vec<Condition>,
 }
 
-fn is_zero(number: &i64) -> bool {
-    *number == 0
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 /// One of the two Deployments that a rollout owns.
@@ -318,6 +318,13 @@ pub struct Measured {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "optional_time_schema")]
     pub bad_since: Option<Timestamp>,
+    /// Readings in a row that were worse than before the switch and broke no other limit.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub doubtful_in_row: i32,
+    /// When the first of them was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "optional_time_schema")]
+    pub doubtful_since: Option<Timestamp>,
     /// Readings without data in a row.
     pub no_data_in_row: i32,
     /// Readings in a row that the source failed to give.

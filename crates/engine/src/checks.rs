@@ -249,7 +249,13 @@ pub(crate) fn add(gate: &mut Gate, plan: &CheckPlan, outcome: &CheckOutcome, at:
     let (state, message) = match (outcome, attempts) {
         (CheckOutcome::Passed(message), _) => (GateState::Passed, message.clone()),
         (CheckOutcome::Failed(message), None | Some(1)) => (GateState::Failed, message.clone()),
-        (CheckOutcome::NotDone(message), None) => (GateState::Running, message.clone()),
+        (CheckOutcome::NotDone(message), None) => {
+            if matches!(plan.kind, CheckKind::Job(_)) {
+                // The next try has its time, also when this one is recorded.
+                gate.tries = Some(Tries { failed: 0, at });
+            }
+            (GateState::Running, message.clone())
+        }
         (CheckOutcome::Failed(message) | CheckOutcome::NotDone(message), Some(attempts)) => {
             let mut tries = gate.tries.clone().unwrap_or(Tries { failed: 0, at: Timestamp::MIN });
             if at <= tries.at {

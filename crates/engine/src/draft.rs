@@ -10,7 +10,7 @@ use crate::{
     observed::{Blind, ColorSeen, Measurement, Observed, Refusal},
     orders::{self, Verb},
     plan::{Plan, Settings, Wanted},
-    progress, question,
+    progress, question, render,
 };
 use bluegreen_api::{
     Attempt, BlueGreenRolloutStatus, Ending, Gate, GateResult, GateState, Outcome, Phase, PhaseTime, Rejected, Side, reasons,
@@ -203,6 +203,8 @@ impl<'a> Draft<'a> {
         let Ok(definitions) = definitions else { return };
         let mut aligned = gates::aligned(&self.status.gates, definitions, stage, self.now());
         let revision = self.attempt_revision().unwrap_or_default();
+        // Checks are done one after the other.
+        let mut others_passed = true;
         for (gate, definition) in aligned.iter_mut().zip(definitions) {
             let results = self.seen.results.iter().filter(|result| {
                 result.gate == definition.name
@@ -219,7 +221,12 @@ impl<'a> Draft<'a> {
             if let Some(latest) = results.last() {
                 self.tell_what_was_asked(gate, definition, latest);
             }
-            self.tell_what_runs(gate, definition, &revision);
+            if let Kind::Check(plan) = &definition.kind {
+                if others_passed {
+                    self.tell_what_runs(gate, plan, stage, &revision);
+                }
+                others_passed &= gate.state == GateState::Passed;
+            }
         }
         self.status.gates = aligned;
     }
@@ -234,14 +241,15 @@ impl<'a> Draft<'a> {
     }
 
     /// Long work has a name by which it can be looked at.
-    fn tell_what_runs(&self, gate: &mut Gate, definition: &GateDefinition, revision: &str) {
-        if let Kind::Check(CheckPlan { kind: CheckKind::Job(_), .. }) = &definition.kind
-            && gate.state == GateState::Running
-            && gate.message.is_empty()
-        {
-            let job = job::name(self.seen, (&gate.name, &gate.definition), self.status.attempt, revision);
-            gate.message = format!("runs as Job {job}");
-        }
+    fn tell_what_runs(&self, gate: &mut Gate, plan: &CheckPlan, stage: Stage, revision: &str) {
+        let sides = [&self.status.preview, &self.status.active];
+        let side = sides.into_iter().flatten().find(|side| side.revision == revision);
+        let (CheckKind::Job(_), GateState::Running, None, Some(side)) = (&plan.kind, gate.state, &gate.tries, side) else { return };
+        gate.message = if job::can_run(self.seen, side, stage) {
+            format!("runs as Job {}", job::name(self.seen, gate, self.status.attempt, revision))
+        } else {
+            format!("waits until Service {} leads to it", render::service_name(self.seen, job::role(stage)))
+        };
     }
 
     pub(crate) fn gates(&self, stage: Stage) -> impl Iterator<Item = &Gate> {

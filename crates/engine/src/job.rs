@@ -1,19 +1,19 @@
 //! Jobs that checks run: how they are made, and what their end says.
 
-use crate::decision::Role;
 use crate::{
     checks,
+    decision::{Role, Target},
     gates::{self, Stage},
     observed::{CheckOutcome, Observed},
     plan::Invalid,
     query::Variables,
     render, revision,
 };
-use bluegreen_api::{Duration, JobCheck, Side, names};
+use bluegreen_api::{Duration, Gate, JobCheck, Side, names};
 use serde_json::{Value, json};
 use std::time;
 
-/// A Job's name becomes a label of its pods, which has at most 63 characters; eleven of them are the hash.
+/// A Job's name becomes a label of its pods, which has at most 63 characters; a hyphen and the hash take eleven of them.
 const LONGEST_NAME: usize = 63 - 11;
 
 /// The operator ends a Job in time and tells its last words; this long after it the cluster does, if there is no operator.
@@ -60,6 +60,8 @@ pub enum JobEnd {
     TimedOut,
     /// Somebody deleted it.
     Deleted,
+    /// Nobody can tell whether it has ended.
+    Unread(String),
 }
 
 /// What the last of a Job's pods left.
@@ -69,6 +71,8 @@ pub struct Remains {
     pub exit_code: Option<i32>,
     /// The end of its log, or why it can't be read.
     pub log: Option<Result<String, String>>,
+    /// No container of any of them ever ran, and why.
+    pub never_ran: Option<String>,
 }
 
 impl JobPlan {
@@ -109,11 +113,16 @@ impl JobPlan {
         if pods["restartPolicy"].is_null() {
             pods["restartPolicy"] = json!("Never");
         }
+        if pods["restartPolicy"] == "Never" && spec["podFailurePolicy"].is_null() {
+            // A node that is drained says nothing of the version: another pod takes over.
+            let disrupted = json!({"type": "DisruptionTarget", "status": "True"});
+            spec["podFailurePolicy"] = json!({"rules": [{"action": "Ignore", "onPodConditions": [disrupted]}]});
+        }
         Ok(Self { metadata, spec, timeout })
     }
 
-    /// The Job of a gate with this name and definition. Its own name tells it from every other, so that it is found again after a restart.
-    pub(crate) fn run(&self, seen: &Observed, side: &Side, stage: Stage, variables: &Variables<'_>, gate: (&str, &str)) -> JobRun {
+    /// The Job of a gate. Its own name tells it from every other, so that it is found again after a restart.
+    pub(crate) fn run(&self, seen: &Observed, side: &Side, stage: Stage, variables: &Variables<'_>, gate: &Gate) -> JobRun {
         let name = name(seen, gate, seen.status.attempt, &side.revision);
         let mut metadata = render::metadata(seen, name.clone(), render::object_labels(&seen.name));
         for field in ["labels", "annotations"] {
@@ -140,19 +149,34 @@ impl JobPlan {
     }
 }
 
-/// Of a gate with this name and definition.
-pub(crate) fn name(seen: &Observed, (gate, definition): (&str, &str), attempt: i64, revision: &str) -> String {
-    let hash = revision::definition(&json!([seen.uid, gate, definition, attempt, revision]));
-    let check = gate.rsplit('/').next().unwrap_or(gate);
+/// Of a gate: one that begins again, as after a retry, runs another one.
+pub(crate) fn name(seen: &Observed, gate: &Gate, attempt: i64, revision: &str) -> String {
+    let hash = revision::definition(&json!([seen.uid, gate.name, gate.definition, gate.since.to_string(), attempt, revision]));
+    let check = gate.name.rsplit('/').next().unwrap_or(&gate.name);
     let readable: String = format!("{}-{check}", seen.name).chars().take(LONGEST_NAME).collect();
     format!("{}-{hash}", readable.trim_end_matches('-'))
 }
 
-fn environment(seen: &Observed, side: &Side, stage: Stage, variables: &Variables<'_>) -> Vec<Value> {
-    let role = match stage {
+/// The Service through which a Job tests.
+pub(crate) const fn role(stage: Stage) -> Role {
+    match stage {
         Stage::Verification => Role::Preview,
         Stage::Monitoring => Role::Active,
+    }
+}
+
+/// Until its Service leads to the side, a Job would test what serves already.
+pub(crate) fn can_run(seen: &Observed, side: &Side, stage: Stage) -> bool {
+    let service = match role(stage) {
+        Role::Active => &seen.active_service,
+        Role::Preview => &seen.preview_service,
     };
+    let target = Target { color: side.color, revision: side.revision.clone(), ports: side.ports.clone() };
+    service.as_ref().is_some_and(|service| service.selector == render::selector(&seen.name, &target))
+}
+
+fn environment(seen: &Observed, side: &Side, stage: Stage, variables: &Variables<'_>) -> Vec<Value> {
+    let role = role(stage);
     let port = side.ports.first().map(|port| format!(":{}", port.port)).unwrap_or_default();
     let address = format!("{}.{}.svc{port}", render::service_name(seen, role), seen.namespace);
     let Variables { namespace, rollout, color, revision, .. } = *variables;
@@ -187,19 +211,27 @@ impl JobRun {
             Some(Ok(log)) => last_words(log).map(|words| format!(": {words}")).unwrap_or_default(),
             Some(Err(why)) => format!(" (its log can't be read: {why})"),
         };
+        let of_pods = |reason: &str| ["BackoffLimitExceeded", "PodFailurePolicy"].contains(&reason);
         match (end, remains.exit_code) {
             (JobEnd::Succeeded, _) => CheckOutcome::Passed(format!("Job {name} succeeded{log}")),
-            (JobEnd::Failed { .. }, Some(code)) => CheckOutcome::Failed(format!("Job {name} failed with exit code {code}{log}")),
-            (JobEnd::Failed { reason, message }, None) => CheckOutcome::Failed(format!("Job {name} failed, {reason}: {message}{log}")),
-            (JobEnd::TimedOut, _) => CheckOutcome::Failed(format!("Job {name} did not end within {}{log}", Duration(self.timeout))),
+            (JobEnd::Failed { reason, .. }, Some(code)) if of_pods(reason) => {
+                CheckOutcome::Failed(format!("Job {name} failed with exit code {code}{log}"))
+            }
+            (JobEnd::Failed { reason, message }, _) => CheckOutcome::Failed(format!("Job {name} failed, {reason}: {message}{log}")),
+            (JobEnd::TimedOut, _) => match &remains.never_ran {
+                Some(why) => CheckOutcome::NotDone(format!("Job {name} did not begin within {}: {why}", Duration(self.timeout))),
+                None => CheckOutcome::Failed(format!("Job {name} did not end within {}{log}", Duration(self.timeout))),
+            },
             (JobEnd::Deleted, _) => CheckOutcome::NotDone(format!("Job {name} was deleted before it ended: it is run again")),
+            (JobEnd::Unread(why), _) => CheckOutcome::NotDone(format!("whether Job {name} has ended can't be read: {why}")),
         }
     }
 
-    /// It could not be created, in the API server's words. What is wrong with it stays wrong; a quota or a permission may be mended.
+    /// It could not be created, in the API server's words. What is wrong with it stays wrong; a quota, a policy or a permission may be mended.
     pub fn refused(&self, code: u16, why: &str) -> CheckOutcome {
         let Self { name, .. } = self;
-        if matches!(code, 400 | 422) {
+        let by_a_webhook = why.starts_with("admission webhook");
+        if matches!(code, 400 | 422) && !by_a_webhook {
             return CheckOutcome::Failed(gates::bounded(&format!("the API server refuses the Job {name}: {why}")));
         }
         CheckOutcome::NotDone(gates::bounded(&format!("the Job {name} can't be created: {why}")))
@@ -264,6 +296,7 @@ mod tests {
             "backoffLimit": 0,
             "ttlSecondsAfterFinished": 600,
             "activeDeadlineSeconds": 660,
+            "podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]},
             "template": {"spec": {"containers": one, "restartPolicy": "Never"}},
         });
         assert_eq!((plan.spec, plan.timeout), (expected, time::Duration::from_mins(10)));
@@ -292,7 +325,9 @@ mod tests {
         let failed =
             JobEnd::Failed { reason: "BackoffLimitExceeded".into(), message: "Job has reached the specified backoff limit".into() };
         let log = |text: &str| Some(Ok(text.to_owned()));
-        let remains = |exit_code, log| Remains { exit_code, log };
+        let remains = |exit_code, log| Remains { exit_code, log, never_ran: None };
+        let late = JobEnd::Failed { reason: "DeadlineExceeded".into(), message: "too late".into() };
+        let never_ran = Remains { never_ran: Some("image can't be pulled".into()), ..Remains::default() };
         let long = format!("first\n\n  {}\nsecond\nthird\n", "x".repeat(100));
         let cases = [
             (&JobEnd::Succeeded, remains(None, log("12 of 12 passed\n")), "Passed Job shop-smoke-x succeeded: 12 of 12 passed"),
@@ -309,6 +344,8 @@ mod tests {
                 "Failed Job shop-smoke-x failed, BackoffLimitExceeded: Job has reached the specified backoff limit",
             ),
             (&JobEnd::TimedOut, remains(None, log("still at it")), "Failed Job shop-smoke-x did not end within 1m30s: still at it"),
+            (&late, remains(Some(3), None), "Failed Job shop-smoke-x failed, DeadlineExceeded: too late"),
+            (&JobEnd::TimedOut, never_ran, "NotDone Job shop-smoke-x did not begin within 1m30s: image can't be pulled"),
             (&JobEnd::Deleted, Remains::default(), "NotDone Job shop-smoke-x was deleted before it ended: it is run again"),
             (
                 &JobEnd::Succeeded,
@@ -332,5 +369,6 @@ mod tests {
             let outcome = run().refused(code, "no");
             assert_eq!(matches!(outcome, CheckOutcome::Failed(_)), fails, "{code}: {outcome:?}");
         }
+        assert!(matches!(run().refused(400, "admission webhook \"a\" denied the request"), CheckOutcome::NotDone(_)));
     }
 }

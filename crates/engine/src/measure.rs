@@ -4,7 +4,7 @@ use crate::{
     checks::{self, CheckKind, CheckPlan, Exchange},
     clock,
     gates::{GateDefinition, Kind, Stage},
-    job::JobRun,
+    job::{self, JobRun},
     metric::{Factor, Judge, Limits, MetricPlan},
     observed::{Observed, PodSeen},
     plan::Plan,
@@ -137,7 +137,7 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
         None => start,
     };
     let what = match &definition.kind {
-        Kind::Check(plan) => check(seen, side, plan, definition)?,
+        Kind::Check(plan) => check(seen, side, plan, definition.stage, gate)?,
         Kind::Metric(plan) => metric(seen, side, plan, due.max(seen.now))?,
     };
     Some(Wanted {
@@ -169,8 +169,7 @@ fn variables<'a>(seen: &'a Observed, side: (Color, &'a str), interval: Duration,
     }
 }
 
-fn check(seen: &Observed, side: &Side, plan: &CheckPlan, definition: &GateDefinition) -> Option<What> {
-    let gate = definition.name.as_str();
+fn check(seen: &Observed, side: &Side, plan: &CheckPlan, stage: Stage, gate: &Gate) -> Option<What> {
     let variables = &variables(seen, (side.color, &side.revision), plan.interval, seen.now);
     Some(match &plan.kind {
         CheckKind::Pods { scheme, path, port, exchange } => {
@@ -182,10 +181,11 @@ fn check(seen: &Observed, side: &Side, plan: &CheckPlan, definition: &GateDefini
         CheckKind::Webhook { url, headers, timeout, .. } => What::Webhook {
             url: query::resolve_url(url, variables),
             headers: headers.clone(),
-            body: checks::question(variables, gate, &side.image, seen.status.attempt),
+            body: checks::question(variables, &gate.name, &side.image, seen.status.attempt),
             timeout: *timeout,
         },
-        CheckKind::Job(job) => What::Job(Box::new(job.run(seen, side, definition.stage, variables, (gate, &definition.definition)))),
+        CheckKind::Job(_) if !job::can_run(seen, side, stage) => return None,
+        CheckKind::Job(job) => What::Job(Box::new(job.run(seen, side, stage, variables, gate))),
     })
 }
 

@@ -403,17 +403,24 @@ impl Limits {
 fn judge(measured: &mut Measured, plan: &MetricPlan, stage: Stage, broken: Option<Broken>, value: &str, at: Timestamp) -> Verdict {
     let Some(Broken { why, verdict }) = broken else {
         measured.good += 1;
-        measured.bad_in_row = 0;
-        measured.bad_since = None;
+        (measured.bad_in_row, measured.bad_since) = (0, None);
+        (measured.doubtful_in_row, measured.doubtful_since) = (0, None);
         let passed = stage == Stage::Verification && measured.good >= plan.count;
         let state = if passed { GateState::Passed } else { GateState::Running };
         return (state, format!("{value} is within the limit"));
     };
-    measured.bad_in_row += 1;
-    let since = *measured.bad_since.get_or_insert(at);
+    // What is only worse than before counts towards no failure.
+    let (count, since) = if verdict == GateState::Failed {
+        measured.bad_in_row += 1;
+        (measured.bad_in_row, *measured.bad_since.get_or_insert(at))
+    } else {
+        (measured.bad_in_row, measured.bad_since) = (0, None);
+        measured.doubtful_in_row += 1;
+        (measured.doubtful_in_row, *measured.doubtful_since.get_or_insert(at))
+    };
     let lasted = time::Duration::try_from(at.duration_since(since)).unwrap_or_default();
-    let failed = measured.bad_in_row >= plan.failure_limit && lasted >= plan.failure_for;
-    let in_row = (plan.failure_limit > 1).then(|| format!(", {} in a row", times(measured.bad_in_row)));
+    let failed = count >= plan.failure_limit && lasted >= plan.failure_for;
+    let in_row = (plan.failure_limit > 1).then(|| format!(", {} in a row", times(count)));
     let long = (!plan.failure_for.is_zero()).then(|| format!(", for {} of {}", Duration(lasted), Duration(plan.failure_for)));
     let state = if failed { verdict } else { GateState::Running };
     (state, [Some(why), in_row, long].into_iter().flatten().collect())

@@ -88,9 +88,9 @@ pub fn check_window_variables(text: &str, what: &str) -> Result<(), Invalid> {
     known(text, what, &[KNOWN.as_slice(), &TIMES].concat())
 }
 
-/// Whether a text names the window's end or beginning.
+/// Whether a text names the window's end: without it, it asks until now.
 pub fn asks_for_a_time(text: &str) -> bool {
-    pieces(text, "text").is_ok_and(|pieces| pieces.iter().any(|piece| matches!(piece, Piece::Variable(name) if TIMES.contains(name))))
+    pieces(text, "text").is_ok_and(|pieces| pieces.iter().any(|piece| matches!(piece, Piece::Variable("end"))))
 }
 
 fn known(text: &str, what: &str, names: &[&str]) -> Result<(), Invalid> {

@@ -117,7 +117,7 @@ impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Prometheus { query, at: None, .. } | Self::Buckets { query, .. } => f.write_str(query),
-            // PromQL's way to write what isn't asked.
+            // As a comment of PromQL.
             Self::Prometheus { query, at: Some(at), .. } => write!(f, "{query} # at {at}"),
             Self::Web(web) => {
                 write!(f, "{} {}", web.method, web.url)?;

@@ -115,7 +115,7 @@ impl Performer {
             Ok(live) if was_seen || is_ours(&live, seen, hash) => {
                 self.create(key, render::restored_revision(seen, hash, number, &live)).await
             }
-            Ok(_) => Err(lost(&name, "is another one")),
+            Ok(_) => Err(lost(&name, "is not this rollout's or runs another revision")),
             Err(refused) if refused.is_absent() && !was_seen => Err(lost(&name, "is gone as well")),
             Err(refused) if refused.is_absent() => {
                 self.cache.deployments.shelf().gone(&name, None, Instant::now());
@@ -301,7 +301,7 @@ fn is_ours(live: &Value, seen: &Observed, hash: &str) -> bool {
 }
 
 fn lost(deployment: &Key, how: &str) -> Not {
-    let message = format!("it was lost, and Deployment {} from which it could be restored {how}", deployment.name);
+    let message = format!("it was lost, and Deployment {}, which could tell what was in it, {how}", deployment.name);
     Not::Refused(Refused { code: 404, reason: "NotFound".into(), message })
 }
 

@@ -17,6 +17,11 @@ fn testing(tag: &str, more: &Value) -> Value {
     json!({"verification": {"checks": [{"name": "smoke", "job": job}]}})
 }
 
+fn merged_verification(mut spec: Value, more: &Value) -> Value {
+    spec["verification"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    spec
+}
+
 async fn live<'s>(space: &'s Space, spec: &Value) -> Rollout<'s> {
     let rollout = space.rollout(&merged(shop(), spec)).await;
     rollout.until_healthy("1.0.0").await;
@@ -137,6 +142,34 @@ async fn a_job_that_nobody_waits_for_any_more_is_deleted() {
     rollout.order("abort", &candidate).await;
     rollout.until_phase(Phase::Aborted).await;
     until_no_job(&space).await;
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn a_retry_runs_the_job_again() {
+    let space = Space::new("job-retry").await;
+    let _operator = space.operator();
+    let rollout = live(&space, &merged_verification(testing("1.0-fail", &json!({})), &json!({"onFailure": "Pause"}))).await;
+    let held = rollout.until("is held", |seen| seen.stalled() == "CheckFailed").await;
+    let first = job(&space).await;
+    rollout.order("retry", &held.candidate().revision).await;
+    while !jobs(&space).await.iter().any(|job| job.uid() != first.uid()) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn a_field_that_no_job_has_is_refused_and_not_left_out() {
+    let space = Space::new("job-typo").await;
+    let _operator = space.operator();
+    let mut spec = testing("1.0", &json!({}));
+    spec["verification"]["checks"][0]["job"]["template"]["spec"]["template"]["spec"]["containers"][0]["comand"] = json!(["/test"]);
+    let aborted = live(&space, &spec).await.until_phase(Phase::Aborted).await;
+    let message = told(&aborted).1;
+    assert!(message.starts_with("the API server refuses the Job") && message.contains("comand"), "{message}");
     space.end().await;
 }
 

@@ -235,7 +235,7 @@ fn a_candidate_passes_after_enough_readings_and_enough_requests() {
 fn without_traffic_on_both_sides_nobody_can_judge() {
     let gate = defined(Stage::Verification, comparison(&json!({})));
     let quiet = counted([3.0, 100.0, 0.0, 0.0]);
-    let words = "one of the sides has had no requests since the last reading: a comparison needs like traffic on both";
+    let words = "one of the sides has had no requests since the counters were last weighed: a comparison needs like traffic on both";
     assert_eq!(told(&after_all(&gate, &[&quiet, &quiet, &quiet])), (GateState::Inconclusive, words));
     let back = after_all(&gate, &[&quiet, &quiet, &quiet, &counted([0.0, 10.0, 0.0, 10.0])]);
     assert_eq!(told(&back), (GateState::Running, "a counter went back: the counters are read from here"));
@@ -308,7 +308,11 @@ fn more_than_before_the_switch_is_told_and_decides_nothing() {
     assert_eq!(told(&after_all(&gate, &[&slow])), (GateState::Running, format!("{why}, once in a row").as_str()));
     assert_eq!(told(&after_all(&gate, &[&slow, &slow])), (GateState::Inconclusive, format!("{why}, 2 times in a row").as_str()));
     assert_eq!(told(&after_all(&gate, &[&slow, &slow, &fine])), (GateState::Running, "0.7 is within the limit"));
-    // A limit of its own is another matter.
+    // A limit of its own is another matter, and what was only worse than before counts nothing towards it.
+    let twice = before(&json!({"max": "0.9"}));
+    let worse = pair(1.0, Reading::Value(0.5));
+    let last = after_all(&twice, &[&slow, &slow, &worse]);
+    assert_eq!(told(&last), (GateState::Running, "1 is above the limit of 0.9, once in a row"));
     let limited = before(&json!({"max": "0.75", "failureLimit": 1}));
     assert_eq!(told(&after_all(&limited, &[&slow])), (GateState::Failed, "0.8 is above the limit of 0.75"));
     // The past brings no more data, however often it is asked.

@@ -51,7 +51,8 @@ impl Weighed {
         let Self { evidence, needed, enough, seen, against, beside } = self;
         let verdict = match told {
             Told::NoTraffic => {
-                let what = "one of the sides has had no requests since the last reading: a comparison needs like traffic on both";
+                let what =
+                    "one of the sides has had no requests since the counters were last weighed: a comparison needs like traffic on both";
                 return ("NoData".into(), no_data(measured, plan, state, what));
             }
             Told::OneBucket => {

@@ -247,7 +247,7 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
         (_, GateState::Passed | GateState::Inconclusive) => false,
         (Some(measured), _) => {
             // While readings are bad that are not yet a failure, there is no verdict to end with.
-            let judged = measured.good > 0 && measured.bad_in_row == 0;
+            let judged = measured.good > 0 && measured.bad_in_row == 0 && measured.doubtful_in_row == 0;
             !judged || u128::try_from(measured.covered_millis).is_ok_and(|covered| covered < bake.as_millis())
         }
         (None, _) => true,

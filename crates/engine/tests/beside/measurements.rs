@@ -7,7 +7,7 @@ use bluegreen_engine::{
     checks::{BodyRule, Exchange},
     decide,
     measure::{self, HttpTarget, Secret, What},
-    observed::{CheckOutcome, Measurement, Outcome, Reading},
+    observed::{CheckOutcome, Measurement, ObjectSeen, Outcome, Reading},
     question::Question,
 };
 use http::{HeaderMap, Method};
@@ -303,8 +303,17 @@ fn a_job_is_run_under_a_name_that_tells_its_attempt_and_is_told_before_it_ends()
     let run = job(&seen);
     let mut fresh = seen.clone();
     fresh.status.gates.clear();
+    fresh.now += SignedDuration::from_secs(1);
     let Decision::Record(begun) = decide(&fresh) else { panic!("no gates begin") };
-    assert_eq!(begun.gates[0].message, format!("runs as Job {}", run.name));
+    fresh.status = *begun;
+    assert_eq!(fresh.status.gates[0].message, format!("runs as Job {}", job(&fresh).name));
+    assert_ne!(job(&fresh).name, run.name, "a gate that begins again runs another one");
+    // Until its Service leads to the candidate it would test what serves already.
+    let ObjectSeen::There(preview) = &mut fresh.preview_service else { panic!("no preview Service") };
+    preview.selector.insert("bluegreen.dev/color".into(), "blue".into());
+    assert_eq!(measure::wanted(&fresh), []);
+    let Decision::Record(waits) = decide(&fresh) else { panic!("it isn't told") };
+    assert_eq!(waits.gates[0].message, "waits until Service shop-preview leads to it");
     assert_eq!((run.namespace.as_str(), run.owner.as_str(), run.timeout), ("web", seen.uid.as_str(), Duration::from_mins(10)));
     let metadata = &run.object["metadata"];
     assert_eq!((&metadata["name"], &metadata["namespace"]), (&json!(run.name), &json!("web")));

@@ -1,5 +1,6 @@
 //! Jobs of checks: created or found again, waited for, and asked for their last words.
 
+use bluegreen_api::names;
 use bluegreen_engine::{
     job::{JobEnd, JobRun, Remains},
     observed::CheckOutcome,
@@ -13,8 +14,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 use kube::{
-    Api, Client, Error, ResourceExt,
-    api::{DeleteParams, ListParams, LogParams, PostParams},
+    Api, Client, Error, Resource, ResourceExt,
+    api::{DeleteParams, ListParams, LogParams, Preconditions},
     runtime::{WatchStreamExt, watcher},
 };
 use std::{pin::pin, time::Duration};
@@ -37,19 +38,29 @@ impl Jobs {
         Self { client }
     }
 
-    /// Runs a Job to its end. One that runs already, from before a restart, is waited for as if it had just been created.
+    /// Runs a Job to its end. One that is there already, from before a restart, is waited for until its time is over.
     pub async fn run(&self, run: &JobRun) -> CheckOutcome {
-        let left = match self.begin(run).await {
-            Ok(job) => run.timeout.saturating_sub(age(&job)),
+        let (job, left) = match self.begin(run).await {
+            Ok(Begun::New(job)) => (job, run.timeout),
+            Ok(Begun::Found(job)) => {
+                let left = run.timeout.saturating_sub(age(&job));
+                (job, left)
+            }
             Err(outcome) => return outcome,
         };
-        let end = timeout(left, self.end(run)).await.unwrap_or(JobEnd::TimedOut);
+        let end = match ended(&job) {
+            Some(end) => end,
+            None => match timeout(left, self.end(run)).await {
+                Ok(end) => end,
+                Err(_) => self.late(run).await,
+            },
+        };
         let remains = match end {
-            JobEnd::Deleted => Remains::default(),
+            JobEnd::Deleted | JobEnd::Unread(_) => Remains::default(),
             _ => self.remains(run, end == JobEnd::Succeeded).await,
         };
         if end == JobEnd::TimedOut {
-            self.delete(run).await;
+            self.delete(run, job.uid()).await;
         }
         run.outcome(&end, &remains)
     }
@@ -58,32 +69,50 @@ impl Jobs {
     pub async fn abandon(&self, run: &JobRun) {
         for wait in [Duration::ZERO, PATIENCE] {
             sleep(wait).await;
-            self.delete(run).await;
+            if let Ok(Ok(Some(job))) = timeout(PATIENCE, self.jobs(run).get_opt(&run.name)).await {
+                if is_of(&job, run) {
+                    self.delete(run, job.uid()).await;
+                }
+                return;
+            }
         }
     }
 
-    async fn begin(&self, run: &JobRun) -> Result<Job, CheckOutcome> {
+    async fn begin(&self, run: &JobRun) -> Result<Begun, CheckOutcome> {
         let not_now = |why: String| CheckOutcome::NotDone(format!("Job {}: {why}", run.name));
-        let job = match serde_json::from_value(run.object.clone()) {
-            Ok(job) => job,
-            Err(why) => return Err(run.refused(422, &why.to_string())),
-        };
-        let jobs = self.jobs(run);
-        match timeout(PATIENCE, jobs.create(&PostParams::default(), &job)).await {
-            Ok(Ok(created)) => return Ok(created),
+        match timeout(PATIENCE, self.create(run)).await {
+            Ok(Ok(created)) => return Ok(Begun::New(created)),
             Ok(Err(Error::Api(status))) if status.reason == "AlreadyExists" => {}
             Ok(Err(Error::Api(status))) => return Err(run.refused(status.code, &status.message)),
             Ok(Err(why)) => return Err(not_now(format!("no answer from the API server: {why}"))),
             Err(_) => return Err(not_now("no answer from the API server in time".into())),
         }
-        match timeout(PATIENCE, jobs.get(&run.name)).await {
-            Ok(Ok(job)) if !job.owner_references().iter().any(|owner| owner.uid == run.owner) => {
-                Err(not_now("somebody else has one of this name: delete it".into()))
-            }
+        match timeout(PATIENCE, self.jobs(run).get(&run.name)).await {
+            Ok(Ok(job)) if !is_of(&job, run) => Err(not_now("somebody else has one of this name: delete it".into())),
             Ok(Ok(job)) if job.metadata.deletion_timestamp.is_some() => Err(not_now("a former one of this name is being deleted".into())),
-            Ok(Ok(job)) => Ok(job),
+            Ok(Ok(job)) => Ok(Begun::Found(job)),
             Ok(Err(why)) => Err(not_now(why.to_string())),
             Err(_) => Err(not_now("no answer from the API server in time".into())),
+        }
+    }
+
+    /// As it was written: a field that this program doesn't know is the API server's to take or to refuse.
+    async fn create(&self, run: &JobRun) -> Result<Job, Error> {
+        let path = Job::url_path(&(), Some(&run.namespace));
+        let request = http::Request::post(format!("{path}?fieldManager={}&fieldValidation=Strict", names::FIELD_MANAGER))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(run.object.to_string().into_bytes())
+            .map_err(Error::HttpError)?;
+        self.client.request(request).await
+    }
+
+    /// Its time is over: whether it has ended all the same, and nobody had told.
+    async fn late(&self, run: &JobRun) -> JobEnd {
+        match timeout(PATIENCE, self.jobs(run).get_opt(&run.name)).await {
+            Ok(Ok(Some(job))) => ended(&job).unwrap_or(JobEnd::TimedOut),
+            Ok(Ok(None)) => JobEnd::Deleted,
+            Ok(Err(why)) => JobEnd::Unread(why.to_string()),
+            Err(_) => JobEnd::Unread("no answer from the API server in time".into()),
         }
     }
 
@@ -110,9 +139,15 @@ impl Jobs {
         let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", run.name));
         let mut all = match timeout(PATIENCE, pods.list(&of_job)).await {
             Ok(Ok(all)) => all.items,
-            Ok(Err(why)) => return Remains { exit_code: None, log: Some(Err(why.to_string())) },
-            Err(_) => return Remains { exit_code: None, log: Some(Err("no answer from the API server in time".into())) },
+            Ok(Err(why)) => return Remains { log: Some(Err(why.to_string())), ..Remains::default() },
+            Err(_) => return Remains { log: Some(Err("no answer from the API server in time".into())), ..Remains::default() },
         };
+        if !all.iter().any(has_run) {
+            return Remains {
+                never_ran: Some(all.iter().find_map(obstacle).unwrap_or_else(|| "it has no pods".into())),
+                ..Remains::default()
+            };
+        }
         let wanted = if succeeded { "Succeeded" } else { "Failed" };
         let is_wanted = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some(wanted);
         all.sort_by_key(|pod| (is_wanted(pod), pod.creation_timestamp()));
@@ -123,19 +158,18 @@ impl Jobs {
             Ok(log) => log.map_err(|why| why.to_string()),
             Err(_) => Err("no answer in time".into()),
         };
-        Remains { exit_code, log: Some(log) }
+        Remains { exit_code, log: Some(log), never_ran: None }
     }
 
-    async fn delete(&self, run: &JobRun) {
-        match timeout(PATIENCE, self.jobs(run).delete(&run.name, &DeleteParams::background())).await {
-            Ok(Err(Error::Api(status))) if status.code == 404 => {}
-            Ok(Ok(_)) => tracing::info!(job = %run.name, namespace = %run.namespace, "deleted a Job that is no longer waited for"),
-            Ok(Err(why)) => {
-                tracing::warn!(job = %run.name, namespace = %run.namespace, "a Job that is no longer waited for can't be deleted: {why}")
-            }
-            Err(_) => {
-                tracing::warn!(job = %run.name, namespace = %run.namespace, "no answer when a Job was to be deleted that is no longer waited for")
-            }
+    /// That very one: another of its name may have been begun since.
+    async fn delete(&self, run: &JobRun, uid: Option<String>) {
+        let (job, namespace) = (&run.name, &run.namespace);
+        let params = DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::background() };
+        match timeout(PATIENCE, self.jobs(run).delete(job, &params)).await {
+            Ok(Err(Error::Api(status))) if matches!(status.code, 404 | 409) => {}
+            Ok(Ok(_)) => tracing::info!(%job, %namespace, "deleted a Job that is no longer waited for"),
+            Ok(Err(why)) => tracing::warn!(%job, %namespace, "a Job that is no longer waited for can't be deleted: {why}"),
+            Err(_) => tracing::warn!(%job, %namespace, "no answer when a Job was to be deleted that is no longer waited for"),
         }
     }
 
@@ -144,6 +178,17 @@ impl Jobs {
     }
 }
 
+enum Begun {
+    New(Job),
+    /// Begun before a restart, or by a request whose answer was lost.
+    Found(Job),
+}
+
+fn is_of(job: &Job, run: &JobRun) -> bool {
+    job.owner_references().iter().any(|owner| owner.uid == run.owner)
+}
+
+/// As far as our clock agrees with that of the API server, which wrote the time.
 fn age(job: &Job) -> Duration {
     let created = job.metadata.creation_timestamp.as_ref().map(|Time(created)| crate::clock::now().duration_since(*created));
     created.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default()
@@ -161,15 +206,36 @@ fn ended(job: &Job) -> Option<JobEnd> {
     })
 }
 
+fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.iter();
+    status.flat_map(|status| status.init_container_statuses.iter().chain(&status.container_statuses)).flatten()
+}
+
+fn has_run(pod: &Pod) -> bool {
+    containers(pod).any(|container| {
+        let states = [&container.state, &container.last_state].into_iter().flatten();
+        states.into_iter().any(|state| state.running.is_some() || state.terminated.is_some())
+    })
+}
+
+/// Why a pod has not run, in the cluster's words.
+fn obstacle(pod: &Pod) -> Option<String> {
+    let waiting = |container: &ContainerStatus| container.state.as_ref()?.waiting.clone();
+    let of_container = containers(pod).find_map(waiting).map(|waiting| (waiting.reason, waiting.message));
+    let conditions = || pod.status.iter().flat_map(|status| &status.conditions).flatten();
+    let of_pod = || conditions().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    let (reason, message) = of_container.or_else(|| of_pod().map(|condition| (condition.reason.clone(), condition.message.clone())))?;
+    Some([reason, message].into_iter().flatten().collect::<Vec<_>>().join(": "))
+}
+
 /// The container to listen to, and how it failed: of several the first that failed.
 fn spoke_last(pod: &Pod) -> (Option<String>, Option<i32>) {
     let Some(status) = &pod.status else { return (None, None) };
-    let statuses = || status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     let failure = |container: &ContainerStatus| {
         let states = [&container.state, &container.last_state].into_iter().flatten();
         states.filter_map(|state| state.terminated.as_ref()).map(|end| end.exit_code).find(|code| *code != 0)
     };
-    let failed = statuses().find_map(|container| Some((container.name.clone(), failure(container)?)));
+    let failed = containers(pod).find_map(|container| Some((container.name.clone(), failure(container)?)));
     match failed {
         Some((name, code)) => (Some(name), Some(code)),
         None => (status.container_statuses.iter().flatten().next().map(|container| container.name.clone()), None),

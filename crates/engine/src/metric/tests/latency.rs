@@ -53,7 +53,7 @@ fn a_candidate_that_is_no_slower_passes_after_enough_readings_and_enough_request
 fn what_tells_nothing_of_latencies_makes_the_gate_inconclusive_and_says_why() {
     let gate = defined(Stage::Verification, latency(&json!({})));
     let quiet = sides([1.0, 2.0, 3.0], [0.0; 3]);
-    let words = "one of the sides has had no requests since the last reading: a comparison needs like traffic on both";
+    let words = "one of the sides has had no requests since the counters were last weighed: a comparison needs like traffic on both";
     assert_eq!(told(&after_all(&gate, &[&quiet, &quiet, &quiet])), (GateState::Inconclusive, words));
     let back = after_all(&gate, &[&quiet, &quiet, &quiet, &sides([0.0, 0.0, 9.0], [1.0; 3])]);
     assert_eq!(told(&back), (GateState::Running, "a counter went back: the counters are read from here"));
