@@ -156,7 +156,7 @@ pub struct ExpectedBody {
     pub equals: Option<String>,
 }
 
-/// A Job that is created in the rollout's namespace and passes when it succeeds. Its last lines of output are told with its end.
+/// A Job that is created in the rollout's namespace and passes when it succeeds. The last lines of the container that failed, else of its first one, are told with its end.
 ///
 /// Each of its containers finds in its environment, before its own variables, what is to be tested: `BLUEGREEN_ADDRESS` (host and port of the
 /// preview Service; in monitoring of the active one), `BLUEGREEN_NAMESPACE`, `BLUEGREEN_ROLLOUT`, `BLUEGREEN_COLOR`, `BLUEGREEN_REVISION`,

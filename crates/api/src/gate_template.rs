@@ -36,7 +36,7 @@ pub struct GateTemplateSpec {
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub checks: Vec<Check>,
     /// As `spec.verification.metrics` of a rollout. In monitoring, where there is no other side to compare with, a comparison (of
-    /// errors or of latencies) is left out, and so is `maxFactor`.
+    /// errors or of latencies) is left out, and so is `maxFactor`, unless it is of the time before the switch: that one is left out before it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub metrics: Vec<Metric>,

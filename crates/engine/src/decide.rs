@@ -275,7 +275,8 @@ fn can_wait(old: &Gate, new: &Gate, stands_still: bool) -> bool {
     }
     let reading = |gate: &Gate| gate.measured.as_ref().and_then(|measured| measured.readings.first().map(|reading| reading.at));
     let latest = |gate: &Gate| reading(gate).or(gate.tries.as_ref().map(|tries| tries.at));
-    if latest(new).is_none() && old.message != new.message {
+    let nothing_counted = new.measured.is_none() && new.tries.as_ref().is_none_or(|tries| tries.failed == 0);
+    if nothing_counted && old.tries.is_none() && old.message != new.message {
         // A check that could not be done, for a reason that nobody was told yet.
         return false;
     }
