@@ -211,6 +211,9 @@ pub(crate) fn controller_manager(dir: &Path, binaries: &Binaries) -> Result<Proc
         "--concurrent-namespace-syncs=20".to_owned(),
         "--concurrent-job-syncs=20".to_owned(),
         "--horizontal-pod-autoscaler-sync-period=2s".to_owned(),
+        // A node whose heartbeats are late, for etcd was frozen or the machine is busy, has all its pods marked unready. A kubelet puts
+        // that right with its next word; a fake node has said all it had to say, and they would stay so.
+        "--node-monitor-grace-period=1h".to_owned(),
     ]);
     process(dir, binaries, "kube-controller-manager", args)
 }
