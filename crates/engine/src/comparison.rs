@@ -120,7 +120,8 @@ fn rounded(text: &str) -> String {
     number(text).map_or_else(|| text.to_owned(), |number| format!("{number:.0}"))
 }
 
-fn number(text: &str) -> Option<f64> {
+/// As status keeps it.
+pub(crate) fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 

@@ -64,7 +64,19 @@ pub(crate) fn gives_way(effect: &Effect, status: &BlueGreenRolloutStatus) -> boo
 
 /// The active Service selects exactly this side.
 pub(crate) fn selects(seen: &Observed, side: &Side) -> bool {
-    seen.active_service.as_ref().is_some_and(|service| service.selector == render::selector(&seen.name, &target(side)))
+    leads_to(seen, Role::Active, side)
+}
+
+/// The Service of this role selects exactly this side.
+pub(crate) fn leads_to(seen: &Observed, role: Role, side: &Side) -> bool {
+    of_role(seen, role).as_ref().is_some_and(|service| service.selector == render::selector(&seen.name, &target(side)))
+}
+
+const fn of_role(seen: &Observed, role: Role) -> &ObjectSeen<ServiceSeen> {
+    match role {
+        Role::Active => &seen.active_service,
+        Role::Preview => &seen.preview_service,
+    }
 }
 
 fn target(side: &Side) -> Target {
@@ -171,17 +183,13 @@ fn preview_target(seen: &Observed, status: &BlueGreenRolloutStatus, active: &Sid
         let switching_back = status.phase == Some(Phase::RollingBack) && status.standby.is_some();
         return (!switching_back || seen.preview_service.as_ref().is_none()).then(|| target(active));
     };
-    let shown = seen.preview_service.as_ref().is_some_and(|service| service.selector == render::selector(&seen.name, &target(candidate)));
+    let shown = leads_to(seen, Role::Preview, candidate);
     Some(target(if shown || ready(seen, candidate) > 0 { candidate } else { active }))
 }
 
 fn service(seen: &Observed, role: Role, target: &Target) -> Option<Effect> {
     let change = Change::ApplyService { role, target: target.clone() };
-    let object = match role {
-        Role::Active => &seen.active_service,
-        Role::Preview => &seen.preview_service,
-    };
-    let ObjectSeen::There(service) = object else {
+    let ObjectSeen::There(service) = of_role(seen, role) else {
         return Some(Effect { change, guard: Guard::Absent, why: "the Service is missing" });
     };
     let why = service_drift(seen, role, service, target)?;

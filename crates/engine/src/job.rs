@@ -2,7 +2,8 @@
 
 use crate::{
     checks,
-    decision::{Role, Target},
+    decision::Role,
+    effects,
     gates::{self, Stage},
     observed::{CheckOutcome, Observed},
     plan::Invalid,
@@ -167,12 +168,7 @@ pub(crate) const fn role(stage: Stage) -> Role {
 
 /// Until its Service leads to the side, a Job would test what serves already.
 pub(crate) fn can_run(seen: &Observed, side: &Side, stage: Stage) -> bool {
-    let service = match role(stage) {
-        Role::Active => &seen.active_service,
-        Role::Preview => &seen.preview_service,
-    };
-    let target = Target { color: side.color, revision: side.revision.clone(), ports: side.ports.clone() };
-    service.as_ref().is_some_and(|service| service.selector == render::selector(&seen.name, &target))
+    effects::leads_to(seen, role(stage), side)
 }
 
 fn environment(seen: &Observed, side: &Side, stage: Stage, variables: &Variables<'_>) -> Vec<Value> {

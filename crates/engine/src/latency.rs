@@ -22,7 +22,7 @@
 //!
 //! Assumed: how long a request takes doesn't depend on the one before it. Requests that wait for each other tell less than counted.
 
-use crate::comparison::Told;
+use crate::comparison::{Told, number};
 use bluegreen_api::{Distribution, Distributions};
 
 mod buckets;
@@ -171,10 +171,6 @@ impl State {
     fn effect(&self) -> f64 {
         if self.pairs > 0.0 { self.slower / self.pairs } else { 0.5 }
     }
-}
-
-fn number(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// What came into each bucket alone. Less than nothing came where a pod was started anew, even if others have made up for it in the buckets

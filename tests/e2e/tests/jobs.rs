@@ -51,6 +51,12 @@ async fn until_no_job(space: &Space) {
     }
 }
 
+async fn until_another(space: &Space, first: &Job) {
+    while !jobs(space).await.iter().any(|job| job.uid() != first.uid()) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 fn told(seen: &Seen) -> (GateState, String) {
     let gates = &seen.status.history[0].gates;
     let gate = gates.iter().find(|gate| gate.name == "verification/smoke").unwrap();
@@ -154,9 +160,7 @@ async fn a_retry_runs_the_job_again() {
     let held = rollout.until("is held", |seen| seen.stalled() == "CheckFailed").await;
     let first = job(&space).await;
     rollout.order("retry", &held.candidate().revision).await;
-    while !jobs(&space).await.iter().any(|job| job.uid() != first.uid()) {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    until_another(&space, &first).await;
     space.end().await;
 }
 
@@ -182,9 +186,7 @@ async fn a_job_that_somebody_deletes_is_run_again() {
     let first = job(&space).await;
     space.kubectl(&["delete", "job", &first.name_any(), "--wait=false"]).await;
     rollout.until("says so", |seen| seen.status.gates.iter().any(|gate| gate.message.contains("was deleted before it ended"))).await;
-    while !jobs(&space).await.iter().any(|job| job.uid() != first.uid()) {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    until_another(&space, &first).await;
     space.end().await;
 }
 

@@ -69,7 +69,7 @@ impl Jobs {
     pub async fn abandon(&self, run: &JobRun) {
         for wait in [Duration::ZERO, PATIENCE] {
             sleep(wait).await;
-            if let Ok(Ok(Some(job))) = timeout(PATIENCE, self.jobs(run).get_opt(&run.name)).await {
+            if let Ok(Some(job)) = in_time(self.jobs(run).get_opt(&run.name)).await {
                 if is_of(&job, run) {
                     self.delete(run, job.uid()).await;
                 }
@@ -85,14 +85,13 @@ impl Jobs {
             Ok(Err(Error::Api(status))) if status.reason == "AlreadyExists" => {}
             Ok(Err(Error::Api(status))) => return Err(run.refused(status.code, &status.message)),
             Ok(Err(why)) => return Err(not_now(format!("no answer from the API server: {why}"))),
-            Err(_) => return Err(not_now("no answer from the API server in time".into())),
+            Err(_) => return Err(not_now(LATE.into())),
         }
-        match timeout(PATIENCE, self.jobs(run).get(&run.name)).await {
-            Ok(Ok(job)) if !is_of(&job, run) => Err(not_now("somebody else has one of this name: delete it".into())),
-            Ok(Ok(job)) if job.metadata.deletion_timestamp.is_some() => Err(not_now("a former one of this name is being deleted".into())),
-            Ok(Ok(job)) => Ok(Begun::Found(job)),
-            Ok(Err(why)) => Err(not_now(why.to_string())),
-            Err(_) => Err(not_now("no answer from the API server in time".into())),
+        match in_time(self.jobs(run).get(&run.name)).await {
+            Ok(job) if !is_of(&job, run) => Err(not_now("somebody else has one of this name: delete it".into())),
+            Ok(job) if job.metadata.deletion_timestamp.is_some() => Err(not_now("a former one of this name is being deleted".into())),
+            Ok(job) => Ok(Begun::Found(job)),
+            Err(why) => Err(not_now(why)),
         }
     }
 
@@ -108,11 +107,10 @@ impl Jobs {
 
     /// Its time is over: whether it has ended all the same, and nobody had told.
     async fn late(&self, run: &JobRun) -> JobEnd {
-        match timeout(PATIENCE, self.jobs(run).get_opt(&run.name)).await {
-            Ok(Ok(Some(job))) => ended(&job).unwrap_or(JobEnd::TimedOut),
-            Ok(Ok(None)) => JobEnd::Deleted,
-            Ok(Err(why)) => JobEnd::Unread(why.to_string()),
-            Err(_) => JobEnd::Unread("no answer from the API server in time".into()),
+        match in_time(self.jobs(run).get_opt(&run.name)).await {
+            Ok(Some(job)) => ended(&job).unwrap_or(JobEnd::TimedOut),
+            Ok(None) => JobEnd::Deleted,
+            Err(why) => JobEnd::Unread(why),
         }
     }
 
@@ -137,10 +135,9 @@ impl Jobs {
     async fn remains(&self, run: &JobRun, succeeded: bool) -> Remains {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &run.namespace);
         let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", run.name));
-        let mut all = match timeout(PATIENCE, pods.list(&of_job)).await {
-            Ok(Ok(all)) => all.items,
-            Ok(Err(why)) => return Remains { log: Some(Err(why.to_string())), ..Remains::default() },
-            Err(_) => return Remains { log: Some(Err("no answer from the API server in time".into())), ..Remains::default() },
+        let mut all = match in_time(pods.list(&of_job)).await {
+            Ok(all) => all.items,
+            Err(why) => return Remains { log: Some(Err(why)), ..Remains::default() },
         };
         if !all.iter().any(has_run) {
             return Remains {
@@ -175,6 +172,16 @@ impl Jobs {
 
     fn jobs(&self, run: &JobRun) -> Api<Job> {
         Api::namespaced(self.client.clone(), &run.namespace)
+    }
+}
+
+const LATE: &str = "no answer from the API server in time";
+
+/// The answer, or why there is none.
+async fn in_time<T>(request: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
+    match timeout(PATIENCE, request).await {
+        Ok(answer) => answer.map_err(|why| why.to_string()),
+        Err(_) => Err(LATE.into()),
     }
 }
 

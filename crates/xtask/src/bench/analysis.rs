@@ -107,9 +107,14 @@ fn sum<'a>(counts: impl IntoIterator<Item = &'a Counts>) -> Counts {
 
 /// Of so many candidates: how many were condemned, and after how many readings half of these were.
 fn judged(way: Way, case: &Case, rate: f64, candidates: u32) -> Result<(f64, Option<usize>)> {
+    of_all(candidates, |dice| Ok(condemned(way, &load(case, rate, dice)?)))
+}
+
+/// Each candidate has dice of its own.
+fn of_all(candidates: u32, condemned: impl Fn(&mut StdRng) -> Result<Option<usize>>) -> Result<(f64, Option<usize>)> {
     let mut found = Vec::new();
     for seed in 0..candidates {
-        found.extend(condemned(way, &load(case, rate, &mut StdRng::seed_from_u64(u64::from(seed)))?));
+        found.extend(condemned(&mut StdRng::seed_from_u64(u64::from(seed)))?);
     }
     found.sort_unstable();
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
@@ -125,18 +130,29 @@ pub(super) fn figures(candidates: u32) -> Result<String> {
         HEALTHY * 100.0
     );
     for case in &CASES {
-        let rates: Vec<_> = RATES.iter().map(|rate| format!("{rate} requests/s a side")).collect();
-        write!(text, "\n| {} | {} |\n|---|---|---|---|\n", case.name, rates.join(" | "))?;
-        for (name, way) in WAYS {
-            let mut row = Vec::new();
-            for rate in RATES {
-                row.push(cell(judged(way, case, rate, candidates)?));
-            }
-            writeln!(text, "| {name} | {} |", row.join(" | "))?;
-        }
+        table(&mut text, case.name, &WAYS, |way, rate| judged(way, case, rate, candidates))?;
     }
     text.push_str(&latencies::figures(candidates)?);
     Ok(text)
+}
+
+/// A row for each way of judging, a column for each rate.
+fn table<W: Copy>(
+    text: &mut String,
+    case: &str,
+    ways: &[(&str, W)],
+    judged: impl Fn(W, f64) -> Result<(f64, Option<usize>)>,
+) -> Result<()> {
+    let rates: Vec<_> = RATES.iter().map(|rate| format!("{rate} requests/s a side")).collect();
+    write!(text, "\n| {case} | {} |\n|---|---|---|---|\n", rates.join(" | "))?;
+    for (name, way) in ways {
+        let mut row = Vec::new();
+        for rate in RATES {
+            row.push(cell(judged(*way, rate)?));
+        }
+        writeln!(text, "| {name} | {} |", row.join(" | "))?;
+    }
+    Ok(())
 }
 
 /// The share that was condemned, and the time by which half of these were.

@@ -2,16 +2,14 @@
 //!
 //! Both sides get the same load. Requests come as a Poisson process; how long one takes is log-logistic, and depends on no other.
 
-use std::fmt::Write as _;
-
 use anyhow::{Result, anyhow};
 use bluegreen_engine::comparison::{self, Counters};
 use bluegreen_engine::latency::{self, Buckets, Histograms, Rule};
 use bluegreen_engine::observed::Reading;
-use rand::{SeedableRng, rngs::StdRng};
+use rand::rngs::StdRng;
 use rand_distr::{Binomial, Distribution, Poisson};
 
-use super::{RANGE, RATES, READINGS, TICK, cell};
+use super::{RANGE, READINGS, TICK, of_all, table};
 
 /// Half of a healthy version's requests take no longer, in seconds; one in twenty takes 4.4 times as long, one in a hundred 10 times.
 const MEDIAN: f64 = 0.05;
@@ -198,14 +196,7 @@ fn sum<'a>(all: impl IntoIterator<Item = &'a Counts>) -> Counts {
 
 /// Of so many candidates: how many were condemned, and after how many readings half of these were.
 fn judged(way: Way, case: &Case, rate: f64, candidates: u32) -> Result<(f64, Option<usize>)> {
-    let mut found = Vec::new();
-    for seed in 0..candidates {
-        found.extend(condemned(way, &load(case, rate, &mut StdRng::seed_from_u64(u64::from(seed)))?)?);
-    }
-    found.sort_unstable();
-    #[expect(clippy::cast_precision_loss, reason = "thousands")]
-    let share = found.len() as f64 / f64::from(candidates);
-    Ok((share, found.get(found.len() / 2).copied()))
+    of_all(candidates, |dice| condemned(way, &load(case, rate, dice)?))
 }
 
 /// All figures as a table in Markdown.
@@ -215,15 +206,7 @@ pub(super) fn figures(candidates: u32) -> Result<String> {
          take ten times as long for a minute.\n",
     );
     for case in &CASES {
-        let rates: Vec<_> = RATES.iter().map(|rate| format!("{rate} requests/s a side")).collect();
-        write!(text, "\n| {} | {} |\n|---|---|---|---|\n", case.name, rates.join(" | "))?;
-        for (name, way) in WAYS {
-            let mut row = Vec::new();
-            for rate in RATES {
-                row.push(cell(judged(way, case, rate, candidates)?));
-            }
-            writeln!(text, "| {name} | {} |", row.join(" | "))?;
-        }
+        table(&mut text, case.name, &WAYS, |way, rate| judged(way, case, rate, candidates))?;
     }
     Ok(text)
 }
