@@ -156,7 +156,7 @@ pub struct ExpectedBody {
     pub equals: Option<String>,
 }
 
-/// A Job that is created in the rollout's namespace and passes when it succeeds. The last lines of the container that failed, else of its first one, are told with its end.
+/// A Job that is created in the rollout's namespace. A check passes when it succeeds, a metric reads its last line. The last lines of the container that failed, else of its first one, are told with its end.
 ///
 /// Each of its containers finds in its environment, before its own variables, what is to be tested: `BLUEGREEN_ADDRESS` (host and port of the
 /// preview Service; in monitoring of the active one), `BLUEGREEN_NAMESPACE`, `BLUEGREEN_ROLLOUT`, `BLUEGREEN_COLOR`, `BLUEGREEN_REVISION`,
@@ -166,8 +166,8 @@ pub struct ExpectedBody {
 #[serde(rename_all = "camelCase")]
 pub struct JobCheck {
     pub template: JobTemplate,
-    /// How long the Job may take, from its creation. After that it is deleted, and the check has failed. Default 10m, at least 1s;
-    /// `verification.timeout` counts too.
+    /// How long the Job may take, from its creation. After that it is deleted, and has failed. Default 10m, at least 1s; `verification.timeout`
+    /// counts too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }

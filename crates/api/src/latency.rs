@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 /// Whether requests take longer on the candidate than on the active side, told from the buckets of histograms. Both must get like traffic:
 /// synthetic load on both, or mirrored requests. An incident that hits both sides alike condemns neither.
 ///
-/// Each reading asks for the buckets of both sides and weighs what came since the last one, by a test that may be looked at as often as one
-/// likes. A counter that goes back (a pod started anew) is read from there, and what one side had waits until the other one
-/// has had requests too, for `noDataLimit` readings. It sees that requests in general became slower; of a tail that few requests feel it sees next to nothing.
+/// Each reading weighs what came to both sides since the last one, by a test that may be looked at as often as one likes. What one side had
+/// waits until the other one has had requests too, for `noDataLimit` readings. Of a tail that few requests feel it sees next to nothing.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.credentials) || has(self.address)")
@@ -20,9 +19,8 @@ pub struct Latency {
     /// be among them, and there may be 64 at most. Compared are the buckets that both sides have. No native histograms.
     #[schemars(length(min = 1, max = 4096))]
     pub buckets: String,
-    /// Up to which probability it is tolerated that a request of the candidate is slower than one of the active side, requests in the same
-    /// bucket counted half. `"0.5"`: both sides are alike; `"0.56"` is called a small difference, `"0.64"` a medium and `"0.71"` a large one.
-    /// Default 0.56; at least 0.5 and less than 1.
+    /// Up to which probability a request of the candidate may be slower than one of the active side. `"0.5"`: they are alike; `"0.56"` is
+    /// called a small difference, `"0.64"` a medium and `"0.71"` a large one. Default 0.56; at least 0.5 and less than 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
     pub tolerated: Option<String>,

@@ -15,6 +15,9 @@ pub const NAME_LABEL: &str = "app.kubernetes.io/name";
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
+/// On the Jobs of a metric: a hash of the metric, the revision that it judges and the attempt.
+pub const METRIC_LABEL: &str = "bluegreen.dev/metric";
+
 /// Labels and annotations with this prefix are the operator's.
 pub const PREFIX: &str = "bluegreen.dev/";
 /// On Deployments and Services: raised when a recorded intention on the object is withdrawn, so that a

@@ -19,13 +19,12 @@ use std::fmt;
         .message("a window of less than 10s holds too few scrapes: set at least 10s")
 )]
 pub struct ReadyQuery {
-    /// What is measured. ErrorRate and SuccessRate: the share of answers that failed, or didn't, from 0 to 1; no data without any. LatencyP50,
-    /// LatencyP95 and LatencyP99: quantiles of the time to answer, in seconds. RequestRate: requests answered in a second. CPU and Memory: the
-    /// share of its limit that the container uses which is nearest to it. Restarts: how often containers started anew in the window, all of them
-    /// together.
+    /// What is measured. ErrorRate and SuccessRate: a share of the answers, 0 to 1. LatencyP50, LatencyP95 and LatencyP99: of the time to answer,
+    /// in seconds. RequestRate: requests answered in a second. CPU and Memory: the share of its limit that the container uses which is nearest
+    /// to it. Restarts: of all containers, in the window.
     pub metric: ReadyMetric,
-    /// Who counts requests. HTTP: the program, as Prometheus' client libraries name it. OpenTelemetry: the program, by the stable semantic
-    /// conventions. Istio: the sidecar. Linkerd: the proxy. CPU, Memory and Restarts take none; the others need one.
+    /// Who counts requests. HTTP: the program, as Prometheus' client libraries name it. OpenTelemetry: the program. Istio: the sidecar.
+    /// Linkerd: the proxy. CPU, Memory and Restarts take none; the others need one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<ReadySource>,
     /// How far back the query looks; some scrapes should fit in. Default 1m, at least 10s.

@@ -1,7 +1,8 @@
 //! `spec`: what a team asks for. The operator reads it and never writes it.
 
 use crate::{
-    Check, Credentials, Duration, Latency, Lifetime, PodTemplate, ReadyQuery, TemplateReference, WebQuery, status::BlueGreenRolloutStatus,
+    Check, Credentials, Duration, JobCheck, Latency, Lifetime, PodTemplate, QueryRange, ReadyQuery, TemplateReference, WebQuery,
+    status::BlueGreenRolloutStatus,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
@@ -115,6 +116,10 @@ pub struct BlueGreenRolloutSpec {
     /// Where metrics come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<Sources>,
+    /// Texts of your own, by name, for checks and metrics and for what templates are given: `{{ parameters.zone }}`. Quote numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
+    pub parameters: BTreeMap<String, String>,
 }
 
 fn one() -> i32 {
@@ -235,8 +240,12 @@ pub struct PreviewSettings {
 }
 
 /// What the candidate must pass before it may be promoted: all checks in their order, then all metrics.
-#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.score) || !has(self.metrics) || self.metrics.all(m, !has(m.weight))")
+        .message("a weight counts in a score: set score, or leave weight out")
+)]
 pub struct Verification {
     /// Done once, one after the other; each must pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -251,6 +260,9 @@ pub struct Verification {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"]))]
     pub templates: Vec<TemplateReference>,
+    /// How metrics with a `weight` decide together; checks and other metrics decide as ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
     /// How long all of it may take before the candidate is aborted. Default 1h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
@@ -268,18 +280,31 @@ pub enum VerificationFailure {
     Pause,
 }
 
+/// How several metrics decide together: by the share of their weights that is good.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Score {
+    /// The share of the weights that must be good, as a number or a percentage: `80%`. More than 0 and at most 100%.
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?%?$"))]
+    pub min: String,
+}
+
 /// Something measured again and again. Each measurement is a reading; the readings make a verdict.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.prometheus), has(self.web), has(self.comparison), has(self.latency)].filter(is, is).size() == 1")
-        .message("set exactly one kind of metric: prometheus, web, comparison or latency"),
-    validation = Rule::new("has(self.comparison) || has(self.latency) || has(self.max) || has(self.min) || has(self.maxFactor)")
-        .message("a metric needs a limit: set max, min, maxFactor, or several of them"),
+    validation = Rule::new("[has(self.prometheus), has(self.web), has(self.job), has(self.comparison), has(self.latency)].filter(is, is).size() == 1")
+        .message("set exactly one kind of metric: prometheus, web, job, comparison or latency"),
+    validation = Rule::new("has(self.comparison) || has(self.latency) || has(self.max) || has(self.min) || has(self.maxFactor) || has(self.goodIf)")
+        .message("a metric needs a limit: set max, min, maxFactor, goodIf, or several of them"),
+    validation = Rule::new("!has(self.job) || !has(self.maxFactor)")
+        .message("a Job measures one side alone: set max or min instead of maxFactor, or let the Job compare"),
     validation = Rule::new("!has(self.factorFrom) || has(self.maxFactor)").message("factorFrom belongs to maxFactor: set both or neither"),
     validation = Rule::new("!has(self.factorOf) || has(self.maxFactor)").message("factorOf belongs to maxFactor: set both or neither"),
-    validation = Rule::new("!(has(self.comparison) || has(self.latency)) || !(has(self.max) || has(self.min) || has(self.maxFactor) || has(self.failureLimit) || has(self.failureFor))")
-        .message("a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, failureLimit and failureFor")
+    validation = Rule::new("!(has(self.comparison) || has(self.latency)) || !(has(self.max) || has(self.min) || has(self.maxFactor) || has(self.goodIf) || has(self.failureLimit) || has(self.failureFor))")
+        .message("a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, goodIf, failureLimit and failureFor"),
+    validation = Rule::new("!has(self.weight) || !has(self.dryRun) || !self.dryRun")
+        .message("a dry run passes whatever it measures, and has nothing to weigh: leave out weight or dryRun")
 )]
 pub struct Metric {
     /// Name of the metric, unique within its list.
@@ -291,6 +316,10 @@ pub struct Metric {
     /// A request to another source of numbers: Datadog, Graphite, InfluxDB, a service of yours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web: Option<WebQuery>,
+    /// A Job of your own, one for each reading: the last line of its log is the value, one number. A Job that fails is a source that failed,
+    /// never a bad version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobCheck>,
     /// Verification only: errors of the candidate against those of the active side, by a test that is sound at every look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
@@ -305,22 +334,26 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?%?$"))]
     pub min: Option<String>,
-    /// How many times the value that the same query has for another side is still good; `factorOf` says for which. More than 0. For errors
-    /// `comparison` is the better judge: a factor of small counts is condemned by chance.
+    /// How many times the value that the same query has for another side (`factorOf`) is still good. More than 0. For errors `comparison` is
+    /// the better judge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
     pub max_factor: Option<String>,
-    /// ActiveSide: the side that serves now, before the switch. Both sides must get like traffic. BeforeSwitch, which monitoring needs: the
-    /// former side at the moment of the switch. Before and after differ in more than the version (the time of day, a campaign, cold caches),
-    /// so a value above it never rolls back by itself: the metric is inconclusive, says so, and `onUnknown` decides. Default: ActiveSide.
+    /// ActiveSide (default): before the switch, and both sides must get like traffic. BeforeSwitch, in monitoring: the former side at the moment
+    /// of the switch. That may differ in more than the version, so a value above it is inconclusive and `onUnknown` decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor_of: Option<FactorOf>,
-    /// Up to this value `maxFactor` doesn't matter, as a number or a percentage: a share of errors of 0.1% is no reason to give up a
-    /// candidate where the active side has none at all. Default 0.
+    /// Up to this value `maxFactor` doesn't matter, as a number or a percentage: 0.1% of errors are no reason to give up a candidate where the
+    /// active side has none. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?%?$"))]
     pub factor_from: Option<String>,
-    /// The time from one reading to the next. Default 10s, at least 1s.
+    /// A CEL expression that is true for a good value, for what limits can't say: `value < 100.0 || value < previous`. It knows `value`,
+    /// `previous` (the reading before) and, in verification, `active` (the active side's), all doubles: write 2.0, not 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub good_if: Option<String>,
+    /// The time from one reading to the next. Default 10s, with `job` 1m; at least 1s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Duration>,
     /// Verification: how many good readings make a pass. Default 5. In monitoring the bake time decides, and this is not used.
@@ -345,10 +378,13 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub error_limit: Option<i32>,
-    /// A rehearsal: the metric is measured and its verdict told, but it passes whatever that is. For a limit that nobody knows yet to be
-    /// right. Default false.
+    /// The metric is measured and its verdict told, but it passes whatever that is: for a limit that nobody knows yet to be right. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// What it counts in the `score` of its stage, from 1 to 100; it decides nothing alone then. Default: it decides alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: Option<i32>,
 }
 
 /// What a factor is a factor of.
@@ -358,7 +394,7 @@ pub enum FactorOf {
     BeforeSwitch,
 }
 
-/// An instant query whose answer is one number.
+/// A query whose answer is one number.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -376,6 +412,9 @@ pub struct PrometheusQuery {
     /// What is asked most, without PromQL: errors, latencies and requests as common sources name them, CPU, memory and restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<ReadyQuery>,
+    /// Takes the query at many moments instead of one, and makes one number of its values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<QueryRange>,
     /// The server to ask, as `http://prometheus.monitoring:9090`. Default: `sources.prometheus.address`, else the operator's own setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
@@ -391,9 +430,8 @@ pub struct PrometheusQuery {
 /// Whether requests fail more often on the candidate than on the active side. Both must get like traffic: synthetic load on both, or
 /// mirrored requests. An incident that hits both sides alike condemns neither.
 ///
-/// Each reading asks for both counters of both sides and weighs what came since the last one, as a sequential likelihood ratio test; it
-/// may be looked at as often as one likes. A counter that goes back (a pod started anew) is read from there, and what one
-/// side had waits until the other one has had requests too, for `noDataLimit` readings. An interval shorter than Prometheus' own tells nothing more.
+/// Each reading weighs what came to both sides since the last one, as a sequential likelihood ratio test; it may be looked at as often as
+/// one likes. What one side had waits until the other one has had requests too, for `noDataLimit` readings.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.credentials) || has(self.address)")
@@ -453,8 +491,12 @@ pub enum PromotionMode {
 }
 
 /// How the new version is watched after the switch. The former version stands by at full size all the time.
-#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.score) || !has(self.metrics) || self.metrics.all(m, !has(m.weight))")
+        .message("a weight counts in a score: set score, or leave weight out")
+)]
 pub struct Monitoring {
     /// How long the new version is watched. Only time with readings counts for a metric. Default 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -472,6 +514,9 @@ pub struct Monitoring {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"]))]
     pub templates: Vec<TemplateReference>,
+    /// How metrics with a `weight` decide together, as in `verification`. Good is what is good to the end of the duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
     /// What a failed check or metric does. RollBack (default): traffic goes back at once. Pause: a person decides, by `rollback` or `accept`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<MonitoringFailure>,

@@ -271,6 +271,9 @@ pub struct Gate {
     /// `verification/NAME`, `verification/TEMPLATE/NAME`, the same with `monitoring`, or `approval`.
     pub name: String,
     pub state: GateState,
+    /// What it counts in the gate `verification/score` or `monitoring/score`. A gate with a weight decides nothing alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<i32>,
     /// Hash of the gate's definition: a result counts only for the definition it was got with.
     pub definition: String,
     /// Why the gate is in its state, in a sentence.
@@ -285,6 +288,13 @@ pub struct Gate {
     /// For a check that asks something outside of the pods: the tries so far that did not settle it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<Tries>,
+}
+
+impl Gate {
+    /// Its state decides what becomes of the attempt; that of a gate with a weight counts in the score only.
+    pub const fn decides(&self) -> bool {
+        self.weight.is_none()
+    }
 }
 
 /// Tries of a check that is not settled.
@@ -337,7 +347,7 @@ pub struct Measured {
     /// What a comparison of latencies has added up to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distributions: Option<Distributions>,
-    /// What was asked for the latest reading, ready to be asked by hand: the queries with their variables put in, each up to 1024 characters.
+    /// What was asked for the latest reading, ready to be asked by hand: the queries with their variables put in, each up to 1024 characters; or the Job.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<String>,
     /// The latest readings, the newest first, at most 10.

@@ -66,7 +66,7 @@ impl JsonSchema for JobTemplate {
                     "properties": {
                         "backoffLimit": {"description": "How often it is tried again. Default 0.", "type": "integer", "format": "int32", "minimum": 0},
                         "ttlSecondsAfterFinished": {
-                            "description": "How long it stays, to be looked at, in seconds. Default 600.",
+                            "description": "How long it stays, to be looked at, in seconds. Default 600, of a metric 120.",
                             "type": "integer", "format": "int32", "minimum": 0,
                         },
                         "template": {

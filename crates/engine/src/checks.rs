@@ -2,7 +2,7 @@
 
 use crate::{
     gates,
-    job::JobPlan,
+    job::{self, JobPlan},
     observed::CheckOutcome,
     plan::Invalid,
     query::{self, Variables},
@@ -100,7 +100,9 @@ pub struct Answer<'a> {
 pub(crate) fn plan(check: &Check) -> Result<CheckPlan, Invalid> {
     match (&check.http, &check.job, &check.webhook) {
         (Some(http), None, None) => http_plan(http),
-        (None, Some(job), None) => Ok(CheckPlan { kind: CheckKind::Job(Box::new(JobPlan::of(job)?)), interval: BEFORE_ANOTHER_JOB }),
+        (None, Some(job), None) => {
+            Ok(CheckPlan { kind: CheckKind::Job(Box::new(JobPlan::of(job, job::STAYS)?)), interval: BEFORE_ANOTHER_JOB })
+        }
         (None, None, Some(webhook)) => webhook_plan(webhook),
         _ => Err(Invalid("set exactly one kind of check: http, job or webhook".into())),
     }
@@ -517,6 +519,7 @@ mod tests {
         let gate = Gate {
             name: "verification/asked".into(),
             state: GateState::Running,
+            weight: None,
             definition: "d".into(),
             message: String::new(),
             since: at(0),

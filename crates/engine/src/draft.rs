@@ -7,10 +7,11 @@ use crate::{
     effects,
     gates::{self, GateDefinition, Kind, Stage},
     job, measure,
+    metric::Judge,
     observed::{Blind, ColorSeen, Measurement, Observed, Refusal},
     orders::{self, Verb},
     plan::{Plan, Settings, Wanted},
-    progress, question, render,
+    progress, question, render, score,
 };
 use bluegreen_api::{
     Attempt, BlueGreenRolloutStatus, Ending, Gate, GateResult, GateState, Outcome, Phase, PhaseTime, Rejected, Side, reasons,
@@ -228,15 +229,22 @@ impl<'a> Draft<'a> {
                 others_passed &= gate.state == GateState::Passed;
             }
         }
+        let bake = self.settings().bake;
+        let over = stage == Stage::Monitoring && self.elapsed() >= bake;
+        score::tell(&mut aligned, definitions, over.then_some(bake), self.now());
         self.status.gates = aligned;
     }
 
     fn tell_what_was_asked(&self, gate: &mut Gate, definition: &GateDefinition, result: &Measurement) {
         let sides = [&self.status.preview, &self.status.active];
-        if let (Kind::Metric(plan), Some(measured)) = (&definition.kind, gate.measured.as_mut())
-            && let Some(side) = sides.into_iter().flatten().find(|side| side.revision == result.revision)
-        {
-            measured.asked = measure::questions(self.seen, side, plan, result.at).iter().flatten().map(question::shown).collect();
+        let side = sides.into_iter().flatten().find(|side| side.revision == result.revision);
+        let (Kind::Metric(plan), Some(side)) = (&definition.kind, side) else { return };
+        let asked = match &plan.judge {
+            Judge::Job { .. } => vec![job::told(self.seen, gate, &side.revision)],
+            _ => measure::questions(self.seen, side, plan, result.at).iter().flatten().map(question::shown).collect(),
+        };
+        if let Some(measured) = gate.measured.as_mut() {
+            measured.asked = asked;
         }
     }
 
@@ -252,8 +260,16 @@ impl<'a> Draft<'a> {
         };
     }
 
-    pub(crate) fn gates(&self, stage: Stage) -> impl Iterator<Item = &Gate> {
-        self.status.gates.iter().filter(move |gate| gate.name.starts_with(stage.prefix()))
+    /// The gates of a stage that decide: all but those with a weight, for which the score does.
+    pub(crate) fn deciding(&self, stage: Stage) -> impl Iterator<Item = &Gate> {
+        self.status.gates.iter().filter(move |gate| gate.decides() && gate.name.starts_with(stage.prefix()))
+    }
+
+    /// The word for programs when a gate has failed: a score measures nothing itself, and is no check all the same.
+    pub(crate) fn reason_of(&self, gate: &Gate) -> &'static str {
+        let soft = |stage: Stage| self.status.gates.iter().any(|gate| !gate.decides() && gate.name.starts_with(stage.prefix()));
+        let score = [Stage::Verification, Stage::Monitoring].into_iter().any(|stage| gate.name == stage.score() && soft(stage));
+        if gate.measured.is_some() || score { reasons::METRIC_FAILED } else { reasons::CHECK_FAILED }
     }
 
     // === time ===

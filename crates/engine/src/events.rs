@@ -1,6 +1,7 @@
 //! What is told about a step that was recorded: three events a rollout, and one for each trouble.
 
-use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Outcome, Phase, reasons};
+use crate::{gates::Stage, metric::REHEARSED};
+use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Gate, GateState, Outcome, Phase, reasons};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 /// An event to be sent after a record.
@@ -21,6 +22,7 @@ pub fn between(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Ve
     events.extend(finished(old, new));
     events.extend(started(old, new));
     events.extend(promoted(old, new));
+    events.extend(verdicts(old, new));
     events.extend(trouble(old, new));
     events
 }
@@ -57,6 +59,30 @@ fn finish(attempt: &Attempt) -> Announcement {
         Some(Outcome::Superseded) => ("Normal", "Superseded", format!("{revision} was replaced: {}", attempt.message)),
     };
     Announcement { type_, reason: reason.into(), action: "Finish".into(), note, key: format!("{}-{reason}", attempt.attempt) }
+}
+
+/// Gates that turned, where neither the end of the attempt nor what it waits for tells of it.
+fn verdicts<'a>(old: &'a BlueGreenRolloutStatus, new: &'a BlueGreenRolloutStatus) -> impl Iterator<Item = Announcement> + 'a {
+    let turned = |gate: &&Gate| {
+        let before = old.gates.iter().find(|before| (&before.name, &before.definition) == (&gate.name, &gate.definition));
+        before.is_none_or(|before| before.state != gate.state)
+    };
+    new.gates.iter().filter(turned).filter_map(|gate| {
+        let watched = gate.name.starts_with(Stage::Monitoring.prefix());
+        let reason = match gate.state {
+            GateState::Failed if !gate.decides() => "GateFailed",
+            GateState::Inconclusive if watched || !gate.decides() => "GateInconclusive",
+            GateState::Passed if gate.message.starts_with(REHEARSED) => "DryRunNotPassed",
+            _ => return None,
+        };
+        Some(Announcement {
+            type_: "Warning",
+            reason: reason.into(),
+            action: "Judge".into(),
+            note: format!("{}: {}", gate.name, gate.message),
+            key: format!("{}-{}-{reason}", new.attempt, gate.name),
+        })
+    })
 }
 
 /// A trouble that is new, or of another kind than before. The end of an attempt is told by its own event.

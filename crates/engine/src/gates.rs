@@ -2,16 +2,18 @@
 
 use crate::{
     checks::{self, CheckPlan},
-    metric::{self, Judge, MetricPlan},
+    metric::{self, Judge, MetricPlan, Server},
     observed::{Measurement, Outcome},
     plan::Invalid,
     question::Question,
     revision,
+    score::ScorePlan,
     templates::Group,
 };
-use bluegreen_api::{Gate, GateState, Measured, Metric, PrometheusSource};
+use bluegreen_api::{Gate, GateState, Measured, Metric};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// When a gate is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,14 @@ impl Stage {
         match self {
             Self::Verification => "verification/",
             Self::Monitoring => "monitoring/",
+        }
+    }
+
+    /// The name of the gate in which metrics with a weight decide together.
+    pub const fn score(self) -> &'static str {
+        match self {
+            Self::Verification => "verification/score",
+            Self::Monitoring => "monitoring/score",
         }
     }
 
@@ -48,12 +58,16 @@ pub struct GateDefinition {
     /// Short hash of the definition.
     pub definition: String,
     pub kind: Kind,
+    /// What it counts in the score of its stage. None: it decides alone.
+    pub weight: Option<i32>,
 }
 
 #[derive(Clone, Debug)]
 pub enum Kind {
     Check(CheckPlan),
     Metric(MetricPlan),
+    /// What those with a weight add up to. It measures nothing itself.
+    Score(ScorePlan),
 }
 
 /// The name of the gate that a person opens.
@@ -63,7 +77,7 @@ pub const APPROVAL: &str = "approval";
 const MOST: usize = 64;
 
 /// The gates of a stage in their order: checks, then metrics; in both those of the rollout itself, then those of its templates.
-pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&PrometheusSource>) -> Result<Vec<GateDefinition>, Invalid> {
+pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&Server>) -> Result<Vec<GateDefinition>, Invalid> {
     let mut gates = Vec::new();
     for (group, check) in groups.iter().flat_map(|group| group.checks.iter().map(move |check| (group, check))) {
         let plan = checks::plan(check).map_err(|Invalid(why)| group.wrong("checks", &check.name, &why))?;
@@ -72,6 +86,7 @@ pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&Prometheu
             stage,
             definition: revision::definition(&json!(check)),
             kind: Kind::Check(plan),
+            weight: None,
         });
     }
     let comparisons = groups.iter().flat_map(|group| &group.metrics).filter(|metric| metric::is_comparison(metric)).count();
@@ -86,13 +101,15 @@ pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&Prometheu
         let mut whole = vec![json!(metric)];
         match &plan.judge {
             Judge::Limits { question, .. } => whole.extend(unsaid(metric, question)),
+            Judge::Job { .. } => {}
             // Another comparison beside it takes its share of the false alarms.
             Judge::Comparison { errors: asked, .. } | Judge::Latency { buckets: asked, .. } => {
                 whole.extend(unsaid(metric, asked).into_iter().chain([json!(comparisons)]));
             }
         }
         let definition = revision::definition(&json!(whole));
-        gates.push(GateDefinition { name, stage, definition, kind: Kind::Metric(plan) });
+        let weight = metric.weight.map(|weight| weight.clamp(1, 100));
+        gates.push(GateDefinition { name, stage, definition, kind: Kind::Metric(plan), weight });
     }
     if gates.len() > MOST {
         let (place, count) = (stage.section(), gates.len());
@@ -119,6 +136,7 @@ pub fn aligned(gates: &[Gate], definitions: &[GateDefinition], stage: Stage, now
         kept.cloned().unwrap_or_else(|| Gate {
             name: wanted.name.clone(),
             state: GateState::Running,
+            weight: None,
             definition: wanted.definition.clone(),
             message: String::new(),
             since: now,
@@ -126,6 +144,8 @@ pub fn aligned(gates: &[Gate], definitions: &[GateDefinition], stage: Stage, now
             tries: None,
         })
     });
+    // An edited status makes no gate soft, and none hard.
+    let own = own.zip(definitions).map(|(gate, wanted)| Gate { weight: wanted.weight, ..gate });
     own.chain(others).collect()
 }
 
@@ -137,8 +157,16 @@ pub fn add(gate: &mut Gate, definition: &GateDefinition, result: &Measurement) {
     match (&result.outcome, &definition.kind) {
         (Outcome::Check(outcome), Kind::Check(plan)) => checks::add(gate, plan, outcome, result.at),
         (Outcome::Readings(readings), Kind::Metric(plan)) => metric::add(gate, plan, definition.stage, readings, result.at),
-        (Outcome::Check(_), Kind::Metric(_)) | (Outcome::Readings(_), Kind::Check(_)) => {}
+        (Outcome::Check(_), Kind::Metric(_)) | (Outcome::Readings(_), Kind::Check(_)) | (_, Kind::Score(_)) => {}
     }
+}
+
+/// A metric in monitoring, where none passes before its time: its readings cover the bake time, and are good to the last.
+pub(crate) fn baked(gate: &Gate, bake: Duration) -> bool {
+    let covered = |measured: &Measured| u128::try_from(measured.covered_millis).is_ok_and(|covered| covered >= bake.as_millis());
+    // While readings are bad that are not yet a failure, there is no verdict to end with.
+    let good = |measured: &Measured| measured.good > 0 && measured.bad_in_row == 0 && measured.doubtful_in_row == 0;
+    gate.state == GateState::Running && gate.measured.as_ref().is_some_and(|measured| good(measured) && covered(measured))
 }
 
 pub(crate) fn turn(gate: &mut Gate, state: GateState, message: String, at: Timestamp) {
@@ -218,7 +246,7 @@ mod tests {
             ),
             (
                 wrong(Stage::Monitoring, json!({"max": null}), somewhere),
-                "spec.monitoring.metrics errors: a metric needs a limit: set max, min, maxFactor, or several of them",
+                "spec.monitoring.metrics errors: a metric needs a limit: set max, min, maxFactor, goodIf, or several of them",
             ),
             (
                 wrong(Stage::Monitoring, json!({"max": "many"}), somewhere),
@@ -230,7 +258,7 @@ mod tests {
             ),
             (
                 wrong(Stage::Monitoring, json!({"prometheus": null}), somewhere),
-                "spec.monitoring.metrics errors: set exactly one kind of metric: prometheus, web, comparison or latency",
+                "spec.monitoring.metrics errors: set exactly one kind of metric: prometheus, web, job, comparison or latency",
             ),
             (
                 wrong(Stage::Verification, json!({}), None),

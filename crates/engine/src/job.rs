@@ -1,16 +1,17 @@
-//! Jobs that checks run: how they are made, and what their end says.
+//! Jobs that checks and metrics run: how they are made, and what their end says.
 
 use crate::{
     checks,
     decision::Role,
     effects,
     gates::{self, Stage},
-    observed::{CheckOutcome, Observed},
+    observed::{CheckOutcome, Observed, Reading},
     plan::Invalid,
     query::Variables,
     render, revision,
 };
 use bluegreen_api::{Duration, Gate, JobCheck, Side, names};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time;
 
@@ -20,14 +21,18 @@ const LONGEST_NAME: usize = 63 - 11;
 /// The operator ends a Job in time and tells its last words; this long after it the cluster does, if there is no operator.
 const GRACE: time::Duration = time::Duration::from_secs(60);
 
-/// How long a Job stays that has ended, in seconds: to be looked at.
-const STAYS: u32 = 600;
+/// How long a Job stays that has ended, in seconds: to be looked at. Of a metric every reading leaves one.
+pub(crate) const STAYS: u32 = 600;
+pub(crate) const STAYS_AFTER_READING: u32 = 120;
+
+/// From one Job of a metric that can't be judged to the next, at least.
+pub(crate) const PAUSE: time::Duration = time::Duration::from_mins(10);
 
 /// Lines of a log that are told, and characters of each.
 const LINES: usize = 3;
 const LINE: usize = 80;
 
-/// A Job as a check asks for it, with its defaults.
+/// A Job as a check or a metric asks for it, with its defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobPlan {
     metadata: Value,
@@ -40,6 +45,8 @@ pub struct JobPlan {
 pub struct JobRun {
     pub namespace: String,
     pub name: String,
+    /// Of a metric: the value of the label that its Jobs have. Each reading runs one of its own; of a check there is one, by its name.
+    pub metric: Option<String>,
     /// The uid of the rollout that owns it.
     pub owner: String,
     /// As it is created.
@@ -51,6 +58,13 @@ pub struct JobRun {
 /// What became of a Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobEnd {
+    /// The API server would not create it.
+    Refused {
+        code: u16,
+        why: String,
+    },
+    /// Nobody can tell whether it was created, or another one is in its place.
+    NotBegun(String),
     Succeeded,
     /// In the words of its condition.
     Failed {
@@ -78,7 +92,8 @@ pub struct Remains {
 
 impl JobPlan {
     /// What is wrong with a Job is told when `spec` is read, as far as it can be known without the API server.
-    pub(crate) fn of(job: &JobCheck) -> Result<Self, Invalid> {
+    /// `stays`: for how many seconds after its end, if the Job itself doesn't say.
+    pub(crate) fn of(job: &JobCheck, stays: u32) -> Result<Self, Invalid> {
         let mut spec = job.template.0.get("spec").filter(|spec| spec.is_object()).cloned().unwrap_or_else(|| json!({}));
         let metadata = job.template.0.get("metadata").cloned().unwrap_or_default();
         if spec["suspend"] == true {
@@ -102,7 +117,7 @@ impl JobPlan {
         let timeout = job.timeout.map_or(time::Duration::from_mins(10), |timeout| timeout.0).max(time::Duration::from_secs(1));
         let fields = [
             ("backoffLimit", json!(0)),
-            ("ttlSecondsAfterFinished", json!(STAYS)),
+            ("ttlSecondsAfterFinished", json!(stays)),
             ("activeDeadlineSeconds", json!((timeout + GRACE).as_secs())),
         ];
         for (field, default) in fields {
@@ -122,10 +137,37 @@ impl JobPlan {
         Ok(Self { metadata, spec, timeout })
     }
 
-    /// The Job of a gate. Its own name tells it from every other, so that it is found again after a restart.
-    pub(crate) fn run(&self, seen: &Observed, side: &Side, stage: Stage, variables: &Variables<'_>, gate: &Gate) -> JobRun {
+    /// The Job of a check. Its name tells it from every other, so that it is found again after a restart.
+    pub(crate) fn of_check(&self, seen: &Observed, side: &Side, stage: Stage, variables: &Variables<'_>, gate: &Gate) -> JobRun {
         let name = name(seen, gate, seen.status.attempt, &side.revision);
+        self.run(seen, side, stage, variables, (name, None))
+    }
+
+    /// The Job of a metric's reading that is due then. One that still runs after a restart is found by its label.
+    pub(crate) fn of_reading(
+        &self,
+        seen: &Observed,
+        side: &Side,
+        stage: Stage,
+        variables: &Variables<'_>,
+        (gate, due): (&Gate, Timestamp),
+    ) -> JobRun {
+        let name = named(seen, gate, due, seen.status.attempt, &side.revision);
+        self.run(seen, side, stage, variables, (name, Some(label(seen, gate, &side.revision))))
+    }
+
+    fn run(
+        &self,
+        seen: &Observed,
+        side: &Side,
+        stage: Stage,
+        variables: &Variables<'_>,
+        (name, metric): (String, Option<String>),
+    ) -> JobRun {
         let mut metadata = render::metadata(seen, name.clone(), render::object_labels(&seen.name));
+        if let Some(metric) = &metric {
+            metadata["labels"][names::METRIC_LABEL] = json!(metric);
+        }
         for field in ["labels", "annotations"] {
             if let (Some(own), Some(all)) = (self.metadata.get(field).and_then(Value::as_object), render::map_at(&mut metadata, &[field])) {
                 for (key, value) in own {
@@ -143,6 +185,7 @@ impl JobPlan {
         JobRun {
             namespace: seen.namespace.clone(),
             name,
+            metric,
             owner: seen.uid.clone(),
             object: json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}),
             timeout: self.timeout,
@@ -150,11 +193,25 @@ impl JobPlan {
     }
 }
 
-/// Of a gate: one that begins again, as after a retry, runs another one.
+/// Of a check: a gate that begins again, as after a retry, runs another one.
 pub(crate) fn name(seen: &Observed, gate: &Gate, attempt: i64, revision: &str) -> String {
-    let hash = revision::definition(&json!([seen.uid, gate.name, gate.definition, gate.since.to_string(), attempt, revision]));
-    let check = gate.name.rsplit('/').next().unwrap_or(&gate.name);
-    let readable: String = format!("{}-{check}", seen.name).chars().take(LONGEST_NAME).collect();
+    named(seen, gate, gate.since, attempt, revision)
+}
+
+/// What the Jobs of a metric have in common while it judges this revision.
+fn label(seen: &Observed, gate: &Gate, revision: &str) -> String {
+    revision::definition(&json!([seen.uid, gate.name, gate.definition, seen.status.attempt, revision]))
+}
+
+/// By which a person finds them.
+pub(crate) fn told(seen: &Observed, gate: &Gate, revision: &str) -> String {
+    format!("Jobs with the label {}={}", names::METRIC_LABEL, label(seen, gate, revision))
+}
+
+fn named(seen: &Observed, gate: &Gate, since: Timestamp, attempt: i64, revision: &str) -> String {
+    let hash = revision::definition(&json!([seen.uid, gate.name, gate.definition, since.to_string(), attempt, revision]));
+    let own = gate.name.rsplit('/').next().unwrap_or(&gate.name);
+    let readable: String = format!("{}-{own}", seen.name).chars().take(LONGEST_NAME).collect();
     format!("{}-{hash}", readable.trim_end_matches('-'))
 }
 
@@ -209,6 +266,8 @@ impl JobRun {
         };
         let of_pods = |reason: &str| ["BackoffLimitExceeded", "PodFailurePolicy"].contains(&reason);
         match (end, remains.exit_code) {
+            (JobEnd::Refused { code, why }, _) => self.refused(*code, why),
+            (JobEnd::NotBegun(why), _) => CheckOutcome::NotDone(format!("Job {name}: {why}")),
             (JobEnd::Succeeded, _) => CheckOutcome::Passed(format!("Job {name} succeeded{log}")),
             (JobEnd::Failed { reason, .. }, Some(code)) if of_pods(reason) => {
                 CheckOutcome::Failed(format!("Job {name} failed with exit code {code}{log}"))
@@ -223,8 +282,34 @@ impl JobRun {
         }
     }
 
+    /// What a metric reads of it. Whatever keeps the number from coming is the source's trouble, and no word on the version.
+    pub fn reading(&self, end: &JobEnd, remains: &Remains) -> Reading {
+        let Self { name, .. } = self;
+        let unread = |why: &str| Reading::Failed(format!("Job {name} succeeded, and its log can't be read: {why}"));
+        match (end, &remains.log) {
+            (JobEnd::Succeeded, Some(Ok(log))) => self.last_number(log),
+            (JobEnd::Succeeded, Some(Err(why))) => unread(why),
+            (JobEnd::Succeeded, None) => unread(remains.never_ran.as_deref().unwrap_or("it left no pod")),
+            _ => match self.outcome(end, remains) {
+                CheckOutcome::Passed(why) | CheckOutcome::Failed(why) | CheckOutcome::NotDone(why) => Reading::Failed(why),
+            },
+        }
+    }
+
+    fn last_number(&self, log: &str) -> Reading {
+        let Some(line) = log.lines().map(str::trim).rfind(|line| !line.is_empty()) else { return Reading::NoData };
+        match line.parse::<f64>() {
+            Ok(number) if number.is_nan() => Reading::NotANumber,
+            Ok(number) => Reading::Value(number),
+            Err(_) => {
+                let told = checks::told(line.as_bytes());
+                Reading::Failed(format!("Job {} succeeded, and the last line of its log is no number{told}", self.name))
+            }
+        }
+    }
+
     /// It could not be created, in the API server's words. What is wrong with it stays wrong; a quota, a policy or a permission may be mended.
-    pub fn refused(&self, code: u16, why: &str) -> CheckOutcome {
+    fn refused(&self, code: u16, why: &str) -> CheckOutcome {
         let Self { name, .. } = self;
         let by_a_webhook = why.starts_with("admission webhook");
         if matches!(code, 400 | 422) && !by_a_webhook {
@@ -255,7 +340,7 @@ mod tests {
 
     fn run() -> JobRun {
         let timeout = time::Duration::from_secs(90);
-        JobRun { namespace: "web".into(), name: "shop-smoke-x".into(), owner: "uid".into(), object: json!({}), timeout }
+        JobRun { namespace: "web".into(), name: "shop-smoke-x".into(), metric: None, owner: "uid".into(), object: json!({}), timeout }
     }
 
     #[test]
@@ -280,14 +365,14 @@ mod tests {
             ),
         ];
         for (template, expected) in cases {
-            assert_eq!(JobPlan::of(&check(&template)).unwrap_err().to_string(), expected, "{template}");
+            assert_eq!(JobPlan::of(&check(&template), STAYS).unwrap_err().to_string(), expected, "{template}");
         }
     }
 
     #[test]
     fn a_job_has_defaults_that_fit_a_test_and_keeps_what_it_says_itself() {
         let one = json!([{"name": "tests", "image": "tests:1"}]);
-        let plan = JobPlan::of(&check(&with_pods(&json!({"containers": one})))).unwrap();
+        let plan = JobPlan::of(&check(&with_pods(&json!({"containers": one}))), STAYS).unwrap();
         let expected = json!({
             "backoffLimit": 0,
             "ttlSecondsAfterFinished": 600,
@@ -302,7 +387,7 @@ mod tests {
             "activeDeadlineSeconds": 7,
             "template": {"spec": {"containers": one, "restartPolicy": "OnFailure"}},
         });
-        assert_eq!(JobPlan::of(&check(&json!({"spec": own}))).unwrap().spec, own);
+        assert_eq!(JobPlan::of(&check(&json!({"spec": own})), STAYS_AFTER_READING).unwrap().spec, own);
     }
 
     #[test]
@@ -360,11 +445,52 @@ mod tests {
     }
 
     #[test]
+    fn the_last_line_of_a_job_that_succeeded_is_a_number_or_the_source_has_failed() {
+        let log = |text: &str| Remains { log: Some(Ok(text.to_owned())), ..Remains::default() };
+        let failed = |why: &str| Reading::Failed(format!("Job shop-smoke-x{why}"));
+        let no_number = |line: &str| failed(&format!(" succeeded, and the last line of its log is no number: {line:?}"));
+        for (said, reading) in [
+            ("warming up\n0.25\n", Reading::Value(0.25)),
+            ("1\n 12 \r\n\n  \n", Reading::Value(12.0)),
+            ("-1e3", Reading::Value(-1000.0)),
+            ("+Inf\n", Reading::Value(f64::INFINITY)),
+            ("NaN\n", Reading::NotANumber),
+            ("", Reading::NoData),
+            ("\n \n", Reading::NoData),
+            ("0.5\ndone\n", no_number("done")),
+            ("5 ms\n", no_number("5 ms")),
+            ("1%\n", no_number("1%")),
+        ] {
+            assert_eq!(run().reading(&JobEnd::Succeeded, &log(said)), reading, "{said:?}");
+        }
+        let unread = Remains { log: Some(Err("no node".into())), ..Remains::default() };
+        assert_eq!(run().reading(&JobEnd::Succeeded, &unread), failed(" succeeded, and its log can't be read: no node"));
+        let gone = Remains { never_ran: Some("it has no pods".into()), ..Remains::default() };
+        assert_eq!(run().reading(&JobEnd::Succeeded, &gone), failed(" succeeded, and its log can't be read: it has no pods"));
+        let limit = JobEnd::Failed { reason: "BackoffLimitExceeded".into(), message: "no".into() };
+        for (end, why) in [
+            (limit, " failed with exit code 2: 0.5"),
+            (JobEnd::TimedOut, " did not end within 1m30s: 0.5"),
+            (JobEnd::Deleted, " was deleted before it ended: it is run again"),
+            (JobEnd::NotBegun("a former one of this name is being deleted".into()), ": a former one of this name is being deleted"),
+        ] {
+            let remains = Remains { exit_code: Some(2), ..log("0.5\n") };
+            assert_eq!(run().reading(&end, &remains), failed(why), "a number of a Job that didn't succeed is none");
+        }
+        for (code, words) in [(422, "the API server refuses the Job shop-smoke-x: no"), (403, "the Job shop-smoke-x can't be created: no")]
+        {
+            let refused = JobEnd::Refused { code, why: "no".into() };
+            assert_eq!(run().reading(&refused, &Remains::default()), Reading::Failed(words.into()));
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_a_job_fails_it_and_what_is_in_its_way_makes_it_wait() {
+        let refused = |code, why: &str| run().outcome(&JobEnd::Refused { code, why: why.into() }, &Remains::default());
         for (code, fails) in [(400, true), (422, true), (403, false), (404, false), (409, false), (500, false), (0, false)] {
-            let outcome = run().refused(code, "no");
+            let outcome = refused(code, "no");
             assert_eq!(matches!(outcome, CheckOutcome::Failed(_)), fails, "{code}: {outcome:?}");
         }
-        assert!(matches!(run().refused(400, "admission webhook \"a\" denied the request"), CheckOutcome::NotDone(_)));
+        assert!(matches!(refused(400, "admission webhook \"a\" denied the request"), CheckOutcome::NotDone(_)));
     }
 }

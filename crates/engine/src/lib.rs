@@ -12,6 +12,7 @@ pub mod decision;
 mod draft;
 mod effects;
 pub mod events;
+mod expression;
 mod gates;
 pub mod job;
 pub mod latency;
@@ -28,6 +29,7 @@ pub mod question;
 pub mod ready;
 pub mod render;
 mod revision;
+mod score;
 mod templates;
 mod withdraw;
 

@@ -49,14 +49,31 @@ pub enum What {
     },
     /// A Job, to its end.
     Job(Box<JobRun>),
+    /// A Job, for the number in the last line of its log.
+    Reading(Box<JobRun>),
     /// Questions that are asked at the same time: about both sides, in a comparison.
     Metric {
         /// With their variables put in.
         questions: Vec<Question>,
-        /// In the rollout's namespace.
-        credentials: Option<Secret>,
+        credentials: Whose<Secret>,
         timeout: Duration,
     },
+}
+
+/// Whose credentials a source is shown: those of who named its address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose<S> {
+    Nobody,
+    /// A Secret's, in the rollout's namespace.
+    Secret(S),
+    /// What the operator was given for its own Prometheus, if it was given anything.
+    Operator,
+}
+
+impl<S> Whose<S> {
+    pub(crate) fn named(secret: Option<S>) -> Self {
+        secret.map_or(Self::Nobody, Self::Secret)
+    }
 }
 
 /// A Secret by its name.
@@ -96,13 +113,19 @@ pub fn wanted(seen: &Observed) -> Vec<Wanted> {
     if seen.deleting || (held && stage == Stage::Verification) {
         return vec![];
     }
-    let decided = |gate: &Gate| gate.state == GateState::Failed && gate.name.starts_with(stage.prefix());
+    let decided = |gate: &Gate| gate.state == GateState::Failed && gate.decides() && gate.name.starts_with(stage.prefix());
     if status.gates.iter().any(decided) {
         // What one gate has condemned no other can save: a person decides.
         return vec![];
     }
-    let open: Vec<_> =
-        definitions.iter().filter_map(|definition| Some((definition, open_gate(status.gates.as_slice(), definition)?))).collect();
+    // A score that is reached needs no more of those that count in it.
+    let reached = status.gates.iter().any(|gate| gate.name == stage.score() && gate.state == GateState::Passed);
+    let counts = |definition: &&GateDefinition| definition.weight.is_none() || !reached;
+    let open: Vec<_> = definitions
+        .iter()
+        .filter(counts)
+        .filter_map(|definition| Some((definition, open_gate(status.gates.as_slice(), definition)?)))
+        .collect();
     // Checks come first, one after the other; metrics when all of them have passed.
     let (checks, metrics): (Vec<_>, Vec<_>) = open.into_iter().partition(|(definition, _)| matches!(definition.kind, Kind::Check(_)));
     if let Some((definition, gate)) = checks.first() {
@@ -129,7 +152,8 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
         .max();
     let (interval, first) = match &definition.kind {
         Kind::Check(plan) => (plan.interval, Duration::ZERO),
-        Kind::Metric(plan) => (plan.interval, plan.initial_delay),
+        Kind::Metric(plan) => (interval(plan, gate), plan.initial_delay),
+        Kind::Score(_) => return None,
     };
     let start = seen.status.clock.as_ref().and_then(|clock| clock::due(&bluegreen_api::Clock { stopped: None, ..clock.clone() }, first))?;
     let due = match latest {
@@ -138,7 +162,15 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
     };
     let what = match &definition.kind {
         Kind::Check(plan) => check(seen, side, plan, definition.stage, gate)?,
+        Kind::Metric(MetricPlan { judge: Judge::Job { job, .. }, interval, .. }) => {
+            if !job::can_run(seen, side, definition.stage) {
+                return None;
+            }
+            let variables = &variables(seen, (side.color, &side.revision), *interval, due);
+            What::Reading(Box::new(job.of_reading(seen, side, definition.stage, variables, (gate, due))))
+        }
         Kind::Metric(plan) => metric(seen, side, plan, due.max(seen.now))?,
+        Kind::Score(_) => return None,
     };
     Some(Wanted {
         gate: gate.name.clone(),
@@ -148,6 +180,14 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
         due,
         what,
     })
+}
+
+/// From one reading to the next. While nobody can judge, and a person may be waited for, Jobs are few.
+fn interval(plan: &MetricPlan, gate: &Gate) -> Duration {
+    match (&plan.judge, gate.state) {
+        (Judge::Job { .. }, GateState::Inconclusive) => plan.interval.max(job::PAUSE),
+        _ => plan.interval,
+    }
 }
 
 fn variables<'a>(seen: &'a Observed, side: (Color, &'a str), interval: Duration, at: Timestamp) -> Variables<'a> {
@@ -185,26 +225,30 @@ fn check(seen: &Observed, side: &Side, plan: &CheckPlan, stage: Stage, gate: &Ga
             timeout: *timeout,
         },
         CheckKind::Job(_) if !job::can_run(seen, side, stage) => return None,
-        CheckKind::Job(job) => What::Job(Box::new(job.run(seen, side, stage, variables, gate))),
+        CheckKind::Job(job) => What::Job(Box::new(job.of_check(seen, side, stage, variables, gate))),
     })
 }
 
 fn metric(seen: &Observed, side: &Side, plan: &MetricPlan, at: Timestamp) -> Option<What> {
-    let credentials = plan.credentials.as_ref();
-    let credentials = credentials.map(|named| Secret { namespace: seen.namespace.clone(), name: named.secret_name.clone() });
+    let credentials = match &plan.credentials {
+        Whose::Nobody => Whose::Nobody,
+        Whose::Secret(named) => Whose::Secret(Secret { namespace: seen.namespace.clone(), name: named.secret_name.clone() }),
+        Whose::Operator => Whose::Operator,
+    };
     Some(What::Metric { questions: questions(seen, side, plan, at)?, credentials, timeout: plan.timeout })
 }
 
-/// What a metric asks of a side, and of the active side beside it where it compares; None when there is none.
+/// What a metric asks of a side, and of the active side beside it where it compares; None when there is none, or a Job measures.
 pub(crate) fn questions(seen: &Observed, side: &Side, plan: &MetricPlan, at: Timestamp) -> Option<Vec<Question>> {
     let of = |question: &Question, side: &Side| question.resolved(&variables(seen, (side.color, &side.revision), plan.interval, at));
     let active = || seen.status.active.as_ref();
     Some(match &plan.judge {
-        Judge::Limits { question, limits: Limits { factor: None, .. } } => vec![of(question, side)],
+        Judge::Limits { question, limits } if limits.factor.is_none() && !limits.names_active() => vec![of(question, side)],
         Judge::Limits { question, limits: Limits { factor: Some(Factor { of: FactorOf::BeforeSwitch, .. }), .. } } => {
             vec![of(question, side), before_the_switch(seen, side, plan.interval, question)?]
         }
         Judge::Limits { question, .. } => vec![of(question, side), of(question, active()?)],
+        Judge::Job { .. } => return None,
         Judge::Comparison { errors, requests, .. } => {
             vec![of(errors, side), of(requests, side), of(errors, active()?), of(requests, active()?)]
         }

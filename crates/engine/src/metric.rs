@@ -1,22 +1,26 @@
 //! Metrics: what is asked, and how readings add up to a verdict.
 
+mod server;
 mod weighed;
+
+pub use server::Server;
 
 use crate::{
     comparison::{self, Counters, Told},
+    expression::{Expression, Values},
     gates::{Stage, bounded, turn},
+    job::{self, JobPlan},
     latency::{self, Histograms},
+    measure::Whose,
     observed::Reading,
     plan::Invalid,
     query,
     question::Question,
-    ready,
 };
-use bluegreen_api::{
-    Comparison, Credentials, Duration, FactorOf, Gate, GateState, Latency, Measured, Metric, PrometheusQuery, PrometheusSource,
-};
+use bluegreen_api::{Comparison, Credentials, Duration, FactorOf, Gate, GateState, JobCheck, Latency, Measured, Metric};
 use jiff::Timestamp;
-use std::{borrow::Cow, time};
+use server::{over_time, promql};
+use std::time;
 use weighed::Weighed;
 
 /// Readings kept in status.
@@ -26,7 +30,7 @@ const READINGS: usize = 10;
 #[derive(Clone, Debug)]
 pub struct MetricPlan {
     pub judge: Judge,
-    pub credentials: Option<Credentials>,
+    pub credentials: Whose<Credentials>,
     pub timeout: time::Duration,
     pub interval: time::Duration,
     pub count: i32,
@@ -39,20 +43,22 @@ pub struct MetricPlan {
     pub dry_run: bool,
 }
 
-/// What is asked, and how an answer is judged.
+/// What is asked, and how an answer is judged. A Job becomes a question with each reading, which runs another one.
 #[derive(Clone, Debug)]
 pub enum Judge {
     Limits { question: Question, limits: Limits },
+    Job { job: Box<JobPlan>, limits: Limits },
     Comparison { errors: Question, requests: Question, rule: comparison::Rule },
     Latency { buckets: Question, rule: latency::Rule },
 }
 
 /// What is still good, the limits themselves included.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     pub min: Option<f64>,
     pub max: Option<f64>,
     pub factor: Option<Factor>,
+    pub good_if: Option<Expression>,
 }
 
 /// How many times the value of another side is good, and up to which value it doesn't matter.
@@ -65,33 +71,41 @@ pub struct Factor {
 
 impl MetricPlan {
     /// `default`: the Prometheus to ask where the metric names none. `comparisons`: how many there are beside each other.
-    pub fn of(stage: Stage, metric: &Metric, default: Option<&PrometheusSource>, comparisons: usize) -> Result<Self, Invalid> {
+    pub fn of(stage: Stage, metric: &Metric, default: Option<&Server>, comparisons: usize) -> Result<Self, Invalid> {
         let seconds = |duration: Option<Duration>, default: u64| duration.map_or(time::Duration::from_secs(default), |duration| duration.0);
-        let interval = seconds(metric.interval, 10).max(time::Duration::from_secs(1));
-        let (judge, credentials, timeout, range) = match (&metric.prometheus, &metric.web, &metric.comparison, &metric.latency) {
-            (Some(asked), None, None, None) => {
+        let usual = if metric.job.is_some() { 60 } else { 10 };
+        let interval = seconds(metric.interval, usual).max(time::Duration::from_secs(1));
+        let kinds = (&metric.prometheus, &metric.web, &metric.job, &metric.comparison, &metric.latency);
+        let (judge, credentials, timeout, range) = match kinds {
+            (Some(asked), None, None, None, None) => {
                 let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), default)?;
                 let query = promql(asked)?;
-                let range = query::longest_range(&query, interval);
+                let over = asked.range.as_ref().map_or(time::Duration::ZERO, |range| range.window.0);
+                let range = query::longest_range(&query, interval).saturating_add(over);
+                let query = over_time(query, asked.range.as_ref())?;
                 (limits(metric, server.question(&query)?)?, server.credentials, asked.timeout, range)
             }
-            (None, Some(web), None, None) => {
-                (limits(metric, Question::of_web(web)?)?, web.credentials.clone(), web.timeout, time::Duration::ZERO)
+            (None, Some(web), None, None, None) => {
+                (limits(metric, Question::of_web(web)?)?, Whose::named(web.credentials.clone()), web.timeout, time::Duration::ZERO)
             }
-            (None, None, Some(asked), None) => {
+            (None, None, Some(job), None, None) => (of_job(metric, job)?, Whose::Nobody, None, time::Duration::ZERO),
+            (None, None, None, Some(asked), None) => {
                 let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), default)?;
                 let (errors, requests) = (server.question(&asked.errors)?, server.question(&asked.requests)?);
                 let judge = Judge::Comparison { errors, requests, rule: rule_for_errors(asked, comparisons)? };
                 (judge, server.credentials, asked.timeout, time::Duration::ZERO)
             }
-            (None, None, None, Some(asked)) => {
+            (None, None, None, None, Some(asked)) => {
                 let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), default)?;
                 let judge = Judge::Latency { buckets: server.buckets(&asked.buckets)?, rule: rule_for_latencies(asked, comparisons)? };
                 (judge, server.credentials, asked.timeout, time::Duration::ZERO)
             }
-            _ => return Err(Invalid("set exactly one kind of metric: prometheus, web, comparison or latency".into())),
+            _ => return Err(Invalid("set exactly one kind of metric: prometheus, web, job, comparison or latency".into())),
         };
         judge.fits(stage)?;
+        if metric.dry_run && metric.weight.is_some() {
+            return Err(Invalid("a dry run passes whatever it measures, and has nothing to weigh: leave out weight or dryRun".into()));
+        }
         let initial_delay = match (metric.initial_delay, stage) {
             (Some(delay), _) => delay.0,
             (None, Stage::Verification) => time::Duration::ZERO,
@@ -115,9 +129,10 @@ impl MetricPlan {
     /// Without another side there is nothing to compare with. Whether anything is left to judge.
     pub fn alone(&mut self) -> bool {
         match &mut self.judge {
-            Judge::Limits { limits, .. } => {
+            Judge::Limits { limits, .. } | Judge::Job { limits, .. } => {
                 limits.factor = None;
-                limits.min.is_some() || limits.max.is_some()
+                limits.good_if.take_if(|good_if| good_if.names_active());
+                limits.min.is_some() || limits.max.is_some() || limits.good_if.is_some()
             }
             Judge::Comparison { .. } | Judge::Latency { .. } => false,
         }
@@ -127,10 +142,15 @@ impl MetricPlan {
 impl Judge {
     /// Whether there is something to compare with at this stage.
     fn fits(&self, stage: Stage) -> Result<(), Invalid> {
-        let of = match self {
-            Self::Limits { limits, .. } => limits.factor.map(|factor| factor.of),
-            Self::Comparison { .. } | Self::Latency { .. } => Some(FactorOf::ActiveSide),
+        let (by_expression, of) = match self {
+            Self::Limits { limits, .. } | Self::Job { limits, .. } => (limits.names_active(), limits.factor.map(|factor| factor.of)),
+            Self::Comparison { .. } | Self::Latency { .. } => (false, Some(FactorOf::ActiveSide)),
         };
+        if by_expression && stage == Stage::Monitoring {
+            return Err(Invalid(
+                "after the switch the former side has no traffic to compare with: take active out of goodIf, or set it in spec.verification".into(),
+            ));
+        }
         let why = match (stage, of, self) {
             (Stage::Monitoring, Some(FactorOf::ActiveSide), _) => {
                 "after the switch the former side has no traffic to compare with: set max or min, factorOf: BeforeSwitch, or compare in spec.verification"
@@ -147,52 +167,24 @@ impl Judge {
     }
 }
 
-/// A Prometheus, and the credentials that stand beside its address: they go there and nowhere else.
-struct Server {
-    address: String,
-    credentials: Option<Credentials>,
-}
-
-impl Server {
-    fn of(address: Option<&String>, credentials: Option<&Credentials>, default: Option<&PrometheusSource>) -> Result<Self, Invalid> {
-        let (address, credentials) = match (address, credentials, default) {
-            (Some(address), credentials, _) => (address, credentials),
-            (None, Some(_), _) => {
-                return Err(Invalid(
-                    "credentials are for the address beside them: set address too, or the credentials of sources.prometheus".into(),
-                ));
-            }
-            (None, None, Some(source)) => (&source.address, source.credentials.as_ref()),
-            (None, None, None) => {
-                return Err(Invalid("no Prometheus to ask: set its address in the query, in spec.sources.prometheus.address, or start the operator with --prometheus-address".into()));
-            }
-        };
-        Ok(Self { address: address.trim_end_matches('/').to_owned(), credentials: credentials.cloned() })
+fn of_job(metric: &Metric, job: &JobCheck) -> Result<Judge, Invalid> {
+    if metric.max_factor.is_some() {
+        return Err(Invalid("a Job measures one side alone: set max or min instead of maxFactor, or let the Job compare".into()));
     }
-
-    fn question(&self, query: &str) -> Result<Question, Invalid> {
-        query::check_variables(query, "query")?;
-        Ok(Question::Prometheus { address: self.address.clone(), query: query.to_owned(), at: None })
+    let limits = parse_limits(metric)?;
+    if limits.names_active() {
+        return Err(Invalid("a Job measures one side alone: take active out of goodIf, or let the Job compare".into()));
     }
-
-    fn buckets(&self, query: &str) -> Result<Question, Invalid> {
-        query::check_variables(query, "query")?;
-        Ok(Question::Buckets { address: self.address.clone(), query: query.to_owned() })
-    }
-}
-
-/// As it is written, or ready-made.
-fn promql(asked: &PrometheusQuery) -> Result<Cow<'_, str>, Invalid> {
-    match (&asked.query, &asked.ready) {
-        (Some(query), None) => Ok(Cow::Borrowed(query.as_str())),
-        (None, Some(ready)) => ready::query(ready).map(Cow::Owned),
-        (Some(_), Some(_)) | (None, None) => Err(Invalid("set exactly one of query and ready".into())),
-    }
+    Ok(Judge::Job { job: Box::new(JobPlan::of(job, job::STAYS_AFTER_READING)?), limits })
 }
 
 fn limits(metric: &Metric, question: Question) -> Result<Judge, Invalid> {
-    if metric.max.is_none() && metric.min.is_none() && metric.max_factor.is_none() {
-        return Err(Invalid("a metric needs a limit: set max, min, maxFactor, or several of them".into()));
+    Ok(Judge::Limits { question, limits: parse_limits(metric)? })
+}
+
+fn parse_limits(metric: &Metric) -> Result<Limits, Invalid> {
+    if metric.max.is_none() && metric.min.is_none() && metric.max_factor.is_none() && metric.good_if.is_none() {
+        return Err(Invalid("a metric needs a limit: set max, min, maxFactor, goodIf, or several of them".into()));
     }
     let limit = |text: &Option<String>| text.as_deref().map(parse_limit).transpose();
     let from = limit(&metric.factor_from)?.unwrap_or(0.0);
@@ -201,7 +193,8 @@ fn limits(metric: &Metric, question: Question) -> Result<Judge, Invalid> {
     if factor.is_some_and(|factor| factor.max <= 0.0 || factor.from < 0.0) {
         return Err(Invalid("maxFactor must be more than 0, and factorFrom at least 0".into()));
     }
-    Ok(Judge::Limits { question, limits: Limits { min: limit(&metric.min)?, max: limit(&metric.max)?, factor } })
+    let good_if = metric.good_if.as_deref().map(Expression::of).transpose()?;
+    Ok(Limits { min: limit(&metric.min)?, max: limit(&metric.max)?, factor, good_if })
 }
 
 /// Whether it sets one side beside the other by a test that has false alarms: all such tests of a stage share them.
@@ -270,12 +263,17 @@ pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading]
         return;
     }
     let judged = match &plan.judge {
-        Judge::Limits { limits, .. } => limits.values(answers).map(|(value, other)| {
+        Judge::Limits { limits, .. } | Judge::Job { limits, .. } => limits.values(answers).and_then(|(value, other)| {
+            let broken = limits.broken(value, other, before(&measured)).map_err(Reading::Failed)?;
+            if value.is_infinite() && broken.is_none() {
+                // As of something divided by nothing: it breaks no limit, and is no good value either.
+                return Err(Reading::Value(value));
+            }
             let gap = previous.map_or(0, |previous| at.as_millisecond() - previous.as_millisecond());
             let longest = i64::try_from(plan.interval.as_millis()).unwrap_or(i64::MAX).saturating_mul(2);
             measured.covered_millis = measured.covered_millis.saturating_add(gap.clamp(0, longest));
             had_data(&mut measured);
-            (shown(value), judge(&mut measured, plan, stage, limits.broken(value, other), &shown(value), at))
+            Ok((shown(value), judge(&mut measured, plan, stage, broken, &shown(value), at)))
         }),
         Judge::Comparison { rule, .. } => Counters::of(answers).map(|now| {
             let told = comparison::add(&mut measured.compared, &now, rule);
@@ -302,6 +300,11 @@ pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading]
     turn(gate, state, bounded(&message), at);
 }
 
+/// The latest reading that had a value, as status shows it.
+fn before(measured: &Measured) -> Option<f64> {
+    measured.readings.iter().find_map(|reading| reading.value.parse().ok().filter(|value: &f64| value.is_finite()))
+}
+
 /// What one side had waits for the other side's next scrape, and not for ever: `noDataLimit` readings.
 const fn waited_enough(measured: &Measured, plan: &MetricPlan) -> bool {
     (measured.no_data_in_row + 1) % plan.no_data_limit == 0
@@ -309,13 +312,16 @@ const fn waited_enough(measured: &Measured, plan: &MetricPlan) -> bool {
 
 type Verdict = (GateState, String);
 
+/// How the verdict of a dry run begins that is not a pass.
+pub const REHEARSED: &str = "dry run, it ";
+
 /// A verdict that decides nothing.
 fn rehearsed(state: GateState, message: String) -> Verdict {
     match state {
         GateState::Running => (state, message),
         GateState::Passed => (state, format!("{message} (dry run)")),
-        GateState::Failed => (GateState::Passed, format!("dry run, it would have failed: {message}")),
-        GateState::Inconclusive => (GateState::Passed, format!("dry run, it could not have been judged: {message}")),
+        GateState::Failed => (GateState::Passed, format!("{REHEARSED}would have failed: {message}")),
+        GateState::Inconclusive => (GateState::Passed, format!("{REHEARSED}could not have been judged: {message}")),
     }
 }
 
@@ -331,7 +337,8 @@ fn without(measured: &mut Measured, plan: &MetricPlan, state: GateState, trouble
         Reading::Buckets(_) => {
             return source_failed(measured, plan, state, "it answered with buckets where a number was asked for: ask for one number");
         }
-        Reading::NotANumber | Reading::Value(_) => ("NaN", "the query returned NaN (no traffic?)"),
+        Reading::Value(_) => ("Infinite", "the query returned an infinite value (divided by nothing?)"),
+        Reading::NotANumber => ("NaN", "the query returned NaN (no traffic?)"),
         Reading::NoData => ("NoData", "the query returned no data"),
     };
     (shown.into(), no_data(measured, plan, state, what))
@@ -372,11 +379,32 @@ impl Limits {
     }
 
     fn is_enough_without_the_past(&self) -> bool {
-        self.factor.is_some_and(|factor| factor.of == FactorOf::BeforeSwitch) && (self.min.is_some() || self.max.is_some())
+        self.factor.is_some_and(|factor| factor.of == FactorOf::BeforeSwitch)
+            && (self.min.is_some() || self.max.is_some() || self.good_if.is_some())
     }
 
-    /// Which limit the value breaks, in words.
-    fn broken(&self, value: f64, other: Option<f64>) -> Option<Broken> {
+    /// Whether what is good follows from what the active side has, beside a factor of it.
+    pub fn names_active(&self) -> bool {
+        self.good_if.as_ref().is_some_and(Expression::names_active)
+    }
+
+    /// Which limit the value breaks, in words; or why that can't be told. `before`: the reading before this one.
+    fn broken(&self, value: f64, other: Option<f64>, before: Option<f64>) -> Result<Option<Broken>, String> {
+        let broken = self.broken_limit(value, other);
+        let Some(good_if) = self.good_if.as_ref().filter(|_| broken.as_ref().is_none_or(|broken| broken.verdict != GateState::Failed))
+        else {
+            return Ok(broken);
+        };
+        // The one before was rounded when it was recorded: what has not changed must not look as if it had.
+        let value = if good_if.names_previous() { shown(value).parse().unwrap_or(value) } else { value };
+        let values = Values { value, previous: before.unwrap_or(value), active: other.filter(|_| good_if.names_active()) };
+        if good_if.holds(values).map_err(|why| format!("goodIf {why}"))? {
+            return Ok(broken);
+        }
+        Ok(Some(Broken { why: good_if.broken(&shown(value), values, shown), verdict: GateState::Failed }))
+    }
+
+    fn broken_limit(&self, value: f64, other: Option<f64>) -> Option<Broken> {
         let text = shown(value);
         let failed = |why: String| Some(Broken { why, verdict: GateState::Failed });
         match (self.min, self.max) {

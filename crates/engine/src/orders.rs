@@ -44,6 +44,17 @@ pub fn given<'a>(
     (!spent && names_it && !revision.is_empty()).then_some(value)
 }
 
+/// How an order is written that has not been spent yet: the same value once more would be no change of the object.
+pub fn written(status: &BlueGreenRolloutStatus, verb: Verb, revision: &str) -> String {
+    let word = verb.as_str();
+    let spent = status.orders.get(word).and_then(|value| value.strip_prefix(revision));
+    let again = match spent.map(|rest| rest.strip_prefix('/').unwrap_or(rest)) {
+        None => String::new(),
+        Some(rest) => format!("/{}", rest.parse::<u32>().unwrap_or(1).saturating_add(1)),
+    };
+    format!("{}{word}={revision}{again}", names::PREFIX)
+}
+
 /// Marks an order as carried out.
 pub fn spend(status: &mut BlueGreenRolloutStatus, annotations: &BTreeMap<String, String>, verb: Verb) {
     if let Some(value) = annotations.get(&format!("{}{}", names::PREFIX, verb.as_str())) {
@@ -79,6 +90,21 @@ mod tests {
         spend(&mut status, &on_object, Verb::Promote);
         assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), None);
         assert_eq!(given(&annotations(&[("promote", "abc/again")]), &status, Verb::Promote, "abc"), Some("abc/again"), "given anew");
+    }
+
+    #[test]
+    fn an_order_that_was_spent_is_written_otherwise_the_next_time() {
+        let mut status = BlueGreenRolloutStatus::default();
+        for (spent, expected) in
+            [(None, "abc"), (Some("abc"), "abc/2"), (Some("abc/2"), "abc/3"), (Some("abc/now"), "abc/2"), (Some("other"), "abc")]
+        {
+            status.orders.clear();
+            status.orders.extend(spent.map(|value| ("promote".to_owned(), value.to_owned())));
+            let order = written(&status, Verb::Promote, "abc");
+            assert_eq!(order, format!("bluegreen.dev/promote={expected}"), "{spent:?}");
+            let (_, value) = order.split_once('=').unwrap();
+            assert_eq!(given(&annotations(&[("promote", value)]), &status, Verb::Promote, "abc"), Some(value));
+        }
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use crate::{
     gates::{self, GateDefinition, Kind, Stage},
+    metric::Server,
     observed::Observed,
-    revision,
+    revision, score,
     templates::Group,
 };
 use bluegreen_api::{
-    BlueGreenRolloutSpec, Duration, Lifetime, MonitoringFailure, OnUnknown, PrometheusSource, PromotionMode, ServicePort,
-    VerificationFailure,
+    BlueGreenRolloutSpec, Check, Duration, Lifetime, Metric, MonitoringFailure, OnUnknown, PromotionMode, Score, ServicePort,
+    TemplateReference, VerificationFailure,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
@@ -33,38 +34,35 @@ impl Plan {
         let spec = &seen.spec;
         let verification = spec.verification.clone().unwrap_or_default();
         let monitoring = spec.monitoring.clone().unwrap_or_default();
-        let default = || seen.default_prometheus.clone().map(|address| PrometheusSource { address, credentials: None });
-        let prometheus = spec.sources.as_ref().and_then(|sources| sources.prometheus.clone()).or_else(default);
+        let named = spec.sources.as_ref().and_then(|sources| sources.prometheus.as_ref());
+        let named = named.map(|source| Server::named(&source.address, source.credentials.clone()));
+        let prometheus = named.or_else(|| seen.default_prometheus.as_deref().map(Server::of_operator));
         let prometheus = prometheus.as_ref();
-        let mut gates = Group::all(
-            Stage::Verification,
-            verification.checks,
-            verification.metrics,
-            &verification.templates,
-            &seen.namespace,
-            &seen.templates,
-        )
-        .and_then(|groups| gates::definitions(Stage::Verification, &groups, prometheus));
+        let definitions = |stage: Stage, own: (&[Check], &[Metric]), templates: &[TemplateReference], score: Option<&Score>| {
+            Group::all(stage, own, templates, &spec.parameters, &seen.namespace, &seen.templates)
+                .and_then(|groups| gates::definitions(stage, &groups, prometheus))
+                .and_then(|gates| score::with(stage, gates, score))
+        };
+        let own = (verification.checks.as_slice(), verification.metrics.as_slice());
+        let mut gates = definitions(Stage::Verification, own, &verification.templates, verification.score.as_ref());
         if let (Ok(gates), None) = (&mut gates, &seen.status.preview) {
             // The first revision has nothing to be compared with.
             gates.retain_mut(|gate| match &mut gate.kind {
                 Kind::Metric(plan) => plan.alone(),
-                Kind::Check(_) => true,
+                Kind::Check(_) | Kind::Score(_) => true,
             });
+            score::drop_if_empty(gates);
         }
         Self {
             settings: Settings::of(spec),
             wanted: Wanted::parse(seen),
             verification: gates,
-            monitoring: Group::all(
+            monitoring: definitions(
                 Stage::Monitoring,
-                monitoring.checks,
-                monitoring.metrics,
+                (&monitoring.checks, &monitoring.metrics),
                 &monitoring.templates,
-                &seen.namespace,
-                &seen.templates,
-            )
-            .and_then(|groups| gates::definitions(Stage::Monitoring, &groups, prometheus)),
+                monitoring.score.as_ref(),
+            ),
         }
     }
 

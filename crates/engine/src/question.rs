@@ -205,6 +205,24 @@ mod tests {
             ("$.value", r#"{"value": null}"#, Reading::NoData),
             ("$.value", r#"{"values": []}"#, Reading::NoData),
             ("$.series[0].pointlist[-1][1]", r#"{"series": [{"pointlist": [[1, 5.0], [2, 7.5]]}]}"#, Reading::Value(7.5)),
+            // As Graphite and InfluxDB answer; with null for a point that is still to come, and without series where there are no points.
+            (
+                "$[0].datapoints[-1][0]",
+                r#"[{"target": "shop.p95", "datapoints": [[1.5, 1800000000], [2.25, 1800000010]]}]"#,
+                Reading::Value(2.25),
+            ),
+            (
+                "$[0].datapoints[-1][0]",
+                r#"[{"target": "shop.p95", "datapoints": [[1.5, 1800000000], [null, 1800000010]]}]"#,
+                Reading::NoData,
+            ),
+            ("$[0].datapoints[-1][0]", "[]", Reading::NoData),
+            (
+                "$.results[0].series[0].values[0][1]",
+                r#"{"results": [{"statement_id": 0, "series": [{"columns": ["time", "mean"], "values": [["1970-01-01T00:00:00Z", 12.5]]}]}]}"#,
+                Reading::Value(12.5),
+            ),
+            ("$.results[0].series[0].values[0][1]", r#"{"results": [{"statement_id": 0}]}"#, Reading::NoData),
             ("$[*].v", r#"[{"v": 1}, {"v": 2}]"#, failed("$[*].v finds 2 values in the answer; write a path that finds one")),
             ("$.value", r#"{"value": "many"}"#, failed("$.value finds \"many\" in the answer, which is no number")),
             ("$.value", r#"{"value": {"a": true}}"#, failed("$.value finds {\"a\":true} in the answer, which is no number")),

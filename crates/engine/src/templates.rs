@@ -1,6 +1,7 @@
 //! Templates of gates that a rollout names: with their parameters put in they are checks and metrics like its own.
 
 use crate::{
+    expression::Expression,
     gates::Stage,
     metric::is_comparison,
     observed::{TemplateSeen, TemplatesSeen},
@@ -26,33 +27,48 @@ impl Group {
     /// Those of the rollout itself, then those of its templates.
     pub fn all(
         stage: Stage,
-        checks: Vec<Check>,
-        metrics: Vec<Metric>,
+        own: (&[Check], &[Metric]),
         references: &[TemplateReference],
+        parameters: &BTreeMap<String, String>,
         namespace: &str,
         seen: &TemplatesSeen,
     ) -> Result<Vec<Self>, Invalid> {
-        let own = Self::own(stage, checks, metrics);
+        let by_name = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let parameters = Parameters { by_name, declared_in: "spec.parameters" };
+        let own = Self::own(stage, vec![], vec![]).with(own.0, own.1, &parameters);
         let of_templates = references.iter().map(|reference| {
             let both = references.iter().any(|other| other.name == reference.name && other.kind != reference.kind);
-            Self::of_template(stage, reference, both, namespace, seen)
+            Self::of_template(stage, reference, &parameters, both, namespace, seen)
         });
-        std::iter::once(Ok(own)).chain(of_templates).collect()
+        std::iter::once(own).chain(of_templates).collect()
+    }
+
+    fn with(mut self, checks: &[Check], metrics: &[Metric], parameters: &Parameters<'_>) -> Result<Self, Invalid> {
+        for check in checks {
+            let filled = filled(check, parameters).map_err(|why| self.wrong("checks", &check.name, &why))?;
+            self.checks.push(filled);
+        }
+        for metric in metrics {
+            let filled = filled(metric, parameters).map_err(|why| self.wrong("metrics", &metric.name, &why))?;
+            self.metrics.push(filled);
+        }
+        Ok(self)
     }
 
     pub fn own(stage: Stage, checks: Vec<Check>, metrics: Vec<Metric>) -> Self {
         Self { prefix: String::new(), place: stage.section().to_owned(), checks, metrics }
     }
 
-    /// `both`: a template of the other kind has the same name.
+    /// `parameters`: the rollout's own. `both`: a template of the other kind has the same name.
     fn of_template(
         stage: Stage,
         reference: &TemplateReference,
+        parameters: &Parameters<'_>,
         both: bool,
         namespace: &str,
         seen: &TemplatesSeen,
     ) -> Result<Self, Invalid> {
-        let TemplateReference { kind, name, parameters } = reference;
+        let TemplateReference { kind, name, parameters: given } = reference;
         let (who, prefix) = match kind {
             TemplateKind::GateTemplate => (format!("{kind} {namespace}/{name}"), format!("{name}/")),
             TemplateKind::ClusterGateTemplate if both => (format!("{kind} {name}"), format!("cluster:{name}/")),
@@ -64,17 +80,12 @@ impl Group {
             Some(TemplateSeen::Unknown(why)) => return Err(Invalid(format!("{place} can't be read: {why}"))),
             Some(TemplateSeen::Absent) | None => return Err(Invalid(format!("{place} doesn't exist: create it, or take it out"))),
         };
-        let values = values(template, parameters).map_err(|why| Invalid(format!("{place} {why}")))?;
-        let mut group = Self { prefix, place, checks: vec![], metrics: vec![] };
-        for check in &template.checks {
-            let filled = filled(check, &values).map_err(|why| group.wrong("checks", &check.name, &why))?;
-            group.checks.push(filled);
-        }
-        for metric in &template.metrics {
-            let filled = filled(metric, &values).map_err(|why| group.wrong("metrics", &metric.name, &why))?;
-            group.metrics.extend(fitting(stage, filled));
-        }
-        Ok(group)
+        let given = given.iter().map(|(name, value)| Ok((name.clone(), put_in(value, parameters)?)));
+        let given: BTreeMap<_, _> = given.collect::<Result<_, String>>().map_err(|why| Invalid(format!("{place}: parameters: {why}")))?;
+        let values = values(template, &given).map_err(|why| Invalid(format!("{place} {why}")))?;
+        let group = Self { prefix, place, checks: vec![], metrics: vec![] };
+        let group = group.with(&template.checks, &template.metrics, &values)?;
+        Ok(Self { metrics: group.metrics.into_iter().filter_map(|metric| fitting(stage, metric)).collect(), ..group })
     }
 
     /// The name of a gate of it.
@@ -92,20 +103,35 @@ impl Group {
 /// One template serves before the switch and after it: what compares with the active side has nothing to compare with after it, and what
 /// compares with the time before the switch has nothing before it. None: it did only that.
 fn fitting(stage: Stage, metric: Metric) -> Option<Metric> {
-    let of = metric.factor_of.unwrap_or(FactorOf::ActiveSide);
-    let compares = metric.max_factor.is_some();
-    if (stage, of) == (Stage::Verification, FactorOf::ActiveSide)
-        || (stage, of, compares) == (Stage::Monitoring, FactorOf::BeforeSwitch, true)
-    {
-        return Some(metric);
+    if stage == Stage::Monitoring && is_comparison(&metric) {
+        return None;
     }
-    let limited = metric.max.is_some() || metric.min.is_some();
-    let fits = stage == Stage::Verification || !is_comparison(&metric);
-    (fits && (limited || !compares)).then_some(Metric { max_factor: None, factor_from: None, factor_of: None, ..metric })
+    let mut fitting = metric.clone();
+    let misfit = if stage == Stage::Monitoring { FactorOf::ActiveSide } else { FactorOf::BeforeSwitch };
+    if metric.factor_of.unwrap_or(FactorOf::ActiveSide) == misfit {
+        (fitting.max_factor, fitting.factor_from, fitting.factor_of) = (None, None, None);
+    }
+    if stage == Stage::Monitoring && names_active(&metric) {
+        fitting.good_if = None;
+    }
+    let compared = (fitting.max_factor.is_none(), fitting.good_if.is_none()) != (metric.max_factor.is_none(), metric.good_if.is_none());
+    let limited = fitting.max.is_some() || fitting.min.is_some() || fitting.max_factor.is_some() || fitting.good_if.is_some();
+    (limited || !compared).then_some(fitting)
+}
+
+/// What is wrong with an expression is told where it is read.
+fn names_active(metric: &Metric) -> bool {
+    metric.good_if.as_deref().is_some_and(|text| Expression::of(text).is_ok_and(|good_if| good_if.names_active()))
+}
+
+/// Texts that stand for names, and where one that is missing is to be declared.
+struct Parameters<'a> {
+    by_name: BTreeMap<&'a str, &'a str>,
+    declared_in: &'static str,
 }
 
 /// What each parameter is for a rollout that gives these.
-fn values<'a>(template: &'a GateTemplateSpec, given: &'a BTreeMap<String, String>) -> Result<BTreeMap<&'a str, &'a str>, String> {
+fn values<'a>(template: &'a GateTemplateSpec, given: &'a BTreeMap<String, String>) -> Result<Parameters<'a>, String> {
     let declared = || template.parameters.iter().map(|parameter| parameter.name.as_str());
     if let Some(unknown) = given.keys().find(|name| !declared().any(|declared| declared == **name)) {
         let known = declared().collect::<Vec<_>>().join(", ");
@@ -116,37 +142,38 @@ fn values<'a>(template: &'a GateTemplateSpec, given: &'a BTreeMap<String, String
         Some(value) => Ok((name, value.as_str())),
         None => Err(format!("needs the parameter {name}, which has no default: give it in parameters")),
     };
-    template.parameters.iter().map(|parameter| value(&parameter.name, parameter.default.as_ref())).collect()
+    let by_name = template.parameters.iter().map(|parameter| value(&parameter.name, parameter.default.as_ref()));
+    Ok(Parameters { by_name: by_name.collect::<Result<_, _>>()?, declared_in: "the parameters of the template" })
 }
 
 /// A check or metric with its parameters put in, wherever it has text.
-fn filled<T: Serialize + DeserializeOwned>(item: &T, values: &BTreeMap<&str, &str>) -> Result<T, String> {
+fn filled<T: Serialize + DeserializeOwned>(item: &T, parameters: &Parameters<'_>) -> Result<T, String> {
     let unreadable = |error: serde_json::Error| format!("it can't be read with its parameters put in: {error}");
     let mut json = serde_json::to_value(item).map_err(unreadable)?;
-    fill(&mut json, values)?;
+    fill(&mut json, parameters)?;
     serde_json::from_value(json).map_err(unreadable)
 }
 
-fn fill(json: &mut Value, values: &BTreeMap<&str, &str>) -> Result<(), String> {
+fn fill(json: &mut Value, parameters: &Parameters<'_>) -> Result<(), String> {
     match json {
-        Value::String(text) => *text = put_in(text, values)?,
-        Value::Array(items) => items.iter_mut().try_for_each(|item| fill(item, values))?,
-        Value::Object(fields) => fields.values_mut().try_for_each(|field| fill(field, values))?,
+        Value::String(text) => *text = put_in(text, parameters)?,
+        Value::Array(items) => items.iter_mut().try_for_each(|item| fill(item, parameters))?,
+        Value::Object(fields) => fields.values_mut().try_for_each(|field| fill(field, parameters))?,
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
     Ok(())
 }
 
 /// Parameters only: whatever else stands between braces is somebody else's, and a value is text that is not looked through again.
-fn put_in(text: &str, values: &BTreeMap<&str, &str>) -> Result<String, String> {
+fn put_in(text: &str, parameters: &Parameters<'_>) -> Result<String, String> {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, tail)) = rest.split_once("{{") {
         filled.push_str(before);
         let named = tail.split_once("}}").and_then(|(name, after)| Some((name.trim().strip_prefix("parameters.")?, after)));
         rest = if let Some((name, after)) = named {
-            let unknown = || format!("{{{{ parameters.{name} }}}} is not declared: add {name} to the parameters of the template");
-            filled.push_str(values.get(name).ok_or_else(unknown)?);
+            let unknown = || format!("{{{{ parameters.{name} }}}} is not declared: add {name} to {}", parameters.declared_in);
+            filled.push_str(parameters.by_name.get(name).ok_or_else(unknown)?);
             after
         } else {
             filled.push_str("{{");

@@ -26,7 +26,7 @@ const NOW: i64 = world::START + 100_000;
 
 // === what is generated ===
 
-fn settings() -> [Value; 6] {
+fn settings() -> [Value; 7] {
     let metric = json!({"name": "errors", "prometheus": {"query": "e"}, "max": "1%", "interval": "5s", "count": 3});
     [
         json!({}),
@@ -35,7 +35,17 @@ fn settings() -> [Value; 6] {
         json!({"monitoring": {"duration": "5m", "metrics": [metric], "onUnknown": "RollBack"}, "scaleDown": {"drain": "0s", "after": "0s", "afterAbort": "0s"}}),
         json!({"monitoring": {"duration": "5m", "checks": [{"name": "home", "http": {}}], "onFailure": "Pause"}, "promotion": {"after": "20s", "timeout": "2m"}}),
         json!({"container": "nobody", "revisionHistoryLimit": 2}),
+        json!({
+            "verification": {"score": {"min": "60%"}, "metrics": soft(), "onFailure": "Pause"},
+            "monitoring": {"duration": "5m", "score": {"min": "60%"}, "metrics": soft()},
+        }),
     ]
+}
+
+/// Metrics of which any two are enough for 60 %.
+fn soft() -> [Value; 3] {
+    ["errors", "latency", "queue"]
+        .map(|name| json!({"name": name, "prometheus": {"query": "q"}, "max": "1%", "interval": "5s", "count": 3, "weight": 2}))
 }
 
 /// The side that a rollout of this image has first: its hash and ports are those that `spec` asks for.
@@ -505,11 +515,18 @@ proptest! {
         prop_assert!(ready(&seen, candidate.color, &candidate.revision) > 0 && seen.spec.replicas > 0 && !seen.spec.paused);
         let approved = next.gates.iter().any(|gate| gate.name == "approval" && gate.state == GateState::Passed);
         let setting = seen.spec.verification.clone().unwrap_or_default();
-        let names = setting.checks.iter().map(|check| &check.name).chain(setting.metrics.iter().map(|metric| &metric.name));
-        for name in names {
+        // What has a weight may be bad: the score decides for it.
+        let metrics = setting.metrics.iter().filter(|metric| metric.weight.is_none()).map(|metric| metric.name.as_str());
+        let score = setting.score.iter().map(|_| "score");
+        for name in setting.checks.iter().map(|check| check.name.as_str()).chain(metrics).chain(score) {
             let gate = next.gates.iter().find(|gate| gate.name == format!("verification/{name}"));
             let passed = gate.is_some_and(|gate| gate.state == GateState::Passed || (gate.state == GateState::Inconclusive && approved));
             prop_assert!(passed, "{name} has not passed: {gate:?}");
+        }
+        if setting.score.is_some() {
+            // Each of the three counts alike, and 60 % of them are two: whatever the gate of the score says.
+            let of = |state: GateState| next.gates.iter().filter(|gate| gate.weight.is_some() && gate.name.starts_with("verification/") && gate.state == state).count();
+            prop_assert!(of(GateState::Passed) >= 2 || (approved && of(GateState::Failed) <= 1), "{:?}", next.gates);
         }
     }
 

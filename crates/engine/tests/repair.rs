@@ -4,13 +4,14 @@
 
 mod world;
 
-use bluegreen_api::{Color, Phase, Side};
+use bluegreen_api::{Color, GateState, Phase, Side};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Change, Guard, Object, Target},
     observed::*,
     render,
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use world::World;
 
@@ -380,11 +381,15 @@ fn the_preview_service_shows_the_candidate_once_it_has_a_ready_pod() {
 
 /// The first revision, with a gate before it serves; a preview Service of somebody else is in the way.
 fn first_verified(spec: Value) -> Observed {
-    let mut world = World::new(json!({"verification": {"initial": true, "checks": [{"name": "home", "http": {"path": "/"}}]}}));
+    first_verified_by(json!({"initial": true, "checks": [{"name": "home", "http": {"path": "/"}}]}), world::pass, spec)
+}
+
+fn first_verified_by(verification: Value, gauge: fn(&str, &str, Timestamp) -> Outcome, spec: Value) -> Observed {
+    let mut world = World::new(json!({"verification": verification}));
     world.gauge = |_, _, _| Outcome::Check(CheckOutcome::NotDone("no answer".into()));
     world.run_for(8);
     assert_eq!(world.phase(), Phase::Initializing);
-    world.gauge = world::pass;
+    world.gauge = gauge;
     world.services.get_mut("preview").unwrap().owner = foreign(false);
     world.run_for(8);
     assert_eq!(world.phase(), Phase::Initializing, "{}", world.story());
@@ -415,6 +420,28 @@ fn the_first_revision_serves_once_its_gates_as_they_are_defined_now_have_passed(
     assert_eq!(done(seen.clone()), [""; 0]);
     active(&mut seen).labels_intact = false;
     assert_eq!(done(seen), ["active Service to blue: the Service was changed, or is not ours yet"]);
+}
+
+#[test]
+fn the_first_revision_serves_once_its_score_is_reached_whatever_became_of_what_counts_in_it() {
+    let soft = |name: &str, weight: i32| json!({"name": name, "weight": weight, "max": "0", "count": 1, "interval": "1s", "prometheus": {"query": "q"}});
+    let verification = json!({"initial": true, "score": {"min": "60%"}, "metrics": [soft("errors", 3), soft("latency", 2)]});
+    let slow = |gate: &str, _: &str, _: Timestamp| Outcome::reading(Reading::Value(if gate.ends_with("/latency") { 1.0 } else { 0.0 }));
+    /// Of the errors, and so of the score.
+    fn told(seen: &mut Observed, state: GateState) {
+        (seen.status.gates[0].state, seen.status.gates[2].state) = (state, state);
+    }
+    let mut seen = first_verified_by(verification, slow, json!({}));
+    let first = seen.status.active.clone().unwrap();
+    select(active(&mut seen), &Side { revision: Target::NOTHING.into(), ..first });
+    is_right(
+        &seen,
+        &[
+            ("reached", |_| {}, &["active Service to blue: the Service is to select another side"]),
+            ("not reached", |seen| told(seen, GateState::Running), &[]),
+            ("out of reach", |seen| told(seen, GateState::Failed), &[]),
+        ],
+    );
 }
 
 /// The former side's time is over, and nothing is done yet.

@@ -4,7 +4,7 @@
 
 mod world;
 
-use bluegreen_api::{Color, Outcome as Ended, Phase};
+use bluegreen_api::{Color, GateState, Outcome as Ended, Phase};
 use bluegreen_engine::{
     Decision, decide,
     decision::{Change, Object, Role},
@@ -303,6 +303,260 @@ fn the_first_revision_is_verified_only_if_asked_and_reached_by_nobody_until_then
     world.settle();
     assert_eq!((world.phase(), world.is("Stalled"), world.endpoints.len()), (Phase::Initializing, true, 0), "{}", world.story());
     assert!(world.status.rejected.is_none());
+}
+
+// === several soft metrics ===
+
+fn soft(name: &str, weight: i32) -> Value {
+    metric(json!({"name": name, "weight": weight}))
+}
+
+/// Errors count 3 of 6, latency 2 and the queue 1.
+fn three() -> Vec<Value> {
+    vec![soft("errors", 3), soft("latency", 2), soft("queue", 1)]
+}
+
+fn scored(stage: &str, min: &str, metrics: Vec<Value>) -> Value {
+    json!({stage: {"score": {"min": min}, "metrics": metrics}})
+}
+
+fn slow(gate: &str, image: &str, _: jiff::Timestamp) -> Outcome {
+    value(if gate.ends_with("/latency") && image == "shop:2" { 1.0 } else { 0.0 })
+}
+
+fn slow_with_a_queue(gate: &str, image: &str, at: jiff::Timestamp) -> Outcome {
+    if gate.ends_with("/queue") && image == "shop:2" { value(1.0) } else { slow(gate, image, at) }
+}
+
+fn no_errors_told(gate: &str, image: &str, _: jiff::Timestamp) -> Outcome {
+    if gate.ends_with("/errors") && image == "shop:2" { Outcome::reading(Reading::NoData) } else { value(0.0) }
+}
+
+/// What became of a gate of the latest attempt that has ended.
+fn ended(world: &World, gate: &str) -> Option<GateState> {
+    world.status.history[0].gates.iter().find(|it| it.name == gate).map(|it| it.state)
+}
+
+fn rejected(world: &World) -> (&str, &str) {
+    let rejected = world.status.rejected.as_ref().unwrap();
+    (&rejected.reason, &rejected.message)
+}
+
+#[test]
+fn one_bad_metric_of_several_soft_ones_is_told_and_the_score_decides() {
+    let mut world = World::live(scored("verification", "60%", three()));
+    world.gauge = slow;
+    world.image("shop:2");
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
+    let states = ["errors", "latency", "queue", "score"].map(|name| ended(&world, &format!("verification/{name}")));
+    assert_eq!(states, [GateState::Passed, GateState::Failed, GateState::Passed, GateState::Passed].map(Some));
+
+    let mut world = World::live(scored("verification", "67%", three()));
+    world.gauge = slow;
+    world.image("shop:2");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Aborted, Some("shop:1")), "{}", world.story());
+}
+
+#[test]
+fn two_bad_soft_metrics_abort_while_the_third_still_runs() {
+    let mut metrics = three();
+    metrics[0]["count"] = json!(100);
+    let mut world = World::live(scored("verification", "60%", metrics));
+    world.gauge = slow_with_a_queue;
+    world.image("shop:2");
+    world.settle();
+    assert_eq!(world.phase(), Phase::Aborted, "{}", world.story());
+    let message = "verification/score: good can still be 50 % of the weights at most, 60 % are needed; bad: latency (2), queue (1)";
+    assert_eq!(rejected(&world), ("MetricFailed", message));
+    assert_eq!(ended(&world, "verification/errors"), Some(GateState::Running));
+}
+
+#[test]
+fn a_score_that_is_reached_waits_for_no_soft_metric_and_for_every_other_gate() {
+    let mut metrics = three();
+    metrics[1]["count"] = json!(1000);
+    metrics.push(metric(json!({"name": "memory", "count": 9})));
+    let mut world = World::live(scored("verification", "60%", metrics));
+    world.image("shop:2");
+    world.run_until(Phase::Verifying);
+    world.run_for(20);
+    let state = |world: &World, gate: &str| world.status.gates.iter().find(|it| it.name == gate).map(|it| it.state);
+    assert_eq!(state(&world, "verification/score"), Some(GateState::Passed), "{}", world.story());
+    assert_eq!((world.phase(), state(&world, "verification/memory")), (Phase::Verifying, Some(GateState::Running)));
+    let mut bad = world.clone();
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
+    assert_eq!(ended(&world, "verification/latency"), Some(GateState::Running), "nobody waited for it");
+    bad.gauge = |gate, image, _| value(if gate.ends_with("/memory") && image == "shop:2" { 1.0 } else { 0.0 });
+    bad.settle();
+    assert_eq!((bad.phase(), rejected(&bad)), (Phase::Aborted, ("MetricFailed", "verification/memory: 1 is above the limit of 0.01")));
+}
+
+#[test]
+fn a_score_that_nobody_can_tell_waits_for_a_person_or_readings_and_one_that_is_reached_without_them_does_not() {
+    let mut world = World::live(scored("verification", "60%", three()));
+    world.gauge = no_errors_told;
+    world.image("shop:2");
+    world.run_for(600);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::AwaitingPromotion, "Inconclusive"), "{}", world.story());
+    let told = "verification/score could not be judged: 50 % of the weights are good, 60 % are needed; not judged: errors (3). Decide";
+    assert!(world.status.message.starts_with(told), "{}", world.status.message);
+    let records = world.records;
+    world.run_for(600);
+    assert_eq!(world.records, records, "nothing is written while it waits");
+    let mut back = world.clone();
+    back.gauge = world::pass;
+    back.run_for(60);
+    assert_eq!(back.serves().as_deref(), Some("shop:2"), "readings came back: {}", back.story());
+    world.order("promote");
+    world.run_for(60);
+    assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
+
+    let mut world = World::live(scored("verification", "50%", three()));
+    world.gauge = no_errors_told;
+    world.image("shop:2");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
+}
+
+#[test]
+fn an_approval_of_a_score_covers_no_soft_metric_that_turns_bad_after_it() {
+    let mut spec = scored("verification", "60%", three());
+    spec["promotion"] = json!({"after": "10m"});
+    let mut world = World::live(spec);
+    world.gauge = |gate, image, at| if gate.ends_with("/errors") { value(0.0) } else { no_errors_told("/errors", image, at) };
+    world.image("shop:2");
+    world.run_for(120);
+    world.order("promote");
+    world.run_for(60);
+    let mut judged = world.clone();
+    judged.run_for(600);
+    assert_eq!(judged.serves().as_deref(), Some("shop:2"), "approved, and its time has come: {}", judged.story());
+    world.gauge =
+        |gate, image, at| if gate.ends_with("/queue") { slow_with_a_queue(gate, image, at) } else { no_errors_told("/errors", image, at) };
+    world.run_for(1200);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::AwaitingPromotion, "Inconclusive"), "{}", world.story());
+    let told =
+        "verification/score could not be judged: 50 % of the weights are good, 60 % are needed; bad: queue (1); not judged: latency (2)";
+    assert!(world.status.message.starts_with(told), "{}", world.status.message);
+    let again = format!("{}/2", world.status.preview.as_ref().unwrap().revision);
+    assert!(world.status.message.contains(&format!("Decide with bluegreen.dev/promote={again} or")), "{}", world.status.message);
+    world.order_for("promote", &again);
+    world.run_for(60);
+    assert_eq!(world.serves().as_deref(), Some("shop:2"), "a person knows of it now: {}", world.story());
+}
+
+#[test]
+fn a_retry_lets_the_score_and_what_was_bad_in_it_begin_anew() {
+    let mut spec = scored("verification", "60%", three());
+    spec["verification"]["onFailure"] = json!("Pause");
+    let mut world = World::live(spec);
+    world.gauge = slow_with_a_queue;
+    world.image("shop:2");
+    world.settle();
+    assert_eq!(
+        (world.phase(), reason(&world).as_str(), world.is("Stalled")),
+        (Phase::Verifying, "MetricFailed", true),
+        "{}",
+        world.story()
+    );
+    world.gauge = world::pass;
+    world.order("retry");
+    world.run_for(60);
+    assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
+}
+
+#[test]
+fn in_monitoring_a_soft_metric_that_was_good_to_the_end_counts_and_a_score_out_of_reach_rolls_back_at_once() {
+    let watched = |min: &str| {
+        let mut spec = scored("monitoring", min, three());
+        spec["monitoring"]["duration"] = json!("2m");
+        let mut world = World::live(spec);
+        world.image("shop:2");
+        world.run_until(Phase::Monitoring);
+        world
+    };
+    let mut world = watched("60%");
+    world.gauge = slow;
+    world.run_for(100);
+    assert_eq!(world.phase(), Phase::Monitoring, "its time isn't over: {}", world.story());
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
+    let states = ["errors", "latency", "score"].map(|name| ended(&world, &format!("monitoring/{name}")));
+    assert_eq!(states, [GateState::Running, GateState::Failed, GateState::Passed].map(Some));
+
+    let mut world = watched("60%");
+    world.gauge = slow_with_a_queue;
+    let start = world.second();
+    world.run_until(Phase::RollingBack);
+    assert!(world.second() - start < 60, "{}", world.story());
+    world.settle();
+    let message = "monitoring/score: good can still be 50 % of the weights at most, 60 % are needed; bad: latency (2), queue (1)";
+    assert_eq!((world.serves().as_deref(), rejected(&world)), (Some("shop:1"), ("MetricFailed", message)), "{}", world.story());
+}
+
+#[test]
+fn a_score_that_is_unknown_when_the_bake_time_is_over_holds_rolls_back_or_passes_as_asked() {
+    for (min, choice, phase, image) in [
+        ("60%", "Hold", Phase::Monitoring, "shop:2"),
+        ("60%", "RollBack", Phase::RolledBack, "shop:1"),
+        ("60%", "Pass", Phase::Healthy, "shop:2"),
+        ("50%", "RollBack", Phase::Healthy, "shop:2"),
+    ] {
+        let mut spec = scored("monitoring", min, three());
+        world::merge(&mut spec, json!({"monitoring": {"duration": "1m", "onUnknown": choice}}));
+        let mut world = World::live(spec);
+        world.gauge = no_errors_told;
+        world.image("shop:2");
+        world.run_for(3000);
+        assert_eq!((world.phase(), world.serves().as_deref()), (phase, Some(image)), "{min} {choice}\n{}", world.story());
+        if choice == "Hold" {
+            let told = "monitoring/score could not be judged: 50 % of the weights are good, 60 % are needed; not judged: errors (3). ";
+            assert!(world.status.message.starts_with(told), "{}", world.status.message);
+        }
+    }
+}
+
+#[test]
+fn a_score_does_not_end_the_bake_time_while_readings_that_it_needs_are_bad() {
+    let metrics = vec![metric(json!({"weight": 1, "failureFor": "1m"}))];
+    let mut spec = scored("monitoring", "100%", metrics);
+    spec["monitoring"]["duration"] = json!("2m");
+    let mut world = World::live(spec);
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.run_for(100);
+    world.gauge = |_, image, _| value(if image == "shop:2" { 0.5 } else { 0.0 });
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::RolledBack, Some("shop:1")), "{}", world.story());
+}
+
+#[test]
+fn the_first_revision_is_verified_by_a_score_too_and_by_none_where_there_is_nothing_to_compare_with() {
+    let first = |metrics: Vec<Value>, gauge: fn(&str, &str, jiff::Timestamp) -> Outcome| {
+        let mut spec = scored("verification", "60%", metrics);
+        spec["verification"]["initial"] = json!(true);
+        spec["image"] = json!("shop:2");
+        let mut world = World::new(spec);
+        world.gauge = gauge;
+        world.settle();
+        world
+    };
+    let world = first(three(), slow);
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
+    assert_eq!(ended(&world, "verification/latency"), Some(GateState::Failed));
+    let world = first(three(), slow_with_a_queue);
+    assert_eq!(
+        (world.phase(), reason(&world).as_str(), world.endpoints.len()),
+        (Phase::Initializing, "MetricFailed", 0),
+        "{}",
+        world.story()
+    );
+    let compared = json!({"name": "compared", "weight": 1, "comparison": {"errors": "e", "requests": "r"}});
+    let world = first(vec![compared], slow);
+    assert_eq!((world.phase(), ended(&world, "verification/score")), (Phase::Healthy, None), "{}", world.story());
 }
 
 // === the first deployment ===

@@ -84,6 +84,27 @@ fn a_rollout_that_names_a_missing_template_is_told_and_goes_live_once_it_is_ther
 }
 
 #[test]
+fn a_metric_that_is_left_out_at_a_stage_has_no_weight_there() {
+    let stage = |min: &str| json!({"score": {"min": min}, "templates": [{"name": "slo"}]});
+    let mut world = World::new(json!({"verification": stage("50%"), "monitoring": stage("100%")}));
+    world.change(json!({"monitoring": {"duration": "1m"}}));
+    let compared = json!({"name": "compared", "weight": 1, "comparison": {"errors": "e", "requests": "r"}});
+    let errors = json!({"name": "errors", "weight": 1, "max": "1", "interval": "5s", "count": 2, "prometheus": {"query": "q"}});
+    world.has(json!({"metrics": [compared]}));
+    world.settle();
+    let nothing = "spec.monitoring.score has nothing to count: give metrics of this stage a weight, or leave score out";
+    assert_eq!(world.told(), format!("InvalidSpec: spec can't be carried out: {nothing}"));
+    world.has(json!({"metrics": [compared, errors]}));
+    world.settle();
+    world.image("shop:2");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
+    let gates = |gate: &&bluegreen_api::GateResult| gate.name.starts_with("monitoring/");
+    let told: Vec<_> = world.status.history[0].gates.iter().filter(gates).map(|gate| gate.name.as_str()).collect();
+    assert_eq!(told, ["monitoring/slo/errors", "monitoring/score"]);
+}
+
+#[test]
 fn nothing_is_promoted_without_the_gates_of_a_missing_template_and_repair_goes_on() {
     let mut world = live();
     world.sees(TemplateSeen::Absent);
@@ -287,8 +308,8 @@ fn a_rollout_at_rest_stays_ready_while_the_watch_of_its_templates_is_down() {
     assert_eq!((world.is("Ready"), world.records), (true, records), "{}", world.story());
 }
 
-#[test]
-fn the_sample_says_what_a_good_version_is_before_the_switch_and_after_it() {
+/// The rollout of the sample beside its template, live.
+fn of_the_sample() -> World {
     let text = include_str!("../../../config/samples/slo.yaml");
     let mut objects = serde_yaml_ng::Deserializer::from_str(text).map(|object| Value::deserialize(object).unwrap());
     let (template, mut rollout) = (objects.next().unwrap(), objects.next().unwrap());
@@ -298,6 +319,53 @@ fn the_sample_says_what_a_good_version_is_before_the_switch_and_after_it() {
     world.gate_templates.by_name.insert((TemplateKind::ClusterGateTemplate, "slo".into()), template);
     world.settle();
     assert_eq!(world.phase(), Phase::Healthy, "{}", world.story());
+    world
+}
+
+/// What the sample's metrics read, and what those of that name do.
+fn but(gate: &str, name: &str, odd: [f64; 2]) -> Outcome {
+    let (kind, good) = match gate.rsplit('/').next().unwrap() {
+        "error-rate" => ("error-rate", vec![0.01, 0.005]),
+        "latency" => ("latency", vec![0.2, 0.15]),
+        kind => (kind, vec![0.8]),
+    };
+    let values = if kind == name { odd[..good.len()].to_vec() } else { good };
+    Outcome::Readings(values.into_iter().map(Reading::Value).collect())
+}
+
+#[test]
+fn the_sample_has_the_limits_that_its_parameters_say_and_gives_bad_readings_five_minutes() {
+    let mut world = of_the_sample();
+    world.gauge = |gate, _, _| but(gate, "", [0.0; 2]);
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    assert_eq!(world.serves().as_deref(), Some("shop:2"), "at every limit it is good: {}", world.story());
+
+    type Gauge = fn(&str, &str, Timestamp) -> Outcome;
+    let cases: [(Gauge, &str); 6] = [
+        (|gate, _, _| but(gate, "error-rate", [0.011, 0.02]), "error-rate: 0.011 is above the limit of 0.01"),
+        (|gate, _, _| but(gate, "error-rate", [0.009, 0.004]), "error-rate: 0.009 is more than 2 times the active side's 0.004"),
+        (|gate, _, _| but(gate, "latency", [0.21, 0.2]), "latency: 0.21 is above the limit of 0.2"),
+        (|gate, _, _| but(gate, "latency", [0.19, 0.12]), "latency: 0.19 is more than 1.5 times the active side's 0.12"),
+        (|gate, _, _| but(gate, "cpu", [0.81, 0.0]), "cpu: 0.81 is above the limit of 0.8"),
+        (|gate, _, _| but(gate, "memory", [0.81, 0.0]), "memory: 0.81 is above the limit of 0.8"),
+    ];
+    for (gauge, why) in cases {
+        let mut world = of_the_sample();
+        world.gauge = gauge;
+        world.image("shop:2");
+        world.run_until(Phase::Verifying);
+        world.run_for(299);
+        assert_eq!(world.phase(), Phase::Verifying, "{why}: {}", world.story());
+        world.run_until(Phase::Aborted);
+        let rejected = world.status.rejected.as_ref().unwrap();
+        assert_eq!(rejected.message, format!("verification/slo/{why}, for 5m of 5m"));
+    }
+}
+
+#[test]
+fn the_sample_says_what_a_good_version_is_before_the_switch_and_after_it() {
+    let mut world = of_the_sample();
     world.image("shop:2");
     for (phase, stage) in [(Phase::Verifying, "verification"), (Phase::Monitoring, "monitoring")] {
         world.run_until(phase);

@@ -27,6 +27,12 @@ pub struct Args {
     #[arg(long, env = "BLUEGREEN_PROMETHEUS_ADDRESS", value_name = "URL")]
     pub prometheus_address: Option<Source>,
 
+    /// A directory with what that Prometheus is shown, in files named like the keys of a Secret of credentials: token, username, password,
+    /// ca.crt, tls.crt, tls.key. They are read again every 30 seconds, so that a mounted Secret or token may change. No address that a
+    /// rollout names is shown them
+    #[arg(long, env = "BLUEGREEN_PROMETHEUS_CREDENTIALS", value_name = "DIRECTORY", requires = "prometheus_address")]
+    pub prometheus_credentials: Option<PathBuf>,
+
     /// Ask metrics, webhooks and the URLs of checks only of addresses that begin like this (same scheme, host and port, same path or
     /// below). Can be given several times. Default: any address that a rollout names. Pods are asked anyway
     #[arg(long, env = "BLUEGREEN_ALLOWED_METRIC_SOURCES", value_name = "URL", value_delimiter = ',')]
@@ -153,6 +159,14 @@ mod tests {
             Args::try_parse_from(["x", "--allowed-metric-source", "http://a:9090", "--allowed-metric-source", "http://b:9090"]).unwrap();
         assert_eq!(args.rules().sources.len(), 2);
         assert!(Args::try_parse_from(["x", "--allowed-metric-source", "a:9090"]).is_err());
+    }
+
+    #[test]
+    fn the_credentials_of_a_prometheus_need_its_address() {
+        let parsed = |args: &[&str]| Args::try_parse_from([&["x", "--prometheus-credentials", "/etc/prometheus"], args].concat());
+        let error = parsed(&[]).unwrap_err().to_string();
+        assert!(error.contains("--prometheus-address <URL>"), "{error}");
+        assert_eq!(parsed(&["--prometheus-address", "http://a:9090"]).unwrap().prometheus_credentials, Some("/etc/prometheus".into()));
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     config.connect_timeout = Some(Duration::from_secs(5));
     let metrics = Metrics::default();
     let main = client::main(&config, metrics.clone()).context("no client for the API server can be made")?;
-    let gauge = Sources::new(args.rules(), args.signer(), main.clone()).context("no client for checks and metrics can be made")?;
+    let gauge = Sources::new(args.rules(), args.signer(), args.prometheus_credentials.clone(), main.clone());
+    let gauge = gauge.context("no client for checks and metrics can be made")?;
     let outside = Outside {
         main,
         leases: client::lease(&config).context("no client for the lease can be made")?,

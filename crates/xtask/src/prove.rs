@@ -13,6 +13,7 @@ use crate::interrupt;
 use crate::test::{Outcome, Report, clusters, program};
 
 pub(crate) use self::faults::all as faults;
+pub(crate) use self::mutants::of_what_changed as mutants_of_what_changed;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Task {
@@ -36,7 +37,7 @@ pub(crate) enum Task {
     },
     /// Make small changes to the engine, each of which some test must notice: about two hours for all.
     Mutants {
-        /// A fresh sample of 25 of those in lines that were changed in the last day.
+        /// A fresh sample of 40 of those in lines that were changed in the last day, of which 38 must be noticed: one of the tests.
         #[arg(long, conflicts_with_all = ["since", "shard"])]
         sample: bool,
         /// Only those in lines that were changed since this commit.

@@ -42,6 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if !options.core {
         if options.filters.is_empty() {
             report.part("broken on purpose", || prove::faults(&[]))?;
+            report.part("mutants of what changed", prove::mutants_of_what_changed)?;
         }
         report.part("the cluster itself", || clusters::themselves(&options.filters))?;
         report.part("on fake nodes", || clusters::on_fake_nodes(&options.filters))?;

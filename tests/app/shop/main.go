@@ -14,6 +14,7 @@
 //	CRASH_AFTER          exits with 1 this long after the start (POST /control?crash=true: now)
 //	LAME_DUCK            how long it goes on accepting connections after SIGTERM, at least (5s)
 //	DRAIN_MAX            how long it waits for open connections after SIGTERM, at most (25s)
+//	SAMPLE               doesn't serve: asks this address a hundred times and says which share was answered with errors
 package main
 
 import (
@@ -43,6 +44,14 @@ type shop struct {
 
 func main() {
 	log.SetFlags(log.Ltime | log.Lmicroseconds)
+	if address := os.Getenv("SAMPLE"); address != "" {
+		share, err := sample("http://"+address+"/", 100)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(share)
+		return
+	}
 	behavior, err := behaviorFrom(os.Getenv, time.Now())
 	if err != nil {
 		log.Fatal(err)

@@ -129,32 +129,47 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "a metric without a limit",
             metric(&json!({"name": "a", "prometheus": {"query": "up"}})),
-            said("spec.verification.metrics[0]", "a metric needs a limit: set max, min, maxFactor, or several of them"),
+            said("spec.verification.metrics[0]", "a metric needs a limit: set max, min, maxFactor, goodIf, or several of them"),
+        ),
+        (
+            "a stretch of time shorter than its step",
+            metric(&json!({"name": "a", "max": "1", "prometheus": {"query": "up", "range": {"window": "10s", "take": "Max"}}})),
+            said(
+                "spec.verification.metrics[0].prometheus.range",
+                "a window holds at least one step: make window longer, or step (default 15s) shorter",
+            ),
+        ),
+        (
+            "steps of less than a second",
+            metric(
+                &json!({"name": "a", "max": "1", "prometheus": {"query": "up", "range": {"window": "1m", "step": "1ms", "take": "Max"}}}),
+            ),
+            said("spec.verification.metrics[0].prometheus.range", "step is at least 1s"),
         ),
         (
             "a metric of two kinds",
             metric(&json!({"name": "a", "max": "1", "prometheus": {"query": "up"}, "comparison": {"errors": "up", "requests": "up"}})),
-            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web, comparison or latency"),
+            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web, job, comparison or latency"),
         ),
         (
             "a comparison with a limit",
             metric(&json!({"name": "a", "max": "1", "comparison": {"errors": "up", "requests": "up"}})),
             said(
                 "spec.verification.metrics[0]",
-                "a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, failureLimit and failureFor",
+                "a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, goodIf, failureLimit and failureFor",
             ),
         ),
         (
             "a comparison of errors and of latencies",
             metric(&json!({"name": "a", "comparison": {"errors": "up", "requests": "up"}, "latency": {"buckets": "up"}})),
-            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web, comparison or latency"),
+            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web, job, comparison or latency"),
         ),
         (
             "a comparison of latencies with a limit",
             metric(&json!({"name": "a", "failureLimit": 2, "latency": {"buckets": "up"}})),
             said(
                 "spec.verification.metrics[0]",
-                "a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, failureLimit and failureFor",
+                "a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, goodIf, failureLimit and failureFor",
             ),
         ),
         (
@@ -245,12 +260,57 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "a metric of no kind",
             metric(&json!({"name": "a", "max": "1"})),
-            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web, comparison or latency"),
+            said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web, job, comparison or latency"),
+        ),
+        (
+            "a Job beside a factor",
+            metric(&json!({
+                "name": "a", "maxFactor": "2",
+                "job": {"template": {"spec": {"template": {"spec": {"containers": [{"name": "a", "image": "a"}]}}}}},
+            })),
+            said(
+                "spec.verification.metrics[0]",
+                "a Job measures one side alone: set max or min instead of maxFactor, or let the Job compare",
+            ),
         ),
         (
             "a limit that is no number",
             metric(&json!({"name": "a", "max": "one", "prometheus": {"query": "up"}})),
             "spec.verification.metrics[0].max in body should match".into(),
+        ),
+        (
+            "a weight without a score",
+            metric(&json!({"name": "a", "max": "1", "weight": 1, "prometheus": {"query": "up"}})),
+            said("spec.verification", "a weight counts in a score: set score, or leave weight out"),
+        ),
+        (
+            "a weight without a score, after the switch",
+            json!({"monitoring": {"metrics": [{"name": "a", "max": "1", "weight": 1, "prometheus": {"query": "up"}}]}}),
+            said("spec.monitoring", "a weight counts in a score: set score, or leave weight out"),
+        ),
+        (
+            "a weight of what passes anyway",
+            json!({"verification": {
+                "score": {"min": "80%"},
+                "metrics": [{"name": "a", "max": "1", "weight": 1, "dryRun": true, "prometheus": {"query": "up"}}],
+            }}),
+            said(
+                "spec.verification.metrics[0]",
+                "a dry run passes whatever it measures, and has nothing to weigh: leave out weight or dryRun",
+            ),
+        ),
+        (
+            "a weight that is too heavy",
+            json!({"verification": {
+                "score": {"min": "80%"},
+                "metrics": [{"name": "a", "max": "1", "weight": 101, "prometheus": {"query": "up"}}],
+            }}),
+            "spec.verification.metrics[0].weight in body should be less than or equal to 100".into(),
+        ),
+        (
+            "a score that is no share",
+            json!({"verification": {"score": {"min": "most"}}}),
+            "spec.verification.score.min in body should match".into(),
         ),
         (
             "a check of no kind",

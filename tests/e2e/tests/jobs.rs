@@ -1,4 +1,4 @@
-//! Jobs as checks: run once, waited for through restarts, and gone when nobody waits for them.
+//! Jobs as checks and as metrics: run once, waited for through restarts, and gone when nobody waits for them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -20,6 +20,18 @@ fn testing(tag: &str, more: &Value) -> Value {
 fn merged_verification(mut spec: Value, more: &Value) -> Value {
     spec["verification"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     spec
+}
+
+/// The same Job, for each reading of a metric.
+fn measuring(tag: &str, more: &Value) -> Value {
+    let job = &testing(tag, &json!({}))["verification"]["checks"][0]["job"];
+    let mut metric = json!({"name": "smoke", "max": "1", "job": job});
+    metric.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"verification": {"metrics": [metric]}})
+}
+
+fn measured_for(timeout: &str) -> Value {
+    testing("1.0-unready", &json!({"timeout": timeout}))["verification"]["checks"][0]["job"].clone()
 }
 
 async fn live<'s>(space: &'s Space, spec: &Value) -> Rollout<'s> {
@@ -227,5 +239,71 @@ async fn after_the_switch_a_job_tests_what_serves() {
     assert_eq!((back.serves(), back.status.rejected.as_ref().unwrap().reason.as_str()), ("1.0.0", "CheckFailed"));
     let env = serde_json::to_value(&job.spec.unwrap().template.spec.unwrap().containers[0].env).unwrap();
     assert_eq!(env[0], json!({"name": "BLUEGREEN_ADDRESS", "value": format!("shop.{}.svc:80", space.name)}));
+    space.end().await;
+}
+
+/// Nobody keeps the logs of fake nodes.
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn a_number_that_cannot_be_read_is_a_broken_source_and_condemns_nobody() {
+    let space = Space::new("job-number").await;
+    let _operator = space.operator();
+    let rollout = live(&space, &measuring("1.0", &json!({"errorLimit": 1}))).await;
+    let inconclusive = |seen: &Seen| seen.status.gates.iter().any(|gate| gate.state == GateState::Inconclusive);
+    let held = rollout.until("can't be judged", inconclusive).await;
+    let (gate, job) = (&held.status.gates[0], job(&space).await);
+    assert!(held.serves() == "1.0.0" && gate.message.contains(" succeeded, and its log can't be read: "), "{}", gate.message);
+    let measured = gate.measured.as_ref().unwrap();
+    let label = format!("Jobs with the label bluegreen.dev/metric={}", job.labels()["bluegreen.dev/metric"]);
+    assert_eq!((&measured.asked, measured.readings[0].value.as_str()), (&vec![label], "Failed"));
+    assert_eq!(job.spec.unwrap().ttl_seconds_after_finished, Some(120));
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn each_reading_runs_a_job_of_its_own() {
+    let space = Space::new("job-readings").await;
+    let _operator = space.operator();
+    live(&space, &measuring("1.0-fail", &json!({"interval": "1s", "errorLimit": 1000}))).await;
+    let first = job(&space).await;
+    until_another(&space, &first).await;
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn the_job_of_a_reading_that_nobody_waits_for_any_more_is_deleted() {
+    let space = Space::new("job-left").await;
+    let _operator = space.operator();
+    let rollout = live(&space, &measuring("1.0-unready", &json!({}))).await;
+    job(&space).await;
+    rollout.order("abort", &rollout.now().candidate().revision).await;
+    rollout.until_phase(Phase::Aborted).await;
+    until_no_job(&space).await;
+    space.end().await;
+}
+
+/// The reading before it was in the memory of the operator only.
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn the_job_of_a_reading_is_found_after_a_restart_and_no_other_runs_beside_it() {
+    let space = Space::new("job-found").await;
+    let mut operator = space.operator();
+    live(&space, &measuring("1.0-unready", &json!({"interval": "1s", "errorLimit": 1000, "job": measured_for("6s")}))).await;
+    let first = job(&space).await;
+    until_another(&space, &first).await;
+    operator.kill();
+    let _operator = space.operator();
+    let running = |all: Vec<Job>| all.into_iter().filter(|job| job.metadata.deletion_timestamp.is_none()).collect::<Vec<_>>();
+    let second = running(jobs(&space).await).into_iter().find(|job| job.uid() != first.uid()).unwrap();
+    loop {
+        let now = running(jobs(&space).await);
+        assert!(now.len() <= 1, "{now:#?}");
+        if now.first().is_some_and(|job| job.uid() != second.uid()) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     space.end().await;
 }

@@ -245,3 +245,31 @@ async fn a_job_that_fails_is_told_with_its_last_words() {
     assert!(message.contains(" failed with exit code 1: ") && message.contains("a lot"), "{message}");
     space.end().await;
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster with a real node: cargo xtask test"]
+async fn a_job_that_counts_errors_lets_a_good_version_pass_and_condemns_a_bad_one_by_its_number() {
+    let space = Space::new("job-number").await;
+    let _operator = traffic::operator(&space);
+    let address = json!({"name": "SAMPLE", "value": "$(SHOP_PREVIEW_SERVICE_HOST):$(SHOP_PREVIEW_SERVICE_PORT)"});
+    let sample = json!([{"name": "sample", "image": "registry.example/shop:1.0.0", "env": [address]}]);
+    let job = json!({"template": {"spec": {"template": {"spec": {"containers": sample}}}}});
+    let metric = json!({"name": "errors", "max": "5%", "interval": "1s", "count": 2, "errorLimit": 100, "job": job});
+    let rollout = space.rollout(&merged(plain(), &json!({"verification": {"metrics": [metric]}}))).await;
+    rollout.until_healthy("1.0.0").await;
+    let told = |seen: &Seen| {
+        let gates = &seen.status.history.first().unwrap().gates;
+        let gate = gates.iter().find(|gate| gate.name == "verification/errors").unwrap();
+        (gate.state, gate.message.clone())
+    };
+    rollout.version("2.0.0").await;
+    let good = rollout.until_healthy("2.0.0").await;
+    assert_eq!(told(&good).0, GateState::Passed);
+
+    rollout.version("3.0.0-errors").await;
+    let bad = rollout.until_phase(Phase::Aborted).await;
+    let (state, message) = told(&bad);
+    assert!(state == GateState::Failed && message.starts_with("0.") && message.ends_with(" is above the limit of 0.05"), "{message}");
+    assert_eq!(bad.serves(), "2.0.0");
+    space.end().await;
+}

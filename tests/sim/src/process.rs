@@ -182,6 +182,14 @@ impl Fates {
                 Some(_) => CheckOutcome::Passed("200".to_owned()),
             })
         };
+        let number = |image: Option<String>| {
+            Outcome::reading(match (bluegreen_operator::clock::now().as_second() % 11, image) {
+                (0, _) | (_, None) => Reading::NoData,
+                (1, _) => Reading::Failed("connection refused".to_owned()),
+                (_, Some(image)) if image.contains("bad") => Reading::Value(0.5),
+                _ => Reading::Value(0.0),
+            })
+        };
         match what {
             What::Http { targets, .. } => {
                 let ips: Vec<&str> = targets.iter().map(|target| target.ip.as_str()).collect();
@@ -191,15 +199,8 @@ impl Fates {
             What::Url { url: question, .. } | What::Webhook { body: question, .. } => check(self.image_told_in(question)),
             What::Job(job) => check(self.image_told_in(&job.object.to_string())),
             // Its stories compare nothing, and ask no other source.
-            What::Metric { questions, .. } => {
-                let image = questions.first().and_then(|question| self.image_told_in(&question.to_string()));
-                Outcome::reading(match (bluegreen_operator::clock::now().as_second() % 11, image) {
-                    (0, _) | (_, None) => Reading::NoData,
-                    (1, _) => Reading::Failed("connection refused".to_owned()),
-                    (_, Some(image)) if image.contains("bad") => Reading::Value(0.5),
-                    _ => Reading::Value(0.0),
-                })
-            }
+            What::Metric { questions, .. } => number(questions.first().and_then(|question| self.image_told_in(&question.to_string()))),
+            What::Reading(job) => number(self.image_told_in(&job.object.to_string())),
         }
     }
 }

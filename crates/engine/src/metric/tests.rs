@@ -18,8 +18,8 @@ pub fn metric(fields: &serde_json::Value) -> Metric {
     serde_json::from_value(all).unwrap()
 }
 
-pub fn prometheus(address: &str) -> PrometheusSource {
-    PrometheusSource { address: address.into(), credentials: None }
+pub fn prometheus(address: &str) -> Server {
+    Server::named(address, None)
 }
 
 pub fn defined(stage: Stage, metric: Metric) -> GateDefinition {
@@ -101,6 +101,24 @@ fn without_data_or_an_answer_a_gate_becomes_inconclusive_at_its_limits_and_says_
         let readings: Vec<_> = readings.into_iter().cloned().collect();
         assert_eq!(told(&after(&gate, &readings)), (state, message), "{readings:?}");
     }
+}
+
+#[test]
+fn an_infinite_value_is_a_bad_one_or_none_and_never_a_good_one() {
+    let judged = |limits: serde_json::Value, value: f64| {
+        let mut all = json!({"max": null, "count": 1, "noDataLimit": 1});
+        all.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
+        let gate = after(&defined(Stage::Verification, metric(&all)), &[Reading::Value(value)]);
+        (gate.state, gate.message)
+    };
+    let none = (GateState::Inconclusive, "the query returned an infinite value (divided by nothing?)".to_owned());
+    let failed = |why: &str| (GateState::Failed, why.to_owned());
+    assert_eq!(judged(json!({"max": "1"}), f64::INFINITY), failed("inf is above the limit of 1"));
+    assert_eq!(judged(json!({"max": "1"}), f64::NEG_INFINITY), none);
+    assert_eq!(judged(json!({"min": "1"}), f64::INFINITY), none);
+    assert_eq!(judged(json!({"min": "1"}), f64::NEG_INFINITY), failed("-inf is below the limit of 1"));
+    assert_eq!(judged(json!({"goodIf": "value > 1.0"}), f64::INFINITY), none);
+    assert_eq!(judged(json!({"goodIf": "value < 1.0"}), f64::INFINITY), failed("inf is not good by value < 1.0"));
 }
 
 #[test]
@@ -192,6 +210,117 @@ fn without_the_value_of_either_side_nothing_is_compared() {
     }
 }
 
+#[test]
+fn what_no_limit_says_is_said_by_an_expression_that_holds_beside_the_limits() {
+    let falls = json!({"max": "1000", "goodIf": "value < 100.0 || value < previous", "count": 2});
+    let gate = defined(Stage::Monitoring, metric(&falls));
+    let readings = |values: &[f64]| values.iter().map(|value| Reading::Value(*value)).collect::<Vec<_>>();
+    let not_good = "120 is not good by value < 100.0 || value < previous, previous";
+    let cases: [(&[f64], GateState, String); 6] = [
+        (&[99.0], GateState::Running, "99 is within the limit".into()),
+        (&[120.0], GateState::Failed, format!("{not_good} 120")),
+        (&[99.0, 120.0], GateState::Failed, format!("{not_good} 99")),
+        (&[90.0, 80.0, 70.0], GateState::Running, "70 is within the limit".into()),
+        (&[1001.0], GateState::Failed, "1001 is above the limit of 1000".into()),
+        (&[99.0, f64::INFINITY], GateState::Failed, "inf is above the limit of 1000".into()),
+    ];
+    for (values, state, message) in cases {
+        assert_eq!(told(&after(&gate, &readings(values))), (state, message.as_str()), "{values:?}");
+    }
+    let tolerant =
+        defined(Stage::Monitoring, metric(&json!({"max": null, "goodIf": "value < 100.0 || value < previous", "failureLimit": 2})));
+    assert_eq!(told(&after(&tolerant, &readings(&[150.0, 140.0]))), (GateState::Running, "140 is within the limit"));
+    let gap = [Reading::Value(150.0), Reading::NoData, Reading::Value(140.0)];
+    assert_eq!(told(&after(&tolerant, &gap)).1, "140 is within the limit", "the reading before that had a value");
+    let steady = defined(Stage::Monitoring, metric(&json!({"max": null, "goodIf": "value <= previous"})));
+    assert_eq!(told(&after(&steady, &readings(&[0.123_456_4, 0.123_456_4]))), (GateState::Running, "0.123456 is within the limit"));
+    let small = defined(Stage::Monitoring, metric(&json!({"max": null, "goodIf": "value > 0.0"})));
+    assert_eq!(after(&small, &readings(&[1e-9])).state, GateState::Running, "what is not set beside another reading is not rounded");
+}
+
+#[test]
+fn an_expression_may_be_of_the_active_side_before_the_switch_and_only_there() {
+    let fields = json!({"max": null, "goodIf": "value < 0.001 || value <= 1.5 * active", "count": 1});
+    let gate = defined(Stage::Verification, metric(&fields));
+    let judged = |value: f64, active: f64| after_all(&gate, &[&[Reading::Value(value), Reading::Value(active)]]);
+    assert_eq!(told(&judged(0.15, 0.1)), (GateState::Passed, "0.15 is within the limit"));
+    let words = "0.151 is not good by value < 0.001 || value <= 1.5 * active, active 0.1";
+    assert_eq!(told(&judged(0.151, 0.1)), (GateState::Failed, words));
+    let plan = |stage| MetricPlan::of(stage, &metric(&fields), Some(&prometheus("http://prometheus")), 0);
+    assert!(plan(Stage::Monitoring).unwrap_err().0.ends_with("take active out of goodIf, or set it in spec.verification"));
+    let of_the_past = json!({"max": null, "goodIf": "value < active", "maxFactor": "2", "factorOf": "BeforeSwitch"});
+    let past = MetricPlan::of(Stage::Verification, &metric(&of_the_past), Some(&prometheus("http://prometheus")), 0);
+    assert!(past.unwrap_err().0.starts_with("factorOf: BeforeSwitch asks for the time before a switch that is still to come"));
+    // The first revision has none beside it.
+    assert!(!plan(Stage::Verification).unwrap().alone());
+    let mut limited =
+        MetricPlan::of(Stage::Verification, &metric(&json!({"goodIf": "value < active"})), Some(&prometheus("http://p")), 0).unwrap();
+    assert!(limited.alone());
+    let mut own =
+        MetricPlan::of(Stage::Verification, &metric(&json!({"max": null, "goodIf": "value < 1.0"})), Some(&prometheus("http://p")), 0)
+            .unwrap();
+    assert!(own.alone());
+}
+
+#[test]
+fn an_expression_stands_beside_a_factor_of_the_time_before_the_switch() {
+    let fields = json!({"max": null, "maxFactor": "2", "factorOf": "BeforeSwitch", "goodIf": "value < 1.0"});
+    let gate = defined(Stage::Monitoring, metric(&fields));
+    let judged = |value: f64, before: Reading| {
+        let gate = after_all(&gate, &[&[Reading::Value(value), before]]);
+        (gate.state, gate.message)
+    };
+    let doubtful = "0.5 is more than 2 times the 0.2 before the switch, which may have other causes than the version";
+    assert_eq!(judged(0.5, Reading::Value(0.2)), (GateState::Inconclusive, doubtful.into()));
+    assert_eq!(judged(1.5, Reading::Value(0.2)), (GateState::Failed, "1.5 is not good by value < 1.0".into()));
+    assert_eq!(judged(1.5, Reading::NoData), (GateState::Failed, "1.5 is not good by value < 1.0".into()), "the past is not needed for it");
+}
+
+#[test]
+fn a_query_over_a_stretch_of_time_is_one_number_of_its_values() {
+    let plan = |fields: serde_json::Value| {
+        let mut asked = json!({"query": "rate(e[1m])"});
+        asked.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        MetricPlan::of(Stage::Monitoring, &metric(&json!({"prometheus": asked})), Some(&prometheus("http://prometheus")), 0)
+    };
+    let query = |fields: serde_json::Value| match plan(fields).unwrap().judge {
+        Judge::Limits { question: Question::Prometheus { query, .. }, .. } => query,
+        _ => panic!("of another kind"),
+    };
+    for (take, expected) in [
+        ("Average", "avg_over_time((rate(e[1m]))[5m:15s])"),
+        ("Median", "quantile_over_time(0.5, (rate(e[1m]))[5m:15s])"),
+        ("Max", "max_over_time((rate(e[1m]))[5m:15s])"),
+        ("Min", "min_over_time((rate(e[1m]))[5m:15s])"),
+    ] {
+        assert_eq!(query(json!({"range": {"window": "5m", "take": take}})), expected);
+    }
+    let commented = query(json!({"query": "e # all of them", "range": {"window": "90s", "step": "30s", "take": "Max"}}));
+    assert_eq!(commented, "max_over_time((e # all of them\n)[1m30s:30s])");
+    let ready = query(json!({"query": null, "ready": {"metric": "Restarts"}, "range": {"window": "5m", "take": "Max"}}));
+    assert!(ready.starts_with("max_over_time((sum(increase(") && ready.ends_with(")))[5m:15s])"), "{ready}");
+    // The first reading after the switch waits for all that the former version still has in it.
+    let delay = |fields: serde_json::Value| plan(fields).unwrap().initial_delay.as_secs();
+    assert_eq!((delay(json!({})), delay(json!({"range": {"window": "5m", "take": "Max"}}))), (60, 360));
+    for (window, step, good) in [
+        ("15s", None, true),
+        ("14s", None, false),
+        ("3h", Some("1s"), true),
+        ("11001s", Some("1s"), false),
+        ("5s", Some("500ms"), false),
+        ("11000s", Some("1s"), true),
+    ] {
+        let judged = plan(json!({"range": {"window": window, "step": step, "take": "Max"}}));
+        assert_eq!(judged.is_ok(), good, "{window} {step:?}");
+        if let Err(Invalid(why)) = judged {
+            assert!(
+                why.starts_with("range: a window of ") && why.ends_with("write steps of at least 1s, and a window of one to 11000 of them"),
+                "{why}"
+            );
+        }
+    }
+}
+
 // === the comparison of errors ===
 
 fn comparison(fields: &serde_json::Value) -> Metric {
@@ -273,7 +402,10 @@ fn what_cannot_be_compared_is_told_before_anything_is_asked() {
         (verification(json!({"falseAlarms": "21%"})), "falseAlarms is 0.21: write a probability of more than 0 and at most 20%"),
         (verification(json!({"falseAlarms": "0"})), "falseAlarms is 0: write a probability of more than 0 and at most 20%"),
         (wrong(Stage::Verification, metric(&json!({"maxFactor": "0"}))), "maxFactor must be more than 0, and factorFrom at least 0"),
-        (wrong(Stage::Verification, metric(&json!({"max": null}))), "a metric needs a limit: set max, min, maxFactor, or several of them"),
+        (
+            wrong(Stage::Verification, metric(&json!({"max": null}))),
+            "a metric needs a limit: set max, min, maxFactor, goodIf, or several of them",
+        ),
     ];
     for (told, expected) in cases {
         assert_eq!(told, expected);
@@ -291,7 +423,7 @@ fn with_no_other_side_only_limits_are_left() {
     assert!(alone(comparison(&json!({}))).is_none());
     assert!(alone(metric(&json!({"max": null, "maxFactor": "2"}))).is_none());
     let Some(Judge::Limits { limits, .. }) = alone(metric(&json!({"maxFactor": "2"}))) else { panic!("dropped") };
-    assert_eq!(limits, Limits { min: None, max: Some(0.5), factor: None });
+    assert_eq!(limits, Limits { min: None, max: Some(0.5), factor: None, good_if: None });
 }
 
 #[test]
@@ -353,18 +485,42 @@ fn a_dry_run_passes_whatever_its_verdict_and_tells_it() {
 
 #[test]
 fn credentials_go_where_they_belong_and_nowhere_else() {
-    let of = |address: Option<&str>, own: Option<&str>| {
-        let secret = |name: &str| json!({"secretName": name});
-        let query = json!({"query": "e", "address": address, "credentials": own.map(secret)});
-        let source = PrometheusSource { credentials: Some(Credentials { secret_name: "team".into() }), ..prometheus("http://team") };
-        let plan = MetricPlan::of(Stage::Verification, &metric(&json!({"prometheus": query})), Some(&source), 1);
-        plan.map(|plan| plan.credentials.map(|credentials| credentials.secret_name))
+    let secret = |name: &str| Credentials { secret_name: name.into() };
+    let (team, open) = (Server::named("http://team", Some(secret("team"))), prometheus("http://team"));
+    let operators = Server::of_operator("http://operator");
+    let of = |default: &Server, address: Option<&str>, own: Option<&str>| {
+        let asked = json!({"address": address, "credentials": own.map(secret)});
+        let with = |mut fields: serde_json::Value| {
+            fields.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
+            fields
+        };
+        let kinds = [
+            json!({"prometheus": with(json!({"query": "e"}))}),
+            json!({"prometheus": null, "max": null, "comparison": with(json!({"errors": "e", "requests": "r"}))}),
+            json!({"prometheus": null, "max": null, "latency": with(json!({"buckets": "b"}))}),
+        ];
+        let plans = kinds.map(|fields| MetricPlan::of(Stage::Verification, &metric(&fields), Some(default), 1));
+        let [one, two, three] = plans.map(|plan| plan.map(|plan| plan.credentials).map_err(|Invalid(why)| why));
+        assert!(one == two && two == three, "{one:?} {two:?} {three:?}");
+        one
     };
-    assert_eq!(of(None, None).unwrap().as_deref(), Some("team"));
-    assert_eq!(of(Some("http://own"), Some("own")).unwrap().as_deref(), Some("own"));
-    assert_eq!(of(Some("http://other"), None).unwrap(), None, "those of one server are not shown to another");
-    let error = of(None, Some("own")).unwrap_err().to_string();
-    assert!(error.starts_with("credentials are for the address beside them: set address too"), "{error}");
+    for (default, address, own, shown) in [
+        (&team, None, None, Whose::Secret(secret("team"))),
+        (&open, None, None, Whose::Nobody),
+        (&operators, None, None, Whose::Operator),
+        (&team, Some("http://own"), Some("own"), Whose::Secret(secret("own"))),
+        (&operators, Some("http://own"), Some("own"), Whose::Secret(secret("own"))),
+        (&team, Some("http://other"), None, Whose::Nobody),
+        (&operators, Some("http://other"), None, Whose::Nobody),
+        (&operators, Some("http://operator"), None, Whose::Nobody),
+        (&operators, Some("http://operator"), Some("own"), Whose::Secret(secret("own"))),
+    ] {
+        assert_eq!(of(default, address, own).unwrap(), shown, "{address:?} with {own:?} beside {default:?}");
+    }
+    for default in [&team, &operators] {
+        let error = of(default, None, Some("own")).unwrap_err();
+        assert!(error.starts_with("credentials are for the address beside them: set address too"), "{error}");
+    }
 }
 
 #[test]
@@ -374,5 +530,52 @@ fn a_metric_of_the_web_is_judged_as_any_other() {
     assert_eq!(told(&after(&gate, &[Reading::Value(0.6)])), (GateState::Failed, "0.6 is above the limit of 0.5"));
     let both = metric(&json!({"web": {"url": "https://numbers/", "jsonPath": "$.v"}}));
     let error = MetricPlan::of(Stage::Verification, &both, None, 1).unwrap_err().to_string();
-    assert_eq!(error, "set exactly one kind of metric: prometheus, web, comparison or latency");
+    assert_eq!(error, "set exactly one kind of metric: prometheus, web, job, comparison or latency");
+}
+
+#[test]
+fn a_metric_of_a_job_is_judged_as_any_other_and_measures_one_side_alone() {
+    let of = |fields: serde_json::Value| {
+        let containers = json!([{"name": "load", "image": "load:1"}]);
+        let mut all = json!({"prometheus": null, "job": {"template": {"spec": {"template": {"spec": {"containers": containers}}}}}});
+        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        metric(&all)
+    };
+    let gate = defined(Stage::Verification, of(json!({})));
+    assert_eq!(told(&after(&gate, &[Reading::Value(0.6)])), (GateState::Failed, "0.6 is above the limit of 0.5"));
+    let broken = Reading::Failed("Job shop-load-x failed with exit code 1".into());
+    assert_eq!(told(&after(&gate, &[broken])), (GateState::Running, "the source failed: Job shop-load-x failed with exit code 1"));
+
+    let plan = |stage, fields: serde_json::Value| MetricPlan::of(stage, &of(fields), None, 1);
+    for stage in [Stage::Verification, Stage::Monitoring] {
+        let mut unsaid = plan(stage, json!({"interval": null})).unwrap();
+        assert_eq!((unsaid.interval, unsaid.initial_delay), (time::Duration::from_secs(60), time::Duration::ZERO));
+        assert!(unsaid.alone(), "a limit is left to the first revision");
+    }
+    assert_eq!(plan(Stage::Monitoring, json!({})).unwrap().interval, time::Duration::from_secs(5));
+
+    let alone = "a Job measures one side alone: set max or min instead of maxFactor, or let the Job compare";
+    let cases = [
+        (Stage::Verification, json!({"maxFactor": "2"}), alone),
+        (Stage::Monitoring, json!({"maxFactor": "2", "factorOf": "BeforeSwitch"}), alone),
+        (
+            Stage::Verification,
+            json!({"goodIf": "value < active"}),
+            "a Job measures one side alone: take active out of goodIf, or let the Job compare",
+        ),
+        (Stage::Verification, json!({"max": null}), "a metric needs a limit: set max, min, maxFactor, goodIf, or several of them"),
+        (
+            Stage::Verification,
+            json!({"job": {"template": {"spec": {}}}}),
+            "the Job has no containers: add one to job.template.spec.template.spec.containers",
+        ),
+        (
+            Stage::Verification,
+            json!({"web": {"url": "https://numbers/", "jsonPath": "$.v"}}),
+            "set exactly one kind of metric: prometheus, web, job, comparison or latency",
+        ),
+    ];
+    for (stage, fields, why) in cases {
+        assert_eq!(plan(stage, fields.clone()).unwrap_err().0, why, "{fields}");
+    }
 }

@@ -4,7 +4,7 @@ use crate::{
     decision::Object,
     draft::{Draft, Stay, Step},
     gates::{self, Stage},
-    orders::Verb,
+    orders::{self, Verb},
     progress, revision,
 };
 use bluegreen_api::{Gate, GateState, Outcome, Phase, Side, VerificationFailure, names, reasons};
@@ -46,6 +46,7 @@ fn approve(draft: &mut Draft<'_>, candidate: &Side) {
     let approval = Gate {
         name: gates::APPROVAL.into(),
         state: GateState::Passed,
+        weight: None,
         definition: approval_for(draft),
         message: "approved by order".into(),
         since: draft.now(),
@@ -56,14 +57,21 @@ fn approve(draft: &mut Draft<'_>, candidate: &Side) {
     draft.status.gates.push(approval);
 }
 
-/// What an approval given now decides: the gates that are inconclusive, by name and definition.
+/// What an approval given now decides: the gates that are inconclusive, by name and definition; and of a score what it came to, for one that
+/// counts in it may turn bad and leave it as unknown as before.
 fn approval_for(draft: &Draft<'_>) -> String {
     let decided: Vec<_> = inconclusive(draft).map(|gate| (&gate.name, &gate.definition)).collect();
-    revision::definition(&json!(decided))
+    let score = Stage::Verification.score();
+    if !decided.iter().any(|(name, _)| *name == score) {
+        return revision::definition(&json!(decided));
+    }
+    let soft = draft.status.gates.iter().filter(|gate| !gate.decides() && gate.name.starts_with(Stage::Verification.prefix()));
+    let bad: Vec<_> = soft.filter(|gate| gate.state == GateState::Failed).map(|gate| (&gate.name, &gate.definition)).collect();
+    revision::definition(&json!([decided, bad]))
 }
 
 fn inconclusive<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = &'d Gate> {
-    draft.status.gates.iter().filter(|gate| gate.state == GateState::Inconclusive)
+    draft.status.gates.iter().filter(|gate| gate.state == GateState::Inconclusive && gate.decides())
 }
 
 fn approved(draft: &Draft<'_>) -> bool {
@@ -149,7 +157,7 @@ pub(super) fn verifying(draft: &mut Draft<'_>) -> Step {
     if let Some(step) = failed(draft, &candidate) {
         return step;
     }
-    let running = draft.gates(Stage::Verification).find(|gate| gate.state == GateState::Running).cloned();
+    let running = draft.deciding(Stage::Verification).find(|gate| gate.state == GateState::Running).cloned();
     let Some(running) = running else {
         draft.enter(Phase::AwaitingPromotion);
         return Step::Again;
@@ -172,8 +180,8 @@ fn or_no_result(message: &str) -> &str {
 
 /// A gate has failed: the candidate is given up, or kept for a person to look at.
 fn failed(draft: &mut Draft<'_>, candidate: &Side) -> Option<Step> {
-    let gate = draft.gates(Stage::Verification).find(|gate| gate.state == GateState::Failed)?.clone();
-    let reason = if gate.measured.is_some() { reasons::METRIC_FAILED } else { reasons::CHECK_FAILED };
+    let gate = draft.deciding(Stage::Verification).find(|gate| gate.state == GateState::Failed)?.clone();
+    let reason = draft.reason_of(&gate);
     let message = format!("{}: {}", gate.name, gate.message);
     if draft.settings().on_verification_failure == VerificationFailure::Abort {
         draft.abort(Outcome::Aborted, reason, &message);
@@ -181,6 +189,7 @@ fn failed(draft: &mut Draft<'_>, candidate: &Side) -> Option<Step> {
     }
     if draft.ordered(Verb::Retry, &candidate.revision) {
         draft.spend(Verb::Retry);
+        // Those that count in a score too.
         draft.status.gates.retain(|gate| gate.state != GateState::Failed);
         draft.enter(Phase::Verifying);
         return Some(Step::Again);
@@ -201,7 +210,7 @@ pub(super) fn awaiting_promotion(draft: &mut Draft<'_>) -> Step {
         return stay.into();
     }
     draft.align_gates(Stage::Verification);
-    if draft.gates(Stage::Verification).any(|gate| matches!(gate.state, GateState::Running | GateState::Failed)) {
+    if draft.deciding(Stage::Verification).any(|gate| matches!(gate.state, GateState::Running | GateState::Failed)) {
         // Defined anew, or a held one that has readings again.
         draft.enter(Phase::Verifying);
         return Step::Again;
@@ -225,12 +234,13 @@ fn closed(draft: &Draft<'_>, candidate: &Side) -> Option<Stay> {
     let revision = &candidate.revision;
     if !approved(draft) {
         if let Some(gate) = inconclusive(draft).next() {
-            let advice = format!("Decide with bluegreen.dev/promote={revision} or bluegreen.dev/abort={revision}");
+            let promote = orders::written(&draft.status, Verb::Promote, revision);
+            let advice = format!("Decide with {promote} or bluegreen.dev/abort={revision}");
             return Some(Stay::working(reasons::INCONCLUSIVE, gates::not_judged(gate, &advice)));
         }
         if settings.approval {
             let what = format!("Revision {} (", candidate.number);
-            let advice = format!(") is verified and waits for approval: bluegreen.dev/promote={revision}");
+            let advice = format!(") is verified and waits for approval: {}", orders::written(&draft.status, Verb::Promote, revision));
             return Some(Stay::working(reasons::AWAITING_APPROVAL, gates::around(&what, &candidate.image, &advice)));
         }
     }
@@ -254,7 +264,7 @@ pub(super) fn scaling_up(draft: &mut Draft<'_>) -> Step {
         Err(step) => return step,
     };
     draft.align_gates(Stage::Verification);
-    let undecided = draft.gates(Stage::Verification).any(|gate| matches!(gate.state, GateState::Running | GateState::Failed));
+    let undecided = draft.deciding(Stage::Verification).any(|gate| matches!(gate.state, GateState::Running | GateState::Failed));
     if draft.held().is_some() || undecided || closed(draft, &candidate).is_some() {
         draft.enter(Phase::AwaitingPromotion);
         return Step::Again;

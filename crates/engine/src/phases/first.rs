@@ -2,7 +2,7 @@
 
 use crate::{
     draft::{Draft, Stay, Step},
-    gates::{around, not_judged},
+    gates::{Stage, around, not_judged},
     observed::{ColorSeen, DeploymentSeen, ObjectSeen},
     orders, progress, withdraw,
 };
@@ -189,24 +189,25 @@ fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
     if let Some(stay) = draft.held() {
         return Some(stay);
     }
-    draft.align_gates(crate::gates::Stage::Verification);
-    let failed = draft.status.gates.iter().find(|gate| gate.state == GateState::Failed);
+    draft.align_gates(Stage::Verification);
+    let failed = draft.deciding(Stage::Verification).find(|gate| gate.state == GateState::Failed);
     if let Some(gate) = failed {
         let advice = format!(". Change spec, or let the gate run again with bluegreen.dev/retry={}", active.revision);
         let message = around(&format!("The first revision did not pass {}: ", gate.name), &gate.message, &advice);
+        let reason = draft.reason_of(gate);
         if draft.ordered(orders::Verb::Retry, &active.revision) {
             draft.spend(orders::Verb::Retry);
             draft.status.gates.clear();
-            draft.align_gates(crate::gates::Stage::Verification);
+            draft.align_gates(Stage::Verification);
             return Some(Stay::working(reasons::VERIFYING, "Verifying the first revision before it serves"));
         }
-        return Some(Stay::stalled(reasons::CHECK_FAILED, message));
+        return Some(Stay::stalled(reason, message));
     }
     let verifying = || Stay::working(reasons::VERIFYING, "Verifying the first revision before it serves");
-    if draft.status.gates.iter().any(|gate| gate.state == GateState::Running) {
+    if draft.deciding(Stage::Verification).any(|gate| gate.state == GateState::Running) {
         return Some(verifying());
     }
-    let unknown = draft.status.gates.iter().find(|gate| gate.state == GateState::Inconclusive)?.clone();
+    let unknown = draft.deciding(Stage::Verification).find(|gate| gate.state == GateState::Inconclusive)?.clone();
     if draft.ordered(orders::Verb::Promote, &active.revision) {
         draft.spend(orders::Verb::Promote);
         return None;

@@ -3,7 +3,7 @@
 use crate::{
     draft::{Draft, Stay, Step, ending},
     effects,
-    gates::{Stage, around, not_judged},
+    gates::{Stage, around, baked, not_judged},
     orders::Verb,
     progress,
 };
@@ -180,12 +180,8 @@ fn bad(draft: &Draft<'_>, active: &Side) -> Option<Ending> {
     if draft.settings().on_monitoring_failure == MonitoringFailure::Pause {
         return None;
     }
-    let gate = draft.gates(Stage::Monitoring).find(|gate| gate.state == GateState::Failed)?;
-    Some(ending(Outcome::RolledBack, reason_of(gate), &format!("{}: {}", gate.name, gate.message)))
-}
-
-fn reason_of(gate: &Gate) -> &'static str {
-    if gate.measured.is_some() { reasons::METRIC_FAILED } else { reasons::CHECK_FAILED }
+    let gate = draft.deciding(Stage::Monitoring).find(|gate| gate.state == GateState::Failed)?;
+    Some(ending(Outcome::RolledBack, draft.reason_of(gate), &format!("{}: {}", gate.name, gate.message)))
 }
 
 fn short_since(draft: &Draft<'_>, active: &Side) -> Option<jiff::Timestamp> {
@@ -207,11 +203,11 @@ fn short_deadline(draft: &Draft<'_>, active: &Side) -> Option<jiff::Timestamp> {
 }
 
 fn failed_and_held(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
-    let gate = draft.gates(Stage::Monitoring).find(|gate| gate.state == GateState::Failed)?;
+    let gate = draft.deciding(Stage::Monitoring).find(|gate| gate.state == GateState::Failed)?;
     let revision = &active.revision;
     let advice = format!(". Decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}");
     let message = around(&format!("Held after the switch, since {}: ", gate.name), &gate.message, &advice);
-    Some(Stay::stalled(reason_of(gate), message).until(short_deadline(draft, active)))
+    Some(Stay::stalled(draft.reason_of(gate), message).until(short_deadline(draft, active)))
 }
 
 fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
@@ -222,7 +218,7 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
         let deadline = short_deadline(draft, active);
         return Stay::working(reasons::MONITORING, format!("{watching}: it is not fully available{trouble}")).until(deadline).into();
     }
-    let gates: Vec<_> = draft.gates(Stage::Monitoring).cloned().collect();
+    let gates: Vec<_> = draft.deciding(Stage::Monitoring).cloned().collect();
     let unknown = gates.iter().find(|gate| gate.state == GateState::Inconclusive);
     if draft.elapsed() >= bake
         && let Some(gate) = unknown
@@ -242,17 +238,9 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
             }
         }
     }
-    let open = |gate: &&Gate| match (&gate.measured, gate.state) {
-        // One that can't be judged comes this far only if it is to count as passed.
-        (_, GateState::Passed | GateState::Inconclusive) => false,
-        (Some(measured), _) => {
-            // While readings are bad that are not yet a failure, there is no verdict to end with.
-            let judged = measured.good > 0 && measured.bad_in_row == 0 && measured.doubtful_in_row == 0;
-            !judged || u128::try_from(measured.covered_millis).is_ok_and(|covered| covered < bake.as_millis())
-        }
-        (None, _) => true,
-    };
-    if draft.elapsed() < bake || gates.iter().any(|gate| open(&gate)) {
+    // One that can't be judged comes this far only if it is to count as passed.
+    let open = |gate: &Gate| !matches!(gate.state, GateState::Passed | GateState::Inconclusive) && !baked(gate, bake);
+    if draft.elapsed() < bake || gates.iter().any(open) {
         let message = match unknown {
             Some(gate) => around(&format!("{watching}: {} can't be judged: ", gate.name), &gate.message, ""),
             None => watching,

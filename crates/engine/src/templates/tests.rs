@@ -23,10 +23,15 @@ fn slo() -> Value {
     })
 }
 
+/// The rollout's.
+fn own_parameters() -> BTreeMap<String, String> {
+    [("zone".to_owned(), "eu-1".to_owned())].into()
+}
+
 fn defined(stage: Stage, template: TemplateSeen, references: Value) -> Result<Vec<GateDefinition>, String> {
     let references: Vec<TemplateReference> = serde_json::from_value(references).unwrap();
     let own: Metric = serde_json::from_value(json!({"name": "own", "max": "1", "prometheus": {"query": "q"}})).unwrap();
-    let groups = Group::all(stage, vec![], vec![own], &references, "web", &seen(&template));
+    let groups = Group::all(stage, (&[], &[own]), &references, &own_parameters(), "web", &seen(&template));
     groups.and_then(|groups| gates::definitions(stage, &groups, Some(&prometheus("http://prometheus")))).map_err(|error| error.to_string())
 }
 
@@ -91,7 +96,8 @@ fn templates_of_both_kinds_may_have_one_name() {
 
 #[test]
 fn parameters_are_put_in_wherever_there_is_text_and_nothing_else_between_braces_is_touched() {
-    let values = BTreeMap::from([("job", "shop"), ("quoted", "{{ parameters.job }}")]);
+    let by_name = BTreeMap::from([("job", "shop"), ("quoted", "{{ parameters.job }}")]);
+    let values = Parameters { by_name, declared_in: "" };
     for (text, expected) in [
         ("{{parameters.job}}-{{ parameters.job }}", "shop-shop"),
         ("{{ pods }} {{ parameters.job }} {{ rollout", "{{ pods }} shop {{ rollout"),
@@ -138,22 +144,26 @@ fn in_monitoring_a_template_leaves_out_what_only_compares() {
         {"name": "factor", "maxFactor": "2", "factorFrom": "1%", "prometheus": query},
         {"name": "both", "max": "1", "maxFactor": "2", "factorFrom": "1%", "prometheus": query},
         {"name": "least", "min": "1", "maxFactor": "2", "prometheus": query},
+        {"name": "active", "goodIf": "value < active", "prometheus": query},
+        {"name": "small", "goodIf": "value < 1.0", "maxFactor": "2", "prometheus": query},
     ]});
     let of = |stage: Stage| defined(stage, there(template.clone()), json!([{"name": "slo"}])).unwrap();
-    let before = ["own", "slo/compared", "slo/latency", "slo/factor", "slo/both", "slo/least"].map(|name| format!("verification/{name}"));
+    let all = ["own", "slo/compared", "slo/latency", "slo/factor", "slo/both", "slo/least", "slo/active", "slo/small"];
+    let before = all.map(|name| format!("verification/{name}"));
     let mut first = of(Stage::Verification);
     assert_eq!(names(&first), before);
     let after = of(Stage::Monitoring);
-    assert_eq!(names(&after), ["own", "slo/both", "slo/least"].map(|name| format!("monitoring/{name}")));
+    let limited = ["own", "slo/both", "slo/least", "slo/small"];
+    assert_eq!(names(&after), limited.map(|name| format!("monitoring/{name}")));
     first.retain_mut(|gate| match &mut gate.kind {
         Kind::Metric(plan) => plan.alone(),
-        Kind::Check(_) => true,
+        Kind::Check(_) | Kind::Score(_) => true,
     });
-    assert_eq!(names(&first), ["own", "slo/both", "slo/least"].map(|name| format!("verification/{name}")), "as for the first revision");
+    assert_eq!(names(&first), limited.map(|name| format!("verification/{name}")), "as for the first revision");
     let nothing = json!({"metrics": [{"name": "none", "prometheus": query}]});
     let error = defined(Stage::Monitoring, there(nothing), json!([{"name": "slo"}])).unwrap_err();
     assert!(
-        error.ends_with("a metric needs a limit: set max, min, maxFactor, or several of them"),
+        error.ends_with("a metric needs a limit: set max, min, maxFactor, goodIf, or several of them"),
         "a fault is told all the same: {error}"
     );
 }
@@ -186,4 +196,29 @@ fn a_stage_has_no_more_gates_than_status_can_tell() {
         defined(Stage::Verification, there(checks(32)), both()).unwrap_err(),
         "spec.verification has 65 gates with those of its templates, and at most 64 are told: name fewer"
     );
+}
+
+#[test]
+fn a_rollout_has_texts_of_its_own_for_its_gates_and_for_what_it_gives_to_templates() {
+    let all = |own: Value, reference: Value| {
+        let (own, reference): (Metric, TemplateReference) =
+            (serde_json::from_value(own).unwrap(), serde_json::from_value(reference).unwrap());
+        let groups = Group::all(Stage::Verification, (&[], &[own]), &[reference], &own_parameters(), "web", &seen(&there(slo())));
+        groups.map(|groups| {
+            groups.into_iter().flat_map(|group| group.metrics).map(|metric| metric.prometheus.unwrap().query.unwrap()).collect::<Vec<_>>()
+        })
+    };
+    let own = |query: &str| json!({"name": "own", "max": "1", "prometheus": {"query": query}});
+    let given = |job: &str| json!({"name": "slo", "parameters": {"job": job}});
+    assert_eq!(
+        all(own("q{zone=\"{{ parameters.zone }}\",pod=~\"{{ pods }}\"}"), given("shop-{{parameters.zone}}")).unwrap(),
+        ["q{zone=\"eu-1\",pod=~\"{{ pods }}\"}", "e{job=\"shop-eu-1\",pod=~\"{{ pods }}\"}"]
+    );
+    let undeclared = |at: &str| format!("{at}: {{{{ parameters.region }}}} is not declared: add region to spec.parameters");
+    for (query, job, at) in [
+        ("{{ parameters.region }}", "shop", "spec.verification.metrics own"),
+        ("q", "{{ parameters.region }}", "spec.verification.templates: GateTemplate web/slo: parameters"),
+    ] {
+        assert_eq!(all(own(query), given(job)).unwrap_err().to_string(), undeclared(at));
+    }
 }

@@ -1,7 +1,7 @@
 //! What is announced after a record.
 
 use crate::world::World;
-use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Color, Outcome, Phase, Side};
+use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Color, Gate, GateState, Outcome, Phase, Side};
 use bluegreen_engine::events::{Announcement, between};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -145,5 +145,44 @@ fn trouble_is_announced_when_it_begins_and_when_its_kind_changes() {
     }
     for reason in ["Aborted", "RolledBack"] {
         assert!(!is_told(&calm, "Stalled", "True", reason), "the end of an attempt has its own event");
+    }
+}
+
+#[test]
+fn a_verdict_that_nothing_else_tells_of_is_announced_at_its_turn() {
+    let with = |name: &str, state: GateState, weight: Option<i32>, message: &str| {
+        let gate = Gate {
+            name: name.into(),
+            state,
+            weight,
+            definition: "d".into(),
+            message: message.into(),
+            since: at(0),
+            measured: None,
+            tries: None,
+        };
+        BlueGreenRolloutStatus { gates: vec![gate], ..status(Phase::Verifying, 2) }
+    };
+    let turned = |name: &str, state: GateState, weight: Option<i32>, message: &str| {
+        let (before, after) = (with(name, GateState::Running, weight, ""), with(name, state, weight, message));
+        assert_eq!(between(&after, &after), [], "it has been told");
+        between(&before, &after)
+    };
+    let failed = turned("verification/p95", GateState::Failed, Some(2), "0.9 is above the limit of 0.5");
+    assert_eq!(told(&failed), [("Warning", "GateFailed", "verification/p95: 0.9 is above the limit of 0.5")]);
+    assert_eq!((failed[0].action.as_str(), failed[0].key.as_str()), ("Judge", "2-verification/p95-GateFailed"));
+    let unknown = [("Warning", "GateInconclusive", "monitoring/errors: no data")];
+    assert_eq!(told(&turned("monitoring/errors", GateState::Inconclusive, None, "no data")), unknown);
+    assert_eq!(turned("verification/p95", GateState::Inconclusive, Some(2), "no data").len(), 1);
+    let rehearsed = turned("verification/p95", GateState::Passed, None, "dry run, it would have failed: 0.9 is above the limit of 0.5");
+    assert_eq!(rehearsed[0].reason, "DryRunNotPassed");
+    for (name, state, weight) in [
+        ("verification/errors", GateState::Failed, None),
+        ("verification/errors", GateState::Inconclusive, None),
+        ("verification/p95", GateState::Passed, Some(2)),
+        ("verification/p95", GateState::Running, Some(2)),
+        ("monitoring/errors", GateState::Failed, None),
+    ] {
+        assert_eq!(turned(name, state, weight, "0 is within the limit"), [], "{name} {state:?}: its end or a condition tells of it");
     }
 }

@@ -6,7 +6,8 @@ use bluegreen_engine::{
     Decision, Observed,
     checks::{BodyRule, Exchange},
     decide,
-    measure::{self, HttpTarget, Secret, What},
+    job::JobRun,
+    measure::{self, HttpTarget, Secret, What, Whose},
     observed::{CheckOutcome, Measurement, ObjectSeen, Outcome, Reading},
     question::Question,
 };
@@ -146,6 +147,27 @@ fn nothing_is_measured_for_a_rollout_that_goes_or_a_gate_that_spec_dropped_or_be
     assert!(names(&seen).is_empty(), "the first revision is no longer to be verified");
 }
 
+#[test]
+fn what_counts_in_a_score_is_measured_until_it_or_the_score_has_a_verdict() {
+    let metric = |name: &str, weight: Option<i32>| json!({"name": name, "prometheus": {"query": "q"}, "max": "1", "weight": weight});
+    let metrics = [metric("errors", Some(3)), metric("latency", Some(2)), metric("memory", None)];
+    let seen = unmeasured(json!({"verification": {"score": {"min": "60%"}, "metrics": metrics}}), Phase::Verifying);
+    let with = |states: &[(&str, GateState)]| {
+        let mut seen = seen.clone();
+        for (name, state) in states {
+            seen.status.gates.iter_mut().find(|gate| gate.name == format!("verification/{name}")).unwrap().state = *state;
+        }
+        names(&seen).iter().map(|name| name.trim_start_matches("verification/").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(with(&[]), ["errors", "latency", "memory"]);
+    assert_eq!(with(&[("latency", GateState::Failed)]), ["errors", "memory"], "the others may be enough");
+    assert_eq!(with(&[("latency", GateState::Inconclusive), ("score", GateState::Inconclusive)]), ["errors", "latency", "memory"]);
+    assert_eq!(with(&[("errors", GateState::Passed), ("score", GateState::Passed)]), ["memory"], "it needs no more of the rest");
+    for condemned in ["score", "memory"] {
+        assert!(with(&[(condemned, GateState::Failed)]).is_empty(), "{condemned}");
+    }
+}
+
 fn http(seen: &Observed) -> What {
     measure::wanted(seen).into_iter().next().unwrap().what
 }
@@ -246,6 +268,27 @@ fn a_query_is_asked_with_its_variables_put_in_at_the_nearest_address_that_is_nam
 }
 
 #[test]
+fn the_operators_own_credentials_are_for_the_address_that_no_rollout_names() {
+    let shown = |address: Value, sources: Value| {
+        let metric = json!({"name": "errors", "max": "1", "prometheus": {"query": "e", "address": address}});
+        let seen = unmeasured(json!({"verification": {"metrics": [metric]}, "sources": sources}), Phase::Verifying);
+        let What::Metric { credentials, .. } = http(&seen) else { panic!("no metric") };
+        credentials
+    };
+    let own = "http://prometheus:9090";
+    let team = Whose::Secret(Secret { namespace: "web".into(), name: "team".into() });
+    for (address, sources, whose) in [
+        (json!(null), json!(null), Whose::Operator),
+        (json!(null), json!({}), Whose::Operator),
+        (json!(null), json!({"prometheus": {"address": own}}), Whose::Nobody),
+        (json!(null), json!({"prometheus": {"address": own, "credentials": {"secretName": "team"}}}), team),
+        (json!(own), json!(null), Whose::Nobody),
+    ] {
+        assert_eq!(shown(address.clone(), sources.clone()), whose, "{address} beside {sources}");
+    }
+}
+
+#[test]
 fn a_request_to_the_web_asks_about_both_sides_and_the_time_until_it_is_taken() {
     let web = json!({
         "url": "https://numbers/{{ other.color }}?from={{ start }}&to={{ end }}", "method": "POST", "window": "1m",
@@ -258,7 +301,7 @@ fn a_request_to_the_web_asks_about_both_sides_and_the_time_until_it_is_taken() {
     let What::Metric { questions, credentials, .. } = http(&seen) else { panic!("no metric") };
     let asked = format!("POST https://numbers/blue?from={}&to={due} {candidate} {active} 20s", due - 60);
     assert_eq!(questions.iter().map(ToString::to_string).collect::<Vec<_>>(), [asked]);
-    assert_eq!(credentials, Some(Secret { namespace: "web".into(), name: "numbers".into() }));
+    assert_eq!(credentials, Whose::Secret(Secret { namespace: "web".into(), name: "numbers".into() }));
 }
 
 #[test]
@@ -271,7 +314,7 @@ fn a_comparison_of_latencies_asks_for_the_buckets_of_both_sides() {
         query: format!("b{{pod=~\"shop-{color}-[a-z0-9]+-[a-z0-9]+\"}}"),
     };
     assert_eq!(questions, [of("green"), of("blue")]);
-    assert_eq!(credentials, Some(Secret { namespace: "web".into(), name: "numbers".into() }));
+    assert_eq!(credentials, Whose::Secret(Secret { namespace: "web".into(), name: "numbers".into() }));
     assert_eq!(timeout, Duration::from_secs(10));
 }
 
@@ -332,6 +375,86 @@ fn a_job_is_run_under_a_name_that_tells_its_attempt_and_is_told_before_it_ends()
     let after = job(&of(long, "monitoring", Phase::Monitoring));
     assert_eq!(after.object["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"], "shop.web.svc:80");
     assert!(after.name.len() == 63 && after.name.starts_with("shop-a-name"), "{}", after.name);
+}
+
+/// A world that verifies by a metric of a Job, and has no reading yet.
+fn measured_by_a_job(more: Value) -> Observed {
+    let template = json!({"spec": {"template": {"spec": {"containers": [{"name": "load", "image": "load:1"}]}}}});
+    let mut metric = json!({"name": "load", "max": "1", "job": {"template": template, "timeout": "3m"}});
+    metric.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    unmeasured(json!({"verification": {"metrics": [metric]}}), Phase::Verifying)
+}
+
+/// What came of a reading of the candidate, five seconds after the gate had begun.
+fn read(seen: &Observed) -> Measurement {
+    let at = seen.status.gates[0].since.checked_add(SignedDuration::from_secs(5)).unwrap();
+    Measurement { revision: seen.status.preview.as_ref().unwrap().revision.clone(), ..result(seen, "verification/load", at) }
+}
+
+fn run_for_it(seen: &Observed) -> JobRun {
+    let What::Reading(run) = http(seen) else { panic!("no Job") };
+    *run
+}
+
+#[test]
+fn a_metric_runs_a_job_for_each_reading_once_its_service_leads_to_the_candidate() {
+    let mut seen = measured_by_a_job(json!({}));
+    let run = run_for_it(&seen);
+    assert!(run.name.starts_with("shop-load-"), "{}", run.name);
+    assert_eq!((run.namespace.as_str(), run.owner.as_str(), run.timeout), ("web", seen.uid.as_str(), Duration::from_mins(3)));
+    let spec = &run.object["spec"];
+    assert_eq!((&spec["backoffLimit"], &spec["ttlSecondsAfterFinished"]), (&json!(0), &json!(120)));
+    let address = &spec["template"]["spec"]["containers"][0]["env"][0];
+    assert_eq!(*address, json!({"name": "BLUEGREEN_ADDRESS", "value": "shop-preview.web.svc:80"}));
+
+    let reading = read(&seen);
+    seen.results = vec![reading.clone()];
+    let next = measure::wanted(&seen).remove(0);
+    assert_eq!(next.due.duration_since(reading.at), SignedDuration::from_mins(1), "from the end of the one before");
+
+    let ObjectSeen::There(preview) = &mut seen.preview_service else { panic!("no preview Service") };
+    preview.selector.insert("bluegreen.dev/color".into(), "blue".into());
+    assert_eq!(measure::wanted(&seen), [], "it would measure what serves already");
+}
+
+#[test]
+fn each_reading_has_a_job_of_its_own_and_all_of_them_one_label_while_the_same_is_judged() {
+    let seen = measured_by_a_job(json!({}));
+    let (first, reading) = (run_for_it(&seen), read(&seen));
+    assert_eq!(first.object["metadata"]["labels"]["bluegreen.dev/metric"], json!(first.metric));
+    let mut later = seen.clone();
+    later.now += SignedDuration::from_secs(9);
+    assert_eq!(run_for_it(&later), first, "time passes before it is due");
+    later.results = vec![reading.clone()];
+    let second = run_for_it(&later);
+    assert!(second.name != first.name && second.metric == first.metric, "the next reading");
+    type Change = fn(&mut Observed);
+    let changes: [(&str, Change); 3] = [
+        ("another attempt", |seen| seen.status.attempt += 1),
+        ("another revision", |seen| seen.status.preview.as_mut().unwrap().revision = "another".into()),
+        ("another rollout of its name", |seen| seen.uid = "another".into()),
+    ];
+    for (what, change) in changes {
+        let mut seen = seen.clone();
+        change(&mut seen);
+        let gate = &seen.status.gates[0];
+        assert!(measure::wanted(&seen).is_empty() || run_for_it(&seen).metric != first.metric, "{what}: {}", gate.name);
+    }
+}
+
+#[test]
+fn a_metric_of_a_job_that_nobody_can_judge_runs_few_of_them_and_tells_how_to_find_them() {
+    let mut seen = measured_by_a_job(json!({"noDataLimit": 1}));
+    let (ran, reading) = (run_for_it(&seen), read(&seen));
+    seen.now = reading.at;
+    seen.results = vec![reading.clone()];
+    assert_eq!(measure::wanted(&seen)[0].due, reading.at + SignedDuration::from_mins(1), "the usual time, as long as it runs");
+    let Decision::Record(turned) = decide(&seen) else { panic!("nothing turns") };
+    let gate = &turned.gates[0];
+    assert_eq!((gate.state, gate.since), (GateState::Inconclusive, reading.at));
+    assert_eq!(gate.measured.as_ref().unwrap().asked, [format!("Jobs with the label bluegreen.dev/metric={}", ran.metric.unwrap())]);
+    seen.status = *turned;
+    assert_eq!(measure::wanted(&seen)[0].due, reading.at + SignedDuration::from_mins(10), "a person may be waited for");
 }
 
 #[test]

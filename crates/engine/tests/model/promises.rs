@@ -203,9 +203,12 @@ impl Step<'_> {
     fn every_gate_has_passed_for_this_attempt(&self) -> Result<(), Broken> {
         let Some(candidate) = self.next.preview.as_ref().filter(|_| self.enters(Phase::Promoting)) else { return Ok(()) };
         let verification = self.seen.spec.verification.clone().unwrap_or_default();
-        let checks = verification.checks.iter().map(|check| (&check.name, 1));
-        let metrics = verification.metrics.iter().map(|metric| (&metric.name, metric.count.unwrap_or(5)));
-        for (name, count) in checks.chain(metrics) {
+        let checks = verification.checks.iter().map(|check| (check.name.as_str(), 1));
+        // What has a weight may be bad: the score decides for it.
+        let deciding = verification.metrics.iter().filter(|metric| metric.weight.is_none());
+        let metrics = deciding.map(|metric| (metric.name.as_str(), metric.count.unwrap_or(5)));
+        let score = verification.score.iter().map(|_| ("score", 0));
+        for (name, count) in checks.chain(metrics).chain(score) {
             let gate = self.next.gates.iter().find(|gate| gate.name == format!("verification/{name}"));
             let passed = gate.is_some_and(|gate| self.is_decided(gate, candidate, count));
             holds(3, passed, || format!("the switch is recorded, and {name} hasn't passed for it: {gate:?}"))?;

@@ -1,4 +1,8 @@
-//! What sources are shown: a Secret in the rollout's namespace, read when it is needed and kept for a moment.
+//! What sources are shown: a Secret in the rollout's namespace, or the operator's own files, read when it is needed and kept for a moment.
+
+mod own;
+
+pub use own::Own;
 
 use super::{address::Rules, answer::cause, client};
 use bluegreen_engine::measure::Secret as Named;
@@ -15,7 +19,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// A change of a Secret is noticed after this time; many measurements a second cost no more requests than that.
+/// A change is noticed after this time; many measurements a second cost no more requests than that.
 const FRESH: Duration = Duration::from_secs(30);
 
 /// One that is missing is looked for again sooner.
@@ -30,16 +34,26 @@ const UNUSED: Duration = Duration::from_mins(10);
 /// How a source is asked.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// Shows what the Secret holds by itself.
+    /// Shows what the keys say by themselves.
     pub client: Client,
     /// What headers may be filled with.
-    pub keys: Arc<BTreeMap<String, Vec<u8>>>,
+    pub keys: Arc<Keys>,
 }
+
+/// What a Secret holds, or a directory that is like one.
+type Keys = BTreeMap<String, Vec<u8>>;
 
 impl Access {
     /// Without credentials.
     pub fn open(client: Client) -> Self {
         Self { client, keys: Arc::default() }
+    }
+
+    fn with(keys: Keys, rules: &Arc<Rules>) -> Result<Self, String> {
+        let shown = Shown::of(&keys)?;
+        let client = client::outside(rules, |builder| client::kept_open(shown.clone().put_into(builder)));
+        let client = client.map_err(|error| format!("makes no client: {}", cause(&error)))?;
+        Ok(Self { client, keys: Arc::new(keys) })
     }
 }
 
@@ -58,12 +72,30 @@ enum Unread {
     Unknown(String),
 }
 
-/// What the latest look at a Secret came to.
+/// What the latest look at a Secret or a directory came to.
 #[derive(Default)]
 struct Kept {
     looked: Option<Instant>,
-    version: String,
     access: Option<Result<Access, String>>,
+}
+
+impl Kept {
+    fn known(&self) -> Option<&Access> {
+        self.access.as_ref()?.as_ref().ok()
+    }
+
+    /// Whether it is time for another look.
+    fn is_old(&self) -> bool {
+        let lasts = if self.known().is_some() { FRESH } else { MISSING };
+        self.looked.is_none_or(|looked| looked.elapsed() >= lasts)
+    }
+
+    /// Only other keys make another client: this one has its connections.
+    fn take(&mut self, keys: Keys, word: &str, rules: &Arc<Rules>) {
+        if self.known().is_none_or(|access| *access.keys != keys) {
+            self.access = Some(Access::with(keys, rules).map_err(|why| format!("{word} {why}")));
+        }
+    }
 }
 
 impl Credentials {
@@ -76,8 +108,7 @@ impl Credentials {
         let kept = self.place(named);
         // Others who want the same Secret wait for this look at it.
         let mut kept = kept.lock().await;
-        let lasts = if matches!(kept.access, Some(Ok(_))) { FRESH } else { MISSING };
-        if kept.looked.is_none_or(|looked| looked.elapsed() >= lasts) {
+        if kept.is_old() {
             self.look(named, &mut kept).await;
         }
         kept.access.clone().unwrap_or_else(|| Err(format!("{} was not read", word(named))))
@@ -96,27 +127,19 @@ impl Credentials {
         let read =
             tokio::time::timeout(PATIENCE, self.read(named)).await.unwrap_or_else(|_| Err(Unread::Unknown("no answer in time".into())));
         kept.looked = Some(Instant::now());
-        let known = matches!(kept.access, Some(Ok(_)));
         match read {
-            Ok((version, _)) if version == kept.version && known => {}
-            Ok((version, keys)) => {
-                kept.version = version;
-                kept.access = Some(self.access(keys).map_err(|why| format!("{} {why}", word(named))));
-            }
+            Ok(keys) => kept.take(keys, &word(named), &self.rules),
             // What is known is as good as it was a moment ago.
-            Err(Unread::Unknown(_)) if known => {}
+            Err(Unread::Unknown(_)) if kept.known().is_some() => {}
             Err(Unread::Unknown(why)) => kept.access = Some(Err(format!("{} can't be read: {why}", word(named)))),
             Err(Unread::Refused(why)) => kept.access = Some(Err(why)),
         }
     }
 
-    async fn read(&self, named: &Named) -> Result<(String, BTreeMap<String, Vec<u8>>), Unread> {
+    async fn read(&self, named: &Named) -> Result<Keys, Unread> {
         let word = word(named);
         match Api::<Secret>::namespaced(self.api.clone(), &named.namespace).get_opt(&named.name).await {
-            Ok(Some(secret)) => {
-                let keys = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
-                Ok((secret.metadata.resource_version.unwrap_or_default(), keys))
-            }
+            Ok(Some(secret)) => Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()),
             Ok(None) => Err(Unread::Refused(format!("{word} doesn't exist: create it, or take out credentials"))),
             Err(kube::Error::Api(status)) if status.code == 403 => Err(Unread::Refused(format!(
                 "the operator may not read {word}: bind the ClusterRole bluegreen-operator-secrets to it in namespace {} (docs/analysis.md)",
@@ -125,20 +148,13 @@ impl Credentials {
             Err(error) => Err(Unread::Unknown(cause(&error))),
         }
     }
-
-    fn access(&self, keys: BTreeMap<String, Vec<u8>>) -> Result<Access, String> {
-        let shown = Shown::of(&keys)?;
-        let client = client::outside(&self.rules, |builder| client::kept_open(shown.clone().put_into(builder)));
-        let client = client.map_err(|error| format!("makes no client: {}", cause(&error)))?;
-        Ok(Access { client, keys: Arc::new(keys) })
-    }
 }
 
 fn word(named: &Named) -> String {
     format!("Secret {}/{}", named.namespace, named.name)
 }
 
-/// What a Secret says by itself.
+/// What keys say by themselves.
 #[derive(Clone)]
 struct Shown {
     authorization: Option<HeaderValue>,
@@ -147,7 +163,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(keys: &BTreeMap<String, Vec<u8>>) -> Result<Self, String> {
+    fn of(keys: &Keys) -> Result<Self, String> {
         let text = |key: &str| {
             let value = keys.get(key).map(|value| std::str::from_utf8(value.trim_ascii_end()));
             value.transpose().map_err(|_| format!("holds no text in {key}"))

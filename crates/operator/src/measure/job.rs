@@ -1,9 +1,9 @@
-//! Jobs of checks: created or found again, waited for, and asked for their last words.
+//! Jobs of checks and metrics: created or found again, waited for, and asked for their last words.
 
 use bluegreen_api::names;
 use bluegreen_engine::{
     job::{JobEnd, JobRun, Remains},
-    observed::CheckOutcome,
+    observed::{CheckOutcome, Reading},
 };
 use futures::StreamExt;
 use k8s_openapi::{
@@ -24,9 +24,9 @@ use tokio::time::{sleep, timeout};
 /// A request about a Job is answered in this time, or not at all.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What of a log is read: enough for some lines of a sensible length.
+/// What of a log is read: some lines, each of which has 16 KiB at most as runtimes keep it. What is beyond would be missing from its end.
 const LOG_LINES: i64 = 10;
-const LOG_BYTES: i64 = 8 << 10;
+const LOG_BYTES: i64 = 256 << 10;
 
 #[derive(Clone)]
 pub struct Jobs {
@@ -38,60 +38,91 @@ impl Jobs {
         Self { client }
     }
 
-    /// Runs a Job to its end. One that is there already, from before a restart, is waited for until its time is over.
-    pub async fn run(&self, run: &JobRun) -> CheckOutcome {
+    /// Runs a Job whose end decides.
+    pub async fn check(&self, run: &JobRun) -> CheckOutcome {
+        let (run, end, remains) = self.run(run).await;
+        run.outcome(&end, &remains)
+    }
+
+    /// Runs a Job that tells a number.
+    pub async fn read(&self, run: &JobRun) -> Reading {
+        let (run, end, remains) = self.run(run).await;
+        run.reading(&end, &remains)
+    }
+
+    /// To its end. One that is there already, from before a restart, is waited for until its time is over.
+    async fn run(&self, run: &JobRun) -> (JobRun, JobEnd, Remains) {
         let (job, left) = match self.begin(run).await {
             Ok(Begun::New(job)) => (job, run.timeout),
             Ok(Begun::Found(job)) => {
                 let left = run.timeout.saturating_sub(age(&job));
                 (job, left)
             }
-            Err(outcome) => return outcome,
+            Err(end) => return (run.clone(), end, Remains::default()),
         };
+        // One that was found may be of another reading.
+        let run = JobRun { name: job.name_any(), ..run.clone() };
         let end = match ended(&job) {
             Some(end) => end,
-            None => match timeout(left, self.end(run)).await {
+            None => match timeout(left, self.end(&run)).await {
                 Ok(end) => end,
-                Err(_) => self.late(run).await,
+                Err(_) => self.late(&run).await,
             },
         };
         let remains = match end {
             JobEnd::Deleted | JobEnd::Unread(_) => Remains::default(),
-            _ => self.remains(run, end == JobEnd::Succeeded).await,
+            _ => self.remains(&run, end == JobEnd::Succeeded).await,
         };
         if end == JobEnd::TimedOut {
-            self.delete(run, job.uid()).await;
+            self.delete(&job).await;
         }
-        run.outcome(&end, &remains)
+        (run, end, remains)
     }
 
     /// It is no longer wanted. One whose creation is still on its way comes a moment later.
     pub async fn abandon(&self, run: &JobRun) {
         for wait in [Duration::ZERO, PATIENCE] {
             sleep(wait).await;
-            if let Ok(Some(job)) = in_time(self.jobs(run).get_opt(&run.name)).await {
+            let found = match &run.metric {
+                Some(metric) => self.running(run, metric).await,
+                None => in_time(self.jobs(run).get_opt(&run.name)).await,
+            };
+            if let Ok(Some(job)) = found {
                 if is_of(&job, run) {
-                    self.delete(run, job.uid()).await;
+                    self.delete(&job).await;
                 }
                 return;
             }
         }
     }
 
-    async fn begin(&self, run: &JobRun) -> Result<Begun, CheckOutcome> {
-        let not_now = |why: String| CheckOutcome::NotDone(format!("Job {}: {why}", run.name));
+    /// The Job of a metric that still runs, whichever reading it is for: begun before a restart, or by a request whose answer was lost.
+    async fn running(&self, run: &JobRun, metric: &str) -> Result<Option<Job>, String> {
+        let of_metric = ListParams::default().labels(&format!("{}={metric}", names::METRIC_LABEL));
+        let all = in_time(self.jobs(run).list(&of_metric)).await?;
+        Ok(all.into_iter().find(|job| is_of(job, run) && ended(job).is_none() && job.metadata.deletion_timestamp.is_none()))
+    }
+
+    async fn begin(&self, run: &JobRun) -> Result<Begun, JobEnd> {
+        if let Some(metric) = &run.metric
+            && let Some(job) = self.running(run, metric).await.map_err(JobEnd::NotBegun)?
+        {
+            return Ok(Begun::Found(job));
+        }
         match timeout(PATIENCE, self.create(run)).await {
             Ok(Ok(created)) => return Ok(Begun::New(created)),
             Ok(Err(Error::Api(status))) if status.reason == "AlreadyExists" => {}
-            Ok(Err(Error::Api(status))) => return Err(run.refused(status.code, &status.message)),
-            Ok(Err(why)) => return Err(not_now(format!("no answer from the API server: {why}"))),
-            Err(_) => return Err(not_now(LATE.into())),
+            Ok(Err(Error::Api(status))) => return Err(JobEnd::Refused { code: status.code, why: status.message.clone() }),
+            Ok(Err(why)) => return Err(JobEnd::NotBegun(format!("no answer from the API server: {why}"))),
+            Err(_) => return Err(JobEnd::NotBegun(LATE.into())),
         }
         match in_time(self.jobs(run).get(&run.name)).await {
-            Ok(job) if !is_of(&job, run) => Err(not_now("somebody else has one of this name: delete it".into())),
-            Ok(job) if job.metadata.deletion_timestamp.is_some() => Err(not_now("a former one of this name is being deleted".into())),
+            Ok(job) if !is_of(&job, run) => Err(JobEnd::NotBegun("somebody else has one of this name: delete it".into())),
+            Ok(job) if job.metadata.deletion_timestamp.is_some() => {
+                Err(JobEnd::NotBegun("a former one of this name is being deleted".into()))
+            }
             Ok(job) => Ok(Begun::Found(job)),
-            Err(why) => Err(not_now(why)),
+            Err(why) => Err(JobEnd::NotBegun(why)),
         }
     }
 
@@ -145,13 +176,19 @@ impl Jobs {
                 ..Remains::default()
             };
         }
-        let wanted = if succeeded { "Succeeded" } else { "Failed" };
-        let is_wanted = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some(wanted);
-        all.sort_by_key(|pod| (is_wanted(pod), pod.creation_timestamp()));
-        let Some(pod) = all.last() else { return Remains::default() };
-        let (container, exit_code) = spoke_last(pod);
+        all.sort_by_key(ResourceExt::creation_timestamp);
+        let (pod, (container, exit_code)) = if succeeded {
+            // What one that failed has said is not what the Job has come to.
+            let Some(pod) = all.iter().rfind(|pod| is_in(pod, "Succeeded")) else { return Remains::default() };
+            (pod, (first_container(pod), None))
+        } else {
+            let Some(pod) = all.iter().rfind(|pod| is_in(pod, "Failed")).or(all.last()) else { return Remains::default() };
+            (pod, spoke_last(pod))
+        };
         let asked = LogParams { container, tail_lines: Some(LOG_LINES), limit_bytes: Some(LOG_BYTES), ..LogParams::default() };
         let log = match timeout(PATIENCE, pods.logs(&pod.name_any(), &asked)).await {
+            // A number that was cut is another number.
+            Ok(Ok(log)) if i64::try_from(log.len()).is_ok_and(|length| length >= LOG_BYTES) => Err("its last lines are too long".into()),
             Ok(log) => log.map_err(|why| why.to_string()),
             Err(_) => Err("no answer in time".into()),
         };
@@ -159,14 +196,16 @@ impl Jobs {
     }
 
     /// That very one: another of its name may have been begun since.
-    async fn delete(&self, run: &JobRun, uid: Option<String>) {
-        let (job, namespace) = (&run.name, &run.namespace);
-        let params = DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::background() };
-        match timeout(PATIENCE, self.jobs(run).delete(job, &params)).await {
+    async fn delete(&self, job: &Job) {
+        let (name, namespace) = (&job.name_any(), &job.namespace().unwrap_or_default());
+        let preconditions = Preconditions { uid: job.uid(), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        let jobs: Api<Job> = Api::namespaced(self.client.clone(), namespace);
+        match timeout(PATIENCE, jobs.delete(name, &params)).await {
             Ok(Err(Error::Api(status))) if matches!(status.code, 404 | 409) => {}
-            Ok(Ok(_)) => tracing::info!(%job, %namespace, "deleted a Job that is no longer waited for"),
-            Ok(Err(why)) => tracing::warn!(%job, %namespace, "a Job that is no longer waited for can't be deleted: {why}"),
-            Err(_) => tracing::warn!(%job, %namespace, "no answer when a Job was to be deleted that is no longer waited for"),
+            Ok(Ok(_)) => tracing::info!(job = %name, %namespace, "deleted a Job that is no longer waited for"),
+            Ok(Err(why)) => tracing::warn!(job = %name, %namespace, "a Job that is no longer waited for can't be deleted: {why}"),
+            Err(_) => tracing::warn!(job = %name, %namespace, "no answer when a Job was to be deleted that is no longer waited for"),
         }
     }
 
@@ -223,6 +262,15 @@ fn has_run(pod: &Pod) -> bool {
         let states = [&container.state, &container.last_state].into_iter().flatten();
         states.into_iter().any(|state| state.running.is_some() || state.terminated.is_some())
     })
+}
+
+fn is_in(pod: &Pod, phase: &str) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some(phase)
+}
+
+/// As the Job has them; statuses are sorted by name.
+fn first_container(pod: &Pod) -> Option<String> {
+    pod.spec.as_ref()?.containers.first().map(|container| container.name.clone())
 }
 
 /// Why a pod has not run, in the cluster's words.

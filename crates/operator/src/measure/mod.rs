@@ -21,16 +21,17 @@ pub use signature::Signer;
 use crate::{clock, key::Key, memory::Memory, metrics::Metrics, queue::Queue};
 use bluegreen_engine::{
     Observed,
-    measure::{Secret, Wanted, What},
+    measure::{Secret, Wanted, What, Whose},
     observed::{CheckOutcome, Measurement, Outcome, Reading},
     question::Question,
 };
-use credentials::{Access, Credentials};
+use credentials::{Access, Credentials, Own};
 use futures::future::{BoxFuture, join_all};
 use job::Jobs;
 use line::Line;
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -39,8 +40,9 @@ use std::{
 };
 use tokio::{sync::Semaphore, task::AbortHandle};
 
-/// Requests in flight at once, over all rollouts.
-const AT_ONCE: usize = 64;
+/// Measurements that wait for an answer at once, over all rollouts: connections have an end. A rollout has 64 gates at most, so that one
+/// whose source is slow leaves room for the others.
+const AT_ONCE: usize = 512;
 
 /// Where measurements ask.
 #[derive(Clone)]
@@ -51,18 +53,20 @@ pub struct Sources {
     rules: Arc<Rules>,
     signer: Signer,
     credentials: Arc<Credentials>,
+    own: Option<Arc<Own>>,
     jobs: Jobs,
     slots: Arc<Semaphore>,
 }
 
 impl Sources {
-    /// `api`: where Secrets are read and Jobs run.
-    pub fn new(rules: Rules, signer: Signer, api: kube::Client) -> reqwest::Result<Self> {
+    /// `own`: the directory of what the operator's own Prometheus is shown. `api`: where Secrets are read and Jobs run.
+    pub fn new(rules: Rules, signer: Signer, own: Option<PathBuf>, api: kube::Client) -> reqwest::Result<Self> {
         let rules = Arc::new(rules);
         let slots = Arc::new(Semaphore::new(AT_ONCE));
         let (urls, metrics) = (client::urls(rules.clone())?, client::sources(&rules)?);
         let credentials = Arc::new(Credentials::new(api.clone(), rules.clone()));
-        Ok(Self { pods: client::pods()?, urls, metrics, rules, signer, credentials, jobs: Jobs::new(api), slots })
+        let own = own.map(|directory| Arc::new(Own::new(directory, rules.clone())));
+        Ok(Self { pods: client::pods()?, urls, metrics, rules, signer, credentials, own, jobs: Jobs::new(api), slots })
     }
 
     async fn ask(&self, what: &What) -> Outcome {
@@ -78,9 +82,11 @@ impl Sources {
                 let question = webhook::Question { url, headers, body, timeout: *timeout };
                 Outcome::Check(webhook::ask(&urls, &self.rules, &self.signer, &question).await)
             }
-            What::Job(job) => Outcome::Check(self.jobs.run(job).await),
+            // No request in flight: many may run for long.
+            What::Job(job) => Outcome::Check(self.jobs.check(job).await),
+            What::Reading(job) => Outcome::Readings(vec![self.jobs.read(job).await]),
             What::Metric { questions, credentials, timeout } => {
-                let access = match self.access(credentials.as_ref()).await {
+                let access = match self.access(credentials).await {
                     Ok(access) => access,
                     Err(why) => return Outcome::Readings(vec![Reading::Failed(why); questions.len()]),
                 };
@@ -91,10 +97,11 @@ impl Sources {
         }
     }
 
-    async fn access(&self, credentials: Option<&Secret>) -> Result<Access, String> {
-        match credentials {
-            Some(secret) => self.credentials.of(secret).await,
-            None => Ok(Access::open(self.metrics.clone())),
+    async fn access(&self, credentials: &Whose<Secret>) -> Result<Access, String> {
+        match (credentials, &self.own) {
+            (Whose::Secret(secret), _) => self.credentials.of(secret).await,
+            (Whose::Operator, Some(own)) => own.access().await,
+            (Whose::Operator, None) | (Whose::Nobody, _) => Ok(Access::open(self.metrics.clone())),
         }
     }
 
@@ -126,7 +133,7 @@ impl Gauge for Sources {
 
     fn abandon<'a>(&'a self, what: &'a What) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if let What::Job(job) = what {
+            if let What::Job(job) | What::Reading(job) = what {
                 self.jobs.abandon(job).await;
             }
         })
@@ -255,7 +262,7 @@ fn kind(what: &What) -> &'static str {
     match what {
         What::Http { .. } | What::Url { .. } => "http",
         What::Webhook { .. } => "webhook",
-        What::Job(_) => "job",
+        What::Job(_) | What::Reading(_) => "job",
         What::Metric { questions, .. } => match questions.first() {
             Some(Question::Web(_)) => "web",
             Some(Question::Prometheus { .. } | Question::Buckets { .. }) | None => "prometheus",
@@ -280,3 +287,6 @@ fn result(outcome: &Outcome) -> &'static str {
         Some(Reading::Failed(_)) => "failed",
     }
 }
+
+#[cfg(test)]
+mod tests;

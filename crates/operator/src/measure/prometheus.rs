@@ -128,6 +128,7 @@ mod tests {
         routing::{MethodRouter, post},
     };
     use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn serve(path: &str, method: MethodRouter) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -208,6 +209,8 @@ mod tests {
         assert!(failed(&range).contains("range of values"));
         let histogram = answering(200, success("vector", json!([{"metric": {}, "histogram": [1, {}]}]))).await;
         assert!(failed(&histogram).contains("histogram"));
+        let string = answering(200, success("string", json!([1, "many"]))).await;
+        assert!(failed(&string).contains("string"), "{string:?}");
     }
 
     async fn buckets_of(result_type: &str, result: Value) -> Reading {
@@ -254,6 +257,19 @@ mod tests {
         assert!(failed(&refused).ends_with("refused the query: bad_data: parse error: unexpected )"), "{refused:?}");
     }
 
+    /// A server whose answer has no end.
+    async fn endless() -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            while stream.write_all(&[b'x'; 65536]).await.is_ok() {}
+        });
+        format!("http://{address}")
+    }
+
     #[tokio::test]
     async fn a_server_that_is_none_away_slow_or_too_talkative_is_named() {
         let none = serve("/api/v1/query", post(|| async { (StatusCode::BAD_GATEWAY, "<html>") })).await;
@@ -264,6 +280,7 @@ mod tests {
         assert_eq!(failed(&asked(&slow, "up").await), format!("Prometheus at {slow} did not answer within 0.5s"));
         let talkative = serve("/api/v1/query", post(|| async { "x".repeat(2 * super::super::answer::LARGEST) })).await;
         assert!(failed(&asked(&talkative, "up").await).contains("larger than"));
+        assert!(failed(&asked(&endless().await, "up").await).contains("larger than"), "it is not read to its end");
     }
 
     #[tokio::test]

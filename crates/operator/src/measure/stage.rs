@@ -3,7 +3,10 @@
 use super::{Rules, client, line::Line};
 use axum::Router;
 use bluegreen_engine::checks::Exchange;
+use data_encoding::BASE64;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use reqwest::{Client, Method, header::HeaderMap};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -25,10 +28,26 @@ pub async fn serve(app: Router) -> SocketAddr {
 
 /// A server with a certificate of its own making, which answers everything with 200.
 pub async fn serve_tls() -> SocketAddr {
-    provide_tls();
     let made = rcgen::generate_simple_self_signed(vec!["shop".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    answer_over_tls(made.cert.der().clone(), &made.signing_key).await
+}
+
+/// One whose certificate is for this name, and the authority that signed it, in PEM.
+pub async fn serve_tls_as(name: &str) -> (SocketAddr, String) {
+    let mut authority = CertificateParams::new(Vec::<String>::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(DnType::CommonName, format!("the authority of {name}"));
+    let (own, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let root = authority.self_signed(&own).unwrap();
+    let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &Issuer::new(authority, own)).unwrap();
+    let address = answer_over_tls(certificate.der().clone(), &key).await;
+    (address, format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", BASE64.encode(root.der())))
+}
+
+async fn answer_over_tls(certificate: CertificateDer<'static>, key: &KeyPair) -> SocketAddr {
+    provide_tls();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -430,7 +430,10 @@ impl World {
         let approved = state("approval") == "Passed";
         let verification = &spec["verification"];
         let defined = ["checks", "metrics"].into_iter().flat_map(|kind| verification[kind].as_array().into_iter().flatten());
-        let names: Vec<_> = defined.filter_map(|gate| gate["name"].as_str()).map(|name| format!("verification/{name}")).collect();
+        // What has a weight may be bad: the score decides for it.
+        let deciding = defined.filter(|gate| gate.get("weight").is_none()).filter_map(|gate| gate["name"].as_str());
+        let score = verification.get("score").map(|_| "score");
+        let names: Vec<_> = deciding.chain(score).map(|name| format!("verification/{name}")).collect();
         for name in names {
             let state = state(&name);
             if state != "Passed" && !(state == "Inconclusive" && approved) {

@@ -123,5 +123,5 @@ fn what_cannot_be_compared_is_told_before_anything_is_asked() {
     assert!(!plan.alone(), "the first revision has nothing to be compared with");
     let two = Metric { comparison: comparison(&json!({})).comparison, ..latency(&json!({})) };
     let error = MetricPlan::of(Stage::Verification, &two, Some(&prometheus("http://prometheus")), 1).unwrap_err().0;
-    assert_eq!(error, "set exactly one kind of metric: prometheus, web, comparison or latency");
+    assert_eq!(error, "set exactly one kind of metric: prometheus, web, job, comparison or latency");
 }

@@ -1,10 +1,14 @@
-use super::super::stage::{local, provide_tls, serve};
+use super::super::{
+    prometheus,
+    stage::{local, provide_tls, serve, serve_tls_as},
+};
 use super::*;
 use axum::{
     Router,
     http::{HeaderMap as Headers, StatusCode},
-    routing::get,
+    routing::{get, post},
 };
+use bluegreen_engine::observed::Reading;
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
@@ -57,11 +61,21 @@ impl Server {
     }
 }
 
-/// What a source is shown with these keys.
-async fn shown(keys: &[(&str, &str)]) -> Result<String, String> {
+async fn access(keys: &[(&str, &str)]) -> Result<Access, String> {
     let server = Server::default();
     server.set("1", keys);
-    let access = server.credentials().await.of(&named()).await?;
+    server.credentials().await.of(&named()).await
+}
+
+/// What a Prometheus tells who comes with these keys.
+async fn asked(keys: &[(&str, &str)], address: &str) -> Reading {
+    let client = access(keys).await.unwrap().client;
+    prometheus::read(&client, &local(), address, ("up", None), Duration::from_secs(5)).await
+}
+
+/// What a source is shown with these keys.
+async fn shown(keys: &[(&str, &str)]) -> Result<String, String> {
+    let access = access(keys).await?;
     let tell = |headers: Headers| async move {
         headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or("nothing").to_owned()
     };
@@ -134,4 +148,40 @@ async fn trouble_of_the_api_server_takes_nobody_the_credentials_that_are_known_a
     server.refuse(404);
     tokio::time::advance(FRESH).await;
     assert!(of().await.unwrap_err().contains("doesn't exist"));
+}
+
+#[tokio::test]
+async fn a_token_that_a_source_refuses_is_a_broken_source_and_says_so() {
+    for (status, told) in [(StatusCode::UNAUTHORIZED, "401 Unauthorized"), (StatusCode::FORBIDDEN, "403 Forbidden")] {
+        let answer = move |headers: Headers| async move {
+            let right = headers.get("authorization").is_some_and(|value| value == "Bearer right");
+            let one = json!({"status": "success", "data": {"resultType": "scalar", "result": [0, "1"]}});
+            if right { (StatusCode::OK, one.to_string()) } else { (status, "who are you".to_owned()) }
+        };
+        let address = format!("http://{}", serve(Router::new().route("/api/v1/query", post(answer))).await);
+        assert_eq!(asked(&[("token", "right")], &address).await, Reading::Value(1.0));
+        let refused = Reading::Failed(format!("Prometheus at {address} answered {told}: it wants other credentials"));
+        assert_eq!(asked(&[("token", "wrong")], &address).await, refused);
+        assert_eq!(asked(&[("username", "right"), ("password", "right")], &address).await, refused);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_taken_from_the_authorities_of_the_secret_only_and_for_the_name_that_was_asked_for() {
+    let (server, authority) = serve_tls_as("127.0.0.1").await;
+    let (of_another_name, authority_of_another_name) = serve_tls_as("shop").await;
+    let trusting = access(&[("ca.crt", authority.as_str())]).await.unwrap();
+    assert_eq!(trusting.client.get(format!("https://{server}/")).send().await.unwrap().text().await.unwrap(), "ok");
+    for (address, authority, why) in [
+        (
+            of_another_name,
+            authority_of_another_name.as_str(),
+            "certificate not valid for name \"127.0.0.1\"; certificate is only valid for DnsName(\"shop\")",
+        ),
+        (server, authority_of_another_name.as_str(), "UnknownIssuer"),
+    ] {
+        let told = asked(&[("ca.crt", authority), ("token", "hidden")], &format!("https://{address}")).await;
+        let why = format!("Prometheus at https://{address} can't be reached: invalid peer certificate: {why}");
+        assert_eq!(told, Reading::Failed(why));
+    }
 }

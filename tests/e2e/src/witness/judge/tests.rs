@@ -348,6 +348,14 @@ fn the_switch_is_decided_only_with_every_gate_passed() {
     with(json!({})).breaks(3, "missing");
     let decided = json!({"gates": [{"name": "verification/errors", "state": "Inconclusive"}, {"name": "approval", "state": "Passed"}]});
     with(decided).keeps();
+    let soft = |state: &str| {
+        let metrics = json!({"verification": {"score": {"min": "50%"}, "metrics": [{"name": "errors", "weight": 1}]}});
+        let gates =
+            json!([{"name": "verification/errors", "weight": 1, "state": "Failed"}, {"name": "verification/score", "state": state}]);
+        Story::verified().spec(&metrics).status("Verifying", json!({"active": side("blue", "one")})).promoting(json!({"gates": gates}))
+    };
+    soft("Passed").keeps();
+    soft("Failed").breaks(3, "score");
     let manual = |gates: Value| Story::verified().spec(&json!({"promotion": {"mode": "Manual"}})).promoting(gates);
     manual(json!({})).breaks(3, "without the approval");
     manual(json!({"gates": [{"name": "approval", "state": "Passed"}]})).keeps();
