@@ -301,6 +301,8 @@ pub struct Score {
         .message("a Job measures one side alone: set max or min instead of maxFactor, or let the Job compare"),
     validation = Rule::new("!has(self.factorFrom) || has(self.maxFactor)").message("factorFrom belongs to maxFactor: set both or neither"),
     validation = Rule::new("!has(self.factorOf) || has(self.maxFactor)").message("factorOf belongs to maxFactor: set both or neither"),
+    validation = Rule::new("!has(self.inconclusiveLimit) || has(self.factorOf) && self.factorOf == 'BeforeSwitch'")
+        .message("inconclusiveLimit is for what is worse than before the switch: set factorOf to BeforeSwitch, or leave it out"),
     validation = Rule::new("!(has(self.comparison) || has(self.latency)) || !(has(self.max) || has(self.min) || has(self.maxFactor) || has(self.goodIf) || has(self.failureLimit) || has(self.failureFor))")
         .message("a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, goodIf, failureLimit and failureFor"),
     validation = Rule::new("!has(self.weight) || !has(self.dryRun) || !self.dryRun")
@@ -367,6 +369,10 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub failure_limit: Option<i32>,
+    /// How many readings in a row that are only worse than before the switch make it inconclusive. Default: as `failureLimit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub inconclusive_limit: Option<i32>,
     /// For how long readings must be bad, with no good one between, before they are a failure. Default 0s: `failureLimit` alone decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_for: Option<Duration>,
@@ -400,7 +406,11 @@ pub enum FactorOf {
 #[x_kube(
     validation = Rule::new("has(self.query) != has(self.ready)").message("set exactly one of query and ready"),
     validation = Rule::new("!has(self.credentials) || has(self.address)")
-        .message("credentials are for the address beside them: set address too, or the credentials of sources.prometheus")
+        .message("credentials are for the address beside them: set address too, or the credentials of sources.prometheus"),
+    validation = Rule::new("!has(self.requests) || has(self.minRequests)")
+        .message("requests counts what minRequests asks for: set both, or neither"),
+    validation = Rule::new("!has(self.minRequests) || has(self.requests) || has(self.ready) && has(self.ready.source)")
+        .message("minRequests needs to know how requests are counted: set requests, a query that yields their number")
 )]
 pub struct PrometheusQuery {
     /// PromQL that yields one number: a scalar, or a vector of one series. Known variables: `{{ namespace }}`, `{{ rollout }}`, `{{ interval }}`
@@ -415,6 +425,14 @@ pub struct PrometheusQuery {
     /// Takes the query at many moments instead of one, and makes one number of its values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<QueryRange>,
+    /// The fewest requests to judge a value by, 1 or more: with fewer the reading has no data. Default: any number will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub min_requests: Option<i64>,
+    /// PromQL that yields how many requests the value rests on, for `minRequests`. Default with `ready`: those in its window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub requests: Option<String>,
     /// The server to ask, as `http://prometheus.monitoring:9090`. Default: `sources.prometheus.address`, else the operator's own setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]

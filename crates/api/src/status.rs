@@ -413,7 +413,7 @@ pub struct Distribution {
 pub struct Reading {
     #[schemars(schema_with = "time_schema")]
     pub at: Timestamp,
-    /// The number measured, as text; or NoData, NaN, Failed.
+    /// The number measured, as text; or NoData, NaN, Infinite, TooFew, Failed.
     pub value: String,
 }
 
@@ -445,7 +445,7 @@ pub struct Attempt {
     pub revision: String,
     pub number: i64,
     pub image: String,
-    /// The image that was active when it began.
+    /// The image that served before it, and serves again when it fails.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub from_image: String,
     /// The field manager that last wrote `spec` when it began.

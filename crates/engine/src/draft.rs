@@ -394,6 +394,10 @@ impl<'a> Draft<'a> {
             let rejected = self.status.rejected.take();
             self.begin_attempt(&active);
             self.status.rejected = rejected;
+            // It tells of the revision that is given up: what served before that serves again.
+            if let (Some(attempt), Some(former)) = (self.status.current.as_mut(), &self.status.standby) {
+                attempt.from_image.clone_from(&former.image);
+            }
         }
         self.spend(Verb::Retry);
         self.status.ending = Some(ending);

@@ -85,13 +85,13 @@ impl Expression {
         }
     }
 
-    /// Why a value is not good, with the numbers that were looked at.
-    pub fn broken(&self, value: &str, values: Values, shown: impl Fn(f64) -> String) -> String {
+    /// Its text, with the numbers that were looked at beside the value.
+    pub fn shown(&self, values: Values, shown: impl Fn(f64) -> String) -> String {
         let previous = self.names.previous.then_some(values.previous);
         let beside = [(PREVIOUS, previous), (ACTIVE, values.active)]
             .into_iter()
             .filter_map(|(name, number)| Some(format!(", {name} {}", shown(number?))));
-        format!("{value} is not good by {}{}", self.text, beside.collect::<String>())
+        format!("{}{}", self.text, beside.collect::<String>())
     }
 }
 

@@ -100,7 +100,10 @@ pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&Server>) 
             MetricPlan::of(stage, metric, prometheus, comparisons).map_err(|Invalid(why)| group.wrong("metrics", &metric.name, &why))?;
         let mut whole = vec![json!(metric)];
         match &plan.judge {
-            Judge::Limits { question, .. } => whole.extend(unsaid(metric, question)),
+            Judge::Limits { question, traffic, .. } => {
+                let requests = traffic.as_ref().map(|traffic| &traffic.requests);
+                whole.extend([question].into_iter().chain(requests).flat_map(|asked| unsaid(metric, asked)));
+            }
             Judge::Job { .. } => {}
             // Another comparison beside it takes its share of the false alarms.
             Judge::Comparison { errors: asked, .. } | Judge::Latency { buckets: asked, .. } => {

@@ -5,7 +5,7 @@ use crate::{
     clock,
     gates::{GateDefinition, Kind, Stage},
     job::{self, JobRun},
-    metric::{Factor, Judge, Limits, MetricPlan},
+    metric::{Factor, Judge, MetricPlan},
     observed::{Observed, PodSeen},
     plan::Plan,
     query::{self, Variables},
@@ -243,11 +243,17 @@ pub(crate) fn questions(seen: &Observed, side: &Side, plan: &MetricPlan, at: Tim
     let of = |question: &Question, side: &Side| question.resolved(&variables(seen, (side.color, &side.revision), plan.interval, at));
     let active = || seen.status.active.as_ref();
     Some(match &plan.judge {
-        Judge::Limits { question, limits } if limits.factor.is_none() && !limits.names_active() => vec![of(question, side)],
-        Judge::Limits { question, limits: Limits { factor: Some(Factor { of: FactorOf::BeforeSwitch, .. }), .. } } => {
-            vec![of(question, side), before_the_switch(seen, side, plan.interval, question)?]
+        Judge::Limits { question, traffic, limits } => {
+            let beside = match limits.factor {
+                Some(Factor { of: FactorOf::BeforeSwitch, .. }) => Some(before_the_switch(seen, side, plan.interval, question)?),
+                Some(Factor { of: FactorOf::ActiveSide, .. }) => Some(of(question, active()?)),
+                None if limits.names_active() => Some(of(question, active()?)),
+                None => None,
+            };
+            // How many requests it rests on comes last.
+            let requests = traffic.as_ref().map(|traffic| of(&traffic.requests, side));
+            [Some(of(question, side)), beside, requests].into_iter().flatten().collect()
         }
-        Judge::Limits { question, .. } => vec![of(question, side), of(question, active()?)],
         Judge::Job { .. } => return None,
         Judge::Comparison { errors, requests, .. } => {
             vec![of(errors, side), of(requests, side), of(errors, active()?), of(requests, active()?)]

@@ -16,11 +16,12 @@ use crate::{
     plan::Invalid,
     query,
     question::Question,
+    ready,
 };
-use bluegreen_api::{Comparison, Credentials, Duration, FactorOf, Gate, GateState, JobCheck, Latency, Measured, Metric};
+use bluegreen_api::{Comparison, Credentials, Duration, FactorOf, Gate, GateState, JobCheck, Latency, Measured, Metric, PrometheusQuery};
 use jiff::Timestamp;
 use server::{over_time, promql};
-use std::time;
+use std::{borrow::Cow, time};
 use weighed::Weighed;
 
 /// Readings kept in status.
@@ -36,6 +37,7 @@ pub struct MetricPlan {
     pub count: i32,
     pub initial_delay: time::Duration,
     pub failure_limit: i32,
+    pub inconclusive_limit: i32,
     pub failure_for: time::Duration,
     pub no_data_limit: i32,
     pub error_limit: i32,
@@ -46,10 +48,17 @@ pub struct MetricPlan {
 /// What is asked, and how an answer is judged. A Job becomes a question with each reading, which runs another one.
 #[derive(Clone, Debug)]
 pub enum Judge {
-    Limits { question: Question, limits: Limits },
+    Limits { question: Question, traffic: Option<Traffic>, limits: Limits },
     Job { job: Box<JobPlan>, limits: Limits },
     Comparison { errors: Question, requests: Question, rule: comparison::Rule },
     Latency { buckets: Question, rule: latency::Rule },
+}
+
+/// The requests that a value rests on, and how many are enough to judge by.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    pub requests: Question,
+    pub min: f64,
 }
 
 /// What is still good, the limits themselves included.
@@ -83,10 +92,14 @@ impl MetricPlan {
                 let over = asked.range.as_ref().map_or(time::Duration::ZERO, |range| range.window.0);
                 let range = query::longest_range(&query, interval).saturating_add(over);
                 let query = over_time(query, asked.range.as_ref())?;
-                (limits(metric, server.question(&query)?)?, server.credentials, asked.timeout, range)
+                let traffic = Traffic::of(asked, &server)?;
+                let requests = asked.requests.as_deref().map_or(time::Duration::ZERO, |query| query::longest_range(query, interval));
+                let judge = Judge::Limits { question: server.question(&query)?, traffic, limits: parse_limits(metric)? };
+                (judge, server.credentials, asked.timeout, range.max(requests))
             }
             (None, Some(web), None, None, None) => {
-                (limits(metric, Question::of_web(web)?)?, Whose::named(web.credentials.clone()), web.timeout, time::Duration::ZERO)
+                let judge = Judge::Limits { question: Question::of_web(web)?, traffic: None, limits: parse_limits(metric)? };
+                (judge, Whose::named(web.credentials.clone()), web.timeout, time::Duration::ZERO)
             }
             (None, None, Some(job), None, None) => (of_job(metric, job)?, Whose::Nobody, None, time::Duration::ZERO),
             (None, None, None, Some(asked), None) => {
@@ -119,6 +132,7 @@ impl MetricPlan {
             count: metric.count.unwrap_or(5).max(1),
             initial_delay,
             failure_limit: metric.failure_limit.unwrap_or(1).max(1),
+            inconclusive_limit: metric.inconclusive_limit.or(metric.failure_limit).unwrap_or(1).max(1),
             failure_for: seconds(metric.failure_for, 0),
             no_data_limit: metric.no_data_limit.unwrap_or(5).max(1),
             error_limit: metric.error_limit.unwrap_or(5).max(1),
@@ -178,8 +192,31 @@ fn of_job(metric: &Metric, job: &JobCheck) -> Result<Judge, Invalid> {
     Ok(Judge::Job { job: Box::new(JobPlan::of(job, job::STAYS_AFTER_READING)?), limits })
 }
 
-fn limits(metric: &Metric, question: Question) -> Result<Judge, Invalid> {
-    Ok(Judge::Limits { question, limits: parse_limits(metric)? })
+impl Traffic {
+    fn of(asked: &PrometheusQuery, server: &Server) -> Result<Option<Self>, Invalid> {
+        let requests = match (&asked.requests, asked.min_requests, &asked.ready) {
+            (None, None, _) => return Ok(None),
+            (Some(_), None, _) => return Err(Invalid("requests counts what minRequests asks for: set both, or neither".into())),
+            (Some(requests), Some(_), _) => Cow::Borrowed(requests.as_str()),
+            (None, Some(_), ready) => Cow::Owned(ready.as_ref().and_then(ready::requests).ok_or_else(|| {
+                Invalid("minRequests needs to know how requests are counted: set requests, a query that yields their number".into())
+            })?),
+        };
+        Ok(Some(Self { requests: server.question(&requests)?, min: min_requests(asked.min_requests) }))
+    }
+
+    /// Why there are too few of them, if there are. A counter that isn't there yet has counted none.
+    fn too_few(&self, answer: &Reading) -> Option<Nothing> {
+        let requests = match answer {
+            Reading::Value(requests) => *requests,
+            Reading::NoData => 0.0,
+            other => return Some(Nothing::Answer(other.clone())),
+        };
+        (requests < self.min).then(|| {
+            let requests = shown(requests.max(0.0));
+            Nothing::TooFew(format!("{requests} requests are too few to judge by, at least {} are needed", self.min))
+        })
+    }
 }
 
 fn parse_limits(metric: &Metric) -> Result<Limits, Invalid> {
@@ -192,6 +229,11 @@ fn parse_limits(metric: &Metric) -> Result<Limits, Invalid> {
     let factor = limit(&metric.max_factor)?.map(|max| Factor { max, from, of });
     if factor.is_some_and(|factor| factor.max <= 0.0 || factor.from < 0.0) {
         return Err(Invalid("maxFactor must be more than 0, and factorFrom at least 0".into()));
+    }
+    if metric.inconclusive_limit.is_some() && of != FactorOf::BeforeSwitch {
+        return Err(Invalid(
+            "inconclusiveLimit is for what is worse than before the switch: set factorOf to BeforeSwitch, or leave it out".into(),
+        ));
     }
     let good_if = metric.good_if.as_deref().map(Expression::of).transpose()?;
     Ok(Limits { min: limit(&metric.min)?, max: limit(&metric.max)?, factor, good_if })
@@ -263,19 +305,15 @@ pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading]
         return;
     }
     let judged = match &plan.judge {
-        Judge::Limits { limits, .. } | Judge::Job { limits, .. } => limits.values(answers).and_then(|(value, other)| {
-            let broken = limits.broken(value, other, before(&measured)).map_err(Reading::Failed)?;
-            if value.is_infinite() && broken.is_none() {
-                // As of something divided by nothing: it breaks no limit, and is no good value either.
-                return Err(Reading::Value(value));
-            }
-            let gap = previous.map_or(0, |previous| at.as_millisecond() - previous.as_millisecond());
-            let longest = i64::try_from(plan.interval.as_millis()).unwrap_or(i64::MAX).saturating_mul(2);
-            measured.covered_millis = measured.covered_millis.saturating_add(gap.clamp(0, longest));
-            had_data(&mut measured);
-            Ok((shown(value), judge(&mut measured, plan, stage, broken, &shown(value), at)))
-        }),
-        Judge::Comparison { rule, .. } => Counters::of(answers).map(|now| {
+        Judge::Limits { limits, traffic, .. } => {
+            let (few, answers) = match (traffic, answers) {
+                (Some(traffic), [answers @ .., requests]) => (traffic.too_few(requests), answers),
+                _ => (None, answers),
+            };
+            few.map_or_else(|| judge_value(&mut measured, plan, stage, limits, answers, at), Err)
+        }
+        Judge::Job { limits, .. } => judge_value(&mut measured, plan, stage, limits, answers, at),
+        Judge::Comparison { rule, .. } => Counters::of(answers).map_err(Nothing::Answer).map(|now| {
             let told = comparison::add(&mut measured.compared, &now, rule);
             if told == Told::NoTraffic && waited_enough(&measured, plan) {
                 comparison::read_from(&mut measured.compared, &now);
@@ -283,7 +321,7 @@ pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading]
             let weighed = Weighed::errors(&measured.compared.clone().unwrap_or_default(), rule);
             weighed.verdict(&mut measured, plan, told, gate.state)
         }),
-        Judge::Latency { rule, .. } => Histograms::of(answers).map(|now| {
+        Judge::Latency { rule, .. } => Histograms::of(answers).map_err(Nothing::Answer).map(|now| {
             let told = latency::add(&mut measured.distributions, &now, rule);
             if told == Told::NoTraffic && waited_enough(&measured, plan) {
                 latency::read_from(&mut measured.distributions, &now);
@@ -298,6 +336,36 @@ pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading]
     gate.measured = Some(measured);
     let (state, message) = if plan.dry_run { rehearsed(state, message) } else { (state, message) };
     turn(gate, state, bounded(&message), at);
+}
+
+/// No reading to judge by.
+enum Nothing {
+    Answer(Reading),
+    /// What it rests on is too little, in words.
+    TooFew(String),
+}
+
+/// A value beside its limits.
+fn judge_value(
+    measured: &mut Measured,
+    plan: &MetricPlan,
+    stage: Stage,
+    limits: &Limits,
+    answers: &[Reading],
+    at: Timestamp,
+) -> Result<(String, Verdict), Nothing> {
+    let (value, other) = limits.values(answers).map_err(Nothing::Answer)?;
+    let found = limits.look_at(value, other, before(measured)).map_err(|why| Nothing::Answer(Reading::Failed(why)))?;
+    if value.is_infinite() && found.verdict == GateState::Passed {
+        // As of something divided by nothing: it breaks no limit, and is no good value either.
+        return Err(Nothing::Answer(Reading::Value(value)));
+    }
+    let previous = measured.readings.first().map_or(at, |reading| reading.at);
+    let gap = at.as_millisecond() - previous.as_millisecond();
+    let longest = i64::try_from(plan.interval.as_millis()).unwrap_or(i64::MAX).saturating_mul(2);
+    measured.covered_millis = measured.covered_millis.saturating_add(gap.clamp(0, longest));
+    had_data(measured);
+    Ok((shown(value), judge(measured, plan, stage, found, at)))
 }
 
 /// The latest reading that had a value, as status shows it.
@@ -331,15 +399,16 @@ fn had_data(measured: &mut Measured) {
 }
 
 /// Nothing to judge: how it is shown, and what it adds up to.
-fn without(measured: &mut Measured, plan: &MetricPlan, state: GateState, trouble: &Reading) -> (String, Verdict) {
-    let (shown, what) = match trouble {
-        Reading::Failed(why) => return source_failed(measured, plan, state, why),
-        Reading::Buckets(_) => {
+fn without(measured: &mut Measured, plan: &MetricPlan, state: GateState, nothing: &Nothing) -> (String, Verdict) {
+    let (shown, what) = match nothing {
+        Nothing::Answer(Reading::Failed(why)) => return source_failed(measured, plan, state, why),
+        Nothing::Answer(Reading::Buckets(_)) => {
             return source_failed(measured, plan, state, "it answered with buckets where a number was asked for: ask for one number");
         }
-        Reading::Value(_) => ("Infinite", "the query returned an infinite value (divided by nothing?)"),
-        Reading::NotANumber => ("NaN", "the query returned NaN (no traffic?)"),
-        Reading::NoData => ("NoData", "the query returned no data"),
+        Nothing::Answer(Reading::Value(_)) => ("Infinite", "the query returned an infinite value (divided by nothing?)"),
+        Nothing::Answer(Reading::NotANumber) => ("NaN", "the query returned NaN (no traffic?)"),
+        Nothing::Answer(Reading::NoData) => ("NoData", "the query returned no data"),
+        Nothing::TooFew(why) => ("TooFew", why.as_str()),
     };
     (shown.into(), no_data(measured, plan, state, what))
 }
@@ -357,10 +426,11 @@ fn no_data(measured: &mut Measured, plan: &MetricPlan, state: GateState, what: &
     (if measured.no_data_in_row >= plan.no_data_limit { GateState::Inconclusive } else { state }, what.to_owned())
 }
 
-/// A limit that a value breaks.
-struct Broken {
+/// What a value is beside its limits.
+struct Found {
+    /// Which limit it breaks, or all those that it keeps.
     why: String,
-    /// What a failure would be when it lasts.
+    /// Passed where it keeps them all; else what it would be if it lasted.
     verdict: GateState,
 }
 
@@ -388,25 +458,28 @@ impl Limits {
         self.good_if.as_ref().is_some_and(Expression::names_active)
     }
 
-    /// Which limit the value breaks, in words; or why that can't be told. `before`: the reading before this one.
-    fn broken(&self, value: f64, other: Option<f64>, before: Option<f64>) -> Result<Option<Broken>, String> {
-        let broken = self.broken_limit(value, other);
-        let Some(good_if) = self.good_if.as_ref().filter(|_| broken.as_ref().is_none_or(|broken| broken.verdict != GateState::Failed))
-        else {
-            return Ok(broken);
-        };
-        // The one before was rounded when it was recorded: what has not changed must not look as if it had.
-        let value = if good_if.names_previous() { shown(value).parse().unwrap_or(value) } else { value };
-        let values = Values { value, previous: before.unwrap_or(value), active: other.filter(|_| good_if.names_active()) };
-        if good_if.holds(values).map_err(|why| format!("goodIf {why}"))? {
-            return Ok(broken);
+    /// What the value is beside the limits; or why that can't be told. `before`: the reading before this one.
+    fn look_at(&self, value: f64, other: Option<f64>, before: Option<f64>) -> Result<Found, String> {
+        let found = self.broken(value, other);
+        let undecided = found.as_ref().is_none_or(|found| found.verdict != GateState::Failed);
+        let mut kept = self.kept(value, other);
+        if let Some(good_if) = self.good_if.as_ref().filter(|_| undecided) {
+            // The one before was rounded when it was recorded: what has not changed must not look as if it had.
+            let value = if good_if.names_previous() { shown(value).parse().unwrap_or(value) } else { value };
+            let values = Values { value, previous: before.unwrap_or(value), active: other.filter(|_| good_if.names_active()) };
+            let by = good_if.shown(values, shown);
+            if !good_if.holds(values).map_err(|why| format!("goodIf {why}"))? {
+                return Ok(Found { why: format!("{} is not good by {by}", shown(value)), verdict: GateState::Failed });
+            }
+            kept.push(format!("good by {by}"));
         }
-        Ok(Some(Broken { why: good_if.broken(&shown(value), values, shown), verdict: GateState::Failed }))
+        let good = || Found { why: format!("{} is {}", shown(value), kept.join(" and ")), verdict: GateState::Passed };
+        Ok(found.unwrap_or_else(good))
     }
 
-    fn broken_limit(&self, value: f64, other: Option<f64>) -> Option<Broken> {
+    fn broken(&self, value: f64, other: Option<f64>) -> Option<Found> {
         let text = shown(value);
-        let failed = |why: String| Some(Broken { why, verdict: GateState::Failed });
+        let failed = |why: String| Some(Found { why, verdict: GateState::Failed });
         match (self.min, self.max) {
             (_, Some(max)) if value > max => return failed(format!("{text} is above the limit of {max}")),
             (Some(min), _) if value < min => return failed(format!("{text} is below the limit of {min}")),
@@ -422,33 +495,44 @@ impl Limits {
             FactorOf::BeforeSwitch => {
                 let why =
                     format!("{text} is more than {max} times the {other} before the switch, which may have other causes than the version");
-                Some(Broken { why, verdict: GateState::Inconclusive })
+                Some(Found { why, verdict: GateState::Inconclusive })
             }
         }
     }
+
+    /// The limits that a value keeps which breaks none, in words.
+    fn kept(&self, value: f64, other: Option<f64>) -> Vec<String> {
+        let factor = self.factor.zip(other).map(|(Factor { max, from, of }, other)| match of {
+            _ if value <= from => format!("at most the {from} up to which maxFactor doesn't matter"),
+            FactorOf::ActiveSide => format!("at most {max} times the active side's {}", shown(other)),
+            FactorOf::BeforeSwitch => format!("at most {max} times the {} before the switch", shown(other)),
+        });
+        let (min, max) = (self.min.map(|min| format!("at least {min}")), self.max.map(|max| format!("at most {max}")));
+        [min, max, factor].into_iter().flatten().collect()
+    }
 }
 
-fn judge(measured: &mut Measured, plan: &MetricPlan, stage: Stage, broken: Option<Broken>, value: &str, at: Timestamp) -> Verdict {
-    let Some(Broken { why, verdict }) = broken else {
+fn judge(measured: &mut Measured, plan: &MetricPlan, stage: Stage, found: Found, at: Timestamp) -> Verdict {
+    let Found { why, verdict } = found;
+    if verdict == GateState::Passed {
         measured.good += 1;
         (measured.bad_in_row, measured.bad_since) = (0, None);
         (measured.doubtful_in_row, measured.doubtful_since) = (0, None);
         let passed = stage == Stage::Verification && measured.good >= plan.count;
-        let state = if passed { GateState::Passed } else { GateState::Running };
-        return (state, format!("{value} is within the limit"));
-    };
+        return (if passed { GateState::Passed } else { GateState::Running }, why);
+    }
     // What is only worse than before counts towards no failure.
-    let (count, since) = if verdict == GateState::Failed {
+    let (count, since, limit) = if verdict == GateState::Failed {
         measured.bad_in_row += 1;
-        (measured.bad_in_row, *measured.bad_since.get_or_insert(at))
+        (measured.bad_in_row, *measured.bad_since.get_or_insert(at), plan.failure_limit)
     } else {
         (measured.bad_in_row, measured.bad_since) = (0, None);
         measured.doubtful_in_row += 1;
-        (measured.doubtful_in_row, *measured.doubtful_since.get_or_insert(at))
+        (measured.doubtful_in_row, *measured.doubtful_since.get_or_insert(at), plan.inconclusive_limit)
     };
     let lasted = time::Duration::try_from(at.duration_since(since)).unwrap_or_default();
-    let failed = count >= plan.failure_limit && lasted >= plan.failure_for;
-    let in_row = (plan.failure_limit > 1).then(|| format!(", {} in a row", times(count)));
+    let failed = count >= limit && lasted >= plan.failure_for;
+    let in_row = (limit > 1).then(|| format!(", {} in a row", times(count)));
     let long = (!plan.failure_for.is_zero()).then(|| format!(", for {} of {}", Duration(lasted), Duration(plan.failure_for)));
     let state = if failed { verdict } else { GateState::Running };
     (state, [Some(why), in_row, long].into_iter().flatten().collect())

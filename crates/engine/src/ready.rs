@@ -48,6 +48,12 @@ pub fn query(ready: &ReadyQuery) -> Result<String, Invalid> {
     }
 }
 
+/// How many requests there were in the window, in PromQL. None where none are counted.
+pub fn requests(ready: &ReadyQuery) -> Option<String> {
+    let Requests { counter, all, .. } = Requests::of(ready.source?);
+    Some(format!("sum(increase({counter}{{{PODS}{all}}}[{}]))", ready.window.unwrap_or(DEFAULT_WINDOW)))
+}
+
 /// The share that is used of each container's limit, and the largest of these. Containers without a limit fall out.
 fn nearest_to_limit(used: &str, resource: &str) -> String {
     format!("max({used} / max by (pod, container) (kube_pod_container_resource_limits{{{PODS},resource=\"{resource}\"}}))")

@@ -110,6 +110,7 @@ fn fitting(stage: Stage, metric: Metric) -> Option<Metric> {
     let misfit = if stage == Stage::Monitoring { FactorOf::ActiveSide } else { FactorOf::BeforeSwitch };
     if metric.factor_of.unwrap_or(FactorOf::ActiveSide) == misfit {
         (fitting.max_factor, fitting.factor_from, fitting.factor_of) = (None, None, None);
+        fitting.inconclusive_limit = None;
     }
     if stage == Stage::Monitoring && names_active(&metric) {
         fitting.good_if = None;

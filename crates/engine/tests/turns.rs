@@ -331,6 +331,20 @@ fn the_story_of_an_attempt_tells_what_became_of_each_gate() {
 }
 
 #[test]
+fn the_story_of_a_late_roll_back_tells_what_served_before_and_serves_again() {
+    for scale_down in [json!({}), json!({"after": "Never"})] {
+        let mut world = World::live(json!({"scaleDown": scale_down}));
+        world.image("shop:2");
+        world.settle();
+        world.order("rollback");
+        world.settle();
+        let story = &world.status.history[0];
+        assert_eq!((story.image.as_str(), story.from_image.as_str()), ("shop:2", "shop:1"));
+        assert_eq!(world.serves().as_deref(), Some("shop:1"));
+    }
+}
+
+#[test]
 fn ten_stories_are_kept_the_latest_first() {
     let mut world = World::live(json!({"scaleDown": {"drain": "0s", "after": "0s"}}));
     for number in 2..14 {

@@ -58,9 +58,9 @@ fn limits_are_numbers_or_percentages() {
 fn a_value_is_judged_by_both_limits_which_belong_to_what_is_good() {
     let gate = defined(Stage::Verification, metric(&json!({"min": "0.1", "count": 1})));
     let cases = [
-        (0.1, GateState::Passed, "0.1 is within the limit"),
-        (0.3, GateState::Passed, "0.3 is within the limit"),
-        (0.5, GateState::Passed, "0.5 is within the limit"),
+        (0.1, GateState::Passed, "0.1 is at least 0.1 and at most 0.5"),
+        (0.3, GateState::Passed, "0.3 is at least 0.1 and at most 0.5"),
+        (0.5, GateState::Passed, "0.5 is at least 0.1 and at most 0.5"),
         (0.51, GateState::Failed, "0.51 is above the limit of 0.5"),
         (0.09, GateState::Failed, "0.09 is below the limit of 0.1"),
     ];
@@ -95,7 +95,7 @@ fn without_data_or_an_answer_a_gate_becomes_inconclusive_at_its_limits_and_says_
         (vec![&broken, &broken], GateState::Running, "the source failed: connection refused"),
         (vec![&broken, &broken, &broken], GateState::Inconclusive, "the source failed: connection refused"),
         (vec![&broken, &broken, &none, &broken], GateState::Running, "the source failed: connection refused"),
-        (vec![&none, &none, &good], GateState::Running, "0 is within the limit"),
+        (vec![&none, &none, &good], GateState::Running, "0 is at most 0.5"),
     ];
     for (readings, state, message) in cases {
         let readings: Vec<_> = readings.into_iter().cloned().collect();
@@ -178,9 +178,9 @@ fn bad_readings_may_have_to_last_before_they_fail_a_gate_and_a_good_one_ends_the
 fn a_value_is_judged_by_the_same_one_of_the_active_side() {
     let gate = defined(Stage::Verification, metric(&json!({"max": null, "maxFactor": "2", "factorFrom": "1%", "count": 1})));
     let cases = [
-        (0.04, 0.02, GateState::Passed, "0.04 is within the limit"),
+        (0.04, 0.02, GateState::Passed, "0.04 is at most 2 times the active side's 0.02"),
         (0.041, 0.02, GateState::Failed, "0.041 is more than 2 times the active side's 0.02"),
-        (0.01, 0.0, GateState::Passed, "0.01 is within the limit"),
+        (0.01, 0.0, GateState::Passed, "0.01 is at most the 0.01 up to which maxFactor doesn't matter"),
         (0.011, 0.0, GateState::Failed, "0.011 is more than 2 times the active side's 0"),
     ];
     for (value, active, state, message) in cases {
@@ -217,10 +217,10 @@ fn what_no_limit_says_is_said_by_an_expression_that_holds_beside_the_limits() {
     let readings = |values: &[f64]| values.iter().map(|value| Reading::Value(*value)).collect::<Vec<_>>();
     let not_good = "120 is not good by value < 100.0 || value < previous, previous";
     let cases: [(&[f64], GateState, String); 6] = [
-        (&[99.0], GateState::Running, "99 is within the limit".into()),
+        (&[99.0], GateState::Running, "99 is at most 1000 and good by value < 100.0 || value < previous, previous 99".into()),
         (&[120.0], GateState::Failed, format!("{not_good} 120")),
         (&[99.0, 120.0], GateState::Failed, format!("{not_good} 99")),
-        (&[90.0, 80.0, 70.0], GateState::Running, "70 is within the limit".into()),
+        (&[90.0, 80.0, 70.0], GateState::Running, "70 is at most 1000 and good by value < 100.0 || value < previous, previous 80".into()),
         (&[1001.0], GateState::Failed, "1001 is above the limit of 1000".into()),
         (&[99.0, f64::INFINITY], GateState::Failed, "inf is above the limit of 1000".into()),
     ];
@@ -229,11 +229,12 @@ fn what_no_limit_says_is_said_by_an_expression_that_holds_beside_the_limits() {
     }
     let tolerant =
         defined(Stage::Monitoring, metric(&json!({"max": null, "goodIf": "value < 100.0 || value < previous", "failureLimit": 2})));
-    assert_eq!(told(&after(&tolerant, &readings(&[150.0, 140.0]))), (GateState::Running, "140 is within the limit"));
+    let falling = "140 is good by value < 100.0 || value < previous, previous 150";
+    assert_eq!(told(&after(&tolerant, &readings(&[150.0, 140.0]))), (GateState::Running, falling));
     let gap = [Reading::Value(150.0), Reading::NoData, Reading::Value(140.0)];
-    assert_eq!(told(&after(&tolerant, &gap)).1, "140 is within the limit", "the reading before that had a value");
+    assert_eq!(told(&after(&tolerant, &gap)).1, falling, "the reading before that had a value");
     let steady = defined(Stage::Monitoring, metric(&json!({"max": null, "goodIf": "value <= previous"})));
-    assert_eq!(told(&after(&steady, &readings(&[0.123_456_4, 0.123_456_4]))), (GateState::Running, "0.123456 is within the limit"));
+    assert_eq!(told(&after(&steady, &readings(&[0.123_456_4, 0.123_456_4]))), (GateState::Running, "0.123456 is good by value <= previous, previous 0.123456"));
     let small = defined(Stage::Monitoring, metric(&json!({"max": null, "goodIf": "value > 0.0"})));
     assert_eq!(after(&small, &readings(&[1e-9])).state, GateState::Running, "what is not set beside another reading is not rounded");
 }
@@ -243,7 +244,7 @@ fn an_expression_may_be_of_the_active_side_before_the_switch_and_only_there() {
     let fields = json!({"max": null, "goodIf": "value < 0.001 || value <= 1.5 * active", "count": 1});
     let gate = defined(Stage::Verification, metric(&fields));
     let judged = |value: f64, active: f64| after_all(&gate, &[&[Reading::Value(value), Reading::Value(active)]]);
-    assert_eq!(told(&judged(0.15, 0.1)), (GateState::Passed, "0.15 is within the limit"));
+    assert_eq!(told(&judged(0.15, 0.1)), (GateState::Passed, "0.15 is good by value < 0.001 || value <= 1.5 * active, active 0.1"));
     let words = "0.151 is not good by value < 0.001 || value <= 1.5 * active, active 0.1";
     assert_eq!(told(&judged(0.151, 0.1)), (GateState::Failed, words));
     let plan = |stage| MetricPlan::of(stage, &metric(&fields), Some(&prometheus("http://prometheus")), 0);
@@ -439,7 +440,10 @@ fn more_than_before_the_switch_is_told_and_decides_nothing() {
     let gate = before(&json!({}));
     assert_eq!(told(&after_all(&gate, &[&slow])), (GateState::Running, format!("{why}, once in a row").as_str()));
     assert_eq!(told(&after_all(&gate, &[&slow, &slow])), (GateState::Inconclusive, format!("{why}, 2 times in a row").as_str()));
-    assert_eq!(told(&after_all(&gate, &[&slow, &slow, &fine])), (GateState::Running, "0.7 is within the limit"));
+    assert_eq!(told(&after_all(&gate, &[&slow, &slow, &fine])), (GateState::Running, "0.7 is at most 1.5 times the 0.5 before the switch"));
+    let patient = before(&json!({"inconclusiveLimit": 3}));
+    assert_eq!(told(&after_all(&patient, &[&slow, &slow])), (GateState::Running, format!("{why}, 2 times in a row").as_str()));
+    assert_eq!(after_all(&patient, &[&slow, &slow, &slow]).state, GateState::Inconclusive);
     // A limit of its own is another matter, and what was only worse than before counts nothing towards it.
     let twice = before(&json!({"max": "0.9"}));
     let worse = pair(1.0, Reading::Value(0.5));
@@ -449,7 +453,7 @@ fn more_than_before_the_switch_is_told_and_decides_nothing() {
     assert_eq!(told(&after_all(&limited, &[&slow])), (GateState::Failed, "0.8 is above the limit of 0.75"));
     // The past brings no more data, however often it is asked.
     for nothing in [Reading::NoData, Reading::NotANumber, Reading::Value(f64::INFINITY)] {
-        assert_eq!(told(&after_all(&limited, &[&pair(0.7, nothing.clone())])), (GateState::Running, "0.7 is within the limit"));
+        assert_eq!(told(&after_all(&limited, &[&pair(0.7, nothing.clone())])), (GateState::Running, "0.7 is at most 0.75"));
         let gate = after_all(&gate, &[&pair(0.7, nothing)]);
         assert_eq!(gate.measured.unwrap().no_data_in_row, 1);
     }
@@ -467,14 +471,71 @@ fn a_factor_is_of_a_side_that_there_is_at_that_stage() {
     assert!(wrong(Stage::Monitoring, web("https://numbers/")).unwrap().ends_with("put {{ end }} into the url or the body"));
     assert_eq!(wrong(Stage::Monitoring, web("https://numbers/?at={{ end }}")), None);
     assert_eq!(wrong(Stage::Monitoring, json!({})), None);
+    let of_active = json!({"inconclusiveLimit": 2, "factorOf": "ActiveSide"});
+    assert!(wrong(Stage::Verification, of_active).unwrap().starts_with("inconclusiveLimit is for what is worse than before the switch"));
+}
+
+#[test]
+fn a_value_that_rests_on_too_few_requests_is_no_data_however_good_or_bad_it_is() {
+    let asked = json!({"query": "e", "requests": "n", "minRequests": 50});
+    let gate = defined(Stage::Verification, metric(&json!({"prometheus": asked, "count": 1, "noDataLimit": 2})));
+    let pair = |value: f64, requests: Reading| vec![Reading::Value(value), requests];
+    let few = "49 requests are too few to judge by, at least 50 are needed";
+    let cases = [
+        (vec![pair(0.0, Reading::Value(50.0))], GateState::Passed, "0 is at most 0.5"),
+        (vec![pair(1.0, Reading::Value(50.0))], GateState::Failed, "1 is above the limit of 0.5"),
+        (vec![pair(0.0, Reading::Value(49.0))], GateState::Running, few),
+        (vec![pair(1.0, Reading::Value(49.0)); 2], GateState::Inconclusive, few),
+        (vec![pair(0.0, Reading::NoData)], GateState::Running, "0 requests are too few to judge by, at least 50 are needed"),
+        (vec![vec![Reading::NoData, Reading::NoData]], GateState::Running, "0 requests are too few to judge by, at least 50 are needed"),
+        (vec![vec![Reading::NoData, Reading::Value(50.0)]], GateState::Running, "the query returned no data"),
+        (vec![pair(0.0, Reading::Failed("refused".into()))], GateState::Running, "the source failed: refused"),
+        (vec![pair(0.0, Reading::NotANumber)], GateState::Running, "the query returned NaN (no traffic?)"),
+    ];
+    for (readings, state, message) in cases {
+        let readings: Vec<_> = readings.iter().map(Vec::as_slice).collect();
+        assert_eq!(told(&after_all(&gate, &readings)), (state, message), "{readings:?}");
+    }
+    let shown = after_all(&gate, &[&pair(0.0, Reading::Value(1.0))]).measured.unwrap();
+    assert_eq!((shown.readings[0].value.as_str(), shown.covered_millis), ("TooFew", 0), "no bake time passes without traffic");
+    // Beside a factor it still comes last.
+    let beside = defined(Stage::Verification, metric(&json!({"prometheus": asked, "max": null, "maxFactor": "2", "count": 1})));
+    let three = |requests: f64| [0.3, 0.1, requests].map(Reading::Value);
+    assert_eq!(after_all(&beside, &[&three(50.0)]).state, GateState::Failed);
+    assert_eq!(told(&after_all(&beside, &[&three(49.0)])), (GateState::Running, few));
+}
+
+#[test]
+fn who_asks_for_requests_says_how_they_are_counted_or_takes_a_ready_metric_that_knows() {
+    let traffic = |asked: serde_json::Value| {
+        let plan = MetricPlan::of(Stage::Monitoring, &metric(&json!({"prometheus": asked})), Some(&prometheus("http://p")), 0);
+        plan.map(|plan| {
+            let Judge::Limits { traffic, .. } = plan.judge else { panic!("no limits") };
+            (traffic.map(|traffic| traffic.requests.to_string()), plan.initial_delay.as_secs())
+        })
+        .map_err(|Invalid(why)| why)
+    };
+    let ready = json!({"metric": "ErrorRate", "source": "Istio", "window": "30s"});
+    let counted = r#"sum(increase(istio_requests_total{namespace="{{ namespace }}",pod=~"{{ pods }}",reporter="destination"}[30s]))"#;
+    assert_eq!(traffic(json!({"ready": ready, "minRequests": 10})), Ok((Some(counted.to_owned()), 30)));
+    assert_eq!(traffic(json!({"ready": ready})), Ok((None, 30)));
+    let own = json!({"query": "e[1m]", "requests": "increase(n[2m])", "minRequests": 10});
+    assert_eq!(traffic(own), Ok((Some("increase(n[2m])".to_owned()), 120)), "of both the longer range");
+    let unknown = "minRequests needs to know how requests are counted: set requests, a query that yields their number";
+    for asked in [json!({"query": "e", "minRequests": 1}), json!({"ready": {"metric": "CPU"}, "minRequests": 1})] {
+        assert_eq!(traffic(asked), Err(unknown.to_owned()));
+    }
+    let alone = "requests counts what minRequests asks for: set both, or neither";
+    assert_eq!(traffic(json!({"query": "e", "requests": "n"})), Err(alone.to_owned()));
+    assert!(traffic(json!({"query": "e", "requests": "{{ nobody }}", "minRequests": 1})).unwrap_err().contains("nobody"));
 }
 
 #[test]
 fn a_dry_run_passes_whatever_its_verdict_and_tells_it() {
     let gate = defined(Stage::Verification, metric(&json!({"dryRun": true, "count": 2, "errorLimit": 1})));
     let cases = [
-        (vec![Reading::Value(0.0)], GateState::Running, "0 is within the limit"),
-        (vec![Reading::Value(0.0); 2], GateState::Passed, "0 is within the limit (dry run)"),
+        (vec![Reading::Value(0.0)], GateState::Running, "0 is at most 0.5"),
+        (vec![Reading::Value(0.0); 2], GateState::Passed, "0 is at most 0.5 (dry run)"),
         (vec![Reading::Value(1.0)], GateState::Passed, "dry run, it would have failed: 1 is above the limit of 0.5"),
         (vec![Reading::Failed("refused".into())], GateState::Passed, "dry run, it could not have been judged: the source failed: refused"),
     ];

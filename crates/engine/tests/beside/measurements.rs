@@ -473,6 +473,15 @@ fn the_time_before_the_switch_is_asked_for_on_the_side_that_was_left() {
 }
 
 #[test]
+fn how_many_requests_a_value_rests_on_is_asked_last_and_of_the_side_that_is_judged() {
+    let asked = json!({"query": "e{{ color }}", "requests": "n{{ color }}", "minRequests": 1});
+    let metric = json!({"name": "errors", "prometheus": asked, "maxFactor": "2"});
+    let seen = unmeasured(json!({"verification": {"metrics": [metric]}}), Phase::Verifying);
+    let What::Metric { questions, .. } = http(&seen) else { panic!("no metric") };
+    assert_eq!(questions.iter().map(ToString::to_string).collect::<Vec<_>>(), ["egreen", "eblue", "ngreen"]);
+}
+
+#[test]
 fn why_a_check_can_not_be_done_is_told_once() {
     let mut world = World::live(json!({"verification": {"checks": [{"name": "home", "http": {}}]}}));
     world.gauge = |_, _, _| Outcome::Check(CheckOutcome::NotDone("no route".into()));
