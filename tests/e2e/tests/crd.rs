@@ -147,6 +147,27 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
             said("spec.verification.metrics[0].prometheus.range", "step is at least 1s"),
         ),
         (
+            "a query that counts requests, and no number of them",
+            metric(&json!({"name": "a", "max": "1", "prometheus": {"query": "up", "requests": "up"}})),
+            said("spec.verification.metrics[0].prometheus", "requests counts what minRequests asks for: set both, or neither"),
+        ),
+        (
+            "a number of requests that nobody counts",
+            metric(&json!({"name": "a", "max": "1", "prometheus": {"ready": {"metric": "CPU"}, "minRequests": 5}})),
+            said(
+                "spec.verification.metrics[0].prometheus",
+                "minRequests needs to know how requests are counted: set requests, a query that yields their number",
+            ),
+        ),
+        (
+            "a limit for what is never inconclusive",
+            metric(&json!({"name": "a", "max": "1", "prometheus": {"query": "up"}, "inconclusiveLimit": 2})),
+            said(
+                "spec.verification.metrics[0]",
+                "inconclusiveLimit is for what is worse than before the switch: set factorOf to BeforeSwitch, or leave it out",
+            ),
+        ),
+        (
             "a metric of two kinds",
             metric(&json!({"name": "a", "max": "1", "prometheus": {"query": "up"}, "comparison": {"errors": "up", "requests": "up"}})),
             said("spec.verification.metrics[0]", "set exactly one kind of metric: prometheus, web, job, comparison or latency"),
