@@ -5,7 +5,7 @@
 use bluegreen_api::{Compared, Counted, Gate, GateState, Phase};
 use bluegreen_cluster::Cluster;
 use bluegreen_e2e::{
-    Rollout, Seen, Space, merged, shop,
+    LONG_ENOUGH, Rollout, Seen, Space, merged, shop,
     traffic::{self, Connections, Load, control},
 };
 use serde_json::{Value, json};
@@ -188,6 +188,95 @@ async fn a_prometheus_that_is_away_while_a_new_version_is_watched_is_no_verdict_
     let away = PrometheusAway::begin();
     assert_eq!(rollout.until_healthy("3.0.0").await.serves(), "3.0.0");
     drop(away);
+
+    rollout.spec(&monitoring("Hold")).await;
+    rollout.version("4.0.0").await;
+    rollout.until("the last one is watched", watched).await;
+    let away = PrometheusAway::begin();
+    let held = rollout.until("it is held when its time is over", |seen| seen.works() == "Inconclusive").await;
+    assert!(held.is(Phase::Monitoring) && held.serves() == "4.0.0" && held.status.standby.is_some(), "{:#?}", held.status);
+    let (told, revision) = (&held.status.message, &held.active().revision);
+    println!("{told}");
+    assert!(told.starts_with("monitoring/errors could not be judged: the source failed: Prometheus at"), "{told}");
+    let advice = format!(". Waiting for readings; or decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}");
+    assert!(told.ends_with(&advice), "{told}");
+    tokio::time::sleep(LONG_ENOUGH).await;
+    assert!(rollout.now().is(Phase::Monitoring), "nobody could judge it, and that is no pass");
+    drop(away);
+    rollout.until_healthy("4.0.0").await;
+    space.end().await;
+}
+
+/// What nobody has to write, and a query that somebody wrote, over a stretch of time. Errors condemn at once, the others wait until
+/// requests come.
+fn ready_made() -> Value {
+    let metric = |name: &str, (limit, value): (&str, &str), bad: i32, asked: &Value| {
+        json!({
+            "name": name, limit: value, "failureLimit": bad, "prometheus": asked,
+            "interval": "1s", "initialDelay": "5s", "count": 3, "noDataLimit": 1000,
+        })
+    };
+    let ready = |what: &str| json!({"ready": {"metric": what, "source": "HTTP", "window": "10s"}});
+    let rate = r#"sum(rate(http_requests_total{namespace="{{ namespace }}",pod=~"{{ pods }}"}[5s]))"#;
+    let over_time = |take: &str| json!({"query": rate, "range": {"window": "10s", "step": "1s", "take": take}});
+    json!({"verification": {"metrics": [
+        metric("errors", ("max", "5%"), 1, &ready("ErrorRate")),
+        metric("successes", ("min", "50%"), 30, &ready("SuccessRate")),
+        metric("p95", ("max", "0.5"), 30, &ready("LatencyP95")),
+        metric("requests", ("min", "1"), 30, &ready("RequestRate")),
+        metric("peak", ("min", "1"), 30, &over_time("Max")),
+        metric("average", ("min", "1"), 30, &over_time("Average")),
+    ]}})
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with a real node: cargo xtask test"]
+async fn ready_made_metrics_and_ranges_measure_a_good_version_and_errors_condemn_a_bad_one() {
+    let space = Space::new("ready-made").await;
+    let _operator = traffic::operator(&space);
+    let rollout = space.rollout(&merged(plain(), &ready_made())).await;
+    rollout.until_healthy("1.0.0").await;
+    let _test = Load::on(&space, "shop-preview", RATE, Connections::New).await;
+
+    rollout.version("2.0.0").await;
+    let all_passed = |seen: &Seen| {
+        let gates = &seen.status.gates;
+        gates.len() == 6 && gates.iter().all(|gate| gate.state == GateState::Passed)
+    };
+    let seen = rollout.until("all of them have passed", all_passed).await;
+    // On a busy machine it comes in bursts.
+    let sent = f64::from(RATE) / 20.0..=f64::from(RATE) * 10.0;
+    let plausible = [
+        ("errors", 0.0..=0.05),
+        ("successes", 0.95..=1.0),
+        ("p95", 0.0001..=0.5),
+        ("requests", sent.clone()),
+        ("peak", sent.clone()),
+        ("average", sent),
+    ];
+    for (name, range) in plausible {
+        let gate = seen.status.gates.iter().find(|gate| gate.name == format!("verification/{name}")).unwrap();
+        let measured = gate.measured.as_ref().unwrap();
+        println!("{name}: {} by {}", measured.readings[0].value, measured.asked[0]);
+        // The one that made it pass.
+        let latest: f64 = measured.readings[0].value.parse().unwrap();
+        assert!(measured.good == 3 && range.contains(&latest), "{name}: {measured:#?}");
+        let function = match name {
+            "peak" => "max_over_time((",
+            "average" => "avg_over_time((",
+            _ => "",
+        };
+        assert!(measured.asked[0].starts_with(function) && measured.asked[0].contains(&space.name), "{}", measured.asked[0]);
+    }
+    rollout.until_healthy("2.0.0").await;
+
+    rollout.version("3.0.0-errors").await;
+    let bad = rollout.until_phase(Phase::Aborted).await;
+    let rejected = bad.status.rejected.as_ref().unwrap();
+    println!("{}", rejected.message);
+    let condemned = rejected.message.starts_with("verification/errors: 0.") && rejected.message.ends_with(" is above the limit of 0.05");
+    assert!(condemned, "{}", rejected.message);
+    assert_eq!((rejected.reason.as_str(), bad.serves()), ("MetricFailed", "2.0.0"));
     space.end().await;
 }
 
