@@ -6,22 +6,22 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Something done once and passed or failed. Exactly one of its kinds is set.
+/// Done once, and passed or failed. Exactly one of its kinds is set.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.http), has(self.job), has(self.webhook)].filter(is, is).size() == 1")
     .message("set exactly one kind of check: http, job or webhook"))]
 pub struct Check {
-    /// Name of the check, unique within its list.
+    /// Unique within its list.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// An HTTP request to each ready pod of the revision, or to a URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpCheck>,
-    /// A Job of your own, with whatever tests are in its image: its exit decides.
+    /// A Job of yours, with any tests: its exit decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobCheck>,
-    /// A question to a service of yours: may this revision go on? It is asked again until it says yes.
+    /// Asks a service of yours, again until it says yes: may this revision go on?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookCheck>,
 }
@@ -39,31 +39,31 @@ pub struct Check {
         .message("answers to HEAD have no body: choose another method, or leave expectedBody out")
 )]
 pub struct HttpCheck {
-    /// One request goes here instead of one to each pod: through a Service, an ingress, or to a tester. An absolute URL with http or https.
-    /// Known variables: `{{ namespace }}`, `{{ rollout }}`, `{{ color }}`, `{{ revision }}` and `{{ pods }}` (a regex of the pods' names).
-    /// Certificates are verified, and the operator's proxy settings hold. A Service may lead to former pods for a moment after a change:
-    /// let the answer name its version, and expect that. Default: each ready pod is asked at its own address.
+    /// One request here instead of one to each ready pod (default): through a Service, an ingress, or to a tester. An absolute http or
+    /// https URL. Variables: `{{ namespace }}`, `{{ rollout }}`, `{{ color }}`, `{{ revision }}` and `{{ pods }}` (a regex of the pods'
+    /// names). Certificates are verified, and the operator's proxy settings hold. A Service may lead to former pods for a moment: let the
+    /// answer name its version, and expect that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub url: Option<String>,
-    /// HTTP (default) or HTTPS. The certificate of a pod is not verified, as the kubelet's probes don't.
+    /// HTTP (default) or HTTPS. Pods' certificates are not verified, as by the kubelet's probes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<Scheme>,
-    /// The path to ask for, with a leading slash. Default `/`.
+    /// With a leading slash. Default `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^/"))]
     pub path: Option<String>,
-    /// The port of the pods: a number, or the name of a container port. Default: the target of the first port of the Service.
+    /// The pods' port: a number, or a container port's name. Default: the target of the Service's first port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<IntOrString>,
-    /// The method of the request. Default GET.
+    /// Default GET.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<HttpMethod>,
-    /// Headers of the request, at most 32. `Host` takes the place of the address.
+    /// At most 32. `Host` takes the place of the address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub headers: Vec<HttpHeader>,
-    /// The body of the request, at most 16384 characters. Say what it is in the header `Content-Type`. Default: none.
+    /// At most 16384 characters. Say what it is in the header `Content-Type`. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16_384))]
     pub body: Option<String>,
@@ -71,21 +71,20 @@ pub struct HttpCheck {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(range(min = 100, max = 599)))]
     pub expected_statuses: Vec<i32>,
-    /// What the body of the answer must hold. The body may then have 1 MiB. Default: it isn't read.
+    /// What the answer's body, then of 1 MiB at most, must hold. Default: it isn't read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_body: Option<ExpectedBody>,
-    /// An answer that takes longer fails the try, however good it is; with `expectedBody` the body is part of the answer.
-    /// At most `timeout`. Default: what `timeout` allows.
+    /// A slower answer fails the try, however good; with `expectedBody` the body is part of it. At most `timeout`, the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_latency: Option<Duration>,
-    /// How long one request may take. Default 5s.
+    /// For one request. Default 5s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// How often a pod, or the URL, is tried before the check has failed. Default 3, at least 1.
+    /// Tries of a pod, or the URL, before the check has failed. Default 3, at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub attempts: Option<i32>,
-    /// The pause between two tries. Default 2s.
+    /// Between two tries. Default 2s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Duration>,
 }
@@ -125,10 +124,10 @@ impl HttpMethod {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpHeader {
-    /// Name of the header, unique within its list whatever the case.
+    /// Unique within its list, whatever the case.
     #[schemars(length(min = 1, max = 256), regex(pattern = "^[-A-Za-z0-9!#$%&'*+.^_`|~]+$"))]
     pub name: String,
-    /// Its value, at most 4096 characters of ASCII. It is kept in the open: for secrets there is the signature of a webhook.
+    /// At most 4096 ASCII characters, kept in the open: for secrets there is a webhook's signature.
     #[schemars(length(max = 4096))]
     pub value: String,
 }
@@ -141,16 +140,16 @@ pub struct HttpHeader {
     validation = Rule::new("!has(self.equals) || has(self.jsonPath)").message("equals needs a jsonPath that finds what to compare")
 )]
 pub struct ExpectedBody {
-    /// Text that is somewhere in the body, to the letter.
+    /// Text in the body, to the letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub contains: Option<String>,
-    /// A JSONPath (RFC 9535) that must find something in the body, which is JSON then, as `$.status` or `$.checks[*].state`.
-    /// It may go through the body once: with one `..` at most, and no `$` in a filter.
+    /// A JSONPath (RFC 9535) that must find something in the body, JSON then: `$.status`, `$.checks[*].state`. One `..` at most, and no `$`
+    /// in a filter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = r"^\$"))]
     pub json_path: Option<String>,
-    /// What every value that `jsonPath` finds must be: the text of a string without its quotes, anything else as compact JSON (`3`, `true`, `[]`).
+    /// What each value that `jsonPath` finds must be: a string without its quotes, all else as compact JSON (`3`, `true`, `[]`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub equals: Option<String>,
@@ -166,8 +165,7 @@ pub struct ExpectedBody {
 #[serde(rename_all = "camelCase")]
 pub struct JobCheck {
     pub template: JobTemplate,
-    /// How long the Job may take, from its creation. After that it is deleted, and has failed. Default 10m, at least 1s; `verification.timeout`
-    /// counts too.
+    /// From the Job's creation; after that it is deleted, and has failed. Default 10m, at least 1s. `verification.timeout` counts too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
@@ -178,23 +176,22 @@ pub struct JobCheck {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookCheck {
-    /// An absolute URL with http or https. Known variables: `{{ namespace }}`, `{{ rollout }}`, `{{ color }}`, `{{ revision }}` and `{{ pods }}`
-    /// (a regex of the pods' names). Certificates are verified, and the operator's proxy settings hold.
+    /// An absolute http or https URL, with the variables of `http.url`. Certificates are verified, and the operator's proxy settings hold.
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub url: String,
-    /// Headers of the request besides the operator's own, at most 32.
+    /// At most 32, besides the operator's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub headers: Vec<HttpHeader>,
-    /// How long one request may take. Default 10s.
+    /// For one request. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// How many tries without a yes make a failure. Default 3, at least 1. For an approval that may take hours set it high, and
-    /// `verification.timeout` too. Tries are counted in status and go on after a restart of the operator.
+    /// Tries without a yes that make a failure. Default 3, at least 1. For hours set it high, and `verification.timeout` too. They are
+    /// counted in status: a restart of the operator changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub attempts: Option<i32>,
-    /// The pause between two tries. Default 2s, at least 1s.
+    /// Between two tries. Default 2s, at least 1s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Duration>,
 }

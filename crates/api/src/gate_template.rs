@@ -71,17 +71,17 @@ pub struct Parameter {
     pub description: Option<String>,
 }
 
-/// A template that a rollout names, with what the rollout says for itself.
+/// A template, with what the rollout says for itself.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TemplateReference {
-    /// GateTemplate (default): one of the rollout's namespace. ClusterGateTemplate: one of the cluster.
+    /// GateTemplate (default): of the rollout's namespace. ClusterGateTemplate: of the cluster.
     #[serde(default)]
     pub kind: TemplateKind,
-    /// Name of the template.
+    /// Its name.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// The template's parameters, by name. Values are strings: quote numbers.
+    /// Its parameters, by name. Values are strings: quote numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub parameters: BTreeMap<String, String>,

@@ -14,33 +14,33 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("!has(self.credentials) || has(self.address)")
     .message("credentials are for the address beside them: set address too, or the credentials of sources.prometheus"))]
 pub struct Latency {
-    /// PromQL that yields the counters of a side's buckets, raw and one series for each `le`:
-    /// `sum by (le) (http_request_duration_seconds_bucket{pod=~"{{ pods }}"})`, without rate or increase. Variables as in a query. `+Inf` must
-    /// be among them, and there may be 64 at most. Compared are the buckets that both sides have. No native histograms.
+    /// PromQL for the counters of a side's buckets, one series for each `le`, without rate or increase:
+    /// `sum by (le) (http_request_duration_seconds_bucket{pod=~"{{ pods }}"})`. Variables as in a query. At most 64, `+Inf` among them;
+    /// those that both sides have are compared. No native histograms.
     #[schemars(length(min = 1, max = 4096))]
     pub buckets: String,
-    /// Up to which probability a request of the candidate may be slower than one of the active side. `"0.5"`: they are alike; `"0.56"` is
-    /// called a small difference, `"0.64"` a medium and `"0.71"` a large one. Default 0.56; at least 0.5 and less than 1.
+    /// Up to which probability a request of the candidate may be slower than one of the active side. `"0.5"`: alike; `"0.56"`: a small
+    /// difference, `"0.64"` a medium, `"0.71"` a large one. Default 0.56; at least 0.5, less than 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
     pub tolerated: Option<String>,
-    /// The probability that a candidate is condemned that is no slower than tolerated: over the whole attempt, however often it is looked at.
-    /// Several comparisons, of errors and of latencies, share it alike. Default 5%; more than 0 and at most 20%.
+    /// The probability that a candidate no worse than tolerated is condemned, over the whole attempt, however often it is looked at. All
+    /// comparisons, of errors and of latencies, share it alike. Default 5%; more than 0, at most 20%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?%?$"))]
     pub false_alarms: Option<String>,
-    /// How many requests each side must have had before the comparison can pass. Default 100.
+    /// Requests that each side must have had for a pass. Default 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub min_requests: Option<i64>,
-    /// The server to ask, as `http://prometheus.monitoring:9090`. Default: `sources.prometheus.address`, else the operator's own setting.
+    /// The server, as `http://prometheus:9090`. Default: `sources.prometheus`, else the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub address: Option<String>,
-    /// What the server is to be shown. It goes to this `address` only.
+    /// Shown to this `address` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// How long an answer may take. Default 10s.
+    /// For an answer. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }

@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("!has(self.step) || duration(self.step) >= duration('1s')").message("step is at least 1s")
 )]
 pub struct QueryRange {
-    /// How far back it goes: at least one step, at most 11000 of them.
+    /// How far back: 1 to 11000 steps.
     pub window: Duration,
     /// From one moment to the next. Default 15s, at least 1s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<Duration>,
-    /// Which number is made of the values.
+    /// The number made of the values.
     pub take: Take,
 }
 

@@ -19,15 +19,15 @@ use std::fmt;
         .message("a window of less than 10s holds too few scrapes: set at least 10s")
 )]
 pub struct ReadyQuery {
-    /// What is measured. ErrorRate and SuccessRate: a share of the answers, 0 to 1. LatencyP50, LatencyP95 and LatencyP99: of the time to answer,
-    /// in seconds. RequestRate: requests answered in a second. CPU and Memory: the share of its limit that the container uses which is nearest
-    /// to it. Restarts: of all containers, in the window.
+    /// ErrorRate, SuccessRate: a share of the answers, 0 to 1. LatencyP50, LatencyP95, LatencyP99: of the time to answer, in seconds.
+    /// RequestRate: answers in a second. CPU, Memory: the share of its limit that the container uses which is nearest to it. Restarts: of
+    /// all containers, in the window.
     pub metric: ReadyMetric,
     /// Who counts requests. HTTP: the program, as Prometheus' client libraries name it. OpenTelemetry: the program. Istio: the sidecar.
-    /// Linkerd: the proxy. CPU, Memory and Restarts take none; the others need one.
+    /// Linkerd: the proxy. None for CPU, Memory and Restarts; else required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<ReadySource>,
-    /// How far back the query looks; some scrapes should fit in. Default 1m, at least 10s.
+    /// How far back it looks: over some scrapes. Default 1m, at least 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Duration>,
 }

@@ -159,25 +159,25 @@ pub struct ServiceSettings {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServicePort {
-    /// Name of the port, a DNS label. Required when there are several.
+    /// A DNS label. Required when there are several ports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: Option<String>,
-    /// The port that clients connect to, 1 to 65535.
+    /// What clients connect to, 1 to 65535.
     #[schemars(range(min = 1, max = 65_535))]
     pub port: i32,
-    /// The port of the pods: a number, or the name of a container port. Default: the same as `port`.
+    /// The pods' port: a number, or a container port's name. Default: `port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("minimum" = 1, "maximum" = 65_535, "maxLength" = 15, "pattern" = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub target_port: Option<IntOrString>,
-    /// TCP, UDP or SCTP. Default TCP.
+    /// TCP (default), UDP or SCTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
-    /// The application protocol, as in a Service.
+    /// As in a Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub app_protocol: Option<String>,
-    /// A fixed port on every node, for the active Service of type NodePort or LoadBalancer only.
+    /// A fixed port on every node, for the active Service only, as NodePort or LoadBalancer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_535))]
     pub node_port: Option<i32>,
@@ -284,12 +284,12 @@ pub enum VerificationFailure {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Score {
-    /// The share of the weights that must be good, as a number or a percentage: `80%`. More than 0 and at most 100%.
+    /// The share of the weights that must be good, a number or a percentage: `80%`. More than 0, at most 100%.
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?%?$"))]
     pub min: String,
 }
 
-/// Something measured again and again. Each measurement is a reading; the readings make a verdict.
+/// Measured again and again: readings, which make a verdict.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -309,63 +309,64 @@ pub struct Score {
         .message("a dry run passes whatever it measures, and has nothing to weigh: leave out weight or dryRun")
 )]
 pub struct Metric {
-    /// Name of the metric, unique within its list.
+    /// Unique within its list.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// A query to Prometheus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusQuery>,
-    /// A request to another source of numbers: Datadog, Graphite, InfluxDB, a service of yours.
+    /// Another source of numbers: Datadog, Graphite, InfluxDB, a service of yours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web: Option<WebQuery>,
-    /// A Job of your own, one for each reading: the last line of its log is the value, one number. A Job that fails is a source that failed,
-    /// never a bad version.
+    /// A Job of yours for each reading: the last line of its log is the value, one number. If it fails the source failed, and never the
+    /// version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobCheck>,
-    /// Verification only: errors of the candidate against those of the active side, by a test that is sound at every look.
+    /// Verification only: the candidate's errors against the active side's, by a test that is sound at every look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
-    /// Verification only: how long requests of the candidate take, against those of the active side, by a test that is sound at every look.
+    /// Verification only: how long the candidate's requests take, against the active side's, by a test that is sound at every look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
-    /// The largest value that is still good, as a number or a percentage in quotes: `"0.01"` or `1%`.
+    /// The largest good value, a number in quotes or a percentage: `"0.01"`, `1%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?%?$"))]
     pub max: Option<String>,
-    /// The smallest value that is still good, as a number or a percentage in quotes: `"0.99"` or `99%`.
+    /// The smallest good value, a number in quotes or a percentage: `"0.99"`, `99%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?%?$"))]
     pub min: Option<String>,
-    /// How many times the value that the same query has for another side (`factorOf`) is still good. More than 0. For errors `comparison` is
-    /// the better judge.
+    /// How many times the same query's value for another side (`factorOf`) is still good. More than 0. For errors `comparison` is the
+    /// better judge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
     pub max_factor: Option<String>,
-    /// ActiveSide (default): before the switch, and both sides must get like traffic. BeforeSwitch, in monitoring: the former side at the moment
-    /// of the switch. That may differ in more than the version, so a value above it is inconclusive and `onUnknown` decides.
+    /// ActiveSide (default): before the switch, with like traffic on both sides. BeforeSwitch, in monitoring: the former side at the moment
+    /// of the switch. More than the version may differ then, so a value above is inconclusive: `onUnknown` decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor_of: Option<FactorOf>,
-    /// Up to this value `maxFactor` doesn't matter, as a number or a percentage: 0.1% of errors are no reason to give up a candidate where the
-    /// active side has none. Default 0.
+    /// Up to this value, a number or a percentage, `maxFactor` doesn't matter: 0.1% of errors condemn nobody where the active side has
+    /// none. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?%?$"))]
     pub factor_from: Option<String>,
-    /// A CEL expression that is true for a good value, for what limits can't say: `value < 100.0 || value < previous`. It knows `value`,
-    /// `previous` (the reading before) and, in verification, `active` (the active side's), all doubles: write 2.0, not 2.
+    /// CEL that is true for a good value, for what limits can't say: `value < 100.0 || value < previous`. It knows `value`, `previous` (the
+    /// reading before) and, in verification, `active` (the active side's), all doubles: 2.0, not 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub good_if: Option<String>,
-    /// The time from one reading to the next. Default 10s, with `job` 1m; at least 1s.
+    /// From one reading to the next. Default 10s, with `job` 1m; at least 1s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Duration>,
-    /// Verification: how many good readings make a pass. Default 5. In monitoring the bake time decides, and this is not used.
+    /// Good readings that make a pass. Default 5. Not used in monitoring: there the bake time decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub count: Option<i32>,
-    /// How long the first reading waits. Default: 0s before the switch; after it the range of the query (`[1m]`, `ready.window`), which would still hold the former version.
+    /// How long the first reading waits. Default: 0s before the switch; after it the query's range (`[1m]`, `ready.window`), which still
+    /// holds the former version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_delay: Option<Duration>,
-    /// How many bad readings in a row are a failure. Default 1.
+    /// Bad readings in a row that make a failure. Default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub failure_limit: Option<i32>,
@@ -373,21 +374,21 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub inconclusive_limit: Option<i32>,
-    /// For how long readings must be bad, with no good one between, before they are a failure. Default 0s: `failureLimit` alone decides.
+    /// How long readings must be bad, with no good one between, to make a failure. Default 0s: `failureLimit` alone decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_for: Option<Duration>,
-    /// How many readings in a row without data (empty answer, NaN) make the metric inconclusive. Default 5.
+    /// Readings in a row without data (empty answer, NaN) that make it inconclusive. Default 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub no_data_limit: Option<i32>,
-    /// How many readings in a row that the source failed to give make the metric inconclusive. Default 5. They never count against the release.
+    /// Readings in a row that the source failed to give and that make it inconclusive, never a failure. Default 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub error_limit: Option<i32>,
-    /// The metric is measured and its verdict told, but it passes whatever that is: for a limit that nobody knows yet to be right. Default false.
+    /// Measured and told, but passed whatever the verdict: for a limit that nobody knows yet to be right. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
-    /// What it counts in the `score` of its stage, from 1 to 100; it decides nothing alone then. Default: it decides alone.
+    /// What it counts in its stage's `score`, 1 to 100. Default: it decides alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub weight: Option<i32>,
@@ -413,16 +414,16 @@ pub enum FactorOf {
         .message("minRequests needs to know how requests are counted: set requests, a query that yields their number")
 )]
 pub struct PrometheusQuery {
-    /// PromQL that yields one number: a scalar, or a vector of one series. Known variables: `{{ namespace }}`, `{{ rollout }}`, `{{ interval }}`
-    /// (in seconds, as `10s`), and of the side that is judged `{{ color }}`, `{{ revision }}` and `{{ pods }}` (a regex of the pods' names); of the
-    /// side beside it `{{ other.color }}`, `{{ other.revision }}` and `{{ other.pods }}`.
+    /// PromQL that yields one number: a scalar, or a vector of one series. Variables: `{{ namespace }}`, `{{ rollout }}`, `{{ interval }}`
+    /// (as `10s`); of the side that is judged `{{ color }}`, `{{ revision }}`, `{{ pods }}` (a regex of the pods' names); of the side
+    /// beside it `{{ other.color }}`, `{{ other.revision }}`, `{{ other.pods }}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub query: Option<String>,
-    /// What is asked most, without PromQL: errors, latencies and requests as common sources name them, CPU, memory and restarts.
+    /// Without PromQL: errors, latencies and requests as common sources name them, CPU, memory and restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<ReadyQuery>,
-    /// Takes the query at many moments instead of one, and makes one number of its values.
+    /// Takes the query at many moments, and makes one number of its values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<QueryRange>,
     /// The fewest requests to judge a value by, 1 or more: with fewer the reading has no data. Default: any number will do.
@@ -433,14 +434,14 @@ pub struct PrometheusQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub requests: Option<String>,
-    /// The server to ask, as `http://prometheus.monitoring:9090`. Default: `sources.prometheus.address`, else the operator's own setting.
+    /// The server, as `http://prometheus:9090`. Default: `sources.prometheus`, else the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub address: Option<String>,
-    /// What the server is to be shown. It goes to this `address` only.
+    /// Shown to this `address` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// How long an answer may take. Default 10s.
+    /// For an answer. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
@@ -455,34 +456,35 @@ pub struct PrometheusQuery {
 #[x_kube(validation = Rule::new("!has(self.credentials) || has(self.address)")
     .message("credentials are for the address beside them: set address too, or the credentials of sources.prometheus"))]
 pub struct Comparison {
-    /// PromQL that yields the counter of a side's failed requests, raw: `sum(http_requests_total{code=~"5..",pod=~"{{ pods }}"})`, without
-    /// rate or increase. Variables as in a query. No data is 0 where there are requests: a counter appears with the first error.
+    /// PromQL for the counter of a side's failed requests, without rate or increase:
+    /// `sum(http_requests_total{code=~"5..",pod=~"{{ pods }}"})`. Variables as in a query. No data is 0 where there are requests: a counter
+    /// appears with the first error.
     #[schemars(length(min = 1, max = 4096))]
     pub errors: String,
-    /// PromQL that yields the counter of all of a side's requests, failed ones included, in the same way.
+    /// The counter of all of a side's requests, failed ones included, in the same way.
     #[schemars(length(min = 1, max = 4096))]
     pub requests: String,
-    /// How many times the active side's rate of errors is still tolerated. Default 1; from 1 to 1000.
+    /// How many times the active side's rate of errors is tolerated. Default 1; 1 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
     pub tolerated: Option<String>,
-    /// The probability that a candidate is condemned that fails no more often than tolerated: over the whole attempt, however often it is
-    /// looked at. Several comparisons, of errors and of latencies, share it alike. Default 5%; more than 0 and at most 20%.
+    /// The probability that a candidate no worse than tolerated is condemned, over the whole attempt, however often it is looked at. All
+    /// comparisons, of errors and of latencies, share it alike. Default 5%; more than 0, at most 20%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?%?$"))]
     pub false_alarms: Option<String>,
-    /// How many requests each side must have had before the comparison can pass. Default 100.
+    /// Requests that each side must have had for a pass. Default 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub min_requests: Option<i64>,
-    /// The server to ask, as `http://prometheus.monitoring:9090`. Default: `sources.prometheus.address`, else the operator's own setting.
+    /// The server, as `http://prometheus:9090`. Default: `sources.prometheus`, else the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub address: Option<String>,
-    /// What the server is to be shown. It goes to this `address` only.
+    /// Shown to this `address` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// How long an answer may take. Default 10s.
+    /// For an answer. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
@@ -587,7 +589,7 @@ pub struct PrometheusSource {
     /// Its address, as `http://prometheus.monitoring:9090`.
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub address: String,
-    /// What the server is to be shown.
+    /// Shown to the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
 }

@@ -88,7 +88,7 @@ fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
     *number == N::default()
 }
 
-/// One of the two Deployments that a rollout owns.
+/// One of a rollout's two Deployments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Color {
@@ -208,16 +208,16 @@ fn optional_time_schema(_: &mut SchemaGenerator) -> Schema {
 #[serde(rename_all = "camelCase")]
 pub struct Side {
     pub color: Color,
-    /// Short hash of the pod template and the ports.
+    /// Short hash of pod template and ports.
     pub revision: String,
-    /// Number of the revision: 1, 2, 3…
+    /// Its number: 1, 2, 3…
     pub number: i64,
     pub image: String,
-    /// The size that is asked of its Deployment.
+    /// The size asked of its Deployment.
     pub replicas: i32,
-    /// The ports that its Service has while it selects this side.
+    /// Of its Service while that selects this side.
     pub ports: Vec<SidePort>,
-    /// `metadata.generation` that the latest write to its Deployment returned; another one is drift.
+    /// `metadata.generation` of its Deployment after the latest write; another is drift.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
 }
@@ -361,12 +361,12 @@ pub struct Measured {
 pub struct Compared {
     pub candidate: Counted,
     pub active: Counted,
-    /// For each ratio of error rates that is looked for (1.25, 1.5, 2, 3, 5 and 10 times the tolerated one) the natural logarithm of how
-    /// many times likelier it makes what was counted, as text.
+    /// For each ratio of error rates looked for (1.25, 1.5, 2, 3, 5 and 10 times the tolerated one) the natural logarithm of how many times
+    /// likelier it makes the counts, as text.
     pub evidence: Vec<String>,
 }
 
-/// The requests of one side, as text, for counters are no whole numbers everywhere.
+/// Of one side, as text: counters are no whole numbers everywhere.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Counted {
@@ -374,9 +374,9 @@ pub struct Counted {
     pub errors: String,
     /// All requests since the first reading.
     pub requests: String,
-    /// Where the counter of failed requests stood when they were weighed last.
+    /// The counter of failed requests when weighed last.
     pub errors_at: String,
-    /// Where the counter of all requests stood then.
+    /// The counter of all requests then.
     pub requests_at: String,
 }
 
@@ -403,7 +403,7 @@ pub struct Distributions {
 pub struct Distribution {
     /// Requests since the first reading, as text.
     pub requests: String,
-    /// Where the cumulative counters of the buckets stood when they were weighed last, as text, in the order of the bounds.
+    /// The buckets' cumulative counters when weighed last, as text, in the order of the bounds.
     pub buckets_at: Vec<String>,
 }
 
@@ -451,7 +451,7 @@ pub struct Attempt {
     /// The field manager that last wrote `spec` when it began.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
-    /// The phases that it went through, with the time it entered each.
+    /// The phases it went through, and when it entered each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<PhaseTime>,
     /// Results of its gates, set when it ends.

@@ -64,13 +64,13 @@ impl JsonSchema for JobTemplate {
                     "required": ["template"],
                     "x-kubernetes-preserve-unknown-fields": true,
                     "properties": {
-                        "backoffLimit": {"description": "How often it is tried again. Default 0.", "type": "integer", "format": "int32", "minimum": 0},
+                        "backoffLimit": {"description": "Retries. Default 0.", "type": "integer", "format": "int32", "minimum": 0},
                         "ttlSecondsAfterFinished": {
-                            "description": "How long it stays, to be looked at, in seconds. Default 600, of a metric 120.",
+                            "description": "Seconds that it stays, to be looked at. Default 600, of a metric 120.",
                             "type": "integer", "format": "int32", "minimum": 0,
                         },
                         "template": {
-                            "description": "Its pods. restartPolicy is Never unless it is set.",
+                            "description": "Its pods. Default of restartPolicy: Never.",
                             "type": "object",
                             "required": ["spec"],
                             "x-kubernetes-preserve-unknown-fields": true,
@@ -129,7 +129,7 @@ fn open(schema: &Value, root: &Value, depth: usize) -> Value {
 /// `whose`: of what they are labels and annotations.
 fn metadata(whose: &str) -> Value {
     let map = |what: &str| json!({"description": what, "type": "object", "maxProperties": 256, "additionalProperties": {"type": "string"}});
-    let mut labels = map(&format!("Labels of the {whose}. Those with the prefix bluegreen.dev/ are the operator's."));
+    let mut labels = map(&format!("Labels of the {whose}. The prefix bluegreen.dev/ is the operator's."));
     labels["x-kubernetes-validations"] = json!([{
         "rule": "self.all(key, !key.startsWith('bluegreen.dev/'))",
         "message": "labels with the prefix bluegreen.dev/ are the operator's: choose another name",

@@ -17,32 +17,32 @@ use serde::{Deserialize, Serialize};
         .message("secretKey is a key of the Secret that credentials names: set credentials.secretName")
 )]
 pub struct WebQuery {
-    /// An absolute URL with http or https. Variables as in a query to Prometheus, and `{{ start }}` and `{{ end }}`: the window that ends with this
-    /// reading, in seconds since 1970. What they stand for is escaped.
+    /// An absolute http or https URL. Variables as in a query to Prometheus, and `{{ start }}` and `{{ end }}`: the window that ends with
+    /// this reading, in seconds since 1970. Values are escaped.
     #[schemars(length(min = 1, max = 4096), regex(pattern = "^https?://"))]
     pub url: String,
     /// GET (default) or POST.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<HttpMethod>,
-    /// Headers of the request, at most 32.
+    /// At most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub headers: Vec<WebHeader>,
-    /// The body of a POST, at most 16384 characters. Variables as in `url`, put in as they are. Say what it is in the header `Content-Type`.
+    /// Of a POST, at most 16384 characters. Variables as in `url`, not escaped. Say what it is in the header `Content-Type`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16_384))]
     pub body: Option<String>,
-    /// A JSONPath (RFC 9535) that finds one number in the answer, as `$.data[-1].value`: a JSON number, or text that is one. When it finds nothing,
-    /// or an empty value, there is no data. It may go through the answer once: with one `..` at most, and no `$` in a filter.
+    /// A JSONPath (RFC 9535) of one number in the answer, as `$.data[-1].value`: a JSON number, or text that is one. Nothing, or an empty
+    /// value, is no data. One `..` at most, and no `$` in a filter.
     #[schemars(length(min = 1, max = 1024), regex(pattern = r"^\$"))]
     pub json_path: String,
-    /// How far `{{ start }}` lies before `{{ end }}`. Default 5m.
+    /// From `{{ start }}` to `{{ end }}`. Default 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Duration>,
-    /// What the server is to be shown.
+    /// Shown to the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// How long an answer may take. Default 10s.
+    /// For an answer. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
@@ -52,14 +52,14 @@ pub struct WebQuery {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.value) != has(self.secretKey)").message("set exactly one of value and secretKey"))]
 pub struct WebHeader {
-    /// Name of the header, unique within its list whatever the case.
+    /// Unique within its list, whatever the case.
     #[schemars(length(min = 1, max = 256), regex(pattern = "^[-A-Za-z0-9!#$%&'*+.^_`|~]+$"))]
     pub name: String,
-    /// Its value, at most 4096 characters of ASCII.
+    /// At most 4096 ASCII characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub value: Option<String>,
-    /// The key of the Secret in `credentials` that holds its value. White space at the end of that isn't part of it.
+    /// The key of the Secret in `credentials` that holds its value, less white space at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub secret_key: Option<String>,
