@@ -86,6 +86,9 @@ impl JsonSchema for JobTemplate {
 /// Objects nested deeper than this are accepted as they are: their words are the API server's to check.
 const DEPTH: usize = 6;
 
+/// Deeper than this the reader of `kubectl explain` has Kubernetes' own pages: the CRD has a size to keep.
+const EXPLAINED: usize = 3;
+
 /// A copy of `schema` with references resolved, in which every object keeps fields it doesn't know,
 /// and nothing has a default: one added later would change the hash of every revision.
 fn open(schema: &Value, root: &Value, depth: usize) -> Value {
@@ -95,7 +98,9 @@ fn open(schema: &Value, root: &Value, depth: usize) -> Value {
     if let Some(name) = reference.and_then(Value::as_str) {
         let target = name.trim_start_matches('#');
         let mut resolved = root.pointer(target).map_or(json!({}), |found| open(found, root, depth));
-        if let Some(text) = schema.get("description").and_then(Value::as_str) {
+        if depth <= EXPLAINED
+            && let Some(text) = schema.get("description").and_then(Value::as_str)
+        {
             resolved["description"] = json!(first_sentence(text));
         }
         return resolved;
@@ -119,8 +124,7 @@ fn open(schema: &Value, root: &Value, depth: usize) -> Value {
     if out.get("type") == Some(&json!("object")) && !is_map {
         out.insert("x-kubernetes-preserve-unknown-fields".into(), json!(true));
     }
-    if depth > 3 {
-        // The reader of `kubectl explain` has Kubernetes' own pages for these; the CRD has a size to keep.
+    if depth > EXPLAINED {
         out.remove("description");
     }
     Value::Object(out)
@@ -171,6 +175,17 @@ mod tests {
     #[test]
     fn nothing_below_the_template_has_a_default() {
         walk(&template(), "template", &mut |path, schema| assert!(!schema.contains_key("default"), "{path} has a default"));
+    }
+
+    #[test]
+    fn what_lies_deep_below_the_template_is_explained_by_kubernetes_own_pages_alone() {
+        let mut explained = 0;
+        walk(&template(), "template", &mut |path, schema| {
+            let is_explained = schema.contains_key("description");
+            assert!(!is_explained || path.matches('.').count() <= EXPLAINED, "{path} has a description");
+            explained += usize::from(is_explained);
+        });
+        assert!(explained > 100, "{explained}");
     }
 
     #[test]
