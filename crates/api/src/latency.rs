@@ -3,6 +3,7 @@
 use crate::{Credentials, Duration};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Whether requests take longer on the candidate than on the active side, told from the buckets of histograms. Both must get like traffic:
 /// synthetic load on both, or mirrored requests. An incident that hits both sides alike condemns neither.
@@ -11,8 +12,8 @@ use serde::{Deserialize, Serialize};
 /// waits until the other one has had requests too, for `noDataLimit` readings. Of a tail that few requests feel it sees next to nothing.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.credentials) || has(self.address)")
-    .message("credentials are for the address beside them: set address too, or the credentials of sources.prometheus"))]
+#[x_kube(validation = Rule::new("!(has(self.credentials) || has(self.headers)) || has(self.address)")
+    .message("credentials and headers are for the address beside them: set address too, or those of sources.prometheus"))]
 pub struct Latency {
     /// PromQL for the counters of a side's buckets, one series for each `le`, without rate or increase:
     /// `sum by (le) (http_request_duration_seconds_bucket{pod=~"{{ pods }}"})`. Variables as in a query. At most 64, `+Inf` among them;
@@ -40,6 +41,10 @@ pub struct Latency {
     /// Shown to this `address` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
+    /// Sent to this `address` only: at most 16 headers by name, as `X-Scope-OrgID: team-a`. Not for secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
+    pub headers: BTreeMap<String, String>,
     /// For an answer. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,

@@ -406,8 +406,8 @@ pub enum FactorOf {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.query) != has(self.ready)").message("set exactly one of query and ready"),
-    validation = Rule::new("!has(self.credentials) || has(self.address)")
-        .message("credentials are for the address beside them: set address too, or the credentials of sources.prometheus"),
+    validation = Rule::new("!(has(self.credentials) || has(self.headers)) || has(self.address)")
+        .message("credentials and headers are for the address beside them: set address too, or those of sources.prometheus"),
     validation = Rule::new("!has(self.requests) || has(self.minRequests)")
         .message("requests counts what minRequests asks for: set both, or neither"),
     validation = Rule::new("!has(self.minRequests) || has(self.requests) || has(self.ready) && has(self.ready.source)")
@@ -441,6 +441,10 @@ pub struct PrometheusQuery {
     /// Shown to this `address` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
+    /// Sent to this `address` only: at most 16 headers by name, as `X-Scope-OrgID: team-a`. Not for secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
+    pub headers: BTreeMap<String, String>,
     /// For an answer. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
@@ -453,8 +457,8 @@ pub struct PrometheusQuery {
 /// one likes. What one side had waits until the other one has had requests too, for `noDataLimit` readings.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.credentials) || has(self.address)")
-    .message("credentials are for the address beside them: set address too, or the credentials of sources.prometheus"))]
+#[x_kube(validation = Rule::new("!(has(self.credentials) || has(self.headers)) || has(self.address)")
+    .message("credentials and headers are for the address beside them: set address too, or those of sources.prometheus"))]
 pub struct Comparison {
     /// PromQL for the counter of a side's failed requests, without rate or increase:
     /// `sum(http_requests_total{code=~"5..",pod=~"{{ pods }}"})`. Variables as in a query. No data is 0 where there are requests: a counter
@@ -484,6 +488,10 @@ pub struct Comparison {
     /// Shown to this `address` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
+    /// Sent to this `address` only: at most 16 headers by name, as `X-Scope-OrgID: team-a`. Not for secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
+    pub headers: BTreeMap<String, String>,
     /// For an answer. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
@@ -592,4 +600,8 @@ pub struct PrometheusSource {
     /// Shown to the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
+    /// Sent with each query: at most 16 headers by name, as `X-Scope-OrgID: team-a`. Not for secrets: those are `credentials`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
+    pub headers: BTreeMap<String, String>,
 }

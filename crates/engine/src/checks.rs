@@ -138,7 +138,7 @@ fn exchange(http: &HttpCheck, interval: Duration) -> Result<Exchange, Invalid> {
     }
     Ok(Exchange {
         method: Method::from_bytes(method.as_str().as_bytes()).unwrap_or_default(),
-        headers: headers(&http.headers)?,
+        headers: headers(named(&http.headers))?,
         body: http.body.clone(),
         expected: http.expected_statuses.iter().filter_map(|status| u16::try_from(*status).ok()).collect(),
         expected_body: http.expected_body.as_ref().map(body_rule).transpose()?,
@@ -192,7 +192,7 @@ fn is_costly(path: &str) -> bool {
 
 fn webhook_plan(webhook: &WebhookCheck) -> Result<CheckPlan, Invalid> {
     query::check_url(&webhook.url)?;
-    let headers = headers(&webhook.headers)?;
+    let headers = headers(named(&webhook.headers))?;
     if headers.contains_key(SIGNATURE) {
         return Err(Invalid("the header Bluegreen-Signature is the operator's own: leave it out".into()));
     }
@@ -202,9 +202,13 @@ fn webhook_plan(webhook: &WebhookCheck) -> Result<CheckPlan, Invalid> {
     Ok(CheckPlan { kind: CheckKind::Webhook { url: webhook.url.clone(), headers, timeout, attempts }, interval })
 }
 
-fn headers(asked: &[HttpHeader]) -> Result<HeaderMap, Invalid> {
+fn named(asked: &[HttpHeader]) -> impl Iterator<Item = (&String, &String)> {
+    asked.iter().map(|header| (&header.name, &header.value))
+}
+
+pub(crate) fn headers<'a>(asked: impl IntoIterator<Item = (&'a String, &'a String)>) -> Result<HeaderMap, Invalid> {
     let mut headers = HeaderMap::new();
-    for HttpHeader { name, value } in asked {
+    for (name, value) in asked {
         if headers.insert(header_name(name)?, header_value(name, value)?).is_some() {
             return Err(Invalid(format!("the header {name:?} is there twice: keep one")));
         }

@@ -13,7 +13,7 @@ use crate::{
 use bluegreen_api::{Gate, GateState, Measured, Metric};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// When a gate is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,14 +121,17 @@ pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&Server>) 
     Ok(gates)
 }
 
-/// What is asked and the metric itself may not say: the Prometheus, and a query that is ready-made, which another operator may write otherwise.
+/// What is asked and the metric itself may not say: the Prometheus, what it is sent besides, and a query that is ready-made, which another
+/// operator may write otherwise.
 fn unsaid(metric: &Metric, question: &Question) -> Vec<Value> {
+    let (Question::Prometheus { address, headers, query, .. } | Question::Buckets { address, headers, query }) = question else {
+        return vec![];
+    };
     let ready = metric.prometheus.as_ref().is_some_and(|asked| asked.ready.is_some());
-    match question {
-        Question::Prometheus { address, query, .. } if ready => vec![json!(address), json!(query)],
-        Question::Prometheus { address, .. } | Question::Buckets { address, .. } => vec![json!(address)],
-        Question::Web(_) => vec![],
-    }
+    let headers: BTreeMap<_, _> = headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()))).collect();
+    // Where there are none, a gate is what it was before anybody could set some.
+    let headers = (!headers.is_empty()).then(|| json!(headers));
+    [Some(json!(address)), ready.then(|| json!(query)), headers].into_iter().flatten().collect()
 }
 
 /// The gates of status brought in line with their definitions: one that is new or was defined otherwise starts anew.
@@ -300,6 +303,23 @@ mod tests {
         let ready = metric(&json!({"prometheus": {"ready": {"metric": "Restarts"}}}));
         let asked = r#"sum(increase(kube_pod_container_status_restarts_total{namespace="{{ namespace }}",pod=~"{{ pods }}"}[1m]))"#;
         assert_eq!(defined(Stage::Verification, ready.clone()).definition, told(&ready, &[server, asked]));
+    }
+
+    #[test]
+    fn a_gate_belongs_to_the_headers_that_its_queries_are_sent_with() {
+        let latency = json!({"prometheus": null, "max": null, "latency": {"buckets": "b"}});
+        for metric in [metric(&json!({})), metric(&latency)] {
+            let with = |headers: &[(&str, &str)]| {
+                let headers: BTreeMap<_, _> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+                let server = prometheus("http://prometheus").with(&headers).unwrap();
+                let group = Group::own(Stage::Verification, vec![], vec![metric.clone()]);
+                definitions(Stage::Verification, &[group], Some(&server)).unwrap().remove(0).definition
+            };
+            let (none, one, other) = (with(&[]), with(&[("X-Scope-OrgID", "a")]), with(&[("X-Scope-OrgID", "b")]));
+            assert!(none != one && none != other && one != other, "{none} {one} {other}");
+            assert_eq!(with(&[("x-scope-orgid", "a")]), one, "the same to a server");
+            assert_eq!(defined(Stage::Verification, metric.clone()).definition, none);
+        }
     }
 
     #[test]

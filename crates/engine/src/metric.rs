@@ -87,7 +87,7 @@ impl MetricPlan {
         let kinds = (&metric.prometheus, &metric.web, &metric.job, &metric.comparison, &metric.latency);
         let (judge, credentials, timeout, range) = match kinds {
             (Some(asked), None, None, None, None) => {
-                let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), default)?;
+                let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), &asked.headers, default)?;
                 let query = promql(asked)?;
                 let over = asked.range.as_ref().map_or(time::Duration::ZERO, |range| range.window.0);
                 let range = query::longest_range(&query, interval).saturating_add(over);
@@ -103,13 +103,13 @@ impl MetricPlan {
             }
             (None, None, Some(job), None, None) => (of_job(metric, job)?, Whose::Nobody, None, time::Duration::ZERO),
             (None, None, None, Some(asked), None) => {
-                let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), default)?;
+                let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), &asked.headers, default)?;
                 let (errors, requests) = (server.question(&asked.errors)?, server.question(&asked.requests)?);
                 let judge = Judge::Comparison { errors, requests, rule: rule_for_errors(asked, comparisons)? };
                 (judge, server.credentials, asked.timeout, time::Duration::ZERO)
             }
             (None, None, None, None, Some(asked)) => {
-                let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), default)?;
+                let server = Server::of(asked.address.as_ref(), asked.credentials.as_ref(), &asked.headers, default)?;
                 let judge = Judge::Latency { buckets: server.buckets(&asked.buckets)?, rule: rule_for_latencies(asked, comparisons)? };
                 (judge, server.credentials, asked.timeout, time::Duration::ZERO)
             }

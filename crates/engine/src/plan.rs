@@ -34,11 +34,9 @@ impl Plan {
         let spec = &seen.spec;
         let verification = spec.verification.clone().unwrap_or_default();
         let monitoring = spec.monitoring.clone().unwrap_or_default();
-        let named = spec.sources.as_ref().and_then(|sources| sources.prometheus.as_ref());
-        let named = named.map(|source| Server::named(&source.address, source.credentials.clone()));
-        let prometheus = named.or_else(|| seen.default_prometheus.as_deref().map(Server::of_operator));
-        let prometheus = prometheus.as_ref();
+        let prometheus = prometheus(seen);
         let definitions = |stage: Stage, own: (&[Check], &[Metric]), templates: &[TemplateReference], score: Option<&Score>| {
+            let prometheus = prometheus.as_ref().map_err(Clone::clone)?.as_ref();
             Group::all(stage, own, templates, &spec.parameters, &seen.namespace, &seen.templates)
                 .and_then(|groups| gates::definitions(stage, &groups, prometheus))
                 .and_then(|gates| score::with(stage, gates, score))
@@ -70,6 +68,15 @@ impl Plan {
     pub fn invalid(&self) -> Option<&Invalid> {
         self.wanted.as_ref().err().or(self.verification.as_ref().err()).or(self.monitoring.as_ref().err())
     }
+}
+
+/// The Prometheus to ask where a metric names none: what the rollout names, else the operator's own.
+fn prometheus(seen: &Observed) -> Result<Option<Server>, Invalid> {
+    let Some(named) = seen.spec.sources.as_ref().and_then(|sources| sources.prometheus.as_ref()) else {
+        return Ok(seen.default_prometheus.as_deref().map(Server::of_operator));
+    };
+    let server = Server::named(&named.address, named.credentials.clone()).with(&named.headers);
+    server.map(Some).map_err(|Invalid(why)| Invalid(format!("spec.sources.prometheus: {why}")))
 }
 
 /// The settings that hold for whatever revision is live or on its way. They are read anew at each look.

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 use serde_json::Value;
 use serde_json_path::JsonPath;
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// What a source is asked about when nothing else is said: some scrapes' worth of numbers.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(300);
@@ -21,6 +21,8 @@ const DEFAULT_WINDOW: Duration = Duration::from_secs(300);
 pub enum Question {
     Prometheus {
         address: String,
+        /// Sent along with the query.
+        headers: Arc<HeaderMap>,
         query: String,
         /// Now, unless it is another time.
         at: Option<Timestamp>,
@@ -28,6 +30,7 @@ pub enum Question {
     /// Not for one number but for the buckets of histograms.
     Buckets {
         address: String,
+        headers: Arc<HeaderMap>,
         query: String,
     },
     Web(Box<WebQuestion>),
@@ -89,17 +92,20 @@ impl Question {
     /// The same about that time; one to the web has it in its variables, and buckets are asked for as they are now.
     pub(crate) fn about(self, time: Timestamp) -> Self {
         match self {
-            Self::Prometheus { address, query, .. } => Self::Prometheus { address, query, at: Some(time) },
+            Self::Prometheus { address, headers, query, .. } => Self::Prometheus { address, headers, query, at: Some(time) },
             Self::Buckets { .. } | Self::Web(_) => self,
         }
     }
 
     pub(crate) fn resolved(&self, variables: &Variables<'_>) -> Self {
         match self {
-            Self::Prometheus { address, query, at } => {
-                Self::Prometheus { address: address.clone(), query: query::resolve(query, variables), at: *at }
+            Self::Prometheus { address, headers, query, at } => {
+                let query = query::resolve(query, variables);
+                Self::Prometheus { address: address.clone(), headers: headers.clone(), query, at: *at }
             }
-            Self::Buckets { address, query } => Self::Buckets { address: address.clone(), query: query::resolve(query, variables) },
+            Self::Buckets { address, headers, query } => {
+                Self::Buckets { address: address.clone(), headers: headers.clone(), query: query::resolve(query, variables) }
+            }
             Self::Web(web) => {
                 let variables = &Variables { window: web.window, ..variables.clone() };
                 Self::Web(Box::new(WebQuestion {

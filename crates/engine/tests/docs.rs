@@ -31,7 +31,9 @@ fn rollout(example: Value) -> Option<Value> {
     };
     // The template is shown elsewhere.
     spec["verification"].as_object_mut()?.remove("templates");
-    spec["sources"] = json!({"prometheus": {"address": "http://prometheus:9090"}});
+    if spec.get("sources").is_none() {
+        spec["sources"] = json!({"prometheus": {"address": "http://prometheus:9090"}});
+    }
     Some(spec)
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 const DURATION: &str = "must be a duration of whole numbers with h, m, s or ms, for example 90s or 1h30m";
 const TWO_IMAGES: &str = "two images: set image, or the image of the container in the template, not both";
 const RESERVED: &str = "labels with the prefix bluegreen.dev/ are the operator's: choose another name";
+const BESIDE: &str = "credentials and headers are for the address beside them: set address too, or those of sources.prometheus";
 const TOO_LONG: &str = "the name is too long for the names of the objects made from it: use 55 characters at most";
 const DNS_1035: &str =
     "the name must be a DNS-1035 label, since Services are named after it: lower case letters, digits and -, a letter first";
@@ -206,10 +207,17 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "a comparison of latencies with credentials and without the address that they are for",
             metric(&json!({"name": "a", "latency": {"buckets": "up", "credentials": {"secretName": "a"}}})),
-            said(
-                "spec.verification.metrics[0].latency",
-                "credentials are for the address beside them: set address too, or the credentials of sources.prometheus",
-            ),
+            said("spec.verification.metrics[0].latency", BESIDE),
+        ),
+        (
+            "a comparison of latencies with headers and without the address that they are for",
+            metric(&json!({"name": "a", "latency": {"buckets": "up", "headers": {"X-Scope-OrgID": "a"}}})),
+            said("spec.verification.metrics[0].latency", BESIDE),
+        ),
+        (
+            "a comparison with headers and without the address that they are for",
+            metric(&json!({"name": "a", "comparison": {"errors": "up", "requests": "up", "headers": {"X-Scope-OrgID": "a"}}})),
+            said("spec.verification.metrics[0].comparison", BESIDE),
         ),
         (
             "the beginning of no factor",
@@ -250,10 +258,12 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "credentials without the address that they are for",
             metric(&json!({"name": "a", "max": "1", "prometheus": {"query": "up", "credentials": {"secretName": "a"}}})),
-            said(
-                "spec.verification.metrics[0].prometheus",
-                "credentials are for the address beside them: set address too, or the credentials of sources.prometheus",
-            ),
+            said("spec.verification.metrics[0].prometheus", BESIDE),
+        ),
+        (
+            "headers without the address that they are for",
+            metric(&json!({"name": "a", "max": "1", "prometheus": {"query": "up", "headers": {"X-Scope-OrgID": "a"}}})),
+            said("spec.verification.metrics[0].prometheus", BESIDE),
         ),
         (
             "a request to the web with a body and no method that sends it",

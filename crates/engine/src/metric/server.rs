@@ -1,20 +1,38 @@
 //! The Prometheus that a metric asks, and the query as it is sent there.
 
-use crate::{measure::Whose, plan::Invalid, query, question::Question, ready};
+use crate::{checks, measure::Whose, plan::Invalid, query, question::Question, ready};
 use bluegreen_api::{Credentials, Duration, PrometheusQuery, QueryRange, Take};
-use std::{borrow::Cow, time};
+use http::HeaderMap;
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time};
 
-/// A Prometheus, and what it is shown by who named its address: that goes there and nowhere else.
+/// Headers of a query that the operator sets itself, or that its proxy wants: one that says otherwise would break it.
+const OPERATORS: [&str; 8] =
+    ["accept", "accept-encoding", "content-encoding", "content-type", "expect", "host", "proxy-authorization", "user-agent"];
+
+/// A Prometheus, and what it is shown and sent by who named its address: that goes there and nowhere else.
 #[derive(Clone, Debug)]
 pub struct Server {
     address: String,
     pub(super) credentials: Whose<Credentials>,
+    headers: Arc<HeaderMap>,
 }
 
 impl Server {
     /// One that a rollout names.
     pub fn named(address: &str, credentials: Option<Credentials>) -> Self {
-        Self { address: address.trim_end_matches('/').to_owned(), credentials: Whose::named(credentials) }
+        Self { address: address.trim_end_matches('/').to_owned(), credentials: Whose::named(credentials), headers: Arc::default() }
+    }
+
+    /// With these sent along with each query.
+    pub fn with(self, headers: &BTreeMap<String, String>) -> Result<Self, Invalid> {
+        let headers = checks::headers(headers)?;
+        if headers.contains_key("authorization") {
+            return Err(Invalid("the header \"Authorization\" is sent from a Secret: leave it out, and set credentials".into()));
+        }
+        if let Some(name) = OPERATORS.iter().find(|name| headers.contains_key(**name)) {
+            return Err(Invalid(format!("the header {name:?} is the operator's own in a query: leave it out")));
+        }
+        Ok(Self { headers: Arc::new(headers), ..self })
     }
 
     /// The one that the operator was started with.
@@ -22,14 +40,21 @@ impl Server {
         Self { credentials: Whose::Operator, ..Self::named(address, None) }
     }
 
-    pub(super) fn of(address: Option<&String>, credentials: Option<&Credentials>, default: Option<&Self>) -> Result<Self, Invalid> {
-        match (address, credentials, default) {
-            (Some(address), credentials, _) => Ok(Self::named(address, credentials.cloned())),
-            (None, Some(_), _) => {
-                Err(Invalid("credentials are for the address beside them: set address too, or the credentials of sources.prometheus".into()))
-            }
-            (None, None, Some(default)) => Ok(default.clone()),
-            (None, None, None) => {
+    /// Headers belong to the address beside them, as credentials do: in a query to the operator's own Prometheus one could name another
+    /// team, whose numbers the operator's credentials may read.
+    pub(super) fn of(
+        address: Option<&String>,
+        credentials: Option<&Credentials>,
+        headers: &BTreeMap<String, String>,
+        default: Option<&Self>,
+    ) -> Result<Self, Invalid> {
+        match (address, default) {
+            (Some(address), _) => Self::named(address, credentials.cloned()).with(headers),
+            (None, _) if credentials.is_some() || !headers.is_empty() => Err(Invalid(
+                "credentials and headers are for the address beside them: set address too, or those of sources.prometheus".into(),
+            )),
+            (None, Some(default)) => Ok(default.clone()),
+            (None, None) => {
                 Err(Invalid("no Prometheus to ask: set its address in the query, in spec.sources.prometheus.address, or start the operator with --prometheus-address".into()))
             }
         }
@@ -37,12 +62,12 @@ impl Server {
 
     pub(super) fn question(&self, query: &str) -> Result<Question, Invalid> {
         query::check_variables(query, "query")?;
-        Ok(Question::Prometheus { address: self.address.clone(), query: query.to_owned(), at: None })
+        Ok(Question::Prometheus { address: self.address.clone(), headers: self.headers.clone(), query: query.to_owned(), at: None })
     }
 
     pub(super) fn buckets(&self, query: &str) -> Result<Question, Invalid> {
         query::check_variables(query, "query")?;
-        Ok(Question::Buckets { address: self.address.clone(), query: query.to_owned() })
+        Ok(Question::Buckets { address: self.address.clone(), headers: self.headers.clone(), query: query.to_owned() })
     }
 }
 

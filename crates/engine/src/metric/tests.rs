@@ -7,6 +7,7 @@ use crate::{
     templates::Group,
 };
 use serde_json::json;
+use std::collections::BTreeMap;
 
 pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
@@ -544,23 +545,27 @@ fn a_dry_run_passes_whatever_its_verdict_and_tells_it() {
     }
 }
 
+/// One of each kind that asks a Prometheus, with these fields beside its query.
+fn asking(beside: &serde_json::Value) -> [Metric; 3] {
+    let with = |mut fields: serde_json::Value| {
+        fields.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+        fields
+    };
+    [
+        metric(&json!({"prometheus": with(json!({"query": "e"}))})),
+        metric(&json!({"prometheus": null, "max": null, "comparison": with(json!({"errors": "e", "requests": "r"}))})),
+        metric(&json!({"prometheus": null, "max": null, "latency": with(json!({"buckets": "b"}))})),
+    ]
+}
+
 #[test]
 fn credentials_go_where_they_belong_and_nowhere_else() {
     let secret = |name: &str| Credentials { secret_name: name.into() };
     let (team, open) = (Server::named("http://team", Some(secret("team"))), prometheus("http://team"));
     let operators = Server::of_operator("http://operator");
     let of = |default: &Server, address: Option<&str>, own: Option<&str>| {
-        let asked = json!({"address": address, "credentials": own.map(secret)});
-        let with = |mut fields: serde_json::Value| {
-            fields.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
-            fields
-        };
-        let kinds = [
-            json!({"prometheus": with(json!({"query": "e"}))}),
-            json!({"prometheus": null, "max": null, "comparison": with(json!({"errors": "e", "requests": "r"}))}),
-            json!({"prometheus": null, "max": null, "latency": with(json!({"buckets": "b"}))}),
-        ];
-        let plans = kinds.map(|fields| MetricPlan::of(Stage::Verification, &metric(&fields), Some(default), 1));
+        let kinds = asking(&json!({"address": address, "credentials": own.map(secret)}));
+        let plans = kinds.map(|metric| MetricPlan::of(Stage::Verification, &metric, Some(default), 1));
         let [one, two, three] = plans.map(|plan| plan.map(|plan| plan.credentials).map_err(|Invalid(why)| why));
         assert!(one == two && two == three, "{one:?} {two:?} {three:?}");
         one
@@ -580,7 +585,75 @@ fn credentials_go_where_they_belong_and_nowhere_else() {
     }
     for default in [&team, &operators] {
         let error = of(default, None, Some("own")).unwrap_err();
-        assert!(error.starts_with("credentials are for the address beside them: set address too"), "{error}");
+        assert_eq!(error, BESIDE);
+    }
+}
+
+const BESIDE: &str = "credentials and headers are for the address beside them: set address too, or those of sources.prometheus";
+
+/// The tenant that each question names.
+fn tenants(judge: &Judge) -> Vec<Option<String>> {
+    let questions = match judge {
+        Judge::Limits { question, .. } => vec![question],
+        Judge::Comparison { errors, requests, .. } => vec![errors, requests],
+        Judge::Latency { buckets, .. } => vec![buckets],
+        Judge::Job { .. } => vec![],
+    };
+    let tenant = |question: &Question| match question {
+        Question::Prometheus { headers, .. } | Question::Buckets { headers, .. } => {
+            headers.get("x-scope-orgid").map(|tenant| tenant.to_str().unwrap().to_owned())
+        }
+        Question::Web(_) => None,
+    };
+    questions.into_iter().map(tenant).collect()
+}
+
+#[test]
+fn headers_go_to_the_address_beside_them_and_nowhere_else() {
+    let tenant = |name: &str| BTreeMap::from([("X-Scope-OrgID".to_owned(), name.to_owned())]);
+    let (team, operators) = (prometheus("http://team").with(&tenant("team")).unwrap(), Server::of_operator("http://operator"));
+    let own = json!({"address": "http://own", "headers": tenant("own")});
+    for (default, beside, sent) in [
+        (&team, json!({}), Some("team")),
+        (&operators, json!({}), None),
+        (&team, json!({"address": "http://other"}), None),
+        (&team, own.clone(), Some("own")),
+        (&operators, own, Some("own")),
+    ] {
+        for metric in asking(&beside) {
+            let plan = MetricPlan::of(Stage::Verification, &metric, Some(default), 1).unwrap();
+            let sent_with_each = tenants(&plan.judge).iter().all(|tenant| tenant.as_deref() == sent);
+            assert!(sent_with_each, "{beside} beside {default:?}: {:?}", tenants(&plan.judge));
+        }
+    }
+    for default in [&team, &operators] {
+        for metric in asking(&json!({"headers": tenant("own")})) {
+            assert_eq!(MetricPlan::of(Stage::Verification, &metric, Some(default), 1).unwrap_err().0, BESIDE);
+        }
+    }
+}
+
+#[test]
+fn headers_that_no_query_may_have_are_told_before_anything_is_asked() {
+    let operators = |name: &str| format!("the header {name:?} is the operator's own in a query: leave it out");
+    for (headers, why) in [
+        (json!({"Host": "prometheus"}), operators("host")),
+        (json!({"Content-Type": "text/plain"}), operators("content-type")),
+        (json!({"Accept-Encoding": "gzip"}), operators("accept-encoding")),
+        (json!({"Proxy-Authorization": "Basic YTpi"}), operators("proxy-authorization")),
+        (
+            json!({"authorization": "Bearer a"}),
+            "the header \"Authorization\" is sent from a Secret: leave it out, and set credentials".to_owned(),
+        ),
+        (json!({"Connection": "close"}), "the header \"Connection\" follows from the request itself: leave it out".to_owned()),
+        (json!({"X-Scope-OrgID": "a", "x-scope-orgid": "b"}), "the header \"x-scope-orgid\" is there twice: keep one".to_owned()),
+        (json!({"X Scope": "a"}), "the header \"X Scope\" has a name that no header can have".to_owned()),
+        (json!({"a": "b\nc"}), "the header \"a\" has a value with other characters than visible ASCII".to_owned()),
+    ] {
+        let beside = json!({"address": "http://own", "headers": headers});
+        for metric in asking(&beside) {
+            assert_eq!(MetricPlan::of(Stage::Verification, &metric, None, 1).unwrap_err().0, why, "{headers}");
+        }
     }
 }
 

@@ -115,6 +115,11 @@ fn parameters_are_put_in_wherever_there_is_text_and_nothing_else_between_braces_
     assert_eq!(http.url.as_deref(), Some("http://shop.{{ namespace }}/"));
     assert_eq!((http.body.as_deref(), http.headers[0].value.as_str()), (Some("shop"), "shop"));
     assert_eq!(http.expected_body.unwrap().contains.as_deref(), Some("shop"));
+    let metric: Metric = serde_json::from_value(json!({"name": "errors", "max": "1", "prometheus": {
+        "query": "e", "address": "http://numbers", "headers": {"X-Scope-OrgID": "{{ parameters.job }}"},
+    }}))
+    .unwrap();
+    assert_eq!(filled(&metric, &values).unwrap().prometheus.unwrap().headers["X-Scope-OrgID"], "shop");
 }
 
 #[test]

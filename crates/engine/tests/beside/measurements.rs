@@ -14,7 +14,7 @@ use bluegreen_engine::{
 use http::{HeaderMap, Method};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 fn stage() -> Value {
     json!({
@@ -289,6 +289,22 @@ fn the_operators_own_credentials_are_for_the_address_that_no_rollout_names() {
 }
 
 #[test]
+fn headers_of_the_sources_go_with_a_query_and_one_that_no_query_may_have_is_told() {
+    let spec = |header: &str| {
+        let metric = json!({"name": "errors", "max": "1", "prometheus": {"query": "e"}});
+        let source = json!({"address": "http://team:9090", "headers": {header: "shop"}});
+        json!({"verification": {"metrics": [metric]}, "sources": {"prometheus": source}})
+    };
+    let What::Metric { questions, .. } = http(&unmeasured(spec("X-Scope-OrgID"), Phase::Verifying)) else { panic!("no metric") };
+    let [Question::Prometheus { headers, .. }] = questions.as_slice() else { panic!("{questions:?}") };
+    assert_eq!(headers.get("x-scope-orgid").unwrap(), "shop");
+    let mut world = World::new(spec("Host"));
+    world.settle();
+    let why = "spec.sources.prometheus: the header \"host\" is the operator's own in a query: leave it out";
+    assert_eq!(world.status.message, format!("spec can't be carried out: {why}"));
+}
+
+#[test]
 fn a_request_to_the_web_asks_about_both_sides_and_the_time_until_it_is_taken() {
     let web = json!({
         "url": "https://numbers/{{ other.color }}?from={{ start }}&to={{ end }}", "method": "POST", "window": "1m",
@@ -311,6 +327,7 @@ fn a_comparison_of_latencies_asks_for_the_buckets_of_both_sides() {
     let What::Metric { questions, credentials, timeout } = http(&unmeasured(spec, Phase::Verifying)) else { panic!("no metric") };
     let of = |color: &str| Question::Buckets {
         address: "http://own:9090".into(),
+        headers: Arc::default(),
         query: format!("b{{pod=~\"shop-{color}-[a-z0-9]+-[a-z0-9]+\"}}"),
     };
     assert_eq!(questions, [of("green"), of("blue")]);

@@ -107,10 +107,12 @@ impl Sources {
 
     async fn read(&self, question: &Question, access: &Access, timeout: Duration) -> Reading {
         match question {
-            Question::Prometheus { address, query, at } => {
-                prometheus::read(&access.client, &self.rules, address, (query, *at), timeout).await
+            Question::Prometheus { address, headers, query, at } => {
+                prometheus::read(&access.client, &self.rules, (address, headers), (query, *at), timeout).await
             }
-            Question::Buckets { address, query } => prometheus::read_buckets(&access.client, &self.rules, address, query, timeout).await,
+            Question::Buckets { address, headers, query } => {
+                prometheus::read_buckets(&access.client, &self.rules, (address, headers), query, timeout).await
+            }
             Question::Web(question) => web::read(access, &self.rules, question, timeout).await,
         }
     }

@@ -7,24 +7,30 @@ use super::{
 use bluegreen_engine::{latency::Buckets, observed::Reading};
 use jiff::Timestamp;
 use prometheus_http_query::{Client, response::Data};
-use reqwest::Url;
+use reqwest::{Url, header::HeaderMap};
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
 
-pub async fn read(client: &reqwest::Client, rules: &Rules, address: &str, query: (&str, Option<Timestamp>), timeout: Duration) -> Reading {
-    ask(client, rules, address, query, timeout).await.and_then(number_in).unwrap_or_else(Reading::Failed)
+pub async fn read(
+    client: &reqwest::Client,
+    rules: &Rules,
+    server: (&str, &HeaderMap),
+    query: (&str, Option<Timestamp>),
+    timeout: Duration,
+) -> Reading {
+    ask(client, rules, server, query, timeout).await.and_then(number_in).unwrap_or_else(Reading::Failed)
 }
 
-pub async fn read_buckets(client: &reqwest::Client, rules: &Rules, address: &str, query: &str, timeout: Duration) -> Reading {
-    ask(client, rules, address, (query, None), timeout).await.and_then(buckets_in).unwrap_or_else(Reading::Failed)
+pub async fn read_buckets(client: &reqwest::Client, rules: &Rules, server: (&str, &HeaderMap), query: &str, timeout: Duration) -> Reading {
+    ask(client, rules, server, (query, None), timeout).await.and_then(buckets_in).unwrap_or_else(Reading::Failed)
 }
 
 /// What a query that was not refused has found, as it was sent.
 async fn ask(
     client: &reqwest::Client,
     rules: &Rules,
-    address: &str,
+    (address, headers): (&str, &HeaderMap),
     (query, at): (&str, Option<Timestamp>),
     timeout: Duration,
 ) -> Result<Value, String> {
@@ -40,6 +46,7 @@ async fn ask(
         // The query goes into the body: proxies bound the length of addresses.
         let query = prometheus.query(query).timeout(milliseconds);
         let query = if let Some(at) = at { query.at(at.as_second()) } else { query };
+        let query = headers.iter().fold(query, |query, (name, value)| query.header(name.clone(), value.clone()));
         let answer = query.post_raw().await;
         let answer = answer.map_err(|error| format!("Prometheus at {address} can't be reached: {}", cause(&error)))?;
         let status = answer.status();
@@ -147,7 +154,8 @@ mod tests {
     async fn asked(address: &str, query: &str) -> Reading {
         super::super::stage::provide_tls();
         let rules = std::sync::Arc::new(Rules { local: true, ..Rules::default() });
-        read(&super::super::client::sources(&rules).unwrap(), &rules, address, (query, None), Duration::from_millis(500)).await
+        let client = super::super::client::sources(&rules).unwrap();
+        read(&client, &rules, (address, &HeaderMap::new()), (query, None), Duration::from_millis(500)).await
     }
 
     fn success(result_type: &str, result: Value) -> Value {
@@ -170,7 +178,7 @@ mod tests {
         let address = serve("/api/v1/query", told).await;
         let client = super::super::client::sources(&rules).unwrap();
         for (at, value) in [(None, 0.0), (Some(Timestamp::from_millisecond(1_800_000_000_400).unwrap()), 1.0)] {
-            let reading = read(&client, &rules, &address, ("up", at), Duration::from_secs(5)).await;
+            let reading = read(&client, &rules, (&address, &HeaderMap::new()), ("up", at), Duration::from_secs(5)).await;
             assert_eq!(reading, Reading::Value(value));
         }
     }
@@ -219,7 +227,7 @@ mod tests {
         let address = serve("/api/v1/query", post(move || async move { body })).await;
         let rules = std::sync::Arc::new(Rules { local: true, ..Rules::default() });
         let client = super::super::client::sources(&rules).unwrap();
-        read_buckets(&client, &rules, &address, "b", Duration::from_millis(500)).await
+        read_buckets(&client, &rules, (&address, &HeaderMap::new()), "b", Duration::from_millis(500)).await
     }
 
     #[tokio::test]
@@ -300,9 +308,10 @@ mod tests {
         super::super::stage::provide_tls();
         let rules = std::sync::Arc::new(Rules::default());
         let client = super::super::client::sources(&rules).unwrap();
-        let by_name = read(&client, &rules, "http://localhost:1", ("up", None), Duration::from_secs(1)).await;
+        let asked = async |address: &str| read(&client, &rules, (address, &HeaderMap::new()), ("up", None), Duration::from_secs(1)).await;
+        let by_name = asked("http://localhost:1").await;
         assert!(failed(&by_name).contains("loopback"), "{by_name:?}");
-        let by_address = read(&client, &rules, "http://127.0.0.1:1", ("up", None), Duration::from_secs(1)).await;
+        let by_address = asked("http://127.0.0.1:1").await;
         assert!(failed(&by_address).contains("loopback"), "{by_address:?}");
     }
 }

@@ -2,23 +2,37 @@ use super::{
     stage::{local, provide_tls, serve},
     *,
 };
-use axum::{Router, routing::post};
+use axum::{
+    Router,
+    http::{HeaderMap, HeaderName, HeaderValue},
+    routing::post,
+};
+use bluegreen_engine::latency::Buckets;
 use serde_json::json;
 use std::{future::pending, net::SocketAddr};
 
 /// The most gates that a rollout has at a stage.
 const GATES: usize = 64;
 
+fn sources() -> Sources {
+    provide_tls();
+    let nowhere = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+    Sources::new(local(), Signer(None), None, nowhere).unwrap()
+}
+
 #[tokio::test]
 async fn a_rollout_all_of_whose_sources_are_slow_delays_no_other() {
-    provide_tls();
+    let sources = sources();
     let value = json!({"status": "success", "data": {"resultType": "scalar", "result": [0, "1"]}}).to_string();
     let quick = serve(Router::new().route("/api/v1/query", post(move || async move { value }))).await;
     let slow = serve(Router::new().route("/api/v1/query", post(pending::<String>))).await;
-    let nowhere = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
-    let sources = Sources::new(local(), Signer(None), None, nowhere).unwrap();
     let asked = |address: SocketAddr| What::Metric {
-        questions: vec![Question::Prometheus { address: format!("http://{address}"), query: "up".into(), at: None }],
+        questions: vec![Question::Prometheus {
+            address: format!("http://{address}"),
+            headers: Arc::default(),
+            query: "up".into(),
+            at: None,
+        }],
         credentials: Whose::Nobody,
         timeout: Duration::from_secs(60),
     };
@@ -31,4 +45,25 @@ async fn a_rollout_all_of_whose_sources_are_slow_delays_no_other() {
     let answer = tokio::time::timeout(Duration::from_secs(20), sources.ask(&asked(quick))).await.unwrap();
     assert_eq!(answer, Outcome::reading(Reading::Value(1.0)));
     assert!(tasks.iter().all(|task| !task.is_finished()), "they wait still");
+}
+
+#[tokio::test]
+async fn headers_are_sent_with_a_query_for_a_number_and_with_one_for_buckets() {
+    // What it counts is told by the tenant.
+    let answer = |headers: HeaderMap| async move {
+        let tenant = headers.get("x-scope-orgid").map_or("0", |tenant| tenant.to_str().unwrap());
+        let series = json!([{"metric": {"le": "+Inf"}, "value": [0, tenant]}]);
+        json!({"status": "success", "data": {"resultType": "vector", "result": series}}).to_string()
+    };
+    let address = format!("http://{}", serve(Router::new().route("/api/v1/query", post(answer))).await);
+    let tenant: HeaderMap = [(HeaderName::from_static("x-scope-orgid"), HeaderValue::from_static("7"))].into_iter().collect();
+    let both = |headers: &Arc<HeaderMap>| {
+        let (address, headers, query) = (address.clone(), headers.clone(), "up".to_owned());
+        let number = Question::Prometheus { address: address.clone(), headers: headers.clone(), query: query.clone(), at: None };
+        [number, Question::Buckets { address, headers, query }]
+    };
+    let questions = [both(&Arc::new(tenant)), both(&Arc::default())].concat();
+    let answers = sources().ask(&What::Metric { questions, credentials: Whose::Nobody, timeout: Duration::from_secs(60) }).await;
+    let told = |count: f64| [Reading::Value(count), Reading::Buckets(Buckets::of([(Some("+Inf"), count)]).unwrap())];
+    assert_eq!(answers, Outcome::Readings([told(7.0), told(0.0)].concat()));
 }

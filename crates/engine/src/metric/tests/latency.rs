@@ -91,7 +91,7 @@ fn comparisons_of_errors_and_of_latencies_share_the_false_alarms() {
     assert_eq!((share(&alone), share(&gates[0]), share(&gates[1])), (0.05, 0.025, 0.025));
     assert_ne!(alone.definition, gates[1].definition, "judged otherwise, it begins anew");
     let elsewhere = MetricPlan::of(Stage::Verification, &latency(&json!({"address": "http://other/"})), None, 1).unwrap();
-    let Judge::Latency { buckets: Question::Buckets { address, query }, rule } = elsewhere.judge else { panic!("no buckets") };
+    let Judge::Latency { buckets: Question::Buckets { address, query, .. }, rule } = elsewhere.judge else { panic!("no buckets") };
     assert_eq!((address.as_str(), query.as_str()), ("http://other", "b{pod=~\"{{ pods }}\"}"));
     assert_eq!(rule, Rule { tolerated: 0.56, false_alarms: 0.05, min_requests: 100.0 });
 }

@@ -79,7 +79,7 @@ async fn prometheus() -> String {
 }
 
 async fn asked(sources: &Sources, address: &str, credentials: Whose<Secret>) -> Reading {
-    let questions = vec![Question::Prometheus { address: address.to_owned(), query: "up".into(), at: None }];
+    let questions = vec![Question::Prometheus { address: address.to_owned(), headers: Arc::default(), query: "up".into(), at: None }];
     let outcome = sources.ask(&What::Metric { questions, credentials, timeout: Duration::from_secs(5) }).await;
     let Outcome::Readings(mut readings) = outcome else { panic!("{outcome:?}") };
     readings.remove(0)
@@ -112,7 +112,8 @@ async fn a_token_that_changes_is_taken_within_half_a_minute_and_one_that_stays_k
     let (own, address) = (volume.own(), prometheus().await);
     let shown = async || {
         let access = own.access().await.unwrap();
-        let reading = crate::measure::prometheus::read(&access.client, &local(), &address, ("up", None), Duration::from_secs(5)).await;
+        let server = (address.as_str(), &HeaderMap::new());
+        let reading = crate::measure::prometheus::read(&access.client, &local(), server, ("up", None), Duration::from_secs(5)).await;
         (reading, access.keys)
     };
     let (first, keys) = shown().await;
