@@ -496,6 +496,25 @@ impl World {
         self.revisions.get(revision).map(|revision| revision.image.clone()).unwrap_or_default()
     }
 
+    /// The image that users of a Service reach.
+    fn reached_by(&self, target: &Target) -> String {
+        if target.revision == Target::NOTHING { "nothing".into() } else { self.image_of(&target.revision) }
+    }
+
+    /// What was to become of the object that a change is of.
+    fn intended(&self, change: &Change) -> String {
+        match change {
+            Change::WriteRevision { number, .. } => format!("ControllerRevision {number}"),
+            Change::RestoreRevision { number, .. } => format!("ControllerRevision {number} again"),
+            Change::DeleteRevision { hash } => format!("ControllerRevision of {}, deleted", self.image_of(hash)),
+            Change::AdoptRevision { hash } => format!("ControllerRevision of {}, adopted", self.image_of(hash)),
+            Change::ApplyDeployment { color, revision, replicas } => format!("Deployment {color} {} ×{replicas}", self.image_of(revision)),
+            Change::Scale { color, replicas } => format!("Deployment {color} to {replicas}"),
+            Change::ApplyService { role, target } => format!("{} Service → {} {}", role.as_str(), target.color, self.reached_by(target)),
+            Change::Fence { object, .. } => format!("{}, fenced", in_words(object)),
+        }
+    }
+
     // === writes, each seen by the witness ===
 
     pub fn perform_as_seen(&mut self, effect: &Effect, seen: &Observed) {
@@ -504,13 +523,13 @@ impl World {
         {
             let times = self.refusals.iter().find(|refusal| refusal.object == object).map_or(0, |refusal| refusal.times) + 1;
             self.refusals.retain(|refusal| refusal.object != object);
-            self.note(&format!("refuse {:?}: {message}", effect.object()));
+            self.note(&format!("refuse {}: {message}", in_words(&effect.object())));
             self.refusals.push(Refusal { object, code, message, at: self.now, times, generation: self.generation });
             return;
         }
         self.refusals.retain(|refusal| refusal.object != effect.object());
         if !self.guard_holds(effect) {
-            self.note(&format!("409    {:?}", effect.change));
+            self.note(&format!("409    {}: it isn't the one that was seen", self.intended(&effect.change)));
             return;
         }
         self.writes += 1;
@@ -577,8 +596,7 @@ impl World {
                 self.applied.insert(*color, deployment.generation);
             }
             Change::ApplyService { role, target } => {
-                let to = if target.revision == Target::NOTHING { "nothing".into() } else { self.image_of(&target.revision) };
-                self.note(&format!("apply  {} Service → {} {to} ({})", role.as_str(), target.color, effect.why));
+                self.note(&format!("apply  {} Service → {} {} ({})", role.as_str(), target.color, self.reached_by(target), effect.why));
                 if *role == Role::Active {
                     self.witness_switch(target);
                 }
@@ -600,7 +618,7 @@ impl World {
                 self.services.insert(role.as_str(), service);
             }
             Change::Fence { object, epoch } => {
-                self.note(&format!("fence  {object:?}"));
+                self.note(&format!("fence  {}", in_words(object)));
                 match object {
                     Object::Service(role) => {
                         let service = self.services.get_mut(role.as_str()).unwrap();
@@ -843,6 +861,14 @@ impl World {
     pub fn note(&mut self, line: &str) {
         let line = format!("{:>4}s  {line}", self.second());
         self.log.push(line);
+    }
+}
+
+fn in_words(object: &Object) -> String {
+    match object {
+        Object::Deployment(color) => format!("Deployment {color}"),
+        Object::Service(role) => format!("{} Service", role.as_str()),
+        Object::Revision(hash) => format!("ControllerRevision {hash}"),
     }
 }
 
