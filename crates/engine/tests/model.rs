@@ -33,7 +33,8 @@ use std::{
     },
 };
 
-/// Two revisions, one crash, one stale read and one order, in the settings that lead through different phases.
+/// Two revisions, one crash, one stale read and one order, in the settings that lead through different phases; small ones with two
+/// leaders, edits by hand and a deletion.
 fn standard() -> Vec<Setup> {
     let faults = Budget { images: 1, orders: 1, crashes: 1, stales: 1, ..Budget::default() };
     let metric = json!({"name": "errors", "prometheus": {"query": "e"}, "max": "1%", "count": 1, "interval": "30s", "noDataLimit": 1, "errorLimit": 1});
@@ -71,6 +72,11 @@ fn standard() -> Vec<Setup> {
             .verbs(&["rollback"])
             .starting_in(Phase::Promoting)
             .up_to(130_000),
+        Setup::new("two leaders", &[json!({})], Budget { images: 1, orders: 1, falls: 1, freezes: 1, ..none })
+            .verbs(&["rollback"])
+            .rival_goes_on()
+            .starting_in(Phase::Promoting)
+            .up_to(90_000),
         Setup::new("switch withdrawn", &[json!({})], Budget { falls: 1, freezes: 1, ..none }).starting_in(Phase::Promoting).up_to(150_000),
         Setup::new("monitoring", std::slice::from_ref(&watched), Budget { readings: 1, stales: 0, ..faults })
             .verbs(&["rollback", "accept", "abort"])
@@ -93,6 +99,14 @@ fn standard() -> Vec<Setup> {
         Setup::new("lost in the switch", &[json!({})], Budget { images: 1, deletes: 1, strips: 1, empties: 1, crashes: 1, ..none })
             .starting_in(Phase::Promoting)
             .up_to(90_000),
+        Setup::new("edited by hand", &[json!({})], Budget { images: 1, edits: 2, ..none }).up_to(45_000),
+        Setup::new("edited in the switch", &[json!({})], Budget { orders: 1, edits: 1, crashes: 1, ..none })
+            .verbs(&["rollback"])
+            .starting_in(Phase::Promoting)
+            .up_to(45_000),
+        Setup::new("deleted", &[json!({})], Budget { deletions: 1, crashes: 1, stales: 1, freezes: 1, ..none })
+            .starting_in(Phase::Promoting)
+            .up_to(40_000),
         Setup::new("from nothing", &[json!({})], Budget { images: 1, crashes: 1, stales: 1, ..none }).starting_with_nothing().up_to(50_000),
     ]
 }

@@ -54,7 +54,7 @@ impl World {
             self.left.hash(p);
         }
         let rollout = &self.rollout;
-        (rollout.image, rollout.replicas, rollout.paused, rollout.settings, self.broken).hash(p);
+        (rollout.image, rollout.replicas, rollout.paused, rollout.settings, rollout.deleting, self.broken).hash(p);
         rollout.orders.hash(p);
         self.status(p, &rollout.status);
         for color in 0..2 {
@@ -106,7 +106,7 @@ impl World {
         }
         before.rollout.is_some().hash(p);
         if let Some(rollout) = &before.rollout {
-            (rollout.image, rollout.replicas, rollout.paused, rollout.settings, self.rollout.by).hash(p);
+            (rollout.image, rollout.replicas, rollout.paused, rollout.settings, rollout.deleting, self.rollout.by).hash(p);
             rollout.orders.hash(p);
             self.status(p, &rollout.status);
         }
@@ -130,7 +130,7 @@ impl World {
         deployment.is_some().hash(p);
         let Some(deployment) = deployment else { return };
         let told = deployment.told;
-        (&*deployment.revision, deployment.replicas).hash(p);
+        (&*deployment.revision, deployment.edited, deployment.labels_intact, deployment.replicas).hash(p);
         (deployment.generation - told.observed).clamp(0, 1).hash(p);
         (told.total, told.updated, told.ready).hash(p);
         self.epoch(p, &deployment.epoch);
@@ -140,6 +140,7 @@ impl World {
         service.is_some().hash(p);
         let Some(service) = service else { return };
         (service.selects.as_ref().map(|(color, revision)| (*color, &**revision)), service.former.as_deref()).hash(p);
+        (service.led_by_hand, service.ports_intact).hash(p);
         self.epoch(p, &service.epoch);
     }
 
@@ -154,7 +155,8 @@ impl World {
     fn pods(&self, p: &mut Print, pods: &[Pod]) {
         let kind = |pod: &Pod| {
             let changed = pod.ready_changed.map(|at| self.age(at));
-            (pod.color, pod.revision.clone(), pod.ready, self.endpoints.contains(&pod.name), self.age(pod.created), changed)
+            let serves = self.endpoints.contains(&pod.name);
+            (pod.color, pod.revision.clone(), pod.edited, pod.ready, serves, self.age(pod.created), changed)
         };
         let mut kinds: Vec<_> = pods.iter().map(kind).collect();
         kinds.sort();

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 /// A status is about to be recorded over the one in the world.
 pub fn record(world: &World, seen: &Observed, next: &BlueGreenRolloutStatus) -> Result<(), Broken> {
     let step = Step { world, seen, old: &world.rollout.status, next };
+    nothing_is_written_for_what_is_being_deleted(seen)?;
     step.conditions_say_one_thing()?;
     step.conditions_are_of_the_generation_that_was_seen()?;
     step.nothing_is_tried_while_paused()?;
@@ -33,6 +34,7 @@ pub fn record(world: &World, seen: &Observed, next: &BlueGreenRolloutStatus) -> 
 
 /// An effect has passed its guard and is about to be carried out.
 pub fn effect(world: &World, seen: &Observed, effect: &Effect) -> Result<(), Broken> {
+    nothing_is_written_for_what_is_being_deleted(seen)?;
     if !world.notes.protected {
         return Ok(());
     }
@@ -50,7 +52,12 @@ pub fn effect(world: &World, seen: &Observed, effect: &Effect) -> Result<(), Bro
 pub fn wait(seen: &Observed, until: Option<Timestamp>, why: &Why) -> Result<(), Broken> {
     holds(11, !why.0.trim().is_empty(), || "it waits and doesn't say for what".into())?;
     holds(11, until.is_none_or(|until| until > seen.now), || format!("it waits ({why}) until a time that is over"))?;
-    holds(11, !seen.status.message.is_empty(), || "the status says nothing".into())
+    holds(11, seen.deleting || !seen.status.message.is_empty(), || "the status says nothing".into())
+}
+
+/// Promise 7. A request that was on its way when somebody deleted the rollout is another matter.
+fn nothing_is_written_for_what_is_being_deleted(seen: &Observed) -> Result<(), Broken> {
+    holds(7, !seen.deleting, || "it writes though it has seen that the rollout is being deleted".into())
 }
 
 fn same(a: &Side, b: &Side) -> bool {
@@ -344,6 +351,10 @@ impl Write<'_> {
     }
 
     fn what_serves_is_kept(&self, color: Color, deployment: &Deployment, what: &str) -> Result<(), Broken> {
+        if self.world.services[0].as_ref().is_some_and(|service| service.led_by_hand) {
+            // A request on its way can't know where somebody has led users meanwhile.
+            return Ok(());
+        }
         let selected = self.world.services[0].as_ref().and_then(|service| service.selects.as_ref());
         let serves = selected.is_some_and(|(to, revision)| *to == color && *revision == deployment.revision);
         let users = serves && ready_now(self.world, color, &deployment.revision) > 0;

@@ -4,7 +4,7 @@
 use crate::{
     broken::{Broken, holds},
     promises,
-    world::{Action, Answer, Who, World},
+    world::{Action, Answer, Who, World, index},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Phase, reasons};
 use std::collections::HashSet;
@@ -78,6 +78,9 @@ fn goes_on(world: &mut World) -> Result<bool, Broken> {
 
 /// Promise 10: at Healthy, Aborted or RolledBack, or at something that waits for a person and says so.
 fn rests_well(world: &World) -> Result<(), Broken> {
+    if world.rollout.deleting {
+        return nothing_is_left(world);
+    }
     let status = &world.rollout.status;
     let rollout = &world.rollout;
     let ready = status.conditions.iter().find(|it| it.type_ == reasons::READY);
@@ -94,10 +97,38 @@ fn rests_well(world: &World) -> Result<(), Broken> {
     };
     holds(10, at_rest || (!is_ready && waits_for_a_person), || format!("it rests in {phase:?} ({reason}): {}", status.message))?;
     way_back_was_taken(world)?;
+    if at_rest {
+        edits_are_undone(world)?;
+    }
     if phase == Some(Phase::Healthy) && !paused && reason != reasons::NO_REPLICAS {
         healthy_is_what_spec_asks_for(world, is_ready)?;
     }
     Ok(())
+}
+
+/// Promise 7: what a deleted rollout owned has gone with it, and nothing of it was made anew.
+fn nothing_is_left(world: &World) -> Result<(), Broken> {
+    let (children, pods) = (world.children(), world.pods.len());
+    let gone = children.is_empty() && pods == 0 && world.endpoints.is_empty();
+    holds(7, gone, || format!("the rollout was deleted, and this is left of it: {children:?} and {pods} pods"))
+}
+
+/// Promise 4: what somebody has changed by hand is what was recorded of it again, wherever it has a part.
+fn edits_are_undone(world: &World) -> Result<(), Broken> {
+    let status = &world.rollout.status;
+    for side in [&status.active, &status.standby].into_iter().flatten() {
+        let as_recorded = world.deployments[index(side.color)]
+            .as_ref()
+            .is_some_and(|it| *it.revision == *side.revision && it.replicas == side.replicas && !it.edited && it.labels_intact);
+        holds(4, as_recorded, || format!("it rests, and Deployment {} isn't what was recorded of it", side.color))?;
+    }
+    let leads = world.services[0].as_ref().and_then(|service| service.selects.as_ref());
+    let belongs = status.active.as_ref().map(|active| (active.color, active.revision.as_str()));
+    holds(4, leads.map(|(color, revision)| (*color, &**revision)) == belongs, || {
+        format!("it rests, and the active Service leads to {leads:?}, where it belongs to {belongs:?}")
+    })?;
+    let ports = world.services.iter().flatten().all(|service| service.ports_intact);
+    holds(4, ports, || "it rests, and a Service has the ports that somebody gave it by hand".into())
 }
 
 /// Promise 5: a roll back rests only where the standby has nothing to take over with.
@@ -120,7 +151,7 @@ fn healthy_is_what_spec_asks_for(world: &World, is_ready: bool) -> Result<(), Br
     let serves = promises::serving(world) == Some(active.color) || world.rollout.replicas == 0;
     holds(10, serves || !fine, || "it rests healthy, and its pods serve nobody".into())?;
     holds(10, is_ready || !fine, || format!("it rests healthy and is not ready: {}", status.message))?;
-    let all = world.deployments[crate::world::index(active.color)].as_ref().is_some_and(|it| it.replicas == world.rollout.replicas);
+    let all = world.deployments[index(active.color)].as_ref().is_some_and(|it| it.replicas == world.rollout.replicas);
     holds(10, all, || "it rests healthy with another size than replicas".into())
 }
 

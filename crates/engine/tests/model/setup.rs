@@ -14,6 +14,10 @@ pub struct Budget {
     pub deletes: u8,
     pub strips: u8,
     pub empties: u8,
+    /// Edits by hand of Deployments and Services.
+    pub edits: u8,
+    /// Of the rollout itself.
+    pub deletions: u8,
     pub crashes: u8,
     pub stales: u8,
     pub freezes: u8,

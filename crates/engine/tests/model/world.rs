@@ -20,6 +20,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 pub const START: i64 = 1_800_000_000;
 pub const COLORS: [Color; 2] = [Color::Blue, Color::Green];
+const ROLES: [Role; 2] = [Role::Active, Role::Preview];
 
 pub type Text = Arc<str>;
 
@@ -34,6 +35,8 @@ pub struct Rollout {
     pub replicas: i32,
     pub paused: bool,
     pub settings: usize,
+    /// It has a deletionTimestamp.
+    pub deleting: bool,
     pub orders: BTreeMap<String, String>,
     pub status: BlueGreenRolloutStatus,
 }
@@ -45,6 +48,9 @@ pub struct Deployment {
     pub by: i64,
     pub generation: i64,
     pub revision: Text,
+    /// Its pod template was edited by hand. The label that names the revision stays.
+    pub edited: bool,
+    pub labels_intact: bool,
     pub replicas: i32,
     pub epoch: Text,
     pub told: Told,
@@ -64,6 +70,9 @@ pub struct Service {
     pub version: u64,
     pub by: i64,
     pub selects: Option<(Color, Text)>,
+    /// Somebody led it there by hand.
+    pub led_by_hand: bool,
+    pub ports_intact: bool,
     pub epoch: Text,
     pub former: Option<Text>,
 }
@@ -73,6 +82,8 @@ pub struct Pod {
     pub name: u32,
     pub color: Color,
     pub revision: Text,
+    /// Of a template that was edited by hand.
+    pub edited: bool,
     pub created: i64,
     pub ready: bool,
     pub ready_changed: Option<i64>,
@@ -112,6 +123,13 @@ pub struct Due {
     pub revision: String,
     pub at: i64,
     pub check: bool,
+}
+
+impl Pod {
+    /// It was made from this template.
+    fn is_of(&self, deployment: &Deployment) -> bool {
+        self.revision == deployment.revision && self.edited == deployment.edited
+    }
 }
 
 impl Operator {
@@ -210,9 +228,30 @@ pub enum Action {
     Order(&'static str),
     DeleteDeployment(usize),
     StripSelector,
+    Edit(Edit),
     EmptyStatus,
+    DeleteRollout,
+    Collect(Child),
     Crash,
     Freeze,
+}
+
+/// What somebody edits by hand: of the Deployment of a color, or of the active or the preview Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    Size(usize),
+    Template(usize),
+    Labels(usize),
+    Selector(usize),
+    Ports(usize),
+}
+
+/// What the rollout owns, and what goes when it is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Child {
+    Deployment(usize),
+    Service(usize),
+    Revisions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,6 +300,7 @@ impl World {
             replicas: setup.replicas,
             paused: false,
             settings: 0,
+            deleting: false,
             orders: BTreeMap::new(),
             status: BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() },
         };
@@ -320,7 +360,19 @@ impl World {
             actions.push(Action::EndpointController);
         }
         actions.extend(self.one_of_each_kind(|pod| !pod.ready && !self.is_broken(&pod.revision)).map(Action::PodReady));
+        if self.rollout.deleting {
+            actions.extend(self.children().into_iter().map(Action::Collect));
+        }
         actions
+    }
+
+    /// What the rollout owns and is still there.
+    pub fn children(&self) -> Vec<Child> {
+        let mut children = vec![];
+        children.extend((0..2).filter(|color| self.deployments[*color].is_some()).map(Child::Deployment));
+        children.extend((0..2).filter(|role| self.services[*role].is_some()).map(Child::Service));
+        children.extend((!self.revisions.is_empty()).then_some(Child::Revisions));
+        children
     }
 
     fn measurements(&self) -> Vec<Action> {
@@ -358,10 +410,39 @@ impl World {
         if left.strips > 0 && self.services[0].as_ref().is_some_and(|service| service.selects.is_some()) {
             actions.push(Action::StripSelector);
         }
+        if left.edits > 0 {
+            actions.extend(self.edits().into_iter().map(Action::Edit));
+        }
         if left.empties > 0 && rollout.status.phase.is_some() {
             actions.push(Action::EmptyStatus);
         }
+        if left.deletions > 0 && !rollout.deleting {
+            actions.push(Action::DeleteRollout);
+        }
         actions
+    }
+
+    /// What can be edited by hand and isn't yet.
+    fn edits(&self) -> Vec<Edit> {
+        let mut edits = vec![];
+        for (color, deployment) in self.deployments.iter().enumerate() {
+            let Some(deployment) = deployment else { continue };
+            edits.push(Edit::Size(color));
+            edits.extend((!deployment.edited).then_some(Edit::Template(color)));
+            edits.extend(deployment.labels_intact.then_some(Edit::Labels(color)));
+        }
+        for (role, service) in self.services.iter().enumerate() {
+            let Some(service) = service else { continue };
+            edits.extend(self.other_side(service).map(|_| Edit::Selector(role)));
+            edits.extend(service.ports_intact.then_some(Edit::Ports(role)));
+        }
+        edits
+    }
+
+    /// Where a Service doesn't lead.
+    fn other_side(&self, service: &Service) -> Option<(Color, Text)> {
+        let other = service.selects.as_ref()?.0.other();
+        self.deployments[index(other)].as_ref().map(|deployment| (other, deployment.revision.clone()))
     }
 
     fn faults(&self) -> Vec<Action> {
@@ -412,7 +493,7 @@ impl World {
         let mut kinds = vec![];
         let mut names = vec![];
         for pod in self.pods.iter().filter(|pod| of(pod)) {
-            let kind = (pod.color, &pod.revision, pod.created, pod.ready_changed, self.endpoints.contains(&pod.name));
+            let kind = (pod.color, &pod.revision, pod.edited, pod.created, pod.ready_changed, self.endpoints.contains(&pod.name));
             if !kinds.contains(&kind) {
                 kinds.push(kind);
                 names.push(pod.name);
@@ -456,6 +537,7 @@ impl World {
                 self.break_image(image);
             }
             Action::Measure(index, answer) => self.measure(index, answer),
+            Action::Collect(child) => self.collect(child),
             Action::Tick => {
                 if let Some(at) = self.next_deadline() {
                     self.now = at;
@@ -519,8 +601,7 @@ impl World {
             Action::DeleteDeployment(color) => {
                 self.left.deletes -= 1;
                 self.note(|| format!("somebody deletes Deployment {}", COLORS[color]));
-                self.before.deployments[color] = self.remembers_before().then(|| self.deployments[color].clone()).flatten();
-                self.deployments[color] = None;
+                self.lose_deployment(color);
             }
             Action::StripSelector => {
                 self.left.strips -= 1;
@@ -529,6 +610,15 @@ impl World {
                 if let Some(service) = self.services[0].clone() {
                     self.put_service(0, Service { version, by: 0, selects: None, ..(*service).clone() });
                 }
+            }
+            Action::Edit(edit) => {
+                self.left.edits -= 1;
+                self.edit(edit);
+            }
+            Action::DeleteRollout => {
+                self.left.deletions -= 1;
+                self.note(|| "a person deletes the rollout".into());
+                self.change(|rollout| rollout.deleting = true);
             }
             Action::EmptyStatus => {
                 self.left.empties -= 1;
@@ -541,6 +631,51 @@ impl World {
             }
             _ => unreachable!("{action:?} is nobody's"),
         }
+    }
+
+    fn edit(&mut self, edit: Edit) {
+        let version = self.next_version();
+        match edit {
+            Edit::Size(color) | Edit::Template(color) | Edit::Labels(color) => {
+                let Some(is) = self.deployments[color].as_deref().cloned() else { return };
+                let replicas = if is.replicas == 0 { self.setup.replicas } else { 0 };
+                let (what, edited) = match edit {
+                    Edit::Size(_) => ("size", Deployment { replicas, generation: is.generation + 1, ..is }),
+                    Edit::Template(_) => ("template", Deployment { edited: true, generation: is.generation + 1, ..is }),
+                    _ => ("labels", Deployment { labels_intact: false, ..is }),
+                };
+                self.note(|| format!("somebody edits the {what} of Deployment {} by hand", COLORS[color]));
+                self.put_deployment(color, Deployment { version, by: 0, ..edited });
+            }
+            Edit::Selector(role) | Edit::Ports(role) => {
+                let Some(is) = self.services[role].as_deref().cloned() else { return };
+                let (what, edited) = match edit {
+                    Edit::Selector(_) => ("selector", Service { selects: self.other_side(&is), led_by_hand: true, ..is }),
+                    _ => ("ports", Service { ports_intact: false, ..is }),
+                };
+                self.note(|| format!("somebody edits the {what} of the {} Service by hand", ROLES[role].as_str()));
+                self.put_service(role, Service { version, by: 0, ..edited });
+            }
+        }
+    }
+
+    /// The collector of garbage: one thing less of what a rollout owned that is deleted.
+    fn collect(&mut self, child: Child) {
+        self.note(|| format!("the collector of garbage removes {child:?}"));
+        match child {
+            Child::Deployment(color) => self.lose_deployment(color),
+            Child::Service(role) => {
+                let lost = self.services[role].take().filter(|_| self.remembers_before());
+                if role == 0 {
+                    self.before.active = lost;
+                }
+            }
+            Child::Revisions => self.revisions = Arc::default(),
+        }
+    }
+
+    fn lose_deployment(&mut self, color: usize) {
+        self.before.deployments[color] = self.deployments[color].take().filter(|_| self.remembers_before());
     }
 
     pub fn rollout_to_second_image(&mut self) {
@@ -677,9 +812,9 @@ impl World {
                 let (name, created) = (self.pods_made, self.now);
                 let image = self.setup.image_name(&deployment.revision);
                 self.note(|| format!("the Deployment controller makes a {} pod of {image}", COLORS[color]));
-                let revision = deployment.revision.clone();
+                let (revision, edited) = (deployment.revision.clone(), deployment.edited);
                 self.change_pods(|pods| {
-                    pods.push(Pod { name, color: COLORS[color], revision, created, ready: false, ready_changed: None });
+                    pods.push(Pod { name, color: COLORS[color], revision, edited, created, ready: false, ready_changed: None });
                 });
             }
             Some(PodWork::Remove(name)) => {
@@ -697,14 +832,14 @@ impl World {
 
     fn pod_work(&self, color: usize, deployment: &Deployment) -> Option<PodWork> {
         let pods = || self.pods.iter().filter(move |pod| index(pod.color) == color);
-        let own = || pods().filter(|pod| pod.revision == deployment.revision);
+        let own = || pods().filter(|pod| pod.is_of(deployment));
         let wanted = usize::try_from(deployment.replicas).unwrap_or(0);
         if own().count() > wanted {
             let spare = own().find(|pod| !pod.ready).or_else(|| own().next_back());
             return spare.map(|pod| PodWork::Remove(pod.name));
         }
         // One more than asked for at a time; an old one goes when a new one serves, or when it doesn't serve itself.
-        let old = pods().filter(|pod| pod.revision != deployment.revision).min_by_key(|pod| pod.ready);
+        let old = pods().filter(|pod| !pod.is_of(deployment)).min_by_key(|pod| pod.ready);
         let serving = pods().filter(|pod| pod.ready).count();
         match old {
             Some(old) if wanted == 0 || !old.ready || serving > wanted => Some(PodWork::Remove(old.name)),
@@ -720,7 +855,7 @@ impl World {
         Told {
             observed: deployment.generation,
             total: count(&|_| true),
-            updated: count(&|pod| pod.revision == deployment.revision),
+            updated: count(&|pod| pod.is_of(deployment)),
             ready: count(&|pod| pod.ready),
         }
     }
@@ -918,18 +1053,25 @@ impl World {
             by: 0,
             generation: 0,
             revision: "".into(),
+            edited: false,
+            labels_intact: true,
             replicas: -1,
             epoch: "".into(),
             told: Told::default(),
         };
         let mut deployment = old.as_deref().cloned().unwrap_or_else(fresh);
-        if let Some(revision) = revision.filter(|revision| **revision != *deployment.revision) {
-            deployment.revision = revision.into();
+        if let Some(revision) = revision {
+            // One that stays keeps its place in memory.
+            if *revision != *deployment.revision {
+                deployment.revision = revision.into();
+            }
+            (deployment.edited, deployment.labels_intact) = (false, true);
         }
         deployment.replicas = replicas;
-        // A write that changes nothing leaves version and generation, as the API server does.
+        // A write that changes nothing leaves version and generation, as the API server does; labels have no generation.
         if old.as_deref() != Some(&deployment) {
-            deployment.generation += 1;
+            let spec = |of: &Deployment| (of.revision.clone(), of.edited, of.replicas);
+            deployment.generation += i64::from(old.as_deref().map(spec) != Some(spec(&deployment)));
             (deployment.version, deployment.by) = (self.next_version(), term);
             self.put_deployment(color, deployment.clone());
         }
@@ -941,9 +1083,10 @@ impl World {
         let old = self.services[slot].clone();
         let object = render::service(seen, role, target);
         let former = object["metadata"]["annotations"]["bluegreen.dev/former-revision"].as_str().map(Text::from);
-        let fresh = || Service { version: 0, by: 0, selects: None, epoch: "".into(), former: None };
+        let fresh = || Service { version: 0, by: 0, selects: None, led_by_hand: false, ports_intact: true, epoch: "".into(), former: None };
         let mut service = old.as_deref().cloned().unwrap_or_else(fresh);
         (service.selects, service.former) = (Some((target.color, target.revision.as_str().into())), former);
+        (service.led_by_hand, service.ports_intact) = (false, true);
         if old.as_deref() != Some(&service) {
             (service.version, service.by) = (self.next_version(), term);
             self.put_service(slot, service);
@@ -993,7 +1136,7 @@ impl World {
             name: "shop".into(),
             uid: "uid".into(),
             generation: rollout.generation,
-            deleting: false,
+            deleting: rollout.deleting,
             annotations: rollout.orders.clone(),
             by: "kubectl".into(),
             spec: self.spec(&rollout),
@@ -1031,7 +1174,7 @@ impl World {
             generation: deployment.generation,
             owner: Owner::Us,
             deleting: false,
-            labels_intact: true,
+            labels_intact: deployment.labels_intact,
             revision: deployment.revision.to_string(),
             epoch: deployment.epoch.to_string(),
             applied_generation: applied,
@@ -1050,6 +1193,10 @@ impl World {
     fn service_seen(&self, role: Role, service: Option<&Arc<Service>>) -> ObjectSeen<ServiceSeen> {
         let Some(service) = service else { return ObjectSeen::Absent };
         let target = |(color, revision): &(Color, Text)| Target { color: *color, revision: revision.to_string(), ports: vec![] };
+        let mut ports = render::service_ports(role, &self.setup.specs[0].service.ports);
+        if !service.ports_intact {
+            ports.iter_mut().for_each(|port| port.port += 1);
+        }
         ObjectSeen::There(ServiceSeen {
             resource_version: service.version.to_string(),
             owner: Owner::Us,
@@ -1058,7 +1205,7 @@ impl World {
             settings_intact: true,
             epoch: service.epoch.to_string(),
             selector: service.selects.as_ref().map(|selects| render::selector("shop", &target(selects))).unwrap_or_default(),
-            ports: render::service_ports(role, &self.setup.specs[0].service.ports),
+            ports,
             former: service.former.as_ref().map(|former| former.to_string()),
         })
     }
