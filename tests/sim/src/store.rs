@@ -11,6 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+use tokio::time::Instant;
 
 /// Where an object is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +37,9 @@ pub struct Change {
     pub deleted: bool,
     /// The object as it was when it was deleted, with the version of the deletion.
     pub object: Arc<Value>,
+    /// By the clock, which may be put back.
     pub at: jiff::Timestamp,
+    pub moment: Instant,
     /// What the operator that wrote it had been told.
     pub told: Option<Told>,
 }
@@ -428,7 +431,8 @@ impl Store {
     fn tell(&mut self, resource: &Resource, place: Place, before: Option<Arc<Value>>, deleted: bool, object: Arc<Value>) {
         if !resource.is_lease() {
             self.news += 1;
-            self.history.push(Change { place, version: self.version, before, deleted, object, at: clock::now(), told: self.told });
+            let (at, moment) = (clock::now(), Instant::now());
+            self.history.push(Change { place, version: self.version, before, deleted, object, at, moment, told: self.told });
         }
     }
 }

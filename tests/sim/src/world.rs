@@ -34,6 +34,9 @@ use tokio::{
 /// When every story begins.
 const START: i64 = 1_800_000_000;
 
+/// So long after a clock was put back requests may arrive that were decided before, each after others that nobody answered.
+const UNDER_WAY: Duration = Duration::from_secs(900);
+
 /// Everything that a story has to do with. Time is the runtime's, and passes only when nobody has anything to do.
 pub struct World {
     pub server: ApiServer,
@@ -44,7 +47,9 @@ pub struct World {
     marks: Cell<u64>,
     /// uids of Deployments that were to outlive their rollout.
     orphaned: RefCell<Vec<Value>>,
-    notes: RefCell<Vec<(Timestamp, String)>>,
+    notes: RefCell<Vec<(Instant, Timestamp, String)>>,
+    /// When clocks were put back, and by how much.
+    put_back: RefCell<Vec<(Instant, SignedDuration)>>,
 }
 
 /// Lets a story happen: the same one for the same seed.
@@ -75,6 +80,7 @@ impl World {
             marks: Cell::new(0),
             orphaned: RefCell::default(),
             notes: RefCell::default(),
+            put_back: RefCell::default(),
         }
     }
 
@@ -98,10 +104,19 @@ impl World {
         });
     }
 
-    /// The clocks of all machines are put.
+    /// The clocks of all machines are put forward, or back.
     pub fn jump(&self, seconds: i64) {
         self.note(&format!("all clocks are put {seconds}s"));
-        clock::simulate(clock::now() + SignedDuration::from_secs(seconds));
+        let by = SignedDuration::from_secs(seconds);
+        clock::simulate(clock::now() + by);
+        if by.is_negative() {
+            self.put_back.borrow_mut().push((Instant::now(), by.abs()));
+        }
+    }
+
+    /// By so many seconds in all: what was to be waited for may come so much later.
+    pub fn put_back(&self) -> u64 {
+        self.put_back.borrow().iter().map(|(_, by)| by.unsigned_abs().as_secs()).sum()
     }
 
     pub async fn pass(&self, seconds: u64) {
@@ -109,7 +124,7 @@ impl World {
     }
 
     pub fn note(&self, what: &str) {
-        self.notes.borrow_mut().push((clock::now(), format!("----- {what}")));
+        self.notes.borrow_mut().push((Instant::now(), clock::now(), format!("----- {what}")));
     }
 
     // === what people do ===
@@ -292,10 +307,17 @@ impl World {
 
     /// The promises that were broken, and what the operator itself calls a fault of its own.
     pub fn broken(&self) -> Vec<String> {
-        let events: Vec<Event> = self.history().iter().filter_map(event).collect();
+        let events: Vec<Event> = self.history().iter().filter_map(|change| event(change, self.decided(change))).collect();
         let faults = ["a fault of the operator", "doesn't settle", "the same was decided again"];
         let told = self.log.lines().into_iter().filter(|line| faults.iter().any(|fault| line.contains(fault)));
         judge(&events, &[]).into_iter().chain(told).chain(self.lost()).collect()
+    }
+
+    /// The latest time at which this may have been decided, by the clock of then: it may have been put back while the request was under way.
+    fn decided(&self, change: &Change) -> Timestamp {
+        let put_back = self.put_back.borrow();
+        let meanwhile = put_back.iter().filter(|(moment, _)| *moment <= change.moment && change.moment < *moment + UNDER_WAY);
+        meanwhile.fold(change.at, |at, (_, by)| at + *by)
     }
 
     /// Promise 7: what was to outlive its rollout is there, unless it was deleted since, by itself or with a later rollout.
@@ -314,14 +336,16 @@ impl World {
         .collect()
     }
 
-    /// The story, a line for each thing that happened, in the order of time.
+    /// The story, a line for each thing that happened, in their order and with the time that the clock showed.
     pub fn story(&self) -> String {
         let mut lines = self.notes.borrow().clone();
-        lines.extend(self.history().iter().filter_map(|change| Some((change.at, told(change)?))));
-        lines.sort_by_key(|(at, _)| *at);
+        lines.extend(self.history().iter().filter_map(|change| Some((change.moment, change.at, told(change)?))));
+        lines.sort_by_key(|(moment, _, _)| *moment);
         let lines: Vec<String> = lines
             .iter()
-            .map(|(at, line)| format!("{:9.3}  {line}", at.duration_since(Timestamp::from_second(START).unwrap_or_default()).as_secs_f64()))
+            .map(|(_, at, line)| {
+                format!("{:9.3}  {line}", at.duration_since(Timestamp::from_second(START).unwrap_or_default()).as_secs_f64())
+            })
             .collect();
         format!("{}\n{}", lines.join("\n"), self.log.lines().join("\n"))
     }
@@ -331,7 +355,7 @@ pub fn image(version: &str) -> String {
     format!("registry.example/shop:{version}")
 }
 
-fn event(change: &Change) -> Option<Event> {
+fn event(change: &Change, seen: Timestamp) -> Option<Event> {
     let kinds = [
         (&ROLLOUT, Kind::Rollout),
         (&DEPLOYMENT, Kind::Deployment),
@@ -340,8 +364,8 @@ fn event(change: &Change) -> Option<Event> {
         (&REVISION, Kind::Revision),
     ];
     let (_, kind) = kinds.into_iter().find(|(resource, _)| resource.plural == change.place.plural)?;
-    let Change { place, version, deleted, object, at, told, .. } = change;
-    Some(Event { kind, name: place.name.clone(), version: *version, deleted: *deleted, object: object.clone(), seen: *at, told: *told })
+    let Change { place, version, deleted, object, told, .. } = change;
+    Some(Event { kind, name: place.name.clone(), version: *version, deleted: *deleted, object: object.clone(), seen, told: *told })
 }
 
 fn told(change: &Change) -> Option<String> {

@@ -37,6 +37,16 @@ pub fn settings(dice: &Dice) -> Value {
     spec
 }
 
+/// By how many seconds clocks are put: forward; or back, by one that runs fast and is corrected, or by an hour at once.
+fn put(dice: &Dice) -> i64 {
+    let seconds = |most: u64| i64::try_from(dice.roll(most)).unwrap();
+    match dice.roll(4) {
+        0 => -1 - seconds(10),
+        1 => -3600,
+        _ => seconds(600),
+    }
+}
+
 fn revision_of(world: &World, name: &str) -> String {
     let status = world.status(name);
     let sides = ["preview", "active", "rejected"].map(|side| status[side]["revision"].as_str().map(str::to_owned));
@@ -100,7 +110,7 @@ pub async fn happen(world: &World) {
             world.note("the API server forgets what was");
             world.server.forget();
         }
-        32 => world.jump(i64::try_from(dice.roll(600)).unwrap()),
+        32 => world.jump(put(dice)),
         33 => {
             world.orphan(name).await;
             world.create(name, &settings(dice));

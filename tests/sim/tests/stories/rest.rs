@@ -32,8 +32,10 @@ pub async fn comes(world: &World) -> Result<(), String> {
 async fn all_rest(world: &World) -> Result<(), String> {
     // One that came to rest may not have seen the latest yet.
     world.pass(10).await;
-    world.until(3000, |world| NAMES.iter().all(|name| unrest(world, name).is_none())).await;
-    if !world.until_quiet(3000).await {
+    // What waits by a clock that was put back waits for as long again.
+    let patience = 3000 + world.put_back();
+    world.until(patience, |world| NAMES.iter().all(|name| unrest(world, name).is_none())).await;
+    if !world.until_quiet(patience).await {
         return Err("promise 10: requests at rest".to_owned());
     }
     let restless: Vec<_> =
