@@ -154,7 +154,8 @@ fn happen(world: &mut World, dice: &mut Dice) {
     }
 }
 
-fn story(seed: u64) {
+/// The story, told.
+fn story(seed: u64) -> String {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let spec = settings(&mut dice);
     let mut world = World::new(spec);
@@ -187,6 +188,7 @@ fn story(seed: u64) {
     let writes = (world.writes, world.records);
     world.run_for(5_000);
     assert_eq!((world.writes, world.records), writes, "writes at rest\n{}", world.story());
+    world.story()
 }
 
 /// Promise 10: at Healthy, Aborted or RolledBack, or at something that waits for a person and says so.
@@ -205,7 +207,8 @@ fn rests(world: &World) {
 #[test]
 fn whatever_happens_no_promise_is_broken_and_all_comes_to_rest() {
     if let Ok(seed) = std::env::var("SEED") {
-        return story(seed.parse().unwrap());
+        println!("{}", story(seed.parse().unwrap()));
+        return;
     }
     let seeds: Option<u64> = std::env::var("SEEDS").ok().map(|seeds| seeds.parse().unwrap());
     let (fixed, fresh) = (seeds.unwrap_or(100), seeds.unwrap_or(500));

@@ -24,11 +24,18 @@ pub(crate) enum Task {
         #[arg(long)]
         deep: bool,
     },
-    /// Run many seeded stories with faults, half of the seeds fixed and half fresh.
+    /// Run many seeded stories with faults, half of the seeds fixed and half fresh: of the engine, and of the whole operator.
+    ///
+    /// One that fails is told with the command that replays it.
     Seeds {
-        /// How many of each half.
-        #[arg(default_value_t = 5000)]
-        count: u32,
+        /// How many of each half; by itself 5000 of the engine's, and 500 of the whole operator's, which take twenty times as long.
+        count: Option<u32>,
+        /// Only the stories of one of them.
+        #[arg(long)]
+        of: Option<Stories>,
+        /// Tell this story once more, and no other.
+        #[arg(long, requires = "of", conflicts_with = "count")]
+        seed: Option<u64>,
     },
     /// Break the engine on purpose, by each patch in crates/engine/faults, and show how it is noticed.
     Faults {
@@ -56,12 +63,50 @@ pub(crate) enum Task {
     },
 }
 
+/// Whose stories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Stories {
+    /// The decision in a small world.
+    Engine,
+    /// All of the operator, on an API server in its own process.
+    Operator,
+}
+
+impl Stories {
+    const ALL: [Self; 2] = [Self::Engine, Self::Operator];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Engine => "stories of the engine",
+            Self::Operator => "stories of the whole operator",
+        }
+    }
+
+    /// The package and the test in it.
+    const fn test(self) -> [&'static str; 2] {
+        match self {
+            Self::Engine => ["bluegreen-engine", "simulation"],
+            Self::Operator => ["bluegreen-sim", "stories"],
+        }
+    }
+
+    const fn usual_count(self) -> u32 {
+        match self {
+            Self::Engine => 5000,
+            Self::Operator => 500,
+        }
+    }
+}
+
 pub(crate) fn run(task: &Task) -> Result<ExitCode> {
     interrupt::watch()?;
     let mut report = Report::new();
     match task {
         Task::Model { deep } => report.part("the model", || model(*deep)),
-        Task::Seeds { count } => report.part("seeded stories", || seeds(*count)),
+        Task::Seeds { count, of, seed } => Stories::ALL
+            .into_iter()
+            .filter(|stories| of.is_none_or(|of| of == *stories))
+            .try_for_each(|stories| report.part(stories.name(), || seeds(stories, *count, *seed))),
         Task::Faults { filters } => report.part("broken on purpose", || faults::all(filters)),
         Task::Mutants { sample: true, .. } => report.part("mutants", mutants::of_what_changed),
         Task::Mutants { since, shard, .. } => report.part("mutants", || mutants::run(since.as_deref(), shard.as_deref())),
@@ -76,16 +121,22 @@ fn model(deep: bool) -> Result<Outcome> {
     program::tests(if deep { command.env("MODEL", "deep") } else { &mut command })
 }
 
-fn seeds(count: u32) -> Result<Outcome> {
+/// The tests themselves say how a story that failed is replayed.
+fn seeds(stories: Stories, count: Option<u32>, seed: Option<u64>) -> Result<Outcome> {
+    let ([package, test], count) = (stories.test(), count.unwrap_or(stories.usual_count()));
     let mut command = cargo();
-    command.args(["test", "--release", "--package", "bluegreen-engine", "--test", "simulation", "--", "--nocapture"]);
-    program::tests(command.env("SEEDS", count.to_string()))
+    command.args(["test", "--release", "--package", package, "--test", test, "--", "--nocapture", "whatever_happens"]);
+    program::tests(match seed {
+        Some(seed) => command.env("SEED", seed.to_string()),
+        None => command.env("SEEDS", count.to_string()),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use super::Stories;
     use crate::built::root;
 
     /// Links of the page in the form [`name`](../path).
@@ -100,6 +151,16 @@ mod tests {
             }
         }
         links
+    }
+
+    #[test]
+    fn stories_are_those_of_tests_that_there_are_and_that_say_how_one_is_replayed() {
+        for (stories, source) in Stories::ALL.into_iter().zip(["crates/engine/tests/simulation.rs", "tests/sim/tests/stories/main.rs"]) {
+            let [package, test] = stories.test();
+            let source = fs::read_to_string(root().join(source)).unwrap();
+            assert!(source.contains(&format!("SEED={{seed}} cargo test -p {package} --test {test}")), "{test}");
+            assert!(source.contains("fn whatever_happens"), "{test}");
+        }
     }
 
     #[test]

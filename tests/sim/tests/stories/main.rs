@@ -67,10 +67,14 @@ impl Debug for Failed {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
         write!(to, "\n{}", self.story)?;
         for (seed, broken) in self.seeds.iter().rev() {
-            write!(to, "\n\nreplay with: SEED={seed} cargo test -p bluegreen-sim --test stories\n{}", broken.join("\n"))?;
+            write!(to, "\n\n{}\n{}", replay(*seed), broken.join("\n"))?;
         }
         Ok(())
     }
+}
+
+fn replay(seed: u64) -> String {
+    format!("replay with: SEED={seed} cargo test -p bluegreen-sim --test stories")
 }
 
 fn try_all(seeds: impl Iterator<Item = u64>) -> Result<u64, Failed> {
@@ -85,7 +89,7 @@ fn try_all(seeds: impl Iterator<Item = u64>) -> Result<u64, Failed> {
             .unwrap_or_else(|_| Told { story: String::new(), broken: vec!["a panic, told above".to_owned()] });
         tried += 1;
         if !told.broken.is_empty() {
-            eprintln!("SEED={seed}: {}", told.broken[0]);
+            eprintln!("{}: {}", replay(seed), told.broken[0]);
             failed.get_or_insert_with(|| Failed { story: told.story, seeds: vec![] }).seeds.push((seed, told.broken));
         }
     }
