@@ -296,7 +296,9 @@ fn due_effects(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<Tim
             let refusal = seen.refusals.iter().find(|refusal| refusal.object == effect.object() && refusal.generation == seen.generation);
             let longest = if effects::protects(effect, &seen.status) { PROTECTION_RETRY } else { RETRY };
             let again = refusal.and_then(|refusal| try_again(refusal, longest));
-            let waits = again.filter(|again| *again > seen.now);
+            // One that would wait for longer than any does tells of a clock that was put back.
+            let latest = seen.now.checked_add(longest.saturating_mul(2)).unwrap_or(Timestamp::MAX);
+            let waits = again.filter(|again| *again > seen.now && *again <= latest);
             retry = [retry, waits].into_iter().flatten().min();
             later.extend(waits.map(|_| effect.object()));
             waits.is_none()

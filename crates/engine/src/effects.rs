@@ -111,7 +111,10 @@ fn active_target(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, 
     match (status.phase, &status.preview, &status.standby) {
         (Some(Phase::Promoting), Some(candidate), _)
             if selects(seen, candidate)
-                || (seen.blind.is_none() && fully_available(seen, candidate) && surely_ready(seen, candidate) > 0) =>
+                || (seen.blind.is_none()
+                    && fully_available(seen, candidate)
+                    && taken_up(seen, candidate)
+                    && surely_ready(seen, candidate) > 0) =>
         {
             target(candidate)
         }
@@ -171,7 +174,7 @@ fn can_take_over(seen: &Observed, status: &BlueGreenRolloutStatus, active: &Side
 }
 
 /// The Deployment runs the revision as we left it, and its controller has seen that.
-fn taken_up(seen: &Observed, side: &Side) -> bool {
+pub(crate) fn taken_up(seen: &Observed, side: &Side) -> bool {
     seen.color(side.color).deployment.as_ref().is_some_and(|deployment| {
         deployment.revision == side.revision && as_we_left_it(side, deployment) && deployment.observed_generation >= deployment.generation
     })

@@ -143,6 +143,19 @@ fn a_refused_write_is_tried_again_after_a_pause_that_doubles_and_has_an_end() {
 }
 
 #[test]
+fn a_repair_that_was_refused_does_not_wait_for_a_clock_that_was_put_back() {
+    let mut seen = World::live(json!({})).seen();
+    let ObjectSeen::There(active) = &mut seen.active_service else { panic!() };
+    active.labels_intact = false;
+    let (object, generation) = (Object::Service(Role::Active), seen.generation);
+    seen.refusals = vec![Refusal { object, code: 500, message: "no".into(), at: seen.now, times: 9, generation }];
+    seen.status = recorded(seen.clone());
+    let put_back = |seconds: i64| Observed { now: seen.now - SignedDuration::from_secs(seconds), ..seen.clone() };
+    assert!(matches!(decide(&put_back(5)), Decision::Wait { .. }));
+    assert!(matches!(decide(&put_back(3600)), Decision::Act(_)));
+}
+
+#[test]
 fn a_revision_keeps_its_number_and_the_next_one_gets_the_next() {
     let mut world = World::live(json!({"scaleDown": {"drain": "0s", "after": "0s"}}));
     for (image, number) in [("shop:2", 2), ("shop:1", 1), ("shop:3", 3), ("shop:2", 2), ("shop:4", 4)] {

@@ -315,6 +315,33 @@ fn a_former_revision_is_deployed_again_where_nobody_is_served_and_at_the_size_of
 }
 
 #[test]
+fn a_candidate_that_somebody_edited_is_switched_to_when_it_is_again_what_passed() {
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    world.run_for(5);
+    world.order("promote");
+    let seen = world.seen();
+    assert_eq!(next(&seen, |_| {}).phase, Some(Phase::Promoting));
+    // Its pods are there in full, of a template that passed nothing.
+    let edited = |seen: &mut Observed| {
+        let green = deployment(&mut seen.green);
+        (green.generation, green.observed_generation) = (green.generation + 1, green.observed_generation + 1);
+    };
+    assert_eq!(next(&seen, edited).phase, Some(Phase::ScalingUp));
+    // Nor is it where the edit comes after the decision.
+    let mut promoting = seen.clone();
+    promoting.status = next(&seen, |_| {});
+    let switches = |seen: &Observed| match decide(seen) {
+        Decision::Act(effects) => effects.iter().any(|effect| effect.object() == Object::Service(Role::Active)),
+        _ => false,
+    };
+    assert!(switches(&promoting));
+    edited(&mut promoting);
+    assert!(!switches(&promoting));
+}
+
+#[test]
 fn the_story_of_an_attempt_tells_what_became_of_each_gate() {
     let spec = json!({"verification": {"onFailure": "Abort", "checks": [{"name": "home", "http": {}}], "metrics": [metric(json!({}))]}});
     let mut world = World::live(spec);

@@ -3,6 +3,7 @@
 use crate::{
     decision::Object,
     draft::{Draft, Stay, Step},
+    effects,
     gates::{self, Stage},
     orders::{self, Verb},
     progress, revision,
@@ -272,7 +273,9 @@ pub(super) fn scaling_up(draft: &mut Draft<'_>) -> Step {
     let active = draft.status.active.as_ref().map_or(0, |active| active.replicas);
     let full = Side { replicas: draft.settings().full_size(active), ..candidate };
     draft.status.preview = Some(full.clone());
-    if draft.fully_available(&full) && draft.ready_pods(&full) > 0 {
+    // Not while it is as somebody else edited it: its pods are not those that passed.
+    let complete = draft.fully_available(&full) && effects::taken_up(draft.seen, &full);
+    if complete && draft.ready_pods(&full) > 0 {
         draft.enter(Phase::Promoting);
         return Step::Again;
     }

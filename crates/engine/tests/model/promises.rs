@@ -204,7 +204,11 @@ impl Step<'_> {
         let there = available(self.seen, candidate.color, &candidate.revision);
         let asked = candidate.replicas.max(self.seen.spec.replicas).max(1);
         holds(1, there >= asked, || format!("the switch is recorded with {there} of {asked} pods available"))?;
-        holds(1, ready(self.seen, candidate.color, &candidate.revision) > 0, || "the switch is recorded with no pod ready".into())
+        holds(1, ready(self.seen, candidate.color, &candidate.revision) > 0, || "the switch is recorded with no pod ready".into())?;
+        // As it was seen: an edit after that is nobody's fault.
+        let seen = self.seen.color(candidate.color).deployment.as_ref();
+        let ours = seen.is_some_and(|seen| seen.applied_generation.or(candidate.generation) == Some(seen.generation));
+        holds(3, ours, || "the switch is recorded while the candidate's Deployment is as somebody else edited it".into())
     }
 
     fn every_gate_has_passed_for_this_attempt(&self) -> Result<(), Broken> {

@@ -70,7 +70,7 @@ async fn access(keys: &[(&str, &str)]) -> Result<Access, String> {
 /// What a Prometheus tells who comes with these keys.
 async fn asked(keys: &[(&str, &str)], address: &str) -> Reading {
     let client = access(keys).await.unwrap().client;
-    prometheus::read(&client, &local(), address, ("up", None), Duration::from_secs(5)).await
+    prometheus::read(&client, &local(), (address, &Headers::new()), ("up", None), Duration::from_secs(5)).await
 }
 
 /// What a source is shown with these keys.
