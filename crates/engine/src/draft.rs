@@ -197,11 +197,7 @@ impl<'a> Draft<'a> {
 
     /// Brings the gates of a stage in line with `spec`, and adds the results that came for them.
     pub(crate) fn align_gates(&mut self, stage: Stage) {
-        let definitions = match stage {
-            Stage::Verification => &self.plan.verification,
-            Stage::Monitoring => &self.plan.monitoring,
-        };
-        let Ok(definitions) = definitions else { return };
+        let Ok(definitions) = self.plan.gates(stage, &self.status) else { return };
         let mut aligned = gates::aligned(&self.status.gates, definitions, stage, self.now());
         let revision = self.attempt_revision().unwrap_or_default();
         // Checks are done one after the other.

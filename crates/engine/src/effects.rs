@@ -3,6 +3,7 @@
 use crate::{
     clock,
     decision::{Change, Effect, Guard, Object, Role, Target},
+    gates::Stage,
     observed::{DeploymentSeen, ObjectSeen, Observed, Owner, ServiceSeen},
     plan::Plan,
     progress, render,
@@ -138,7 +139,7 @@ fn keeps_serving(seen: &Observed, reaches: &Target) -> bool {
 }
 
 fn first_passed(plan: &Plan, status: &BlueGreenRolloutStatus) -> bool {
-    let Ok(definitions) = &plan.verification else { return false };
+    let Ok(definitions) = plan.gates(Stage::Verification, status) else { return false };
     // What has a weight is told by the score, which is one of them.
     definitions.iter().filter(|wanted| wanted.weight.is_none()).all(|wanted| {
         status.gates.iter().any(|gate| gate.name == wanted.name && gate.definition == wanted.definition && gate.state == GateState::Passed)

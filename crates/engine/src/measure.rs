@@ -104,11 +104,7 @@ pub fn wanted(seen: &Observed) -> Vec<Wanted> {
         Some(Phase::Monitoring) => (Stage::Monitoring, status.active.as_ref()),
         _ => return vec![],
     };
-    let definitions = match stage {
-        Stage::Verification => &plan.verification,
-        Stage::Monitoring => &plan.monitoring,
-    };
-    let (Some(side), Ok(definitions)) = (side, definitions) else { return vec![] };
+    let (Some(side), Ok(definitions)) = (side, plan.gates(stage, status)) else { return vec![] };
     let held = plan.settings.paused || status.paused_by_order || plan.settings.replicas == 0;
     if seen.deleting || (held && stage == Stage::Verification) {
         return vec![];

@@ -375,7 +375,7 @@ fn before(measured: &Measured) -> Option<f64> {
 
 /// What one side had waits for the other side's next scrape, and not for ever: `noDataLimit` readings.
 const fn waited_enough(measured: &Measured, plan: &MetricPlan) -> bool {
-    (measured.no_data_in_row + 1) % plan.no_data_limit == 0
+    measured.no_data_in_row.saturating_add(1) % plan.no_data_limit == 0
 }
 
 type Verdict = (GateState, String);
@@ -415,13 +415,13 @@ fn without(measured: &mut Measured, plan: &MetricPlan, state: GateState, nothing
 
 /// Which says nothing of the version.
 fn source_failed(measured: &mut Measured, plan: &MetricPlan, state: GateState, why: &str) -> (String, Verdict) {
-    measured.errors_in_row += 1;
+    measured.errors_in_row = measured.errors_in_row.saturating_add(1);
     let state = if measured.errors_in_row >= plan.error_limit { GateState::Inconclusive } else { state };
     ("Failed".into(), (state, format!("the source failed: {why}")))
 }
 
 fn no_data(measured: &mut Measured, plan: &MetricPlan, state: GateState, what: &str) -> Verdict {
-    measured.no_data_in_row += 1;
+    measured.no_data_in_row = measured.no_data_in_row.saturating_add(1);
     measured.errors_in_row = 0;
     (if measured.no_data_in_row >= plan.no_data_limit { GateState::Inconclusive } else { state }, what.to_owned())
 }
@@ -515,7 +515,7 @@ impl Limits {
 fn judge(measured: &mut Measured, plan: &MetricPlan, stage: Stage, found: Found, at: Timestamp) -> Verdict {
     let Found { why, verdict } = found;
     if verdict == GateState::Passed {
-        measured.good += 1;
+        measured.good = measured.good.saturating_add(1);
         (measured.bad_in_row, measured.bad_since) = (0, None);
         (measured.doubtful_in_row, measured.doubtful_since) = (0, None);
         let passed = stage == Stage::Verification && measured.good >= plan.count;
@@ -523,11 +523,11 @@ fn judge(measured: &mut Measured, plan: &MetricPlan, stage: Stage, found: Found,
     }
     // What is only worse than before counts towards no failure.
     let (count, since, limit) = if verdict == GateState::Failed {
-        measured.bad_in_row += 1;
+        measured.bad_in_row = measured.bad_in_row.saturating_add(1);
         (measured.bad_in_row, *measured.bad_since.get_or_insert(at), plan.failure_limit)
     } else {
         (measured.bad_in_row, measured.bad_since) = (0, None);
-        measured.doubtful_in_row += 1;
+        measured.doubtful_in_row = measured.doubtful_in_row.saturating_add(1);
         (measured.doubtful_in_row, *measured.doubtful_since.get_or_insert(at), plan.inconclusive_limit)
     };
     let lasted = time::Duration::try_from(at.duration_since(since)).unwrap_or_default();

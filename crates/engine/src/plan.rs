@@ -8,8 +8,8 @@ use crate::{
     templates::Group,
 };
 use bluegreen_api::{
-    BlueGreenRolloutSpec, Check, Duration, Lifetime, Metric, MonitoringFailure, OnUnknown, PromotionMode, Score, ServicePort,
-    TemplateReference, VerificationFailure,
+    BlueGreenRolloutSpec, BlueGreenRolloutStatus, Check, Duration, Lifetime, Metric, MonitoringFailure, OnUnknown, PromotionMode, Score,
+    ServicePort, TemplateReference, VerificationFailure,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
@@ -25,8 +25,10 @@ pub struct Invalid(pub String);
 pub struct Plan {
     pub settings: Settings,
     pub wanted: Result<Wanted, Invalid>,
-    pub verification: Result<Vec<GateDefinition>, Invalid>,
-    pub monitoring: Result<Vec<GateDefinition>, Invalid>,
+    verification: Result<Vec<GateDefinition>, Invalid>,
+    /// Of the first revision, which has nothing to be compared with.
+    first: Result<Vec<GateDefinition>, Invalid>,
+    monitoring: Result<Vec<GateDefinition>, Invalid>,
 }
 
 impl Plan {
@@ -42,9 +44,9 @@ impl Plan {
                 .and_then(|gates| score::with(stage, gates, score))
         };
         let own = (verification.checks.as_slice(), verification.metrics.as_slice());
-        let mut gates = definitions(Stage::Verification, own, &verification.templates, verification.score.as_ref());
-        if let (Ok(gates), None) = (&mut gates, &seen.status.preview) {
-            // The first revision has nothing to be compared with.
+        let gates = definitions(Stage::Verification, own, &verification.templates, verification.score.as_ref());
+        let mut first = gates.clone();
+        if let Ok(gates) = &mut first {
             gates.retain_mut(|gate| match &mut gate.kind {
                 Kind::Metric(plan) => plan.alone(),
                 Kind::Check(_) | Kind::Score(_) => true,
@@ -55,6 +57,7 @@ impl Plan {
             settings: Settings::of(spec),
             wanted: Wanted::parse(seen),
             verification: gates,
+            first,
             monitoring: definitions(
                 Stage::Monitoring,
                 (&monitoring.checks, &monitoring.metrics),
@@ -62,6 +65,17 @@ impl Plan {
                 monitoring.score.as_ref(),
             ),
         }
+    }
+
+    /// The gates of a stage, for the side that is judged at it while the status is this. Asked at each step of a decision: one that
+    /// begins without a status may come to a candidate.
+    pub fn gates(&self, stage: Stage, status: &BlueGreenRolloutStatus) -> Result<&[GateDefinition], &Invalid> {
+        let gates = match stage {
+            Stage::Verification if status.preview.is_none() => &self.first,
+            Stage::Verification => &self.verification,
+            Stage::Monitoring => &self.monitoring,
+        };
+        gates.as_ref().map(Vec::as_slice)
     }
 
     /// What is wrong with `spec`, if anything is.

@@ -1,5 +1,6 @@
 //! Properties of `decide` over arbitrary inputs: any status beside any children, whether or not a story leads there. Statuses are
-//! edited by hand, restored from backups and written by other versions; children are deleted, relabelled and scaled by anybody.
+//! edited by hand, restored from backups and written by other versions; children are deleted, relabelled and scaled by anybody; results
+//! come late, twice, or of something else. A world that breaks a property is told in some twenty lines.
 //!
 //! `PROPTEST_CASES=100000 cargo test -p bluegreen-engine --test properties` tries longer.
 
@@ -7,390 +8,31 @@
 
 mod world;
 
-use bluegreen_api::{BlueGreenRolloutStatus, Clock, Color, Ending, Gate, GateState, Measured, Outcome as Ended, Phase, Rejected, Side};
+#[path = "properties/damage.rs"]
+mod damage;
+#[path = "properties/measured.rs"]
+mod measured;
+#[path = "properties/rollouts.rs"]
+mod rollouts;
+#[path = "properties/told.rs"]
+mod told;
+#[path = "properties/worlds.rs"]
+mod worlds;
+
+use bluegreen_api::{BlueGreenRolloutStatus, Color, Gate, GateState, Outcome as Ended, Phase, Side};
 use bluegreen_engine::{
     Decision, Effect, Observed, decide,
-    decision::{Change, Object, Role},
+    decision::{Change, Object, Role, Target},
     measure,
     observed::*,
     render,
 };
-use jiff::Timestamp;
 use proptest::prelude::*;
-use serde_json::{Value, json};
-use std::{collections::BTreeMap, sync::OnceLock};
+use rollouts::{asked_of_a_candidate, at, endpoints_follow, target};
+use serde_json::json;
+use told::Case;
 use world::World;
-
-const IMAGES: [&str; 3] = ["shop:1", "shop:2", "shop:3"];
-const NOW: i64 = world::START + 100_000;
-
-// === what is generated ===
-
-fn settings() -> [Value; 7] {
-    let metric = json!({"name": "errors", "prometheus": {"query": "e"}, "max": "1%", "interval": "5s", "count": 3});
-    [
-        json!({}),
-        json!({"verification": {"checks": [{"name": "home", "http": {}}], "metrics": [metric], "onFailure": "Pause"}, "promotion": {"mode": "Manual"}}),
-        json!({"verification": {"metrics": [metric], "initial": true}, "preview": {"replicas": "34%"}, "scaleDown": {"after": "Never"}}),
-        json!({"monitoring": {"duration": "5m", "metrics": [metric], "onUnknown": "RollBack"}, "scaleDown": {"drain": "0s", "after": "0s", "afterAbort": "0s"}}),
-        json!({"monitoring": {"duration": "5m", "checks": [{"name": "home", "http": {}}], "onFailure": "Pause"}, "promotion": {"after": "20s", "timeout": "2m"}}),
-        json!({"container": "nobody", "revisionHistoryLimit": 2}),
-        json!({
-            "verification": {"score": {"min": "60%"}, "metrics": soft(), "onFailure": "Pause"},
-            "monitoring": {"duration": "5m", "score": {"min": "60%"}, "metrics": soft()},
-        }),
-    ]
-}
-
-/// Metrics of which any two are enough for 60 %.
-fn soft() -> [Value; 3] {
-    ["errors", "latency", "queue"]
-        .map(|name| json!({"name": name, "prometheus": {"query": "q"}, "max": "1%", "interval": "5s", "count": 3, "weight": 2}))
-}
-
-/// The side that a rollout of this image has first: its hash and ports are those that `spec` asks for.
-fn side(image: usize) -> Side {
-    static SIDES: OnceLock<Vec<Side>> = OnceLock::new();
-    let made = |image: &&str| match decide(&World::new(json!({"image": image})).seen()) {
-        Decision::Record(status) => status.active.unwrap(),
-        other => panic!("{other:?}"),
-    };
-    SIDES.get_or_init(|| IMAGES.iter().map(made).collect())[image].clone()
-}
-
-/// The gates as these settings define them, so that results of generated statuses count.
-fn gates(setting: usize) -> Vec<Gate> {
-    static GATES: OnceLock<Vec<Vec<Gate>>> = OnceLock::new();
-    let made = |spec: Value| {
-        let mut world = World::new(spec);
-        world.run_for(20);
-        world.image("shop:2");
-        let mut gates = BTreeMap::new();
-        for _ in 0..40 {
-            world.run_for(1);
-            gates.extend(world.status.gates.iter().map(|gate| (gate.name.clone(), gate.clone())));
-            if world.phase() == Phase::AwaitingPromotion {
-                world.order("promote");
-            }
-        }
-        gates.into_values().collect()
-    };
-    GATES.get_or_init(|| settings().into_iter().map(made).collect())[setting].clone()
-}
-
-fn at(offset: i64) -> Timestamp {
-    Timestamp::from_second(NOW + offset).unwrap()
-}
-
-/// Mostly the past, sometimes the future: clocks are set back.
-fn times() -> impl Strategy<Value = Timestamp> + Clone {
-    prop_oneof![8 => -20_000_i64..=0, 2 => -60_i64..=0, 1 => 0_i64..5_000].prop_map(at)
-}
-
-fn images() -> impl Strategy<Value = usize> + Clone {
-    0..IMAGES.len()
-}
-
-fn colors() -> impl Strategy<Value = Color> {
-    prop_oneof![Just(Color::Blue), Just(Color::Green)]
-}
-
-fn sides(color: Color) -> impl Strategy<Value = Side> {
-    (images(), 0..6_i32, proptest::option::of(0..4_i64)).prop_map(move |(image, replicas, generation)| Side {
-        color,
-        replicas,
-        generation,
-        number: i64::try_from(image).unwrap() + 1,
-        ..side(image)
-    })
-}
-
-/// Sides that a record can hold: the active one in its color, another in the other.
-#[derive(Clone, Debug)]
-struct Sides {
-    active: Option<Side>,
-    preview: Option<Side>,
-    standby: Option<Side>,
-    leaving: Option<Side>,
-    previous: Option<Side>,
-}
-
-fn all_sides() -> BoxedStrategy<Sides> {
-    colors()
-        .prop_flat_map(|color| {
-            let other = || proptest::option::weighted(0.6, sides(color.other()));
-            (proptest::option::weighted(0.95, sides(color)), 0..4_u8, other(), other()).prop_map(|(active, role, other, previous)| {
-                let as_role = |wanted: u8| other.clone().filter(|_| role == wanted);
-                Sides { active, preview: as_role(0), standby: as_role(1), leaving: as_role(2), previous }
-            })
-        })
-        .boxed()
-}
-
-fn states() -> impl Strategy<Value = GateState> {
-    prop_oneof![
-        Just(GateState::Running),
-        Just(GateState::Passed),
-        Just(GateState::Passed),
-        Just(GateState::Failed),
-        Just(GateState::Inconclusive)
-    ]
-}
-
-fn clocks() -> impl Strategy<Value = Clock> {
-    (times(), 0..20_000_000_i64, proptest::option::of(times()), proptest::option::of(times()))
-        .prop_map(|(since, excluded_millis, stopped, accounted_until)| Clock { since, excluded_millis, stopped, accounted_until })
-}
-
-fn endings() -> impl Strategy<Value = Ending> {
-    let outcomes = prop_oneof![Just(Ended::Aborted), Just(Ended::RolledBack), Just(Ended::Reverted)];
-    (outcomes, any::<bool>(), any::<bool>()).prop_map(|(outcome, ordered, slow)| Ending {
-        outcome,
-        reason: "Ordered".into(),
-        message: "because".into(),
-        ordered,
-        slow,
-    })
-}
-
-fn rejections() -> impl Strategy<Value = Rejected> {
-    (images(), times()).prop_map(|(image, at)| {
-        let Side { revision, number, image, .. } = side(image);
-        Rejected { revision, number, attempt: 1, image, reason: "Hopeless".into(), message: "because".into(), at }
-    })
-}
-
-fn statuses(setting: usize) -> BoxedStrategy<BlueGreenRolloutStatus> {
-    let phases = proptest::option::weighted(0.95, proptest::sample::select(Phase::ALL.to_vec()));
-    let gates = gates(setting);
-    let states = proptest::collection::vec((states(), 0..9_i32, times()), gates.len());
-    let some = (
-        proptest::option::weighted(0.9, clocks()),
-        proptest::option::of(endings()),
-        proptest::option::of(rejections()),
-        proptest::option::of(0..4_i32),
-    );
-    (phases, all_sides(), states, some, any::<bool>(), 0..4_i64)
-        .prop_map(move |(phase, sides, states, (clock, ending, rejected, waiting), paused, attempt)| {
-            let with = |(gate, (state, good, since)): (&Gate, &(GateState, i32, Timestamp))| Gate {
-                state: *state,
-                since: *since,
-                measured: gate.measured.as_ref().map(|_| Measured {
-                    good: *good,
-                    covered_millis: i64::from(*good) * 60_000,
-                    ..Measured::default()
-                }),
-                ..gate.clone()
-            };
-            BlueGreenRolloutStatus {
-                observed_generation: 1,
-                phase,
-                attempt,
-                revisions: 3,
-                active: sides.active,
-                preview: sides.preview,
-                standby: sides.standby,
-                leaving: sides.leaving,
-                previous: sides.previous,
-                rejected,
-                gates: gates.iter().zip(&states).map(with).collect(),
-                ending,
-                clock,
-                paused_by_order: paused,
-                waiting_replicas: waiting,
-                ..Default::default()
-            }
-        })
-        .boxed()
-}
-
-fn owners() -> impl Strategy<Value = Owner> {
-    prop_oneof![
-        12 => Just(Owner::Us),
-        1 => Just(Owner::Orphan),
-        1 => Just(Owner::Former),
-        1 => any::<bool>().prop_map(|adopt| Owner::Foreign { who: "somebody".into(), adopt }),
-    ]
-}
-
-fn pods(revision: String) -> BoxedStrategy<PodSeen> {
-    let reasons = prop_oneof![Just("ImagePullBackOff"), Just("CrashLoopBackOff"), Just("InvalidImageName"), Just("Unschedulable")];
-    let trouble = proptest::option::weighted(
-        0.3,
-        reasons.prop_map(|reason| PodTrouble { reason: reason.into(), message: "because".into(), container: None }),
-    );
-    ("[a-z]{5}", proptest::bool::weighted(0.7), proptest::bool::weighted(0.1), times(), 0..8_i32, trouble)
-        .prop_map(move |(name, ready, deleting, created, restarts, trouble)| PodSeen {
-            name,
-            revision: revision.clone(),
-            ip: Some("192.0.2.1".into()),
-            ports: BTreeMap::from([("http".to_owned(), 8080)]),
-            ready,
-            deleting,
-            created,
-            ready_changed: Some(created),
-            restarts,
-            trouble: trouble.filter(|_| !ready),
-        })
-        .boxed()
-}
-
-fn deployments() -> BoxedStrategy<DeploymentSeen> {
-    let counts = (0..6_i32, 0..6_i32, 0..6_i32, 0..6_i32);
-    let flags = (proptest::bool::weighted(0.05), proptest::bool::weighted(0.95), proptest::bool::weighted(0.8));
-    (images(), owners(), flags, 1..4_i64, proptest::option::weighted(0.8, 0..4_i64), counts)
-        .prop_map(|(image, owner, (deleting, labels_intact, settled), generation, applied, (replicas, total, updated, available))| {
-            let (total, updated, available) = if settled { (replicas, replicas, replicas) } else { (total, updated, available) };
-            DeploymentSeen {
-                uid: "uid".into(),
-                resource_version: "7".into(),
-                generation,
-                owner,
-                deleting,
-                labels_intact,
-                revision: side(image).revision,
-                epoch: String::new(),
-                applied_generation: if settled { Some(generation) } else { applied },
-                replicas,
-                min_ready_seconds: 0,
-                observed_generation: if settled { generation } else { 1 },
-                total,
-                updated,
-                ready: available,
-                available,
-                replica_failure: None,
-            }
-        })
-        .boxed()
-}
-
-fn color_seen() -> BoxedStrategy<ColorSeen> {
-    let progress = proptest::option::of((0..6_i32, times(), proptest::option::of(times())));
-    proptest::option::weighted(0.9, deployments())
-        .prop_flat_map(|deployment| {
-            let revision = deployment.as_ref().map_or_else(|| side(0).revision, |deployment| deployment.revision.clone());
-            (Just(deployment), proptest::collection::vec(pods(revision), 0..5))
-        })
-        .prop_flat_map(move |(deployment, pods)| (Just(deployment), Just(pods), progress.clone()))
-        .prop_map(|(deployment, pods, progress)| ColorSeen {
-            progress: deployment.as_ref().zip(progress).map(|(deployment, (high_water, at, short_since))| Progress {
-                revision: deployment.revision.clone(),
-                generation: deployment.generation,
-                high_water,
-                at,
-                short_since,
-            }),
-            deployment: deployment.map_or(ObjectSeen::Absent, ObjectSeen::There),
-            pods,
-        })
-        .boxed()
-}
-
-fn services() -> BoxedStrategy<ObjectSeen<ServiceSeen>> {
-    let selected = proptest::option::weighted(0.9, (colors(), images()));
-    (proptest::bool::weighted(0.95), selected, owners(), any::<(bool, bool)>(), proptest::bool::weighted(0.03))
-        .prop_map(|(there, selected, owner, (labels_intact, settings_intact), deleting)| {
-            let selector = selected.map(|(color, image)| {
-                let Side { revision, ports, .. } = side(image);
-                render::selector("shop", &bluegreen_engine::decision::Target { color, revision, ports })
-            });
-            let service = ServiceSeen {
-                resource_version: "9".into(),
-                owner,
-                deleting,
-                labels_intact,
-                settings_intact,
-                epoch: String::new(),
-                selector: selector.unwrap_or_default(),
-                ports: render::service_ports(Role::Active, &side(0).ports),
-                former: None,
-            };
-            if there { ObjectSeen::There(service) } else { ObjectSeen::Absent }
-        })
-        .boxed()
-}
-
-fn refusals() -> impl Strategy<Value = Vec<Refusal>> {
-    let objects = prop_oneof![
-        colors().prop_map(Object::Deployment),
-        Just(Object::Service(Role::Active)),
-        Just(Object::Service(Role::Preview)),
-        images().prop_map(|image| Object::Revision(side(image).revision)),
-    ];
-    let codes = proptest::sample::select(vec![0_u16, 403, 422, 500]);
-    let refusal = (objects, codes, times(), 1..40_u32, 1..3_i64).prop_map(|(object, code, at, times, generation)| Refusal {
-        object,
-        code,
-        message: "no".into(),
-        at,
-        times,
-        generation,
-    });
-    proptest::collection::vec(refusal, 0..2)
-}
-
-fn orders() -> impl Strategy<Value = BTreeMap<String, String>> {
-    let verb = proptest::sample::select(vec!["promote", "accept", "abort", "rollback", "retry", "pause", "resume"]);
-    let order = (verb, images()).prop_map(|(verb, image)| (format!("bluegreen.dev/{verb}"), side(image).revision));
-    proptest::collection::btree_map(order.clone().prop_map(|(verb, _)| verb), order.prop_map(|(_, revision)| revision), 0..3)
-}
-
-fn worlds() -> BoxedStrategy<Observed> {
-    let specs = (images(), 0..6_i32, proptest::bool::weighted(0.1));
-    (0..settings().len())
-        .prop_flat_map(move |setting| {
-            let children = (color_seen(), color_seen(), services(), services());
-            let beside = (
-                refusals(),
-                orders(),
-                proptest::option::of((proptest::option::of(times()), times())),
-                proptest::collection::vec(images(), 0..4),
-            );
-            (Just(setting), specs.clone(), statuses(setting), children, beside)
-        })
-        .prop_map(
-            |(
-                setting,
-                (image, replicas, paused),
-                status,
-                (blue, green, active_service, preview_service),
-                (refusals, annotations, absence, stored),
-            )| {
-                let mut spec = settings()[setting].clone();
-                world::merge(&mut spec, json!({"image": IMAGES[image], "replicas": replicas, "paused": paused}));
-                let mut seen = World::new(spec).seen();
-                let selected = active_service.as_ref().map(|service| service.selector.clone()).unwrap_or_default();
-                let names: Vec<_> = [(Color::Blue, &blue), (Color::Green, &green)]
-                    .into_iter()
-                    .filter(|(color, _)| selected.get("bluegreen.dev/color").map(String::as_str) == Some(color.as_str()))
-                    .flat_map(|(_, seen)| {
-                        seen.pods.iter().filter(|pod| pod.ready).map(|pod| EndpointSeen { pod: pod.name.clone(), ready: true })
-                    })
-                    .collect();
-                seen.now = at(0);
-                seen.status = status;
-                (seen.blue, seen.green) = (blue, green);
-                (seen.active_service, seen.preview_service) = (active_service, preview_service);
-                seen.endpoints = EndpointsSeen { pods: names, changed: None };
-                seen.revisions = stored
-                    .into_iter()
-                    .map(|image| RevisionSeen {
-                        hash: side(image).revision,
-                        number: i64::try_from(image).unwrap() + 1,
-                        digest: format!("digest-{image}"),
-                        image: IMAGES[image].into(),
-                        ports: side(image).ports,
-                        owner: Owner::Us,
-                    })
-                    .collect();
-                seen.refusals = refusals;
-                seen.annotations = annotations;
-                seen.absence = absence.map(|(from, to)| Absence { from, to });
-                seen
-            },
-        )
-        .boxed()
-}
+use worlds::{anything_said, config, recorded, with_any_active_side, worlds};
 
 // === what is asked ===
 
@@ -417,17 +59,45 @@ fn settled(seen: &Observed) -> (Observed, Decision, usize) {
     unreachable!("the loop has an end")
 }
 
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400)
+/// The longest message in status, in characters.
+const LONGEST: usize = 256;
+
+fn is_long(text: &str) -> bool {
+    text.chars().count() > LONGEST
+}
+
+/// Arbitrary worlds, and such in which gates have just been measured.
+fn worlds_and_measured() -> impl Strategy<Value = Case> {
+    prop_oneof![2 => worlds(), 1 => worlds::measured(anything_said())]
+}
+
+/// The milliseconds of the phase that count for a drain: those of a pause count too, for what protects nobody any more isn't held by it.
+fn elapsed(seen: &Observed) -> i64 {
+    let clock = seen.status.clock.as_ref();
+    clock.map_or(0, |clock| seen.now.as_millisecond() - clock.since.as_millisecond() - clock.excluded_millis)
+}
+
+fn drain(seen: &Observed) -> i64 {
+    let drain = seen.spec.scale_down.as_ref().and_then(|it| it.drain).map_or(10_000, |drain| drain.0.as_millis());
+    i64::try_from(drain).unwrap()
+}
+
+/// Nobody of them is ready any more.
+fn lose_readiness(color: &mut ColorSeen) {
+    color.pods.iter_mut().for_each(|pod| pod.ready = false);
+    if let ObjectSeen::There(deployment) = &mut color.deployment {
+        (deployment.ready, deployment.available) = (0, 0);
+    }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     /// Totality: a panic takes down the leader for all rollouts, again and again.
     #[test]
     fn whatever_is_seen_there_is_one_decision_and_it_is_always_the_same(seen in worlds()) {
-        prop_assert_eq!(decide(&seen), decide(&seen));
+        let same = decide(&seen) == decide(&seen);
+        prop_assert!(same, "two decisions about one world");
         let _ = measure::wanted(&seen);
     }
 
@@ -439,7 +109,7 @@ proptest! {
         for effect in effects {
             let Change::ApplyService { role: Role::Active, target } = effect.change else { continue };
             let is = |side: &Option<Side>| side.as_ref().is_some_and(|side| side.color == target.color && side.revision == target.revision);
-            let nothing = target.revision == bluegreen_engine::decision::Target::NOTHING;
+            let nothing = target.revision == Target::NOTHING;
             let status = &seen.status;
             let (switch, to) = match status.phase {
                 Some(Phase::Promoting) => (true, is(&status.preview)),
@@ -447,7 +117,7 @@ proptest! {
                 Some(Phase::Initializing) => (false, nothing),
                 _ => (false, false),
             };
-            prop_assert!(is(&status.active) || to, "sent to {target:?} in {:?}", status.phase);
+            prop_assert!(is(&status.active) || to, "promise 1: sent to {} {} in {:?}", target.color, target.revision, status.phase);
             let selected = seen.active_service.as_ref().is_some_and(|service| service.selector == render::selector("shop", &target));
             if switch && to && !selected && !is(&status.active) {
                 prop_assert!(ready(&seen, target.color, &target.revision) > 0, "switched to no ready pod in {:?}", status.phase);
@@ -504,7 +174,7 @@ proptest! {
     /// Promise 3: the switch is recorded only for a candidate that is there in full, with every gate of today's definition passed,
     /// or inconclusive and decided by a person.
     #[test]
-    fn the_switch_is_recorded_only_with_every_gate_passed(seen in worlds()) {
+    fn the_switch_is_recorded_only_with_every_gate_passed(seen in worlds_and_measured()) {
         let Decision::Record(next) = decide(&seen) else { return Ok(()) };
         if next.phase != Some(Phase::Promoting) || seen.status.phase == Some(Phase::Promoting) {
             return Ok(());
@@ -514,19 +184,15 @@ proptest! {
         prop_assert!(deployment.revision == candidate.revision && deployment.available >= candidate.replicas.max(seen.spec.replicas));
         prop_assert!(ready(&seen, candidate.color, &candidate.revision) > 0 && seen.spec.replicas > 0 && !seen.spec.paused);
         let approved = next.gates.iter().any(|gate| gate.name == "approval" && gate.state == GateState::Passed);
-        let setting = seen.spec.verification.clone().unwrap_or_default();
-        // What has a weight may be bad: the score decides for it.
-        let metrics = setting.metrics.iter().filter(|metric| metric.weight.is_none()).map(|metric| metric.name.as_str());
-        let score = setting.score.iter().map(|_| "score");
-        for name in setting.checks.iter().map(|check| check.name.as_str()).chain(metrics).chain(score) {
-            let gate = next.gates.iter().find(|gate| gate.name == format!("verification/{name}"));
-            let passed = gate.is_some_and(|gate| gate.state == GateState::Passed || (gate.state == GateState::Inconclusive && approved));
-            prop_assert!(passed, "{name} has not passed: {gate:?}");
+        for name in asked_of_a_candidate(&seen) {
+            let state = next.gates.iter().find(|gate| gate.name == name).map(|gate| gate.state);
+            let passed = state == Some(GateState::Passed) || (state == Some(GateState::Inconclusive) && approved);
+            prop_assert!(passed, "promise 3: it is promoted with {name} {state:?}");
         }
-        if setting.score.is_some() {
+        if seen.spec.verification.as_ref().is_some_and(|verification| verification.score.is_some()) {
             // Each of the three counts alike, and 60 % of them are two: whatever the gate of the score says.
             let of = |state: GateState| next.gates.iter().filter(|gate| gate.weight.is_some() && gate.name.starts_with("verification/") && gate.state == state).count();
-            prop_assert!(of(GateState::Passed) >= 2 || (approved && of(GateState::Failed) <= 1), "{:?}", next.gates);
+            prop_assert!(of(GateState::Passed) >= 2 || (approved && of(GateState::Failed) <= 1), "promise 3: {}", told::recorded(&next));
         }
     }
 
@@ -535,7 +201,7 @@ proptest! {
     fn a_world_that_stands_still_is_soon_all_recorded(seen in worlds()) {
         let (_, decision, records) = settled(&seen);
         let ends = !matches!(decision, Decision::Record(_));
-        prop_assert!(ends, "{records} records and no end");
+        prop_assert!(ends, "promise 10: {records} records and no end");
     }
 
     /// What protects the live side comes first: should the operator die in between, that is done.
@@ -555,16 +221,16 @@ proptest! {
                 Object::Revision(hash) => live().any(|side| side.revision == hash),
             })
             .collect();
-        prop_assert!(protects.is_sorted_by(|before, after| before >= after), "{effects:?}");
+        prop_assert!(protects.is_sorted_by(|before, after| before >= after), "it {}", told::of_decision(&Decision::Act(effects)));
     }
 
     /// An object that is being deleted, or is somebody else's, gets no effect; neither does anything while the rollout is being deleted.
     #[test]
     fn what_is_not_ours_or_is_going_is_not_touched(seen in worlds()) {
-        let mut going = seen.clone();
+        let mut going = seen.seen.clone();
         going.deleting = true;
         let waits = matches!(decide(&going), Decision::Wait { .. });
-        prop_assert!(waits);
+        prop_assert!(waits, "promise 7: it doesn't wait while it is being deleted");
         let (seen, Decision::Act(effects), _) = settled(&seen) else { return Ok(()) };
         for effect in effects {
             let (owner, deleting) = match effect.object() {
@@ -573,9 +239,9 @@ proptest! {
                 Object::Service(Role::Preview) => match &seen.preview_service { ObjectSeen::There(it) => (it.owner.clone(), it.deleting), ObjectSeen::Absent => continue },
                 Object::Revision(_) => continue,
             };
-            prop_assert!(!deleting, "{:?} is being deleted", effect.change);
+            prop_assert!(!deleting, "promise 7: {}, which is being deleted", told::of_change(&effect.change));
             let another = matches!(owner, Owner::Former | Owner::Foreign { adopt: false, .. });
-            prop_assert!(!another, "{:?} is of {owner:?}", effect.change);
+            prop_assert!(!another, "promise 6: {}, which is of {owner:?}", told::of_change(&effect.change));
         }
     }
 
@@ -620,25 +286,139 @@ proptest! {
         prop_assert!(next.conditions.iter().all(|condition| condition.observed_generation == Some(seen.generation) && !condition.reason.is_empty()));
         prop_assert!(next.observed_generation == seen.generation && !next.message.is_empty());
         let given_up = matches!(next.phase, Some(Phase::Aborted | Phase::RolledBack));
-        prop_assert!(!given_up || (ready == Some(false) && is("Promoted") == Some(false)), "{next:?}");
+        prop_assert!(!given_up || (ready == Some(false) && is("Promoted") == Some(false)), "{}", told::recorded(&next));
         let ended = matches!(next.phase, Some(Phase::Healthy | Phase::ScalingDown));
         prop_assert!(is("Promoted") == Some(false) || ended, "{:?}", next.phase);
         let rests = matches!(next.phase, Some(Phase::Healthy | Phase::Aborted | Phase::RolledBack));
         prop_assert!(next.phase == seen.status.phase || next.phase.is_none() || next.clock.is_none() == rests, "a phase that ends has a clock, one that rests has none");
-        let long = |text: &str| text.chars().count() > 256;
-        let messages = next.gates.iter().map(|gate| &gate.message).chain(next.history.iter().map(|attempt| &attempt.message));
-        prop_assert!(!messages.chain([&next.message]).any(|message| long(message)));
-        let readings = |gate: &Gate| gate.measured.as_ref().map_or(0, |measured| measured.readings.len());
-        prop_assert!(next.history.len() <= 10 && next.gates.iter().all(|gate| readings(gate) <= 10));
         prop_assert!(roles(&next).into_iter().flatten().all(|side| side.replicas >= 0));
         let colors: Vec<_> = roles(&next).into_iter().flatten().map(|side| side.color).collect();
         prop_assert!(colors.len() < 2 || (colors.len() == 2 && colors[0] != colors[1]), "two roles in one color: {colors:?}");
     }
 
+    /// Status is bounded whatever was in it before: what a record adds to is cut to its bound, and nothing grows beyond it.
+    #[test]
+    fn what_a_record_adds_to_stays_within_its_bounds(seen in worlds_and_measured()) {
+        let Decision::Record(next) = decide(&seen) else { return Ok(()) };
+        let before = &seen.status;
+        let messages = next.conditions.iter().map(|condition| &condition.message).chain([&next.message]);
+        let reasons = next.ending.iter().map(|ending| &ending.message).chain(next.rejected.iter().map(|rejected| &rejected.message));
+        prop_assert!(!messages.chain(reasons).any(|message| is_long(message)), "{}", told::recorded(&next));
+        prop_assert!(next.conditions.len() <= 3 && next.orders.len() <= 7, "{} conditions", next.conditions.len());
+        if next.history != before.history {
+            prop_assert!(next.history.len() <= 10 && !is_long(&next.history[0].message), "{} in history", next.history.len());
+        }
+        let phases = |status: &BlueGreenRolloutStatus| status.current.as_ref().map(|attempt| attempt.phases.clone()).unwrap_or_default();
+        let count = phases(&next).len();
+        prop_assert!(count <= 32 || phases(&next) == phases(before), "{count} phases of an attempt");
+        for gate in &next.gates {
+            let was = before.gates.iter().find(|was| was.name == gate.name);
+            let same_words = was.is_some_and(|was| was.message == gate.message);
+            prop_assert!(!is_long(&gate.message) || same_words, "the message of {} has {} bytes", gate.name, gate.message.len());
+            let readings = |gate: &Gate| gate.measured.as_ref().map(|measured| measured.readings.clone()).unwrap_or_default();
+            let count = readings(gate).len();
+            prop_assert!(count <= 10 || was.is_some_and(|was| readings(was) == readings(gate)), "{count} readings of {}", gate.name);
+        }
+    }
+
+    /// Promise 5: once the standby has every ready pod that it is asked for, the next write is the switch back to it. Whatever became of the
+    /// side being left, of the Service, and of what the operator can see.
+    #[test]
+    fn the_way_back_is_taken_whatever_became_of_the_side_being_left(
+        case in with_any_active_side(recorded(&[Phase::RollingBack])),
+        service in 0..3_u8,
+        is_blind in any::<bool>(),
+    ) {
+        let mut seen = case.seen.clone();
+        seen.blind = is_blind.then(|| Blind { why: "pods: forbidden".into(), since: at(-600) });
+        if service == 2 {
+            seen.active_service = ObjectSeen::Absent;
+        } else if let (1, ObjectSeen::There(it)) = (service, &mut seen.active_service) {
+            it.selector.clear();
+        }
+        endpoints_follow(&mut seen);
+        let standby = seen.status.standby.as_ref().unwrap();
+        let decision = decide(&seen);
+        let back = |effect: &Effect| effect.change == Change::ApplyService { role: Role::Active, target: target(standby) };
+        let taken = matches!(&decision, Decision::Act(effects) if effects.iter().any(back));
+        prop_assert!(taken, "promise 5: the way back is open and not taken: it {}", told::of_decision(&decision));
+    }
+
+    /// Promise 5: with both sides broken the Service stays where it is, and a person is told.
+    #[test]
+    fn with_both_sides_broken_it_holds_and_says_so(case in recorded(&[Phase::RollingBack])) {
+        let mut seen = case.seen.clone();
+        lose_readiness(&mut seen.blue);
+        lose_readiness(&mut seen.green);
+        endpoints_follow(&mut seen);
+        let (seen, decision, _) = settled(&seen);
+        let waits = matches!(decision, Decision::Wait { .. });
+        prop_assert!(waits && seen.status.phase == Some(Phase::RollingBack), "promise 5: it {}", told::of_decision(&decision));
+        let stalled = seen.status.conditions.iter().find(|condition| condition.type_ == "Stalled");
+        prop_assert!(stalled.is_some_and(|stalled| stalled.reason == "BothSidesBroken"), "promise 5: {}", told::recorded(&seen.status));
+    }
+
+    /// What is gone back from is told with the image that serves after it, also when it had long been live.
+    #[test]
+    fn an_attempt_to_go_back_is_from_the_image_that_is_gone_back_to(
+        case in prop_oneof![1 => worlds(), 1 => recorded(&[Phase::Monitoring])],
+        is_ordered in any::<bool>(),
+    ) {
+        let mut seen = case.seen.clone();
+        if let Some(active) = seen.status.active.as_ref().filter(|_| is_ordered) {
+            seen.annotations.insert("bluegreen.dev/rollback".into(), active.revision.clone());
+        }
+        let Decision::Record(next) = decide(&seen) else { return Ok(()) };
+        let goes_back = matches!(next.phase, Some(Phase::RollingBack | Phase::RolledBack));
+        let went_back = matches!(seen.status.phase, Some(Phase::RollingBack | Phase::RolledBack));
+        if !goes_back || went_back || seen.status.current.is_some() {
+            return Ok(());
+        }
+        let attempt = next.current.as_ref().unwrap_or_else(|| &next.history[0]);
+        let serves = next.standby.as_ref().or(next.active.as_ref()).unwrap();
+        prop_assert!(attempt.from_image == serves.image, "it goes back to {}, and says from {}", serves.image, attempt.from_image);
+    }
+
+    /// Promise 12: no pods are taken from a side that endpoints of the active Service lead to, or whose drain is not over.
+    #[test]
+    fn no_side_goes_while_users_may_be_on_it(
+        case in prop_oneof![2 => worlds(), 1 => recorded(&[Phase::ScalingDown, Phase::RollingBack, Phase::Aborting])],
+        lags in any::<bool>(),
+    ) {
+        let mut seen = case.seen.clone();
+        if lags {
+            // As long as slices lag, they hold pods of both sides.
+            let pods = seen.blue.pods.iter().chain(&seen.green.pods).filter(|pod| pod.ready);
+            seen.endpoints.pods = pods.map(|pod| EndpointSeen { pod: pod.name.clone(), ready: true }).collect();
+        }
+        let (seen, Decision::Act(effects), _) = settled(&seen) else { return Ok(()) };
+        let status = &seen.status;
+        for effect in effects {
+            let (color, revision, replicas) = match &effect.change {
+                Change::ApplyDeployment { color, revision, replicas } => (*color, Some(revision), *replicas),
+                Change::Scale { color, replicas } => (*color, None, *replicas),
+                _ => continue,
+            };
+            let is = |side: &Option<Side>| side.as_ref().is_some_and(|side| side.color == color);
+            let Some(deployment) = seen.color(color).deployment.as_ref().filter(|_| !is(&status.active)) else { continue };
+            if replicas >= deployment.replicas && revision.is_none_or(|revision| *revision == deployment.revision) {
+                continue;
+            }
+            let how = told::of_change(&effect.change);
+            let is_endpoint = |name: &str| seen.endpoints.pods.iter().any(|endpoint| endpoint.ready && endpoint.pod == name);
+            prop_assert!(!seen.color(color).pods.iter().any(|pod| is_endpoint(&pod.name)), "promise 12: {how}, which users still reach");
+            let stood_by = status.standby.as_ref().is_some_and(|standby| standby.color == color && replicas < standby.replicas);
+            let has_a_role = is(&status.standby) || is(&status.preview);
+            let left = is(&status.leaving) && !has_a_role && status.phase != Some(Phase::Aborting);
+            let late = elapsed(&seen) - drain(&seen);
+            prop_assert!(late >= 0 || !(stood_by || left), "promise 12: {how}, {} ms before its drain is over", -late);
+        }
+    }
+
     /// Promise 9: with a watch down nothing is tried, switched, scaled down or passed; what protects goes on.
     #[test]
-    fn with_old_eyes_nothing_goes_forward(seen in worlds(), age in 0..60_i64) {
-        let mut seen = seen;
+    fn with_old_eyes_nothing_goes_forward(case in worlds(), age in 0..60_i64) {
+        let mut seen = case.seen.clone();
         seen.blind = Some(Blind { why: "pods: forbidden".into(), since: at(-age) });
         let from = seen.status.phase;
         let forward = |to: Option<Phase>| match to {
@@ -649,14 +429,14 @@ proptest! {
         match decide(&seen) {
             // A person's accept is a person's.
             Decision::Record(next) if !seen.annotations.contains_key("bluegreen.dev/accept") => {
-                prop_assert!(next.phase == seen.status.phase || !forward(next.phase), "{:?} → {:?}", seen.status.phase, next.phase);
+                prop_assert!(next.phase == seen.status.phase || !forward(next.phase), "promise 9: {:?} → {:?}", seen.status.phase, next.phase);
             }
             Decision::Act(effects) => {
                 for effect in effects {
-                    let to_candidate = |target: &bluegreen_engine::decision::Target| {
+                    let to_candidate = |target: &Target| {
                         seen.status.preview.as_ref().is_some_and(|side| (side.color, &side.revision) == (target.color, &target.revision))
                     };
-                    let shown = |target: &bluegreen_engine::decision::Target| {
+                    let shown = |target: &Target| {
                         seen.active_service.as_ref().is_some_and(|service| service.selector == render::selector("shop", target))
                     };
                     if let Change::ApplyService { role: Role::Active, target } = &effect.change {
@@ -676,15 +456,15 @@ proptest! {
     #[test]
     fn a_wait_says_why_and_ends_in_the_future(seen in worlds()) {
         let Decision::Wait { until, why } = settled(&seen).1 else { return Ok(()) };
-        prop_assert!(!why.0.is_empty());
+        prop_assert!(!why.0.is_empty(), "promise 11: it doesn't say why");
         prop_assert!(until.is_none_or(|until| until > seen.now), "{until:?} is over");
     }
 
     /// Promise 11: what time alone decides is awaited: nothing is decided before the time that a wait names, nor ever when it names none.
     #[test]
-    fn nothing_is_decided_before_the_time_that_a_wait_names(seen in worlds(), seconds in 1..40_000_i64) {
+    fn nothing_is_decided_before_the_time_that_a_wait_names(case in worlds(), seconds in 1..40_000_i64) {
         // Nothing leaves in another phase: what is on its way out there is of no story.
-        let mut seen = seen;
+        let mut seen = case.seen.clone();
         let leaves = matches!(seen.status.phase, Some(Phase::Aborting | Phase::RollingBack));
         seen.status.leaving = seen.status.leaving.filter(|_| leaves);
         let (mut seen, Decision::Wait { until, .. }, _) = settled(&seen) else { return Ok(()) };
@@ -692,7 +472,27 @@ proptest! {
         if until.is_none_or(|until| seen.now < until) {
             let later = decide(&seen);
             let waits = matches!(later, Decision::Wait { .. });
-            prop_assert!(waits, "after {seconds} s, awaited {until:?}: {later:?}");
+            prop_assert!(waits, "promise 11: after {seconds} s, awaited {until:?}, it {}", told::of_decision(&later));
         }
+    }
+}
+
+proptest! {
+    // Each is a story of some minutes.
+    #![proptest_config(ProptestConfig { cases: config().cases / 16 + 1, max_shrink_iters: 100, ..config() })]
+
+    /// What is gone back from, right after the switch or long after it, ends in history with the image that serves.
+    #[test]
+    fn an_attempt_that_was_rolled_back_is_told_with_the_image_that_serves(watched in 0..100_u32, stays in any::<bool>(), seconds in 5..300_i64) {
+        let after = if stays { "Never" } else { "20s" };
+        let mut world = World::live(json!({"monitoring": {"duration": format!("{watched}s")}, "scaleDown": {"after": after}}));
+        world.image("shop:2");
+        world.run_for(seconds);
+        let Some(active) = world.status.active.clone().filter(|active| active.image == "shop:2") else { return Ok(()) };
+        world.order_for("rollback", &active.revision);
+        world.settle();
+        let ended = &world.status.history[0];
+        let told = (ended.outcome, Some(ended.from_image.clone()));
+        prop_assert!(told == (Some(Ended::RolledBack), world.serves()), "{told:?}\n{}", world.story());
     }
 }

@@ -175,8 +175,9 @@ async fn end(world: &World) -> Value {
     let status = world.status("shop");
     let history = status["history"].as_array().into_iter().flatten();
     let outcomes: Vec<Value> = history.map(|attempt| json!([attempt["revision"], attempt["outcome"]])).collect();
-    let sizes =
-        ["shop-blue", "shop-green"].map(|name| world.get(&DEPLOYMENT, name).map(|deployment| deployment["spec"]["replicas"].clone()));
+    // A candidate that was withdrawn while nobody lived to deploy it has no Deployment: that is no pods too.
+    let size = |name| world.get(&DEPLOYMENT, name).map_or(json!(0), |deployment| deployment["spec"]["replicas"].clone());
+    let sizes = ["shop-blue", "shop-green"].map(size);
     let selectors = ["shop", "shop-preview"].map(|name| world.get(&SERVICE, name).unwrap()["spec"]["selector"].clone());
     json!({
         "phase": status["phase"], "active": status["active"]["revision"], "rejected": status["rejected"]["revision"], "outcomes": outcomes,

@@ -235,7 +235,10 @@ fn what_no_limit_says_is_said_by_an_expression_that_holds_beside_the_limits() {
     let gap = [Reading::Value(150.0), Reading::NoData, Reading::Value(140.0)];
     assert_eq!(told(&after(&tolerant, &gap)).1, falling, "the reading before that had a value");
     let steady = defined(Stage::Monitoring, metric(&json!({"max": null, "goodIf": "value <= previous"})));
-    assert_eq!(told(&after(&steady, &readings(&[0.123_456_4, 0.123_456_4]))), (GateState::Running, "0.123456 is good by value <= previous, previous 0.123456"));
+    assert_eq!(
+        told(&after(&steady, &readings(&[0.123_456_4, 0.123_456_4]))),
+        (GateState::Running, "0.123456 is good by value <= previous, previous 0.123456")
+    );
     let small = defined(Stage::Monitoring, metric(&json!({"max": null, "goodIf": "value > 0.0"})));
     assert_eq!(after(&small, &readings(&[1e-9])).state, GateState::Running, "what is not set beside another reading is not rounded");
 }

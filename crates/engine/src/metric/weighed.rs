@@ -67,7 +67,7 @@ impl Weighed {
                 if evidence >= needed {
                     (GateState::Failed, format!("{seen}{against} ({odds})"))
                 } else {
-                    measured.good += 1;
+                    measured.good = measured.good.saturating_add(1);
                     let passed = measured.good >= plan.count && *enough;
                     (if passed { GateState::Passed } else { GateState::Running }, format!("{seen} ({odds})"))
                 }

@@ -128,6 +128,13 @@ impl Step<'_> {
         self.next.phase == Some(phase) && self.old.phase != Some(phase)
     }
 
+    /// The candidate that the record decides to switch to.
+    fn to_switch(&self) -> Option<&Side> {
+        // Where somebody led the Service there by hand, one record passes through the switch.
+        let at_once = self.next.active.as_ref().filter(|now| self.old.phase != Some(Phase::Promoting) && is(&self.old.preview, now));
+        self.next.preview.as_ref().filter(|_| self.enters(Phase::Promoting)).or(at_once)
+    }
+
     fn paused(&self) -> bool {
         self.seen.spec.paused || self.next.paused_by_order
     }
@@ -157,7 +164,7 @@ impl Step<'_> {
         let by_switch = match self.old.phase {
             Some(Phase::Promoting) => is(&self.old.preview, now),
             Some(Phase::RollingBack) => is(&self.old.standby, now),
-            _ => false,
+            _ => self.to_switch().is_some(),
         };
         holds(1, by_switch, || format!("the active side moves from {} to {} in {:?}", was.color, now.color, self.old.phase))?;
         holds(1, service_selects(self.seen, now), || format!("{} is told active, and the Service doesn't select it", now.color))
@@ -200,7 +207,7 @@ impl Step<'_> {
     // Promise 3
 
     fn switch_is_recorded_only_for_a_side_that_is_there_in_full(&self) -> Result<(), Broken> {
-        let Some(candidate) = self.next.preview.as_ref().filter(|_| self.enters(Phase::Promoting)) else { return Ok(()) };
+        let Some(candidate) = self.to_switch() else { return Ok(()) };
         let there = available(self.seen, candidate.color, &candidate.revision);
         let asked = candidate.replicas.max(self.seen.spec.replicas).max(1);
         holds(1, there >= asked, || format!("the switch is recorded with {there} of {asked} pods available"))?;
@@ -212,7 +219,7 @@ impl Step<'_> {
     }
 
     fn every_gate_has_passed_for_this_attempt(&self) -> Result<(), Broken> {
-        let Some(candidate) = self.next.preview.as_ref().filter(|_| self.enters(Phase::Promoting)) else { return Ok(()) };
+        let Some(candidate) = self.to_switch() else { return Ok(()) };
         let verification = self.seen.spec.verification.clone().unwrap_or_default();
         let checks = verification.checks.iter().map(|check| (check.name.as_str(), 1));
         // What has a weight may be bad: the score decides for it.
@@ -245,7 +252,7 @@ impl Step<'_> {
     fn a_person_has_approved(&self) -> Result<(), Broken> {
         let manual = self.seen.spec.promotion.as_ref().is_some_and(|it| it.mode == Some(PromotionMode::Manual));
         let approved = self.world.notes.approved == Some(self.next.attempt);
-        let decided = !self.enters(Phase::Promoting) || !manual || approved;
+        let decided = self.to_switch().is_none() || !manual || approved;
         holds(3, decided, || format!("the switch is recorded, and nobody has approved attempt {}", self.next.attempt))
     }
 

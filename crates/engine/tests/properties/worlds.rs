@@ -1,0 +1,652 @@
+//! Arbitrary worlds: any status beside any children, with results of any kind.
+
+use crate::{
+    rollouts::{IMAGES, NOW, Rollout, as_recorded, at, endpoints_follow, led_to, rollouts, side, stored, target},
+    told::Case,
+};
+use bluegreen_api::{
+    Attempt, BlueGreenRolloutStatus, Clock, Color, Ending, Gate, GateState, Measured, Outcome as Ended, Phase, PhaseTime, Reading as Read,
+    Rejected, Side, TemplateKind, Tries,
+};
+use bluegreen_engine::{
+    decision::{Object, Role},
+    latency::Buckets,
+    observed::*,
+    render,
+};
+use jiff::{SignedDuration, Timestamp};
+use proptest::{collection::vec, option, prelude::*, sample::Index};
+use std::collections::BTreeMap;
+
+pub fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400);
+    ProptestConfig { cases, max_shrink_iters: 5_000, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+// === times, sides ===
+
+/// Mostly the past, sometimes the future: clocks are set back.
+pub fn times() -> impl Strategy<Value = Timestamp> + Clone {
+    prop_oneof![8 => -20_000_i64..=0, 2 => -60_i64..=0, 1 => 0_i64..5_000].prop_map(at)
+}
+
+fn earlier(time: Timestamp, seconds: i64) -> Timestamp {
+    time.checked_sub(SignedDuration::from_secs(seconds)).unwrap()
+}
+
+pub fn images() -> impl Strategy<Value = usize> + Clone {
+    0..IMAGES.len()
+}
+
+fn colors() -> impl Strategy<Value = Color> {
+    prop_oneof![Just(Color::Blue), Just(Color::Green)]
+}
+
+/// A side of a revision as it is numbered when all of them are stored.
+pub fn numbered(image: usize, color: Color, replicas: i32) -> Side {
+    Side { color, replicas, number: i64::try_from(image).unwrap() + 1, ..side(image) }
+}
+
+fn sides(color: Color) -> impl Strategy<Value = Side> {
+    (images(), 0..6_i32, option::of(0..4_i64))
+        .prop_map(move |(image, replicas, generation)| Side { generation, ..numbered(image, color, replicas) })
+}
+
+/// Sides that a record can hold: the active one in its color, another in the other.
+#[derive(Clone, Debug)]
+struct Sides {
+    active: Option<Side>,
+    preview: Option<Side>,
+    standby: Option<Side>,
+    leaving: Option<Side>,
+    previous: Option<Side>,
+}
+
+fn all_sides() -> BoxedStrategy<Sides> {
+    colors()
+        .prop_flat_map(|color| {
+            let other = || option::weighted(0.6, sides(color.other()));
+            (option::weighted(0.95, sides(color)), 0..4_u8, other(), other()).prop_map(|(active, role, other, previous)| {
+                let as_role = |wanted: u8| other.clone().filter(|_| role == wanted);
+                Sides { active, preview: as_role(0), standby: as_role(1), leaving: as_role(2), previous }
+            })
+        })
+        .boxed()
+}
+
+// === gates ===
+
+/// What becomes of a gate as `spec` defines it.
+#[derive(Clone, Debug)]
+struct Twist {
+    state: GateState,
+    since: Timestamp,
+    /// Of readings and of tries; edited by hand it may be anything.
+    counter: i32,
+    readings: usize,
+    latest: Timestamp,
+    tried: Option<i32>,
+    /// Its message is longer than any that is written.
+    long: bool,
+    redefined: bool,
+}
+
+fn states() -> impl Strategy<Value = GateState> {
+    prop_oneof![
+        Just(GateState::Running),
+        Just(GateState::Passed),
+        Just(GateState::Passed),
+        Just(GateState::Failed),
+        Just(GateState::Inconclusive)
+    ]
+}
+
+fn twists() -> BoxedStrategy<Twist> {
+    let counters = prop_oneof![20 => 0..9_i32, 1 => Just(i32::MAX), 1 => Just(-1)];
+    let flags = (proptest::bool::weighted(0.05), proptest::bool::weighted(0.1));
+    (states(), times(), counters, 0..13_usize, times(), option::weighted(0.2, 0..4_i32), flags)
+        .prop_map(|(state, since, counter, readings, latest, tried, (long, redefined))| Twist {
+            state,
+            since,
+            counter,
+            readings,
+            latest,
+            tried,
+            long,
+            redefined,
+        })
+        .boxed()
+}
+
+impl Twist {
+    fn of(&self, gate: &Gate) -> Gate {
+        let tries = self.tried.filter(|_| gate.measured.is_none()).map(|failed| Tries { failed, at: self.latest });
+        Gate {
+            state: self.state,
+            since: self.since,
+            definition: if self.redefined { "another".into() } else { gate.definition.clone() },
+            message: if self.long { "x".repeat(300) } else { gate.message.clone() },
+            measured: gate.measured.as_ref().map(|_| of_readings(self.counter, self.readings, self.latest)),
+            tries,
+            ..gate.clone()
+        }
+    }
+}
+
+/// So many of everything, and the latest readings, of which there may be more than are kept.
+fn of_readings(counter: i32, readings: usize, latest: Timestamp) -> Measured {
+    let reading = |number: usize| Read { at: earlier(latest, 5 * i64::try_from(number).unwrap()), value: "0.001".into() };
+    Measured {
+        good: counter,
+        no_data_in_row: counter,
+        errors_in_row: counter,
+        covered_millis: i64::from(counter) * 60_000,
+        readings: (0..readings).map(reading).collect(),
+        ..Measured::default()
+    }
+}
+
+// === results ===
+
+/// What a measurement says, whatever it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    Good,
+    Bad,
+    /// Infinitely much, or infinitely many of them.
+    Infinite,
+    NoData,
+    NotANumber,
+    /// The source failed, or the check could not be done.
+    Failed,
+    /// An answer of another kind than was asked for.
+    Misshapen,
+}
+
+/// What a result is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// The gate as it is defined, in this attempt, of this revision.
+    This,
+    AnotherDefinition,
+    AnotherAttempt,
+    AnotherRevision,
+}
+
+/// One result to be: the gate is found when there is a rollout.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    gate: Index,
+    said: Said,
+    of: Of,
+    at: Timestamp,
+}
+
+pub fn anything_said() -> impl Strategy<Value = Said> {
+    prop_oneof![
+        4 => Just(Said::Good),
+        3 => Just(Said::Bad),
+        1 => Just(Said::Infinite),
+        1 => Just(Said::NoData),
+        1 => Just(Said::NotANumber),
+        1 => Just(Said::Failed),
+        1 => Just(Said::Misshapen)
+    ]
+}
+
+pub fn results(
+    said: impl Strategy<Value = Said> + 'static,
+    at: impl Strategy<Value = Timestamp> + 'static,
+    most: usize,
+) -> BoxedStrategy<Vec<Answer>> {
+    let of =
+        prop_oneof![6 => Just(Of::This), 1 => Just(Of::AnotherDefinition), 1 => Just(Of::AnotherAttempt), 1 => Just(Of::AnotherRevision)];
+    let result = (any::<Index>(), said, of, at).prop_map(|(gate, said, of, at)| Answer { gate, said, of, at });
+    vec(result, 0..=most)
+        .prop_map(|mut results| {
+            results.sort_by_key(|result| result.at);
+            results
+        })
+        .boxed()
+}
+
+impl Answer {
+    /// None for a rollout without gates.
+    pub fn measurement(&self, gates: &[Gate], status: &BlueGreenRolloutStatus) -> Option<Measurement> {
+        let gate = (!gates.is_empty()).then(|| self.gate.get(gates))?;
+        let revision = status.preview.as_ref().or(status.active.as_ref()).map(|side| side.revision.clone()).unwrap_or_default();
+        let right = Measurement {
+            gate: gate.name.clone(),
+            definition: gate.definition.clone(),
+            attempt: status.attempt,
+            revision,
+            at: self.at,
+            outcome: outcome(gate, self.said, self.at),
+        };
+        Some(of_something(right, self.of))
+    }
+}
+
+/// The result as it is, or the same of something else.
+pub fn of_something(result: Measurement, of: Of) -> Measurement {
+    match of {
+        Of::This => result,
+        Of::AnotherDefinition => Measurement { definition: "former".into(), ..result },
+        // Nobody has measured in an attempt that is still to come.
+        Of::AnotherAttempt => Measurement { attempt: result.attempt - 1, ..result },
+        Of::AnotherRevision => Measurement { revision: "former".into(), ..result },
+    }
+}
+
+/// As many answers as are asked for, which the name of a gate tells.
+fn outcome(gate: &Gate, said: Said, at: Timestamp) -> Outcome {
+    let words = || "long words ".repeat(40);
+    if gate.measured.is_none() {
+        return match said {
+            Said::Good => Outcome::Check(CheckOutcome::Passed(words())),
+            Said::Bad | Said::Infinite => Outcome::Check(CheckOutcome::Failed(words())),
+            Said::NoData | Said::NotANumber | Said::Failed => Outcome::Check(CheckOutcome::NotDone(words())),
+            Said::Misshapen => Outcome::reading(Reading::Value(0.0)),
+        };
+    }
+    // Counters grow.
+    let counter = f64::from(i32::try_from(at.as_second() - NOW).unwrap() + 200_000);
+    let histogram = |fast: f64| Reading::Buckets(Buckets::of([(Some("0.1"), fast), (Some("+Inf"), counter)]).unwrap());
+    let trouble = match said {
+        Said::Good | Said::Bad => None,
+        Said::Infinite => Some(Reading::Value(f64::INFINITY)),
+        Said::NoData => Some(Reading::NoData),
+        Said::NotANumber => Some(Reading::NotANumber),
+        Said::Failed => Some(Reading::Failed(words())),
+        Said::Misshapen => return Outcome::reading(histogram(1.0)),
+    };
+    let bad = said == Said::Bad;
+    let value = |good: f64, otherwise: f64| Reading::Value(if bad { otherwise } else { good });
+    let answers = match gate.name.rsplit('/').next() {
+        // Errors and requests of both sides.
+        Some("compared") => vec![value(0.0, counter), Reading::Value(counter), Reading::Value(0.0), Reading::Value(counter)],
+        Some("slower") => vec![histogram(if bad { 1.0 } else { counter }), histogram(counter)],
+        Some("beside" | "before") => vec![value(0.0, 9.0), Reading::Value(0.001)],
+        _ => vec![value(0.0, 9.0)],
+    };
+    Outcome::Readings(match trouble {
+        Some(trouble) => vec![trouble; answers.len()],
+        None => answers,
+    })
+}
+
+// === statuses ===
+
+fn clocks() -> impl Strategy<Value = Clock> {
+    (times(), 0..20_000_000_i64, option::of(times()), option::of(times()))
+        .prop_map(|(since, excluded_millis, stopped, accounted_until)| Clock { since, excluded_millis, stopped, accounted_until })
+}
+
+pub fn endings() -> impl Strategy<Value = Ending> {
+    let outcomes = prop_oneof![Just(Ended::Aborted), Just(Ended::RolledBack), Just(Ended::Reverted)];
+    (outcomes, any::<bool>(), any::<bool>()).prop_map(|(outcome, ordered, slow)| Ending {
+        outcome,
+        reason: "Ordered".into(),
+        message: "because".into(),
+        ordered,
+        slow,
+    })
+}
+
+fn rejections() -> impl Strategy<Value = Rejected> {
+    (images(), times()).prop_map(|(image, at)| {
+        let Side { revision, number, image, .. } = side(image);
+        Rejected { revision, number, attempt: 1, image, reason: "Hopeless".into(), message: "because".into(), at }
+    })
+}
+
+fn attempt(image: usize, phases: usize) -> Attempt {
+    Attempt {
+        attempt: 1,
+        revision: side(image).revision,
+        number: 1,
+        image: IMAGES[image].into(),
+        from_image: "shop:0".into(),
+        by: "kubectl".into(),
+        phases: vec![PhaseTime { phase: Phase::Promoting, at: at(-40_000) }; phases],
+        gates: vec![],
+        outcome: None,
+        reason: String::new(),
+        message: String::new(),
+        finished: None,
+    }
+}
+
+/// The attempt under way, and how many are finished: edited by hand they may be more than are kept.
+fn attempts() -> impl Strategy<Value = (Option<Attempt>, Vec<Attempt>)> {
+    let current = option::of((images(), prop_oneof![4 => 0..4_usize, 1 => 30..40_usize]));
+    (current, prop_oneof![2 => Just(0_usize), 1 => 0..10_usize, 1 => 10..13_usize]).prop_map(|(current, finished)| {
+        let ended = Attempt { outcome: Some(Ended::Promoted), ..attempt(0, 1) };
+        (current.map(|(image, phases)| attempt(image, phases)), vec![ended; finished])
+    })
+}
+
+fn statuses(rollout: &'static Rollout) -> BoxedStrategy<BlueGreenRolloutStatus> {
+    let phases = option::weighted(0.95, proptest::sample::select(Phase::ALL.to_vec()));
+    let some = (option::weighted(0.9, clocks()), option::of(endings()), option::of(rejections()), option::of(0..4_i32));
+    let numbers = (0..4_i64, prop_oneof![3 => Just(0_i64), 1 => 1..4_i64]);
+    (phases, all_sides(), vec(twists(), rollout.gates.len()), some, any::<bool>(), numbers, attempts())
+        .prop_map(
+            move |(
+                phase,
+                sides,
+                twists,
+                (clock, ending, rejected, waiting_replicas),
+                paused_by_order,
+                (attempt, epoch),
+                (current, history),
+            )| {
+                BlueGreenRolloutStatus {
+                    observed_generation: 1,
+                    phase,
+                    attempt,
+                    revisions: 3,
+                    active: sides.active,
+                    preview: sides.preview,
+                    standby: sides.standby,
+                    leaving: sides.leaving,
+                    previous: sides.previous,
+                    rejected,
+                    gates: rollout.gates.iter().zip(&twists).map(|(gate, twist)| twist.of(gate)).collect(),
+                    ending,
+                    clock,
+                    paused_by_order,
+                    waiting_replicas,
+                    epoch,
+                    current,
+                    history,
+                    ..Default::default()
+                }
+            },
+        )
+        .boxed()
+}
+
+// === children ===
+
+fn owners() -> impl Strategy<Value = Owner> {
+    prop_oneof![
+        12 => Just(Owner::Us),
+        1 => Just(Owner::Orphan),
+        1 => Just(Owner::Former),
+        1 => any::<bool>().prop_map(|adopt| Owner::Foreign { who: "somebody".into(), adopt }),
+    ]
+}
+
+fn pods(revision: String) -> BoxedStrategy<PodSeen> {
+    let reasons = prop_oneof![Just("ImagePullBackOff"), Just("CrashLoopBackOff"), Just("InvalidImageName"), Just("Unschedulable")];
+    let trouble =
+        option::weighted(0.3, reasons.prop_map(|reason| PodTrouble { reason: reason.into(), message: "because".into(), container: None }));
+    ("[a-z]{5}", proptest::bool::weighted(0.7), proptest::bool::weighted(0.1), times(), 0..8_i32, trouble)
+        .prop_map(move |(name, ready, deleting, created, restarts, trouble)| PodSeen {
+            name,
+            revision: revision.clone(),
+            ip: Some("192.0.2.1".into()),
+            ports: BTreeMap::from([("http".to_owned(), 8080)]),
+            ready,
+            deleting,
+            created,
+            ready_changed: Some(created),
+            restarts,
+            trouble: trouble.filter(|_| !ready),
+        })
+        .boxed()
+}
+
+fn deployments() -> BoxedStrategy<DeploymentSeen> {
+    let counts = (0..6_i32, 0..6_i32, 0..6_i32, 0..6_i32);
+    let flags = (proptest::bool::weighted(0.05), proptest::bool::weighted(0.95), proptest::bool::weighted(0.8));
+    (images(), owners(), flags, 1..4_i64, option::weighted(0.8, 0..4_i64), counts)
+        .prop_map(|(image, owner, (deleting, labels_intact, settled), generation, applied, (replicas, total, updated, available))| {
+            let (total, updated, available) = if settled { (replicas, replicas, replicas) } else { (total, updated, available) };
+            DeploymentSeen {
+                uid: "uid".into(),
+                resource_version: "7".into(),
+                generation,
+                owner,
+                deleting,
+                labels_intact,
+                revision: side(image).revision,
+                epoch: String::new(),
+                applied_generation: if settled { Some(generation) } else { applied },
+                replicas,
+                min_ready_seconds: 0,
+                observed_generation: if settled { generation } else { 1 },
+                total,
+                updated,
+                ready: available,
+                available,
+                replica_failure: None,
+            }
+        })
+        .boxed()
+}
+
+pub fn color_seen() -> BoxedStrategy<ColorSeen> {
+    let progress = option::of((0..6_i32, times(), option::of(times())));
+    option::weighted(0.9, deployments())
+        .prop_flat_map(|deployment| {
+            let revision = deployment.as_ref().map_or_else(|| side(0).revision, |deployment| deployment.revision.clone());
+            (Just(deployment), vec(pods(revision), 0..5))
+        })
+        .prop_flat_map(move |(deployment, pods)| (Just(deployment), Just(pods), progress.clone()))
+        .prop_map(|(deployment, pods, progress)| ColorSeen {
+            progress: deployment.as_ref().zip(progress).map(|(deployment, (high_water, at, short_since))| Progress {
+                revision: deployment.revision.clone(),
+                generation: deployment.generation,
+                high_water,
+                at,
+                short_since,
+            }),
+            deployment: deployment.map_or(ObjectSeen::Absent, ObjectSeen::There),
+            pods,
+        })
+        .boxed()
+}
+
+fn services() -> BoxedStrategy<ObjectSeen<ServiceSeen>> {
+    let selected = option::weighted(0.9, (colors(), images()));
+    (proptest::bool::weighted(0.95), selected, owners(), any::<(bool, bool)>(), proptest::bool::weighted(0.03))
+        .prop_map(|(there, selected, owner, (labels_intact, settings_intact), deleting)| {
+            let selector = selected.map(|(color, image)| render::selector("shop", &target(&Side { color, ..side(image) })));
+            let service = ServiceSeen {
+                resource_version: "9".into(),
+                owner,
+                deleting,
+                labels_intact,
+                settings_intact,
+                epoch: String::new(),
+                selector: selector.unwrap_or_default(),
+                ports: render::service_ports(Role::Active, &side(0).ports),
+                former: None,
+            };
+            if there { ObjectSeen::There(service) } else { ObjectSeen::Absent }
+        })
+        .boxed()
+}
+
+fn refusals() -> impl Strategy<Value = Vec<Refusal>> {
+    let objects = prop_oneof![
+        colors().prop_map(Object::Deployment),
+        Just(Object::Service(Role::Active)),
+        Just(Object::Service(Role::Preview)),
+        images().prop_map(|image| Object::Revision(side(image).revision)),
+    ];
+    let codes = proptest::sample::select(vec![0_u16, 403, 422, 500]);
+    let refusal = (objects, codes, times(), 1..40_u32, 1..3_i64).prop_map(|(object, code, at, times, generation)| Refusal {
+        object,
+        code,
+        message: "no".into(),
+        at,
+        times,
+        generation,
+    });
+    vec(refusal, 0..2)
+}
+
+fn orders() -> impl Strategy<Value = BTreeMap<String, String>> {
+    let verb = proptest::sample::select(vec!["promote", "accept", "abort", "rollback", "retry", "pause", "resume"]);
+    let order = (verb, images()).prop_map(|(verb, image)| (format!("bluegreen.dev/{verb}"), side(image).revision));
+    proptest::collection::btree_map(order.clone().prop_map(|(verb, _)| verb), order.prop_map(|(_, revision)| revision), 0..3)
+}
+
+/// What is wrong with the templates, if anything is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Templates {
+    There,
+    Missing,
+    Unknown,
+    Unwatched,
+}
+
+fn templates() -> impl Strategy<Value = Templates> {
+    prop_oneof![7 => Just(Templates::There), 1 => Just(Templates::Missing), 1 => Just(Templates::Unknown), 1 => Just(Templates::Unwatched)]
+}
+
+impl Templates {
+    fn put_into(self, seen: &mut TemplatesSeen) {
+        let slo = (TemplateKind::GateTemplate, "slo".to_owned());
+        match self {
+            Self::There => {}
+            Self::Missing => _ = seen.by_name.insert(slo, TemplateSeen::Absent),
+            Self::Unknown => _ = seen.by_name.insert(slo, TemplateSeen::Unknown("forbidden".into())),
+            // For so long that it is told.
+            Self::Unwatched => seen.blind = Some(Blind { why: "GateTemplates: forbidden".into(), since: at(-600) }),
+        }
+    }
+}
+
+// === all of it ===
+
+pub fn worlds() -> BoxedStrategy<Case> {
+    let specs = (images(), 0..6_i32, proptest::bool::weighted(0.1));
+    (0..rollouts().len())
+        .prop_flat_map(move |rollout| {
+            let children = (color_seen(), color_seen(), services(), services());
+            let stored = vec((images(), proptest::bool::weighted(0.3)), 0..4);
+            let beside = (refusals(), orders(), option::of((option::of(times()), times())), stored, templates());
+            // Some are as their status says, so that there is something to decide.
+            let whole = proptest::bool::weighted(0.25);
+            let measured = results(anything_said(), times(), 4);
+            (Just(rollout), specs.clone(), statuses(&rollouts()[rollout]), children, beside, measured, whole)
+        })
+        .prop_map(
+            |(
+                rollout,
+                (image, replicas, paused),
+                status,
+                (blue, green, active_service, preview_service),
+                (refusals, annotations, absence, stored_images, templates),
+                results,
+                whole,
+            )| {
+                let Rollout { what, base, gates } = &rollouts()[rollout];
+                let mut seen = base.clone();
+                seen.spec.image = Some(IMAGES[image].into());
+                (seen.spec.replicas, seen.spec.paused) = (replicas, paused);
+                seen.results = results.iter().filter_map(|result| result.measurement(gates, &status)).collect();
+                seen.status = status;
+                seen.annotations = annotations;
+                seen.absence = absence.map(|(from, to)| Absence { from, to });
+                templates.put_into(&mut seen.templates);
+                (seen.blue, seen.green) = (blue, green);
+                (seen.active_service, seen.preview_service) = (active_service, preview_service);
+                endpoints_follow(&mut seen);
+                seen.revisions = stored_images.into_iter().map(|(image, clash)| stored(image, clash)).collect();
+                seen.refusals = refusals;
+                if whole {
+                    as_recorded(&mut seen);
+                }
+                Case { what, seen }
+            },
+        )
+        .boxed()
+}
+
+/// Worlds in which all is as the status says, in these phases; what `spec` asks for is on its way or live. Nothing waits for a person.
+pub fn recorded(phases: &'static [Phase]) -> BoxedStrategy<Case> {
+    (0..rollouts().len(), proptest::sample::select(phases), colors(), 1..5_i32, any::<bool>(), endings(), 0..5_000_i64)
+        .prop_map(|(rollout, phase, color, replicas, switched, ending, since)| {
+            let Rollout { what, base, gates } = &rollouts()[rollout];
+            let mut seen = base.clone();
+            seen.spec.replicas = replicas;
+            let first = Some(numbered(0, color, replicas));
+            let second = Some(numbered(1, color.other(), replicas));
+            let under_way = matches!(
+                phase,
+                Phase::DeployingPreview | Phase::Verifying | Phase::AwaitingPromotion | Phase::ScalingUp | Phase::Promoting
+            );
+            let live = matches!(phase, Phase::Monitoring | Phase::ScalingDown | Phase::RollingBack);
+            let goes_back = matches!(phase, Phase::Aborting | Phase::RollingBack);
+            seen.spec.image = Some(IMAGES[usize::from(under_way || live)].into());
+            let rests = matches!(phase, Phase::Healthy | Phase::Aborted | Phase::RolledBack);
+            let clock = Clock { since: at(-since), excluded_millis: 0, stopped: None, accounted_until: None };
+            let (active, other) = if live { (second, first) } else { (first, second) };
+            seen.status = BlueGreenRolloutStatus {
+                observed_generation: 1,
+                phase: Some(phase),
+                attempt: 2,
+                revisions: 2,
+                active,
+                preview: other.clone().filter(|_| under_way),
+                standby: other.clone().filter(|_| live),
+                leaving: other.clone().filter(|_| phase == Phase::Aborting),
+                previous: other.filter(|_| live),
+                gates: gates.clone(),
+                ending: goes_back.then_some(ending),
+                clock: (!rests).then_some(clock),
+                ..Default::default()
+            };
+            as_recorded(&mut seen);
+            if let Some(to) = seen.status.preview.clone().filter(|_| switched && phase == Phase::Promoting) {
+                seen.active_service = led_to(Role::Active, Some(&to));
+                endpoints_follow(&mut seen);
+            }
+            Case { what, seen }
+        })
+        .boxed()
+}
+
+/// When the gates of worlds that are measured began.
+pub const BEGAN: i64 = -10_000;
+
+/// Such worlds, measured: gates that are asked in it have run since the phase began, and these results have come for them.
+pub fn measured(said: impl Strategy<Value = Said> + 'static) -> BoxedStrategy<Case> {
+    let phases = &[Phase::Verifying, Phase::Verifying, Phase::AwaitingPromotion, Phase::ScalingUp, Phase::Monitoring];
+    let state = prop_oneof![3 => Just(GateState::Running), 1 => Just(GateState::Inconclusive)];
+    let gates = vec((state, 0..4_i32, 0..13_usize), 32);
+    (recorded(phases), gates, results(said, (-5_000_i64..0).prop_map(at), 6))
+        .prop_map(|(Case { what, mut seen }, running, results)| {
+            for (gate, (state, counter, readings)) in seen.status.gates.iter_mut().zip(running) {
+                (gate.state, gate.since) = (state, at(BEGAN));
+                if let Some(measured) = &mut gate.measured {
+                    *measured = Measured { covered_millis: 0, ..of_readings(counter, readings, at(-9_000)) };
+                }
+            }
+            let gates = seen.status.gates.clone();
+            seen.results = results.iter().filter_map(|result| result.measurement(&gates, &seen.status)).collect();
+            Case { what, seen }
+        })
+        .boxed()
+}
+
+/// What the active side's Deployment and pods may look like, in a world that is otherwise as the status says.
+pub fn with_any_active_side(world: BoxedStrategy<Case>) -> BoxedStrategy<Case> {
+    (world, color_seen())
+        .prop_map(|(Case { what, mut seen }, broken)| {
+            let color = seen.status.active.as_ref().map(|active| active.color);
+            match color {
+                Some(Color::Blue) => seen.blue = broken,
+                Some(Color::Green) => seen.green = broken,
+                None => {}
+            }
+            endpoints_follow(&mut seen);
+            Case { what, seen }
+        })
+        .boxed()
+}
