@@ -48,7 +48,7 @@ pub struct MetricPlan {
 /// What is asked, and how an answer is judged. A Job becomes a question with each reading, which runs another one.
 #[derive(Clone, Debug)]
 pub enum Judge {
-    Limits { question: Question, traffic: Option<Traffic>, limits: Limits },
+    Limits { question: Question, traffic: Option<Box<Traffic>>, limits: Limits },
     Job { job: Box<JobPlan>, limits: Limits },
     Comparison { errors: Question, requests: Question, rule: comparison::Rule },
     Latency { buckets: Question, rule: latency::Rule },
@@ -193,7 +193,7 @@ fn of_job(metric: &Metric, job: &JobCheck) -> Result<Judge, Invalid> {
 }
 
 impl Traffic {
-    fn of(asked: &PrometheusQuery, server: &Server) -> Result<Option<Self>, Invalid> {
+    fn of(asked: &PrometheusQuery, server: &Server) -> Result<Option<Box<Self>>, Invalid> {
         let requests = match (&asked.requests, asked.min_requests, &asked.ready) {
             (None, None, _) => return Ok(None),
             (Some(_), None, _) => return Err(Invalid("requests counts what minRequests asks for: set both, or neither".into())),
@@ -202,7 +202,7 @@ impl Traffic {
                 Invalid("minRequests needs to know how requests are counted: set requests, a query that yields their number".into())
             })?),
         };
-        Ok(Some(Self { requests: server.question(&requests)?, min: min_requests(asked.min_requests) }))
+        Ok(Some(Box::new(Self { requests: server.question(&requests)?, min: min_requests(asked.min_requests) })))
     }
 
     /// Why there are too few of them, if there are. A counter that isn't there yet has counted none.
