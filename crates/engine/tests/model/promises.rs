@@ -135,6 +135,11 @@ impl Step<'_> {
         self.next.preview.as_ref().filter(|_| self.enters(Phase::Promoting)).or(at_once)
     }
 
+    /// Where somebody led the Service to the standby by hand, the record that begins the way back ends it.
+    fn goes_back_at_once(&self) -> bool {
+        self.enters(Phase::RollingBack) && self.next.active.as_ref().is_some_and(|now| is(&self.old.standby, now))
+    }
+
     fn paused(&self) -> bool {
         self.seen.spec.paused || self.next.paused_by_order
     }
@@ -164,7 +169,7 @@ impl Step<'_> {
         let by_switch = match self.old.phase {
             Some(Phase::Promoting) => is(&self.old.preview, now),
             Some(Phase::RollingBack) => is(&self.old.standby, now),
-            _ => self.to_switch().is_some(),
+            _ => self.to_switch().is_some() || self.goes_back_at_once(),
         };
         holds(1, by_switch, || format!("the active side moves from {} to {} in {:?}", was.color, now.color, self.old.phase))?;
         holds(1, service_selects(self.seen, now), || format!("{} is told active, and the Service doesn't select it", now.color))
@@ -185,6 +190,7 @@ impl Step<'_> {
         }
         let may_go = match self.old.phase {
             Some(Phase::RollingBack) => is(&self.next.active, was) || ready(self.seen, was.color, &was.revision) == 0,
+            _ if self.goes_back_at_once() => true,
             Some(Phase::ScalingDown) => counted(self.old, self.world.now) >= drain(self.seen),
             // It was to stay for ever, and makes room for a candidate.
             Some(Phase::Healthy) => true,
