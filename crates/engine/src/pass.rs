@@ -65,6 +65,10 @@ impl Pass {
 
     /// After a look.
     pub fn saw(&mut self, seen: Box<Observed>) -> Step {
+        if self.seen.as_ref().is_some_and(|before| before.generation != seen.generation) {
+            // Somebody asked for something else meanwhile, and the way begins anew.
+            self.turns = 0;
+        }
         if self.turns == TURNS {
             return Step::End(End::Unsettled);
         }
