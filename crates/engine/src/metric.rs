@@ -531,10 +531,12 @@ fn judge(measured: &mut Measured, plan: &MetricPlan, stage: Stage, found: Found,
         (measured.doubtful_in_row, *measured.doubtful_since.get_or_insert(at), plan.inconclusive_limit)
     };
     let lasted = time::Duration::try_from(at.duration_since(since)).unwrap_or_default();
-    let failed = count >= limit && lasted >= plan.failure_for;
+    // What is only worse than before is no failure, however long it lasts.
+    let needed = if verdict == GateState::Failed { plan.failure_for } else { time::Duration::ZERO };
+    let decided = count >= limit && lasted >= needed;
     let in_row = (limit > 1).then(|| format!(", {} in a row", times(count)));
-    let long = (!plan.failure_for.is_zero()).then(|| format!(", for {} of {}", Duration(lasted), Duration(plan.failure_for)));
-    let state = if failed { verdict } else { GateState::Running };
+    let long = (!needed.is_zero()).then(|| format!(", for {} of {}", Duration(lasted), Duration(needed)));
+    let state = if decided { verdict } else { GateState::Running };
     (state, [Some(why), in_row, long].into_iter().flatten().collect())
 }
 

@@ -315,7 +315,7 @@ fn a_former_revision_is_deployed_again_where_nobody_is_served_and_at_the_size_of
 }
 
 #[test]
-fn a_candidate_that_somebody_edited_is_switched_to_when_it_is_again_what_passed() {
+fn a_candidate_that_somebody_edited_is_switched_to_only_after_it_was_written_again() {
     let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.image("shop:2");
     world.run_until(Phase::AwaitingPromotion);
@@ -339,6 +339,11 @@ fn a_candidate_that_somebody_edited_is_switched_to_when_it_is_again_what_passed(
     assert!(switches(&promoting));
     edited(&mut promoting);
     assert!(!switches(&promoting));
+    let told = next(&promoting, |seen| seen.refusals.clear()).message;
+    assert!(told.ends_with("waiting for its Deployment, which somebody changed, to be as recorded"), "{told}");
+    let green = deployment(&mut promoting.green);
+    green.applied_generation = Some(green.generation);
+    assert!(switches(&promoting));
 }
 
 #[test]

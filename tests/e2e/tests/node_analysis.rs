@@ -123,7 +123,7 @@ async fn an_incident_that_hits_both_sides_condemns_neither_and_a_prometheus_that
     let _operator = traffic::operator(&space);
     // It passes after the incident, and not before Prometheus is away.
     let mut longer = manifest();
-    longer["spec"]["verification"]["metrics"][0]["count"] = json!(80);
+    longer["spec"]["verification"]["metrics"][0]["count"] = json!(95);
     let (rollout, seen, _load) = candidate_beside(&space, &longer).await;
     let revisions = [seen.active().revision.clone(), seen.candidate().revision.clone()];
     for revision in &revisions {
@@ -220,7 +220,8 @@ fn ready_made() -> Value {
     let rate = r#"sum(rate(http_requests_total{namespace="{{ namespace }}",pod=~"{{ pods }}"}[5s]))"#;
     let over_time = |take: &str| json!({"query": rate, "range": {"window": "10s", "step": "1s", "take": take}});
     json!({"verification": {"metrics": [
-        metric("errors", ("max", "5%"), 1, &ready("ErrorRate")),
+        // Between two bursts nothing is said for it.
+        metric("errors", ("max", "5%"), 1, &merged(ready("ErrorRate"), &json!({"minRequests": 50}))),
         metric("successes", ("min", "50%"), 30, &ready("SuccessRate")),
         metric("p95", ("max", "0.5"), 30, &ready("LatencyP95")),
         metric("requests", ("min", "1"), 30, &ready("RequestRate")),

@@ -26,6 +26,10 @@ impl Server {
     /// With these sent along with each query.
     pub fn with(self, headers: &BTreeMap<String, String>) -> Result<Self, Invalid> {
         let headers = checks::headers(headers)?;
+        if let Some(name) = headers.iter().find_map(|(name, value)| value.as_bytes().windows(2).any(|two| two == b"{{").then_some(name)) {
+            let why = "has a variable, and headers of a query know none but the parameters of their metric: write its value";
+            return Err(Invalid(format!("the header {:?} {why}", name.as_str())));
+        }
         if headers.contains_key("authorization") {
             return Err(Invalid("the header \"Authorization\" is sent from a Secret: leave it out, and set credentials".into()));
         }

@@ -47,6 +47,10 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
         let message = format!("Promoting revision {} ({}): waiting for its pods to be ready again", candidate.number, candidate.image);
         return Stay::working(reasons::PROMOTING, message).until(deadline).into();
     }
+    if !selects && !effects::taken_up(draft.seen, &candidate) {
+        let why = "waiting for its Deployment, which somebody changed, to be as recorded";
+        return Stay::working(reasons::PROMOTING, format!("Promoting revision {} ({}): {why}", candidate.number, candidate.image)).into();
+    }
     if selects && draft.elapsed() >= SLICES_LATE {
         let since = draft.seen.endpoints.changed.map(|at| format!(" since {}", crate::conditions::whole_second(at))).unwrap_or_default();
         let message = format!(

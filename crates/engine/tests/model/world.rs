@@ -1104,7 +1104,9 @@ impl World {
             }
             Object::Deployment(color) => {
                 if let Some(deployment) = self.deployments[index(*color)].clone() {
-                    let fenced = Deployment { version, by: term, epoch: epoch.into(), ..(*deployment).clone() };
+                    // The API server counts annotations of a Deployment as a change of it.
+                    let generation = deployment.generation + 1;
+                    let fenced = Deployment { version, by: term, epoch: epoch.into(), generation, ..(*deployment).clone() };
                     self.put_deployment(index(*color), fenced);
                 }
             }

@@ -91,8 +91,21 @@ proptest! {
 #[test]
 fn every_kind_of_gate_is_among_the_rollouts() {
     let gates: BTreeSet<_> = rollouts().iter().flat_map(|rollout| &rollout.gates).map(|gate| gate.name.as_str()).collect();
-    let of_both =
-        ["home", "shown", "asked", "suite", "errors", "steady", "outside", "counted", "rehearsed", "score", "slo/home", "slo/errors"];
+    let of_both = [
+        "home",
+        "shown",
+        "asked",
+        "suite",
+        "errors",
+        "steady",
+        "outside",
+        "counted",
+        "few",
+        "rehearsed",
+        "score",
+        "slo/home",
+        "slo/errors",
+    ];
     let stages = ["verification", "monitoring"].into_iter().flat_map(|stage| of_both.map(|name| format!("{stage}/{name}")));
     let of_one = ["verification/beside", "verification/compared", "verification/slower", "verification/house/asked", "monitoring/before"];
     let missing: Vec<_> = stages.chain(of_one.map(str::to_owned)).filter(|name| !gates.contains(name.as_str())).collect();

@@ -128,6 +128,7 @@ fn metrics(compared: &str) -> Value {
         {"name": "steady", "prometheus": {"query": "q"}, "goodIf": "value < 1.0 || value < previous", "count": 2, "failureLimit": 2},
         {"name": "outside", "web": {"url": url, "jsonPath": "$.value"}, "max": "1", "count": 1, "failureFor": "10s", "noDataLimit": 2},
         {"name": "counted", "job": job(), "max": "1", "count": 1, "errorLimit": 2},
+        {"name": "few", "prometheus": {"query": "e", "requests": "n", "minRequests": 5}, "max": "1%", "count": 1, "noDataLimit": 2},
     ])
 }
 

@@ -15,12 +15,19 @@ use bluegreen_engine::{
     render,
 };
 use jiff::{SignedDuration, Timestamp};
-use proptest::{collection::vec, option, prelude::*, sample::Index};
-use std::collections::BTreeMap;
+use proptest::{collection::vec, option, prelude::*, sample::Index, test_runner::RngSeed};
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 pub fn config() -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400);
-    ProptestConfig { cases, max_shrink_iters: 5_000, failure_persistence: None, ..ProptestConfig::default() }
+    let fresh = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
+    let seed = std::env::var("PROPTEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(fresh);
+    eprintln!("replay with: PROPTEST_SEED={seed} PROPTEST_CASES={cases}");
+    let rng_seed = RngSeed::Fixed(seed);
+    ProptestConfig { cases, max_shrink_iters: 5_000, failure_persistence: None, rng_seed, ..ProptestConfig::default() }
 }
 
 // === times, sides ===
@@ -267,6 +274,8 @@ fn outcome(gate: &Gate, said: Said, at: Timestamp) -> Outcome {
         Some("compared") => vec![value(0.0, counter), Reading::Value(counter), Reading::Value(0.0), Reading::Value(counter)],
         Some("slower") => vec![histogram(if bad { 1.0 } else { counter }), histogram(counter)],
         Some("beside" | "before") => vec![value(0.0, 9.0), Reading::Value(0.001)],
+        // The value, and how many requests it rests on: fewer than asked for where the value is a bad one, now and then.
+        Some("few") => vec![value(0.0, 9.0), Reading::Value(if bad && at.as_second() % 2 == 0 { 4.0 } else { 5.0 })],
         _ => vec![value(0.0, 9.0)],
     };
     Outcome::Readings(match trouble {
