@@ -382,9 +382,6 @@ impl<'a> Draft<'a> {
             self.status.leaving = None;
             self.status.preview = None;
         }
-        if ending.outcome == Outcome::RolledBack {
-            self.reject(&active, &ending.reason, &ending.message);
-        }
         if self.status.current.is_none() {
             // The attempt that brought it live is history; going back from it is a story of its own.
             let rejected = self.status.rejected.take();
@@ -394,6 +391,9 @@ impl<'a> Draft<'a> {
             if let (Some(attempt), Some(former)) = (self.status.current.as_mut(), &self.status.standby) {
                 attempt.from_image.clone_from(&former.image);
             }
+        }
+        if ending.outcome == Outcome::RolledBack {
+            self.reject(&active, &ending.reason, &ending.message);
         }
         self.spend(Verb::Retry);
         self.status.ending = Some(ending);

@@ -368,9 +368,16 @@ fn the_story_of_a_late_roll_back_tells_what_served_before_and_serves_again() {
         let mut world = World::live(json!({"scaleDown": scale_down}));
         world.image("shop:2");
         world.settle();
+        // One that was withdrawn since is another story.
+        world.image("shop:3-slow");
+        world.run_for(5);
+        world.image("shop:2");
+        world.settle();
         world.order("rollback");
         world.settle();
         let story = &world.status.history[0];
+        let rejected = world.status.rejected.as_ref().unwrap();
+        assert_eq!((rejected.image.as_str(), rejected.attempt), ("shop:2", story.attempt));
         assert_eq!((story.image.as_str(), story.from_image.as_str()), ("shop:2", "shop:1"));
         assert_eq!(world.serves().as_deref(), Some("shop:1"));
     }
