@@ -8,8 +8,9 @@ use bluegreen_api::BlueGreenRolloutStatus;
 use jiff::Timestamp;
 use std::collections::VecDeque;
 
-/// More than the longest way through the state machine that needs nobody else; a loop that takes more turns in circles.
-pub const TURNS: usize = 16;
+/// More than twice the longest way through the state machine that needs nobody else, for somebody may ask for something else in its
+/// middle; a loop that takes more turns in circles.
+pub const TURNS: usize = 32;
 
 /// One reconcile under way.
 #[derive(Clone, Debug)]
@@ -65,10 +66,6 @@ impl Pass {
 
     /// After a look.
     pub fn saw(&mut self, seen: Box<Observed>) -> Step {
-        if self.seen.as_ref().is_some_and(|before| before.generation != seen.generation) {
-            // Somebody asked for something else meanwhile, and the way begins anew.
-            self.turns = 0;
-        }
         if self.turns == TURNS {
             return Step::End(End::Unsettled);
         }

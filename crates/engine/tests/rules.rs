@@ -260,6 +260,31 @@ fn monitoring_that_cannot_judge_holds_rolls_back_or_passes_as_asked() {
 }
 
 #[test]
+fn traffic_too_small_to_judge_by_is_told_as_that_and_on_unknown_decides() {
+    let asked = metric(json!({"prometheus": {"query": "e", "requests": "n", "minRequests": 50}}));
+    for (choice, phase, image) in
+        [("Hold", Phase::Monitoring, "shop:2"), ("RollBack", Phase::RolledBack, "shop:1"), ("Pass", Phase::Healthy, "shop:2")]
+    {
+        let mut world = World::live(json!({"monitoring": {"duration": "1m", "onUnknown": choice, "metrics": [asked.clone()]}}));
+        // Every one of so few requests failed.
+        world.gauge = |_, _, _| Outcome::Readings(vec![Reading::Value(1.0), Reading::Value(3.0)]);
+        world.image("shop:2");
+        world.run_for(3000);
+        assert_eq!((world.phase(), world.serves().as_deref()), (phase, Some(image)), "{choice}\n{}", world.story());
+        let few = "3 requests are too few to judge by, at least 50 are needed";
+        assert_eq!(world.status.message.contains(few), choice != "Pass", "{choice}: {}", world.status.message);
+    }
+    let mut world = World::live(json!({"monitoring": {"duration": "1m", "metrics": [asked]}}));
+    world.gauge = |_, _, at| {
+        let requests = if at.as_second() < 1_800_000_400 { 3.0 } else { 50.0 };
+        Outcome::Readings(vec![Reading::Value(0.0), Reading::Value(requests)])
+    };
+    world.image("shop:2");
+    world.run_for(3000);
+    assert_eq!(world.phase(), Phase::Healthy, "once there is traffic it goes on\n{}", world.story());
+}
+
+#[test]
 fn time_without_readings_is_no_bake_time() {
     let mut world = World::live(json!({"monitoring": {"duration": "2m", "metrics": [metric(json!({"noDataLimit": 1000}))]}}));
     world.gauge = |_, _, at| if (at.as_second() / 100) % 2 == 0 { value(0.0) } else { Outcome::reading(Reading::NoData) };

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use bluegreen_api::{Compared, Counted, Gate, GateState, Phase};
+use bluegreen_api::{Compared, Counted, Gate, GateState, Phase, ReadyMetric, ReadySource};
 use bluegreen_cluster::Cluster;
 use bluegreen_e2e::{
     LONG_ENOUGH, Rollout, Seen, Space, merged, shop,
@@ -372,5 +372,54 @@ async fn a_job_that_counts_errors_lets_a_good_version_pass_and_condemns_a_bad_on
     let (state, message) = told(&bad);
     assert!(state == GateState::Failed && message.starts_with("0.") && message.ends_with(" is above the limit of 0.05"), "{message}");
     assert_eq!(bad.serves(), "2.0.0");
+    space.end().await;
+}
+
+/// Every ready-made metric of every source, each a rehearsal.
+fn every_ready_made_metric() -> Vec<Value> {
+    let sources = ReadySource::ALL.into_iter().map(Some).chain([None]);
+    let all = sources.flat_map(|source| ReadyMetric::ALL.into_iter().map(move |metric| (source, metric)));
+    let alone = |metric: ReadyMetric| matches!(metric, ReadyMetric::CPU | ReadyMetric::Memory | ReadyMetric::Restarts);
+    let metric = |(source, metric): (Option<ReadySource>, ReadyMetric)| {
+        let name = source.map_or_else(|| metric.to_string(), |source| format!("{metric}-{source}")).to_lowercase();
+        let asked = json!({"metric": metric, "source": source});
+        let counted = source.map(|_| 1);
+        json!({
+            "name": name, "max": "1000000", "dryRun": true, "interval": "1s", "initialDelay": "1s", "count": 1, "noDataLimit": 1, "errorLimit": 1,
+            "prometheus": {"ready": asked, "minRequests": counted},
+        })
+    };
+    all.filter(|(source, metric)| source.is_none() == alone(*metric)).map(metric).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with a real node: cargo xtask test"]
+async fn a_real_prometheus_takes_every_ready_made_query_and_every_count_of_requests() {
+    let space = Space::new("every-query").await;
+    let _operator = traffic::operator(&space);
+    let all = every_ready_made_metric();
+    assert_eq!(all.len(), 27);
+    // Of one stage there are sixteen at most.
+    let (before, after) = all.split_at(14);
+    let spec =
+        json!({"verification": {"metrics": before}, "monitoring": {"metrics": after, "duration": "1h"}, "promotion": {"mode": "Manual"}});
+    let rollout = space.rollout(&merged(plain(), &spec)).await;
+    rollout.until_healthy("1.0.0").await;
+    rollout.version("2.0.0").await;
+    for (phase, count) in [(Phase::AwaitingPromotion, before.len()), (Phase::Monitoring, after.len())] {
+        let measured = |seen: &Seen| {
+            let readings = seen.status.gates.iter().filter_map(|gate| gate.measured.as_ref()?.readings.first());
+            seen.is(phase) && readings.count() == count
+        };
+        let seen = rollout.until(&format!("each was measured in {phase}"), measured).await;
+        for gate in seen.status.gates.iter().filter(|gate| gate.measured.is_some()) {
+            let measured = gate.measured.as_ref().unwrap();
+            assert_ne!(measured.readings[0].value, "Failed", "{}: {} {:?}", gate.name, gate.message, measured.asked);
+            println!("{}: {}", gate.name, gate.message);
+        }
+        if phase == Phase::AwaitingPromotion {
+            rollout.order("promote", &seen.candidate().revision).await;
+        }
+    }
     space.end().await;
 }

@@ -112,7 +112,10 @@ fn broken(copy: &Copy, fault: &Fault) -> Result<Option<String>> {
 /// From the first panic on, as far as it fits on a page.
 fn story(test: &str, output: &str) -> String {
     let from = output.lines().skip_while(|line| !line.contains(" panicked at "));
-    let lines: Vec<_> = from.take(SHOWN).map(|line| format!("    {line}")).collect();
+    let mut lines: Vec<_> = from.map(|line| format!("    {line}")).collect();
+    let more = lines.len().saturating_sub(SHOWN);
+    lines.truncate(SHOWN);
+    lines.extend((more > 0).then(|| format!("    … and {more} lines more")));
     format!("  noticed by {test}:\n{}", lines.join("\n"))
 }
 

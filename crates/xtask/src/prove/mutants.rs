@@ -60,7 +60,11 @@ fn try_all(diff: Option<&Path>, shard: Option<&str>) -> Result<Outcome> {
     let output = directory()?;
     let mut command = tool()?;
     // Seeds and cases are many elsewhere; here each mutant has to get through them.
-    command.env("SEEDS", "20").env("PROPTEST_CASES", "64").args(["--shuffle", "--no-times", "--colors=never", "--output"]).arg(&output);
+    command
+        .env("SEEDS", "20")
+        .env("PROPTEST_CASES", "64")
+        .args(["--shuffle", "--sharding", "round-robin", "--no-times", "--colors=never", "--output"])
+        .arg(&output);
     command.args(diff.iter().flat_map(|diff| ["--in-diff".as_ref(), diff.as_os_str()]));
     command.args(shard.iter().flat_map(|shard| ["--shard", shard]));
     let status = spawn(&mut command)?.0.wait().context("cannot wait for cargo-mutants")?;
