@@ -42,7 +42,7 @@ pub(crate) enum Task {
         /// Only patches whose names contain one of these.
         filters: Vec<String>,
     },
-    /// Make small changes to the engine, each of which some test must notice: about two hours for all.
+    /// Make small changes to the engine, each of which some test must notice: about five hours for all.
     Mutants {
         /// A fresh sample of 40 of those in lines that were changed in the last day, of which 38 must be noticed: one of the tests.
         #[arg(long, conflicts_with_all = ["since", "shard"])]
