@@ -131,12 +131,7 @@ fn pods_coming(draft: &mut Draft<'_>, candidate: &Side, reason: &'static str, me
     let trouble = draft.trouble(candidate);
     let progress = draft.without_progress(candidate);
     if progress.is_some_and(|(time, _)| time >= draft.settings().progress_deadline) {
-        let why = trouble.unwrap_or_else(|| {
-            let edited = draft.fully_available(candidate);
-            let why =
-                if edited { "its Deployment was changed by somebody else and can't be written again" } else { "its pods don't get ready" };
-            why.into()
-        });
+        let why = trouble.unwrap_or_else(|| "its pods don't get ready".into());
         let deadline = bluegreen_api::Duration(draft.settings().progress_deadline);
         draft.abort(Outcome::Aborted, reasons::PROGRESS_DEADLINE_EXCEEDED, &format!("no progress for {deadline}: {why}"));
         return Step::Again;
@@ -278,12 +273,14 @@ pub(super) fn scaling_up(draft: &mut Draft<'_>) -> Step {
     let active = draft.status.active.as_ref().map_or(0, |active| active.replicas);
     let full = Side { replicas: draft.settings().full_size(active), ..candidate };
     draft.status.preview = Some(full.clone());
-    // Not before our write that comes after somebody's edit is taken up. What others add beside our fields stays, and starts no gate anew.
-    let complete = draft.fully_available(&full) && effects::taken_up(draft.seen, &full);
-    if complete && draft.ready_pods(&full) > 0 {
+    let message = format!("Bringing revision {} ({}) to full size", full.number, full.image);
+    if draft.fully_available(&full) && draft.ready_pods(&full) > 0 {
+        // Not before our write that comes after somebody's edit is taken up. What others add beside our fields stays, and starts no gate anew.
+        if !effects::taken_up(draft.seen, &full) {
+            return Stay::working(reasons::SCALING_UP, format!("{message}: waiting until its Deployment is written as recorded")).into();
+        }
         draft.enter(Phase::Promoting);
         return Step::Again;
     }
-    let message = format!("Bringing revision {} ({}) to full size", full.number, full.image);
     pods_coming(draft, &full, reasons::SCALING_UP, message)
 }

@@ -48,7 +48,7 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
         return Stay::working(reasons::PROMOTING, message).until(deadline).into();
     }
     if !selects && !effects::taken_up(draft.seen, &candidate) {
-        let why = "waiting for its Deployment, which somebody changed, to be as recorded";
+        let why = "waiting until its Deployment is written as recorded";
         return Stay::working(reasons::PROMOTING, format!("Promoting revision {} ({}): {why}", candidate.number, candidate.image)).into();
     }
     if selects && draft.elapsed() >= SLICES_LATE {
