@@ -153,6 +153,9 @@ async fn an_incident_that_hits_both_sides_condemns_neither_and_a_prometheus_that
     let more = |seen: &Seen| compared(seen).is_some_and(|now| now.candidate.requests != weighed.candidate.requests);
     let seen = rollout.until("what comes now is added to what was weighed before", more).await;
     assert!(errors(&compared(&seen).unwrap().candidate) >= errors(&weighed.candidate));
+    // Each wait has its own patience.
+    let most = |seen: &Seen| gate(seen).is_none_or(|gate| gate.measured.as_ref().is_some_and(|measured| measured.good >= 82));
+    rollout.until("most readings are there", most).await;
     rollout.until("it goes live", |seen| seen.serves() == "2.0.0").await;
     let seen = rollout.until_healthy("2.0.0").await;
     assert_eq!(seen.status.history.first().unwrap().outcome, Some(bluegreen_api::Outcome::Promoted));
@@ -406,10 +409,11 @@ async fn a_real_prometheus_takes_every_ready_made_query_and_every_count_of_reque
     let rollout = space.rollout(&merged(plain(), &spec)).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
-    for (phase, count) in [(Phase::AwaitingPromotion, before.len()), (Phase::Monitoring, after.len())] {
+    let stages = [(Phase::AwaitingPromotion, "verification/", before.len()), (Phase::Monitoring, "monitoring/", after.len())];
+    for (phase, stage, count) in stages {
         let measured = |seen: &Seen| {
-            let readings = seen.status.gates.iter().filter_map(|gate| gate.measured.as_ref()?.readings.first());
-            seen.is(phase) && readings.count() == count
+            let gates = seen.status.gates.iter().filter(|gate| gate.name.starts_with(stage));
+            seen.is(phase) && gates.filter_map(|gate| gate.measured.as_ref()?.readings.first()).count() == count
         };
         let seen = rollout.until(&format!("each was measured in {phase}"), measured).await;
         for gate in seen.status.gates.iter().filter(|gate| gate.measured.is_some()) {
