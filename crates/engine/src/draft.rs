@@ -198,11 +198,11 @@ impl<'a> Draft<'a> {
     /// Brings the gates of a stage in line with `spec`, and adds the results that came for them.
     pub(crate) fn align_gates(&mut self, stage: Stage) {
         let Ok(definitions) = self.plan.gates(stage, &self.status) else { return };
-        let mut aligned = gates::aligned(&self.status.gates, definitions, stage, self.now());
+        let mut aligned = gates::aligned(&self.status.gates, &definitions, stage, self.now());
         let revision = self.attempt_revision().unwrap_or_default();
         // Checks are done one after the other.
         let mut others_passed = true;
-        for (gate, definition) in aligned.iter_mut().zip(definitions) {
+        for (gate, definition) in aligned.iter_mut().zip(definitions.iter()) {
             let results = self.seen.results.iter().filter(|result| {
                 result.gate == definition.name
                     && result.definition == definition.definition
@@ -227,7 +227,7 @@ impl<'a> Draft<'a> {
         }
         let bake = self.settings().bake;
         let over = stage == Stage::Monitoring && self.elapsed() >= bake;
-        score::tell(&mut aligned, definitions, over.then_some(bake), self.now());
+        score::tell(&mut aligned, &definitions, over.then_some(bake), self.now());
         self.status.gates = aligned;
     }
 

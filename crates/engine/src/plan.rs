@@ -13,7 +13,7 @@ use bluegreen_api::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
-use std::time;
+use std::{borrow::Cow, time};
 
 /// Why `spec` can't be carried out: a sentence for its author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,8 +26,6 @@ pub struct Plan {
     pub settings: Settings,
     pub wanted: Result<Wanted, Invalid>,
     verification: Result<Vec<GateDefinition>, Invalid>,
-    /// Of the first revision, which has nothing to be compared with.
-    first: Result<Vec<GateDefinition>, Invalid>,
     monitoring: Result<Vec<GateDefinition>, Invalid>,
 }
 
@@ -44,20 +42,10 @@ impl Plan {
                 .and_then(|gates| score::with(stage, gates, score))
         };
         let own = (verification.checks.as_slice(), verification.metrics.as_slice());
-        let gates = definitions(Stage::Verification, own, &verification.templates, verification.score.as_ref());
-        let mut first = gates.clone();
-        if let Ok(gates) = &mut first {
-            gates.retain_mut(|gate| match &mut gate.kind {
-                Kind::Metric(plan) => plan.alone(),
-                Kind::Check(_) | Kind::Score(_) => true,
-            });
-            score::drop_if_empty(gates);
-        }
         Self {
             settings: Settings::of(spec),
             wanted: Wanted::parse(seen),
-            verification: gates,
-            first,
+            verification: definitions(Stage::Verification, own, &verification.templates, verification.score.as_ref()),
             monitoring: definitions(
                 Stage::Monitoring,
                 (&monitoring.checks, &monitoring.metrics),
@@ -69,19 +57,29 @@ impl Plan {
 
     /// The gates of a stage, for the side that is judged at it while the status is this. Asked at each step of a decision: one that
     /// begins without a status may come to a candidate.
-    pub fn gates(&self, stage: Stage, status: &BlueGreenRolloutStatus) -> Result<&[GateDefinition], &Invalid> {
-        let gates = match stage {
-            Stage::Verification if status.preview.is_none() => &self.first,
-            Stage::Verification => &self.verification,
-            Stage::Monitoring => &self.monitoring,
-        };
-        gates.as_ref().map(Vec::as_slice)
+    pub fn gates(&self, stage: Stage, status: &BlueGreenRolloutStatus) -> Result<Cow<'_, [GateDefinition]>, &Invalid> {
+        match stage {
+            Stage::Verification if status.preview.is_none() => self.verification.as_ref().map(|gates| Cow::Owned(of_the_first(gates))),
+            Stage::Verification => self.verification.as_ref().map(Into::into),
+            Stage::Monitoring => self.monitoring.as_ref().map(Into::into),
+        }
     }
 
     /// What is wrong with `spec`, if anything is.
     pub fn invalid(&self) -> Option<&Invalid> {
         self.wanted.as_ref().err().or(self.verification.as_ref().err()).or(self.monitoring.as_ref().err())
     }
+}
+
+/// The gates of the first revision, which has nothing to be compared with.
+fn of_the_first(gates: &[GateDefinition]) -> Vec<GateDefinition> {
+    let mut gates = gates.to_vec();
+    gates.retain_mut(|gate| match &mut gate.kind {
+        Kind::Metric(plan) => plan.alone(),
+        Kind::Check(_) | Kind::Score(_) => true,
+    });
+    score::drop_if_empty(&mut gates);
+    gates
 }
 
 /// The Prometheus to ask where a metric names none: what the rollout names, else the operator's own.

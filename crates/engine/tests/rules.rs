@@ -246,11 +246,13 @@ fn a_candidate_that_nobody_promotes_is_aborted_at_its_timeout() {
     assert_eq!((world.phase(), world.status.rejected.as_ref().unwrap().reason.as_str()), (Phase::Aborted, "PromotionTimedOut"));
 }
 
+/// What becomes of a version that nobody can judge, by the choice.
+const ON_UNKNOWN: [(&str, Phase, &str); 3] =
+    [("Hold", Phase::Monitoring, "shop:2"), ("RollBack", Phase::RolledBack, "shop:1"), ("Pass", Phase::Healthy, "shop:2")];
+
 #[test]
 fn monitoring_that_cannot_judge_holds_rolls_back_or_passes_as_asked() {
-    for (choice, phase, image) in
-        [("Hold", Phase::Monitoring, "shop:2"), ("RollBack", Phase::RolledBack, "shop:1"), ("Pass", Phase::Healthy, "shop:2")]
-    {
+    for (choice, phase, image) in ON_UNKNOWN {
         let mut world = World::live(json!({"monitoring": {"duration": "1m", "onUnknown": choice, "metrics": [metric(json!({}))]}}));
         world.gauge = |_, _, _| Outcome::reading(Reading::NoData);
         world.image("shop:2");
@@ -262,9 +264,7 @@ fn monitoring_that_cannot_judge_holds_rolls_back_or_passes_as_asked() {
 #[test]
 fn traffic_too_small_to_judge_by_is_told_as_that_and_on_unknown_decides() {
     let asked = metric(json!({"prometheus": {"query": "e", "requests": "n", "minRequests": 50}}));
-    for (choice, phase, image) in
-        [("Hold", Phase::Monitoring, "shop:2"), ("RollBack", Phase::RolledBack, "shop:1"), ("Pass", Phase::Healthy, "shop:2")]
-    {
+    for (choice, phase, image) in ON_UNKNOWN {
         let mut world = World::live(json!({"monitoring": {"duration": "1m", "onUnknown": choice, "metrics": [asked.clone()]}}));
         // Every one of so few requests failed.
         world.gauge = |_, _, _| Outcome::Readings(vec![Reading::Value(1.0), Reading::Value(3.0)]);
@@ -307,7 +307,13 @@ fn scattered_bad_readings_are_not_as_many_in_a_row() {
 
 #[test]
 fn the_bake_time_does_not_end_while_readings_are_bad() {
-    let mut world = World::live(json!({"monitoring": {"duration": "2m", "metrics": [metric(json!({"failureFor": "1m"}))]}}));
+    is_rolled_back_when_its_bake_time_ends_badly(
+        json!({"monitoring": {"duration": "2m", "metrics": [metric(json!({"failureFor": "1m"}))]}}),
+    );
+}
+
+fn is_rolled_back_when_its_bake_time_ends_badly(spec: Value) {
+    let mut world = World::live(spec);
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
     world.run_for(100);
@@ -549,13 +555,7 @@ fn a_score_does_not_end_the_bake_time_while_readings_that_it_needs_are_bad() {
     let metrics = vec![metric(json!({"weight": 1, "failureFor": "1m"}))];
     let mut spec = scored("monitoring", "100%", metrics);
     spec["monitoring"]["duration"] = json!("2m");
-    let mut world = World::live(spec);
-    world.image("shop:2");
-    world.run_until(Phase::Monitoring);
-    world.run_for(100);
-    world.gauge = |_, image, _| value(if image == "shop:2" { 0.5 } else { 0.0 });
-    world.settle();
-    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::RolledBack, Some("shop:1")), "{}", world.story());
+    is_rolled_back_when_its_bake_time_ends_badly(spec);
 }
 
 #[test]
