@@ -204,6 +204,17 @@ fn a_first_revision_that_nobody_is_led_to_yet_is_still_the_first() {
     assert_eq!(rebuilt(&seen).phase, Some(Phase::Healthy), "users are led to it");
 }
 
+#[test]
+fn a_side_that_is_lost_together_with_its_revision_is_not_taken_up() {
+    let mut seen = World::live(json!({})).seen();
+    lose_status(&mut seen);
+    seen.blue = ColorSeen::default();
+    seen.revisions.clear();
+    seen.spec.image = Some("shop:2".into());
+    let status = rebuilt(&seen);
+    assert_eq!((status.phase, status.active.unwrap().image.as_str()), (Some(Phase::Initializing), "shop:2"), "nobody can deploy shop:1");
+}
+
 /// A leader freezes with such effects in its hands, the status is lost, another leads and makes a new one; then the first one wakes.
 fn lost_under_a_sleeper(spec: serde_json::Value, such: impl Fn(&World, &[Effect]) -> bool) -> World {
     let mut world = World::live(spec);

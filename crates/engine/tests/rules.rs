@@ -8,7 +8,7 @@ use bluegreen_api::{Color, GateState, Outcome as Ended, Phase};
 use bluegreen_engine::{
     Decision, decide,
     decision::{Change, Object, Role},
-    observed::{Absence, Outcome, Owner, Reading},
+    observed::{Absence, CheckOutcome, Outcome, Owner, Reading},
 };
 use serde_json::{Value, json};
 use world::World;
@@ -151,6 +151,26 @@ fn pause_holds_progress_and_the_clock_but_not_the_way_back() {
     other.kill_pods("shop:2");
     other.settle();
     assert_eq!(other.serves().as_deref(), Some("shop:1"), "{}", other.story());
+}
+
+#[test]
+fn at_rest_it_is_told_that_nothing_new_begins_while_paused_and_how_it_would() {
+    let mut world = World::live(json!({}));
+    world.order("pause");
+    world.run_for(1);
+    let revision = world.status.active.as_ref().unwrap().revision.clone();
+    let resume = format!("Paused by an order; annotate with bluegreen.dev/resume={revision} to go on");
+    assert_eq!((world.phase(), world.is("Ready")), (Phase::Healthy, true));
+    assert_eq!(world.status.message, format!("Revision 1 (shop:1) serves. {resume}"));
+    world.order("resume");
+    world.run_for(1);
+    assert_eq!(world.status.message, "Revision 1 (shop:1) serves");
+    world.image("shop:2-crash");
+    world.settle();
+    assert_eq!(world.phase(), Phase::Aborted);
+    world.change(json!({"paused": true}));
+    world.run_for(1);
+    assert!(world.status.message.ends_with(". Paused by spec.paused; set it to false to go on"), "{}", world.status.message);
 }
 
 // === gates ===
@@ -658,6 +678,22 @@ fn a_long_pause_after_the_first_pods_are_ready_is_no_missed_deadline() {
     assert_eq!(world.phase(), Phase::DeployingPreview, "{}", world.story());
     world.settle();
     assert_eq!(world.phase(), Phase::Aborted);
+}
+
+#[test]
+fn a_long_pause_while_the_first_revision_is_verified_is_no_missed_deadline() {
+    let checks = json!([{"name": "home", "http": {}}]);
+    let mut world = World::new(json!({"progressDeadline": "5m", "verification": {"initial": true, "checks": checks}}));
+    world.gauge = |_, _, _| Outcome::Check(CheckOutcome::NotDone("no answer".into()));
+    world.run_for(10);
+    world.change(json!({"paused": true}));
+    world.run_for(7200);
+    world.kill_pods("shop:1");
+    world.change(json!({"paused": false}));
+    world.run_for(60);
+    assert_ne!(reason(&world), "ProgressDeadlineExceeded", "{}", world.story());
+    world.run_for(300);
+    assert_eq!(reason(&world), "ProgressDeadlineExceeded", "{}", world.story());
 }
 
 #[test]

@@ -43,7 +43,16 @@ pub(super) fn healthy(draft: &mut Draft<'_>) -> Step {
         draft.enter(Phase::ScalingDown);
         return Step::Again;
     }
-    given_up.unwrap_or_else(|| serving(draft, &active).into())
+    given_up.unwrap_or_else(|| {
+        let stay = serving(draft, &active);
+        Stay { message: format!("{}{}", stay.message, paused(draft)), ..stay }.into()
+    })
+}
+
+/// That nothing new begins, and how it would: nobody else would tell of a pause before a new version has waited for its end.
+fn paused(draft: &Draft<'_>) -> String {
+    let pause = draft.held().filter(|stay| stay.reason == reasons::PAUSED);
+    pause.map(|stay| format!(". {}", stay.message)).unwrap_or_default()
 }
 
 /// A person wants the live revision gone though its story is over.
@@ -120,7 +129,7 @@ pub(super) fn given_up(draft: &mut Draft<'_>) -> Step {
     };
     let before = format!("Revision {} ({}) was {what}: ", rejected.number, rejected.image);
     let serves = format!("Revision {} ({}) serves", active.number, active.image);
-    let after = format!(". {serves}. Change spec, or try again with bluegreen.dev/retry={}", rejected.revision);
+    let after = format!(". {serves}. Change spec, or try again with bluegreen.dev/retry={}{}", rejected.revision, paused(draft));
     Stay::stalled(reason, around(&before, &rejected.message, &after)).into()
 }
 

@@ -32,7 +32,7 @@ use std::{
     time::Duration,
 };
 use story::Story;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long the last stories may take once all faults have ended, on a machine that others keep busy as well.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -181,16 +181,24 @@ impl Drop for Evidence<'_> {
     }
 }
 
-/// Waits until what was asked for last has come to its end everywhere, and counts where that is.
+/// Waits until what was asked for last has come to its end everywhere at the same time, and counts where that is. An order that
+/// names what serves takes effect once the attempt beside it has ended: who had settled then goes on.
 async fn settle(stories: &mut [Story<'_>]) -> BTreeMap<String, usize> {
-    let mut ends = BTreeMap::new();
-    for end in join_all(stories.iter_mut().map(|story| timeout(PATIENCE, story.end()))).await.into_iter().flatten() {
-        *ends.entry(end).or_default() += 1;
-    }
+    let until = Instant::now() + PATIENCE;
+    let ends = loop {
+        let ends = join_all(stories.iter_mut().map(|story| timeout_at(until, story.end()))).await;
+        if Instant::now() >= until || stories.iter().all(Story::has_settled) {
+            break ends;
+        }
+    };
     for story in stories {
         story.assert_settled();
     }
-    ends
+    let mut counts = BTreeMap::new();
+    for end in ends.into_iter().flatten() {
+        *counts.entry(end).or_default() += 1;
+    }
+    counts
 }
 
 /// Each Service leads where the status says, the other side is gone, and the operator has nothing more to write for so long.

@@ -206,6 +206,10 @@ impl<'a> Story<'a> {
         }
     }
 
+    pub fn has_settled(&self) -> bool {
+        self.settled().is_ok()
+    }
+
     pub fn assert_settled(&self) {
         if let Err(why) = self.settled() {
             let seen = self.rollout.now();
@@ -221,7 +225,12 @@ impl<'a> Story<'a> {
             return Err(format!("it has seen generation {}, not {}", status.observed_generation, self.generation));
         }
         if status.paused_by_order {
-            return Err("it is paused".to_owned());
+            let attempt = status.current.as_ref().map(|attempt| (attempt.attempt, &attempt.revision));
+            let [active, preview] = [&status.active, &status.preview].map(|side| side.as_ref().map(|side| &side.revision));
+            return Err(format!(
+                "it is paused, with attempt {attempt:?}, active {active:?}, preview {preview:?}; {} orders were given, {:?} are on it, {:?} are spent",
+                self.orders, seen.rollout.metadata.annotations, status.orders
+            ));
         }
         if !seen.is(Phase::Healthy) {
             self.failed_and_says_why(&seen)?;
