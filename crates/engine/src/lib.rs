@@ -31,6 +31,7 @@ pub mod render;
 mod revision;
 mod score;
 mod templates;
+pub mod trial;
 mod withdraw;
 
 pub use decide::decide;

@@ -2,12 +2,16 @@
 //!
 //! Both sides get the same load. Requests come as a Poisson process and fail independently of each other.
 
+mod gates;
 mod latencies;
 
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use bluegreen_api::GateState;
 use bluegreen_engine::comparison::{self, Counters, Counts, Rule};
+use bluegreen_engine::trial::Stage;
+use gates::{Asked, Gates};
 use rand::{SeedableRng, rngs::StdRng};
 use rand_distr::{Binomial, Distribution, Poisson};
 
@@ -40,19 +44,48 @@ const CASES: [Case; 5] = [
 /// How it is judged.
 #[derive(Clone, Copy)]
 enum Way {
-    /// At most so many of the last minute's requests fail; that often in a row.
-    Limit(f64, usize),
-    /// At most so many times the active side's share of the last minute's requests.
-    Factor(f64),
+    Gates(&'static Gates),
+    /// By the test alone, at every reading from the first.
     Comparison(Rule),
 }
 
-const WAYS: [(&str, Way); 5] = [
-    ("errors ≤ 1 %", Way::Limit(0.01, 1)),
-    ("errors ≤ 1 %, 5 readings in a row", Way::Limit(0.01, 5)),
-    ("errors ≤ 2 × the active side's", Way::Factor(2.0)),
+/// Metrics before the switch, and what they want of the last minute's requests.
+const fn before_the_switch(metrics: &'static [(Asked, &'static str)], score: Option<&'static str>) -> Gates {
+    Gates { stage: Stage::Verification, metrics, score, found: GateState::Failed }
+}
+
+const WAYS: [(&str, Way); 9] = [
+    ("errors ≤ 1 %", Way::Gates(&before_the_switch(&[(Asked::Candidate, r#"{"max": "1%"}"#)], None))),
+    (
+        "errors ≤ 1 %, 5 readings in a row",
+        Way::Gates(&before_the_switch(&[(Asked::Candidate, r#"{"max": "1%", "failureLimit": 5}"#)], None)),
+    ),
+    ("errors ≤ 1 %, failureFor 2m", Way::Gates(&before_the_switch(&[(Asked::Candidate, r#"{"max": "1%", "failureFor": "2m"}"#)], None))),
+    ("errors ≤ 1 %, failureFor 5m", Way::Gates(&before_the_switch(&[(Asked::Candidate, r#"{"max": "1%", "failureFor": "5m"}"#)], None))),
+    ("errors ≤ 2 × the active side's", Way::Gates(&before_the_switch(&[(Asked::Both, r#"{"maxFactor": "2"}"#)], None))),
+    (
+        "score 60% of three: errors ≤ 1 % with failureFor 2m, errors ≤ 2 × the active side's, comparison",
+        Way::Gates(&before_the_switch(
+            &[
+                (Asked::Candidate, r#"{"max": "1%", "failureFor": "2m", "weight": 1}"#),
+                (Asked::Both, r#"{"maxFactor": "2", "weight": 1}"#),
+                (Asked::Counters, r#"{"weight": 1}"#),
+            ],
+            Some("60%"),
+        )),
+    ),
     ("comparison", Way::Comparison(Rule { tolerated: 1.0, false_alarms: 0.05, min_requests: 100.0 })),
     ("comparison, tolerated 1.5, falseAlarms 1%", Way::Comparison(Rule { tolerated: 1.5, false_alarms: 0.01, min_requests: 100.0 })),
+    // The former side's last minute is taken for the time before; a worse one condemns nothing.
+    (
+        "after the switch: errors ≤ 2 × before (Inconclusive)",
+        Way::Gates(&Gates {
+            stage: Stage::Monitoring,
+            metrics: &[(Asked::Before, r#"{"maxFactor": "2", "factorOf": "BeforeSwitch"}"#)],
+            score: None,
+            found: GateState::Inconclusive,
+        }),
+    ),
 ];
 
 /// What came to both sides in each tick: candidate, active.
@@ -72,32 +105,14 @@ fn load(case: &Case, rate: f64, dice: &mut StdRng) -> Result<Load> {
     (0..READINGS).map(|number| Ok([tick(number, case.worse)?, tick(number, 1.0)?])).collect()
 }
 
-/// The reading at which the candidate is condemned.
-fn condemned(way: Way, load: &Load) -> Option<usize> {
-    match way {
-        Way::Limit(limit, in_row) => in_a_row(in_row, load, |[candidate, _]| candidate.errors > limit * candidate.requests),
-        Way::Factor(factor) => {
-            in_a_row(1, load, |[candidate, active]| candidate.errors * active.requests > factor * active.errors * candidate.requests)
-        }
-        Way::Comparison(rule) => {
-            let (mut compared, mut now) = (None, Counters { candidate: Counts::default(), active: Counts::default() });
-            comparison::add(&mut compared, &now, &rule);
-            load.iter().position(|[candidate, active]| {
-                now = Counters { candidate: sum([&now.candidate, candidate]), active: sum([&now.active, active]) };
-                comparison::add(&mut compared, &now, &rule);
-                compared.as_ref().is_some_and(|compared| comparison::evidence(compared) >= 1.0 / rule.false_alarms)
-            })
-        }
-    }
-}
-
-/// The last of so many readings in a row that are bad, each over the last minute.
-fn in_a_row(many: usize, load: &Load, bad: impl Fn([Counts; 2]) -> bool) -> Option<usize> {
-    let mut row = 0;
-    (RANGE..=load.len()).find(|end| {
-        let of = |side: usize| sum(load[end - RANGE..*end].iter().map(|tick| &tick[side]));
-        row = if bad([of(0), of(1)]) { row + 1 } else { 0 };
-        row == many
+/// The reading at which the candidate is condemned by the test.
+fn condemned(rule: Rule, load: &Load) -> Option<usize> {
+    let (mut compared, mut now) = (None, Counters { candidate: Counts::default(), active: Counts::default() });
+    comparison::add(&mut compared, &now, &rule);
+    load.iter().position(|[candidate, active]| {
+        now = Counters { candidate: sum([&now.candidate, candidate]), active: sum([&now.active, active]) };
+        comparison::add(&mut compared, &now, &rule);
+        compared.as_ref().is_some_and(|compared| comparison::evidence(compared) >= 1.0 / rule.false_alarms)
     })
 }
 
@@ -107,7 +122,13 @@ fn sum<'a>(counts: impl IntoIterator<Item = &'a Counts>) -> Counts {
 
 /// Of so many candidates: how many were condemned, and after how many readings half of these were.
 fn judged(way: Way, case: &Case, rate: f64, candidates: u32) -> Result<(f64, Option<usize>)> {
-    of_all(candidates, |dice| Ok(condemned(way, &load(case, rate, dice)?)))
+    match way {
+        Way::Comparison(rule) => of_all(candidates, |dice| Ok(condemned(rule, &load(case, rate, dice)?))),
+        Way::Gates(gates) => {
+            let trial = gates.trial()?;
+            of_all(candidates, |dice| Ok(gates.judged(trial.clone(), &load(case, rate, dice)?)))
+        }
+    }
 }
 
 /// Each candidate has dice of its own.
@@ -126,7 +147,8 @@ fn of_all(candidates: u32, condemned: impl Fn(&mut StdRng) -> Result<Option<usiz
 pub(super) fn figures(candidates: u32) -> Result<String> {
     let mut text = format!(
         "{candidates} candidates in each case, judged every {TICK} s for ten minutes; {:.1} % of a healthy version's requests fail.\n\
-         The share that was condemned, and the time by which half of these were.\n",
+         The share that was condemned, and the time by which half of these were. One that is worse than the time before the switch\n\
+         is not condemned but Inconclusive, and what is told of it is that.\n",
         HEALTHY * 100.0
     );
     for case in &CASES {
@@ -181,9 +203,22 @@ mod tests {
         }
     }
 
+    /// A test that could not fail would find nothing of these either.
+    #[test]
+    fn each_way_finds_ten_times_the_errors_and_what_is_worse_than_before_is_no_failure() {
+        for (name, way) in &WAYS {
+            let (share, _) = judged(*way, &CASES[4], 20.0, 20).unwrap();
+            assert!(share > 0.99, "{name}: {share}");
+        }
+        let Way::Gates(before) = WAYS[8].1 else { panic!() };
+        let failed = Gates { found: GateState::Failed, ..*before };
+        let load = load(&CASES[4], 20.0, &mut StdRng::seed_from_u64(1)).unwrap();
+        assert_eq!(failed.judged(failed.trial().unwrap(), &load), None);
+    }
+
     #[test]
     fn a_regression_by_five_at_twenty_requests_a_second_is_found_within_a_minute() {
-        let (share, median) = judged(WAYS[3].1, &CASES[3], 20.0, 1_000).unwrap();
+        let (share, median) = judged(WAYS[6].1, &CASES[3], 20.0, 1_000).unwrap();
         assert!(share > 0.99 && median.is_some_and(|reading| reading < 6), "{share}, {median:?}");
     }
 }
