@@ -154,7 +154,7 @@ impl<'a> Draft<'a> {
             let revision = self.attempt_revision().unwrap_or_default();
             return Some(Stay::working(
                 reasons::PAUSED,
-                format!("Paused by an order; annotate with bluegreen.dev/resume={revision} to go on"),
+                format!("Paused by an order; annotate with {} to go on", self.order(Verb::Resume, &revision)),
             ));
         }
         if let Some(stay) = self.blind() {
@@ -175,6 +175,11 @@ impl<'a> Draft<'a> {
 
     pub(crate) fn ordered(&self, verb: Verb, revision: &str) -> bool {
         orders::given(&self.seen.annotations, &self.status, verb, revision).is_some()
+    }
+
+    /// How a person gives an order now, to be told as advice.
+    pub(crate) fn order(&self, verb: Verb, revision: &str) -> String {
+        orders::written(&self.status, verb, revision)
     }
 
     pub(crate) fn spend(&mut self, verb: Verb) {

@@ -904,7 +904,7 @@ fn how_to_go_back_is_told_also_when_much_is_to_be_said() {
     seen.now += jiff::SignedDuration::from_secs(61);
     let Decision::Record(status) = decide(&seen) else { panic!() };
     let revision = &status.active.as_ref().unwrap().revision;
-    assert!(status.message.ends_with(&format!("bluegreen.dev/rollback={revision}/now")), "{}", status.message);
+    assert!(status.message.ends_with(&format!("bluegreen.dev/rollback={revision}/2")), "{}", status.message);
     assert!(status.message.chars().count() <= 256);
 }
 

@@ -173,6 +173,25 @@ fn at_rest_it_is_told_that_nothing_new_begins_while_paused_and_how_it_would() {
     assert!(world.status.message.ends_with(". Paused by spec.paused; set it to false to go on"), "{}", world.status.message);
 }
 
+/// The same value once more would be no change of the object.
+#[test]
+fn an_order_that_is_advised_has_an_effect_also_if_it_was_given_before() {
+    let mut world = World::live(json!({}));
+    let revision = world.status.active.as_ref().unwrap().revision.clone();
+    for time in ["", "/2", "/3"] {
+        world.order_for("pause", &format!("{revision}{time}"));
+        world.run_for(1);
+        let (_, advice) = world.status.message.split_once("bluegreen.dev/").unwrap();
+        let (order, _) = advice.split_once(' ').unwrap();
+        assert_eq!(order, format!("resume={revision}{time}"));
+        let (verb, value) = order.split_once('=').unwrap();
+        let (verb, value) = (verb.to_owned(), value.to_owned());
+        world.order_for(&verb, &value);
+        world.run_for(1);
+        assert!(!world.status.paused_by_order, "{}", world.story());
+    }
+}
+
 // === gates ===
 
 #[test]

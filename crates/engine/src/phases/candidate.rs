@@ -5,7 +5,7 @@ use crate::{
     draft::{Draft, Stay, Step},
     effects,
     gates::{self, Stage},
-    orders::{self, Verb},
+    orders::Verb,
     progress, revision,
 };
 use bluegreen_api::{Gate, GateState, Outcome, Phase, Side, VerificationFailure, names, reasons};
@@ -195,9 +195,8 @@ fn failed(draft: &mut Draft<'_>, candidate: &Side) -> Option<Step> {
         draft.enter(Phase::Verifying);
         return Some(Step::Again);
     }
-    let revision = &candidate.revision;
-    let again = format!("let the gate run again with bluegreen.dev/retry={revision}");
-    let advice = format!(". Give it up with bluegreen.dev/abort={revision}, {again}, or change spec");
+    let [give_up, again] = [Verb::Abort, Verb::Retry].map(|verb| draft.order(verb, &candidate.revision));
+    let advice = format!(". Give it up with {give_up}, let the gate run again with {again}, or change spec");
     Some(Stay::stalled(reason, gates::around("Held, since ", &message, &advice)).into())
 }
 
@@ -235,13 +234,13 @@ fn closed(draft: &Draft<'_>, candidate: &Side) -> Option<Stay> {
     let revision = &candidate.revision;
     if !approved(draft) {
         if let Some(gate) = inconclusive(draft).next() {
-            let promote = orders::written(&draft.status, Verb::Promote, revision);
-            let advice = format!("Decide with {promote} or bluegreen.dev/abort={revision}");
+            let [promote, abort] = [Verb::Promote, Verb::Abort].map(|verb| draft.order(verb, revision));
+            let advice = format!("Decide with {promote} or {abort}");
             return Some(Stay::working(reasons::INCONCLUSIVE, gates::not_judged(gate, &advice)));
         }
         if settings.approval {
             let what = format!("Revision {} (", candidate.number);
-            let advice = format!(") is verified and waits for approval: {}", orders::written(&draft.status, Verb::Promote, revision));
+            let advice = format!(") is verified and waits for approval: {}", draft.order(Verb::Promote, revision));
             return Some(Stay::working(reasons::AWAITING_APPROVAL, gates::around(&what, &candidate.image, &advice)));
         }
     }

@@ -192,7 +192,7 @@ fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
     draft.align_gates(Stage::Verification);
     let failed = draft.deciding(Stage::Verification).find(|gate| gate.state == GateState::Failed);
     if let Some(gate) = failed {
-        let advice = format!(". Change spec, or let the gate run again with bluegreen.dev/retry={}", active.revision);
+        let advice = format!(". Change spec, or let the gate run again with {}", draft.order(orders::Verb::Retry, &active.revision));
         let message = around(&format!("The first revision did not pass {}: ", gate.name), &gate.message, &advice);
         let reason = draft.reason_of(gate);
         if draft.ordered(orders::Verb::Retry, &active.revision) {
@@ -212,7 +212,7 @@ fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
         draft.spend(orders::Verb::Promote);
         return None;
     }
-    let advice = format!("Decide with bluegreen.dev/promote={}, or change spec", active.revision);
+    let advice = format!("Decide with {}, or change spec", draft.order(orders::Verb::Promote, &active.revision));
     Some(Stay::working(reasons::INCONCLUSIVE, not_judged(&unknown, &advice)))
 }
 

@@ -206,10 +206,15 @@ fn short_deadline(draft: &Draft<'_>, active: &Side) -> Option<jiff::Timestamp> {
     draft.due(deadline).map(|due| due.max(since))
 }
 
+/// What a person may order while a version is watched.
+fn back_or_on(draft: &Draft<'_>, active: &Side) -> String {
+    let [back, on] = [Verb::Rollback, Verb::Accept].map(|verb| draft.order(verb, &active.revision));
+    format!("{back} or {on}")
+}
+
 fn failed_and_held(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
     let gate = draft.deciding(Stage::Monitoring).find(|gate| gate.state == GateState::Failed)?;
-    let revision = &active.revision;
-    let advice = format!(". Decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}");
+    let advice = format!(". Decide with {}", back_or_on(draft, active));
     let message = around(&format!("Held after the switch, since {}: ", gate.name), &gate.message, &advice);
     Some(Stay::stalled(draft.reason_of(gate), message).until(short_deadline(draft, active)))
 }
@@ -235,9 +240,7 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
                 return if draft.roll_back(ending) { Step::Again } else { no_way_back(draft, active).into() };
             }
             OnUnknown::Hold => {
-                let revision = &active.revision;
-                let decide = format!("decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}");
-                let message = not_judged(gate, &format!("Waiting for readings; or {decide}"));
+                let message = not_judged(gate, &format!("Waiting for readings; or decide with {}", back_or_on(draft, active)));
                 return Stay::working(reasons::INCONCLUSIVE, message).into();
             }
         }
@@ -321,7 +324,7 @@ fn kept(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay {
     let trouble = draft.trouble(active).map(|trouble| format!(": {trouble}")).unwrap_or_default();
     let before = format!("Revision {} ({}) has no ready pod", active.number, active.image);
     let stays = format!("; revision {} ({}) is kept until it has", standby.number, standby.image);
-    let advice = format!("{stays}. Go back with bluegreen.dev/rollback={}, or change spec", active.revision);
+    let advice = format!("{stays}. Go back with {}, or change spec", draft.order(Verb::Rollback, &active.revision));
     Stay::stalled(reasons::DEGRADED, around(&before, &trouble, &advice))
 }
 

@@ -129,7 +129,7 @@ pub(super) fn given_up(draft: &mut Draft<'_>) -> Step {
     };
     let before = format!("Revision {} ({}) was {what}: ", rejected.number, rejected.image);
     let serves = format!("Revision {} ({}) serves", active.number, active.image);
-    let after = format!(". {serves}. Change spec, or try again with bluegreen.dev/retry={}{}", rejected.revision, paused(draft));
+    let after = format!(". {serves}. Change spec, or try again with {}{}", draft.order(Verb::Retry, &rejected.revision), paused(draft));
     Stay::stalled(reason, around(&before, &rejected.message, &after)).into()
 }
 

@@ -5,6 +5,7 @@ use crate::{
     draft::{Draft, Stay, Step},
     effects,
     gates::around,
+    orders::Verb,
 };
 use bluegreen_api::{Ending, Outcome, Phase, Side, reasons};
 
@@ -116,7 +117,7 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
     if out_of_hope(draft, standby) || draft.elapsed() >= draft.settings().progress_deadline {
         // A new spec could take over.
         let waits = draft.held().filter(|stay| stay.reason == reasons::PAUSED && draft.new_candidate().is_some());
-        let now = || format!("To go back with the pods that are ready: bluegreen.dev/rollback={}/now", active.revision);
+        let now = || format!("To go back with the pods that are ready: {}", draft.order(Verb::Rollback, &active.revision));
         let after = format!("; revision {} still serves. {}", active.number, waits.map_or_else(now, |paused| paused.message));
         return Stay::stalled(reasons::ROLLING_BACK, around(&way, &why, &after));
     }
