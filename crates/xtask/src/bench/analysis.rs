@@ -64,7 +64,7 @@ const WAYS: [(&str, Way); 9] = [
     ("errors ≤ 1 %, failureFor 5m", Way::Gates(&before_the_switch(&[(Asked::Candidate, r#"{"max": "1%", "failureFor": "5m"}"#)], None))),
     ("errors ≤ 2 × the active side's", Way::Gates(&before_the_switch(&[(Asked::Both, r#"{"maxFactor": "2"}"#)], None))),
     (
-        "score 60% of three: errors ≤ 1 % with failureFor 2m, errors ≤ 2 × the active side's, comparison",
+        "score 60% of ≤ 1 % with failureFor 2m, ≤ 2 × the active side's, comparison",
         Way::Gates(&before_the_switch(
             &[
                 (Asked::Candidate, r#"{"max": "1%", "failureFor": "2m", "weight": 1}"#),
