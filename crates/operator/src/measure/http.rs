@@ -79,6 +79,7 @@ mod tests {
     use axum::{
         Router,
         http::{HeaderMap, StatusCode, header},
+        response::Redirect,
         routing::{get, post},
     };
     use bluegreen_engine::checks::BodyRule;
@@ -256,6 +257,19 @@ mod tests {
         assert_eq!(passed, CheckOutcome::Passed(format!("200 from http://{address}/smoke")));
         let failed = outcome_of_url(&url, &local(), &Exchange { method: reqwest::Method::POST, ..plain() }).await;
         assert_eq!(failed, CheckOutcome::Failed(format!("http://{address}/smoke answered 409 to POST, expected 200-299")));
+    }
+
+    #[tokio::test]
+    async fn a_url_leads_on_to_its_own_server_only() {
+        let elsewhere = format!("http://{}/", serve(Router::new().route("/", get(|| async { "ok" }))).await);
+        let app = Router::new()
+            .route("/new", get(|| async { "ok" }))
+            .route("/old", get(|| async { Redirect::permanent("/new") }))
+            .route("/away", get(move || async move { Redirect::temporary(&elsewhere) }));
+        let address = serve(app).await;
+        let outcome = async |path: &str| outcome_of_url(&format!("http://{address}{path}"), &local(), &plain()).await;
+        assert_eq!(outcome("/old").await, CheckOutcome::Passed(format!("200 from http://{address}/old")));
+        assert_eq!(outcome("/away").await, CheckOutcome::Failed(format!("http://{address}/away answered 307, expected 200-299")));
     }
 
     #[tokio::test]

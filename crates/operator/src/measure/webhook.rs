@@ -55,7 +55,7 @@ mod tests {
         stage::{Means, local, serve},
     };
     use super::*;
-    use axum::{Router, http::StatusCode, routing::post};
+    use axum::{Router, http::StatusCode, response::Redirect, routing::post};
     use std::path::PathBuf;
 
     /// Answers with this status, and with the headers it was asked with and the body.
@@ -107,6 +107,15 @@ mod tests {
             assert!(failed(&told).contains(&format!("checkout {signature}")), "{told:?}");
         }
         std::fs::remove_file(&file).unwrap();
+    }
+
+    /// Who answers there could say yes in another's name, and would learn what was signed.
+    #[tokio::test]
+    async fn another_server_is_not_asked_in_its_stead() {
+        let elsewhere = service(200).await;
+        let app = Router::new().route("/approve", post(move || async move { Redirect::temporary(&elsewhere) }));
+        let url = format!("http://{}/approve", serve(app).await);
+        assert_eq!(failed(&asked(&url, &local(), None).await), format!("{url} answered 307, expected 200-299"));
     }
 
     #[tokio::test]
