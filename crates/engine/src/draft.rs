@@ -292,6 +292,14 @@ impl<'a> Draft<'a> {
         Some((clock::elapsed(&clock, self.now()), clock::due(&clock, self.settings().progress_deadline)))
     }
 
+    /// The same since the latest of its pods got ready: nothing could show them before.
+    pub(crate) fn with_its_pods(&self, side: &Side, limit: Duration) -> (Duration, Option<Timestamp>) {
+        let pods = self.color_of(side).pods.iter().filter(|pod| pod.revision == side.revision && pod.ready && !pod.deleting);
+        let Some(mut clock) = self.status.clock.clone() else { return Default::default() };
+        clock.since = pods.filter_map(|pod| pod.ready_changed).max().map_or(clock.since, |ready| ready.max(clock.since));
+        (clock::elapsed(&clock, self.now()), clock::due(&clock, limit))
+    }
+
     // === transitions ===
 
     pub(crate) fn enter(&mut self, phase: Phase) {

@@ -255,3 +255,32 @@ fn with_a_watch_down_the_switch_waits() {
     assert_eq!(world.serves().as_deref(), Some("shop:2"));
     assert_snapshot!(world.story());
 }
+
+#[test]
+fn with_both_sides_broken_traffic_goes_to_the_first_that_gets_a_pod() {
+    let mut world = World::live(json!({"monitoring": {"duration": "10m"}, "progressDeadline": "2m"}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    from_here(&mut world);
+    world.kill_pods("shop:1");
+    world.kill_pods("shop:2");
+    world.run_for(30);
+    world.heal_pods("shop:1");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::RolledBack, Some("shop:1")));
+    assert_snapshot!(world.story());
+}
+
+#[test]
+fn scaled_to_nothing_a_candidate_waits_and_goes_on_with_the_pods_that_come_back() {
+    let mut world = World::live(json!({}));
+    world.image("shop:2-slow");
+    world.run_for(2);
+    from_here(&mut world);
+    world.change(json!({"replicas": 0, "image": "shop:3"}));
+    world.run_for(300);
+    world.change(json!({"replicas": 2}));
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:3")));
+    assert_snapshot!(world.story());
+}

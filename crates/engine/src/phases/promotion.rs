@@ -51,7 +51,8 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
         let why = "waiting until its Deployment is written as recorded";
         return Stay::working(reasons::PROMOTING, format!("Promoting revision {} ({}): {why}", candidate.number, candidate.image)).into();
     }
-    if selects && draft.elapsed() >= SLICES_LATE {
+    let (shown_in, until) = draft.with_its_pods(&candidate, SLICES_LATE);
+    if selects && shown_in >= SLICES_LATE {
         let since = draft.seen.endpoints.changed.map(|at| format!(" since {}", crate::conditions::whole_second(at))).unwrap_or_default();
         let message = format!(
             "The active Service selects revision {}, but its EndpointSlices have not been updated{since}: is the endpoint slice controller at work?",
@@ -59,7 +60,6 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
         );
         return Stay::working(reasons::ENDPOINTS_STALE, message).into();
     }
-    let until = draft.due(SLICES_LATE);
     Stay::working(reasons::PROMOTING, format!("Promoting revision {} ({})", candidate.number, candidate.image)).until(until).into()
 }
 

@@ -109,10 +109,11 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
     let way = format!("Rolling back from revision {} to revision {} ({}){how}: ", active.number, standby.number, standby.image);
     let why = format!("{reason}{trouble}");
     if effects::selects(draft.seen, standby) {
-        let told = draft.elapsed() >= SLICES_LATE;
+        let (shown_in, until) = draft.with_its_pods(standby, SLICES_LATE);
+        let told = shown_in >= SLICES_LATE;
         let lag = if told { "; its EndpointSlices have not been updated: is the endpoint slice controller at work?" } else { "" };
         let message = around(&way, &why, lag);
-        return Stay::working(if told { reasons::ENDPOINTS_STALE } else { reasons::ROLLING_BACK }, message).until(draft.due(SLICES_LATE));
+        return Stay::working(if told { reasons::ENDPOINTS_STALE } else { reasons::ROLLING_BACK }, message).until(until);
     }
     if out_of_hope(draft, standby) || draft.elapsed() >= draft.settings().progress_deadline {
         // A new spec could take over.

@@ -9,6 +9,7 @@ use crate::{
 use std::{
     collections::HashSet,
     fmt,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -46,7 +47,9 @@ struct Link {
     action: Action,
 }
 
-pub fn search(setup: &'static Setup) -> Result<Covered, Story> {
+///
+/// It is broken off when another search has found a violation: one story is enough.
+pub fn search(setup: &'static Setup, enough: &AtomicBool) -> Result<Covered, Story> {
     let began = Instant::now();
     let start = beginning(setup)?;
     let mut seen = HashSet::from([start.print(true)]);
@@ -54,10 +57,13 @@ pub fn search(setup: &'static Setup) -> Result<Covered, Story> {
     let mut links = vec![Link { parent: 0, action: Action::Tick }];
     let mut frontier = vec![(0, start)];
     let (mut depth, mut transitions) = (0, 0);
-    while !frontier.is_empty() && depth < setup.depth && seen.len() < setup.states {
+    while !frontier.is_empty() && depth < setup.depth && seen.len() < setup.states && !enough.load(Ordering::Relaxed) {
         depth += 1;
         let mut next = vec![];
         for (parent, world) in frontier {
+            if enough.load(Ordering::Relaxed) {
+                break;
+            }
             for action in world.enabled() {
                 transitions += 1;
                 let mut world = world.clone();

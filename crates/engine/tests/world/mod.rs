@@ -100,6 +100,26 @@ pub fn pass(_: &str, _: &str, _: Timestamp) -> Outcome {
     Outcome::reading(Reading::Value(0.0))
 }
 
+/// What a record tells whose phase and message are those of the one before.
+fn what_is_new(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> String {
+    let mut news: Vec<String> = new
+        .gates
+        .iter()
+        .filter(|gate| !old.gates.contains(gate))
+        .map(|gate| format!("{} is {}: {}", gate.name, format!("{:?}", gate.state).to_lowercase(), gate.message))
+        .collect();
+    let other = [
+        (old.attempt != new.attempt, format!("attempt {}", new.attempt)),
+        (old.clock != new.clock, "what counts of the time of this phase".to_owned()),
+        (old.orders != new.orders, "which orders are spent".to_owned()),
+        (old.replicas != new.replicas, format!("{} pods", new.replicas)),
+        (old.epoch != new.epoch, "what was withdrawn".to_owned()),
+        ((&old.active, &old.preview, &old.standby) != (&new.active, &new.preview, &new.standby), "the sides".to_owned()),
+    ];
+    news.extend(other.into_iter().filter(|(is_new, _)| *is_new).map(|(_, what)| what));
+    if news.is_empty() { "conditions alone".into() } else { news.join("; ") }
+}
+
 impl World {
     /// The first version serves, and the story begins.
     pub fn live(spec: Value) -> Self {
@@ -440,7 +460,7 @@ impl World {
         } else if self.status.message != status.message {
             self.note(&format!("record {}", status.message));
         } else {
-            self.note("record (details)");
+            self.note(&format!("record {}", what_is_new(&self.status, &status)));
         }
         for event in bluegreen_engine::events::between(&self.status, &status) {
             self.note(&format!("event  {} {}: {}", event.type_, event.reason, event.note));
@@ -780,6 +800,13 @@ impl World {
             pod.image = format!("{image}-unready");
             pod.ready = false;
             pod.ready_changed = Some(self.now);
+        }
+    }
+
+    pub fn heal_pods(&mut self, image: &str) {
+        self.note(&format!("fault  of {image} is over"));
+        for pod in self.pods.iter_mut().filter(|pod| pod.image == format!("{image}-unready")) {
+            pod.image = image.to_owned();
         }
     }
 
