@@ -122,7 +122,9 @@ fn blind_for_a_moment(draft: &Draft<'_>, stay: &Stay) -> Option<Stay> {
 /// The recorded message, when nothing has come to it but another pod with the same kind of trouble.
 fn no_news(draft: &Draft<'_>, stay: &Stay) -> Option<String> {
     let (old, new) = (&draft.seen.status, &draft.status);
-    let same_story = (old.phase, old.attempt, old.observed_generation) == (new.phase, new.attempt, new.observed_generation);
+    // An order that was carried out is news: whether it is paused, and what is advised, follow from it.
+    let said = |status: &BlueGreenRolloutStatus| (status.phase, status.attempt, status.observed_generation);
+    let same_story = said(old) == said(new) && old.orders == new.orders;
     let ready = old.conditions.iter().find(|condition| condition.type_ == bluegreen_api::reasons::READY)?;
     let stalled = old.conditions.iter().any(|condition| condition.type_ == bluegreen_api::reasons::STALLED);
     // What a person can do about it is news.

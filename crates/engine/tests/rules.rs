@@ -173,6 +173,21 @@ fn at_rest_it_is_told_that_nothing_new_begins_while_paused_and_how_it_would() {
     assert!(world.status.message.ends_with(". Paused by spec.paused; set it to false to go on"), "{}", world.status.message);
 }
 
+#[test]
+fn a_pause_is_told_and_no_longer_told_also_while_pods_have_their_trouble() {
+    let mut world = World::live(json!({}));
+    world.pods.iter_mut().take(2).for_each(|pod| (pod.image, pod.ready) = ("shop:1-crash".into(), false));
+    world.run_for(60);
+    let degraded = world.status.message.clone();
+    assert!(degraded.contains("CrashLoopBackOff"), "{degraded}");
+    world.order("pause");
+    world.run_for(1);
+    assert!(world.status.message.contains(". Paused by an order; "), "{}", world.status.message);
+    world.order("resume");
+    world.run_for(1);
+    assert_eq!(world.status.message, degraded);
+}
+
 /// The same value once more would be no change of the object.
 #[test]
 fn an_order_that_is_advised_has_an_effect_also_if_it_was_given_before() {
