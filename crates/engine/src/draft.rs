@@ -147,15 +147,8 @@ impl<'a> Draft<'a> {
         if let Some(invalid) = self.plan.invalid() {
             return Some(Stay::stalled(reasons::INVALID_SPEC, format!("spec can't be carried out: {invalid}")));
         }
-        if self.settings().paused {
-            return Some(Stay::working(reasons::PAUSED, "Paused by spec.paused; set it to false to go on"));
-        }
-        if self.status.paused_by_order {
-            let revision = self.attempt_revision().unwrap_or_default();
-            return Some(Stay::working(
-                reasons::PAUSED,
-                format!("Paused by an order; annotate with {} to go on", self.order(Verb::Resume, &revision)),
-            ));
+        if let Some(pause) = self.pause() {
+            return Some(pause);
         }
         if let Some(stay) = self.blind() {
             return Some(stay);
@@ -164,6 +157,17 @@ impl<'a> Draft<'a> {
             return Some(Stay::working(reasons::NO_REPLICAS, "Waiting for replicas: spec.replicas is 0"));
         }
         None
+    }
+
+    /// A person wants nothing new for now.
+    pub(crate) fn pause(&self) -> Option<Stay> {
+        if self.settings().paused {
+            return Some(Stay::working(reasons::PAUSED, "Paused by spec.paused; set it to false to go on"));
+        }
+        self.status.paused_by_order.then(|| {
+            let revision = self.attempt_revision().unwrap_or_default();
+            Stay::working(reasons::PAUSED, format!("Paused by an order; annotate with {} to go on", self.order(Verb::Resume, &revision)))
+        })
     }
 
     /// A watch is down, and what is seen may be old.
@@ -290,14 +294,6 @@ impl<'a> Draft<'a> {
         // What was excluded before the latest progress can't be told from what was excluded after it: rather late than early.
         clock.since = clock.since.max(progress.at);
         Some((clock::elapsed(&clock, self.now()), clock::due(&clock, self.settings().progress_deadline)))
-    }
-
-    /// The same since the latest of its pods got ready: nothing could show them before.
-    pub(crate) fn with_its_pods(&self, side: &Side, limit: Duration) -> (Duration, Option<Timestamp>) {
-        let pods = self.color_of(side).pods.iter().filter(|pod| pod.revision == side.revision && pod.ready && !pod.deleting);
-        let Some(mut clock) = self.status.clock.clone() else { return Default::default() };
-        clock.since = pods.filter_map(|pod| pod.ready_changed).max().map_or(clock.since, |ready| ready.max(clock.since));
-        (clock::elapsed(&clock, self.now()), clock::due(&clock, limit))
     }
 
     // === transitions ===

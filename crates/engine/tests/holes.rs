@@ -887,7 +887,8 @@ fn a_service_that_was_handed_over_is_led_to_a_candidate_also_when_the_live_side_
 
 #[test]
 fn how_to_go_back_is_told_also_when_much_is_to_be_said() {
-    let mut world = World::live(json!({"monitoring": {"duration": "1h"}, "progressDeadline": "1m"}));
+    let metrics = json!([{"name": "errors", "prometheus": {"query": "e"}, "max": "1%"}]);
+    let mut world = World::live(json!({"monitoring": {"duration": "1h", "metrics": metrics}, "progressDeadline": "1m"}));
     world.change(json!({"image": "registry.example/a-team-with-a-long-name/shop:2.0.0-crash"}));
     world.run_for(1);
     world.change(json!({"image": "registry.example/a-team-with-a-long-name/shop:3.0.0"}));
@@ -895,7 +896,8 @@ fn how_to_go_back_is_told_also_when_much_is_to_be_said() {
     let trouble =
         "the sentence that a webhook in the way of pods gave is as long as sentences of webhooks are, and longer than that. ".repeat(3);
     world.kill_pods("shop:1");
-    world.order("rollback");
+    world.gauge = |_, _, _| Outcome::reading(Reading::Value(1.0));
+    world.run_until(Phase::RollingBack);
     let mut seen = world.seen();
     let ObjectSeen::There(blue) = &mut seen.blue.deployment else { panic!() };
     blue.replica_failure = Some(trouble);
@@ -904,8 +906,14 @@ fn how_to_go_back_is_told_also_when_much_is_to_be_said() {
     seen.now += jiff::SignedDuration::from_secs(61);
     let Decision::Record(status) = decide(&seen) else { panic!() };
     let revision = &status.active.as_ref().unwrap().revision;
-    assert!(status.message.ends_with(&format!("bluegreen.dev/rollback={revision}/2")), "{}", status.message);
+    assert!(status.message.ends_with(&format!("bluegreen.dev/rollback={revision}")), "{}", status.message);
     assert!(status.message.chars().count() <= 256);
+    // Once that was ordered it would change nothing more.
+    seen.status = *status;
+    let revision = seen.status.active.as_ref().unwrap().revision.clone();
+    seen.annotations.insert("bluegreen.dev/rollback".into(), revision);
+    let Decision::Record(status) = decide(&seen) else { panic!() };
+    assert!(status.message.ends_with("still serves. A new spec can take over"), "{}", status.message);
 }
 
 #[test]
@@ -918,7 +926,7 @@ fn how_to_approve_is_told_also_of_an_image_with_a_long_name() {
 }
 
 #[test]
-fn how_to_go_back_is_told_after_the_deadline_also_of_a_rollout_that_is_paused() {
+fn what_can_be_done_is_told_after_the_deadline_also_of_a_way_back_that_is_paused() {
     let live = json!({"monitoring": {"duration": "1h"}, "progressDeadline": "1m"});
     let mut world = World::in_phase(live, "shop:2", Phase::Monitoring);
     world.kill_pods("shop:1");
@@ -927,7 +935,8 @@ fn how_to_go_back_is_told_after_the_deadline_also_of_a_rollout_that_is_paused() 
     world.order("pause");
     world.run_for(90);
     assert!(world.status.paused_by_order && world.is("Stalled"), "{}", world.story());
-    assert!(world.status.message.contains("bluegreen.dev/rollback="), "{}", world.status.message);
+    // By order it goes back with one ready pod, and has none.
+    assert!(world.status.message.ends_with(". A new spec can take over"), "{}", world.status.message);
     world.image("shop:3");
     world.run_for(10);
     assert!(world.status.message.contains("bluegreen.dev/resume="), "what would take over waits: {}", world.status.message);

@@ -165,12 +165,17 @@ fn at_rest_it_is_told_that_nothing_new_begins_while_paused_and_how_it_would() {
     world.order("resume");
     world.run_for(1);
     assert_eq!(world.status.message, "Revision 1 (shop:1) serves");
-    world.image("shop:2-crash");
+    world.image(&format!("registry.example/team/shop@sha256:{}-crash", "8b1a9953c4611296".repeat(4)));
     world.settle();
     assert_eq!(world.phase(), Phase::Aborted);
     world.change(json!({"paused": true}));
     world.run_for(1);
-    assert!(world.status.message.ends_with(". Paused by spec.paused; set it to false to go on"), "{}", world.status.message);
+    let message = &world.status.message;
+    assert!(message.ends_with(". Paused by spec.paused; set it to false to go on") && message.contains("CrashLoop"), "{message}");
+    world.image("shop:1");
+    world.change(json!({"paused": false}));
+    world.settle();
+    assert_eq!(world.status.message, "Revision 1 (shop:1) serves");
 }
 
 #[test]
@@ -767,6 +772,28 @@ fn endpoint_slices_that_lag_hold_the_switch_and_are_told_and_are_no_bad_release(
     world.slices_follow = true;
     world.settle();
     assert_eq!(world.serves().as_deref(), Some("shop:2"));
+}
+
+#[test]
+fn endpoint_slices_are_late_when_pods_have_been_ready_for_long_and_not_before() {
+    let mut world = World::live(json!({"monitoring": {"duration": "1h"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.kill_pods("shop:1");
+    world.kill_pods("shop:2");
+    world.run_for(600);
+    world.slices_follow = false;
+    world.heal_pods("shop:1");
+    world.run_for(1);
+    world.run_for(28);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::RollingBack, "RollingBack"), "{}", world.story());
+    world.run_for(3);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::RollingBack, "EndpointsStale"), "{}", world.story());
+    // By another clock they get ready in an hour.
+    let hour = jiff::SignedDuration::from_hours(1);
+    world.pods.iter_mut().for_each(|pod| pod.ready_changed = Some(world.now + hour));
+    world.run_for(1);
+    assert_eq!(reason(&world), "EndpointsStale", "{}", world.story());
 }
 
 #[test]

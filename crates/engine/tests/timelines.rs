@@ -277,10 +277,10 @@ fn scaled_to_nothing_a_candidate_waits_and_goes_on_with_the_pods_that_come_back(
     world.image("shop:2-slow");
     world.run_for(2);
     from_here(&mut world);
-    world.change(json!({"replicas": 0, "image": "shop:3"}));
+    world.change(json!({"replicas": 0}));
     world.run_for(300);
     world.change(json!({"replicas": 2}));
     world.settle();
-    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:3")));
+    assert_eq!((world.phase(), world.status.attempt, world.serves().as_deref()), (Phase::Healthy, 2, Some("shop:2-slow")));
     assert_snapshot!(world.story());
 }

@@ -4,6 +4,7 @@ use crate::{
     draft::{Draft, Stay, Step, ending},
     effects,
     gates::{Stage, around, baked, not_judged},
+    observed::PodSeen,
     orders::Verb,
     progress,
 };
@@ -11,7 +12,7 @@ use bluegreen_api::{Ending, Gate, GateState, Lifetime, MonitoringFailure, OnUnkn
 use std::{collections::BTreeSet, time::Duration};
 
 /// How long EndpointSlices may lag before it is told.
-pub(super) const SLICES_LATE: Duration = Duration::from_secs(30);
+const SLICES_LATE: Duration = Duration::from_secs(30);
 
 /// The switch is decided: one write, then the endpoints must show it.
 pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
@@ -51,8 +52,8 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
         let why = "waiting until its Deployment is written as recorded";
         return Stay::working(reasons::PROMOTING, format!("Promoting revision {} ({}): {why}", candidate.number, candidate.image)).into();
     }
-    let (shown_in, until) = draft.with_its_pods(&candidate, SLICES_LATE);
-    if selects && shown_in >= SLICES_LATE {
+    let (late, until) = slices_late(draft, &candidate);
+    if selects && late {
         let since = draft.seen.endpoints.changed.map(|at| format!(" since {}", crate::conditions::whole_second(at))).unwrap_or_default();
         let message = format!(
             "The active Service selects revision {}, but its EndpointSlices have not been updated{since}: is the endpoint slice controller at work?",
@@ -61,6 +62,17 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
         return Stay::working(reasons::ENDPOINTS_STALE, message).into();
     }
     Stay::working(reasons::PROMOTING, format!("Promoting revision {} ({})", candidate.number, candidate.image)).until(until).into()
+}
+
+/// Whether the EndpointSlices are late to show a side that the active Service leads to, and when they would be: none could show a
+/// pod before it was ready. A pod that got ready in times to come tells of another clock.
+pub(super) fn slices_late(draft: &Draft<'_>, side: &Side) -> (bool, Option<jiff::Timestamp>) {
+    let shown = |pod: &PodSeen| draft.seen.endpoints.pods.iter().any(|shown| shown.ready && shown.pod == pod.name);
+    let pods = draft.color_of(side).pods.iter().filter(|pod| pod.revision == side.revision && pod.ready && !pod.deleting && !shown(pod));
+    let ready = pods.filter_map(|pod| pod.ready_changed).filter(|ready| *ready <= draft.now()).max();
+    let since_ready = ready.and_then(|ready| ready.checked_add(SLICES_LATE).ok());
+    let late = draft.elapsed() >= SLICES_LATE && since_ready.is_none_or(|due| due <= draft.now());
+    (late, draft.due(SLICES_LATE).max(since_ready))
 }
 
 /// What withdraws the switch while it is under way.

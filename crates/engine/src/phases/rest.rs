@@ -45,14 +45,10 @@ pub(super) fn healthy(draft: &mut Draft<'_>) -> Step {
     }
     given_up.unwrap_or_else(|| {
         let stay = serving(draft, &active);
-        Stay { message: format!("{}{}", stay.message, paused(draft)), ..stay }.into()
+        // Nobody else would tell of a pause before a new version has waited for its end.
+        let paused = draft.pause().map(|pause| format!(". {}", pause.message)).unwrap_or_default();
+        Stay { message: around("", &stay.message, &paused), ..stay }.into()
     })
-}
-
-/// That nothing new begins, and how it would: nobody else would tell of a pause before a new version has waited for its end.
-fn paused(draft: &Draft<'_>) -> String {
-    let pause = draft.held().filter(|stay| stay.reason == reasons::PAUSED);
-    pause.map(|stay| format!(". {}", stay.message)).unwrap_or_default()
 }
 
 /// A person wants the live revision gone though its story is over.
@@ -129,7 +125,9 @@ pub(super) fn given_up(draft: &mut Draft<'_>) -> Step {
     };
     let before = format!("Revision {} ({}) was {what}: ", rejected.number, rejected.image);
     let serves = format!("Revision {} ({}) serves", active.number, active.image);
-    let after = format!(". {serves}. Change spec, or try again with {}{}", draft.order(Verb::Retry, &rejected.revision), paused(draft));
+    // While paused, neither would begin anything.
+    let again = || format!("Change spec, or try again with {}", draft.order(Verb::Retry, &rejected.revision));
+    let after = format!(". {serves}. {}", draft.pause().map_or_else(again, |pause| pause.message));
     Stay::stalled(reason, around(&before, &rejected.message, &after)).into()
 }
 

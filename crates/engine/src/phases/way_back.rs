@@ -1,6 +1,6 @@
 //! The ways back: a candidate given up before the switch, a revision given up after it.
 
-use super::promotion::{SLICES_LATE, endpoints_show, out_of_hope, still_reached};
+use super::promotion::{endpoints_show, out_of_hope, slices_late, still_reached};
 use crate::{
     draft::{Draft, Stay, Step},
     effects,
@@ -109,8 +109,7 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
     let way = format!("Rolling back from revision {} to revision {} ({}){how}: ", active.number, standby.number, standby.image);
     let why = format!("{reason}{trouble}");
     if effects::selects(draft.seen, standby) {
-        let (shown_in, until) = draft.with_its_pods(standby, SLICES_LATE);
-        let told = shown_in >= SLICES_LATE;
+        let (told, until) = slices_late(draft, standby);
         let lag = if told { "; its EndpointSlices have not been updated: is the endpoint slice controller at work?" } else { "" };
         let message = around(&way, &why, lag);
         return Stay::working(if told { reasons::ENDPOINTS_STALE } else { reasons::ROLLING_BACK }, message).until(until);
@@ -118,7 +117,12 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
     if out_of_hope(draft, standby) || draft.elapsed() >= draft.settings().progress_deadline {
         // A new spec could take over.
         let waits = draft.held().filter(|stay| stay.reason == reasons::PAUSED && draft.new_candidate().is_some());
-        let now = || format!("To go back with the pods that are ready: {}", draft.order(Verb::Rollback, &active.revision));
+        let hurried = draft.status.ending.as_ref().is_some_and(|ending| ending.ordered && !ending.slow);
+        let now = || match hurried {
+            // One ready pod is enough already.
+            true => "A new spec can take over".to_owned(),
+            false => format!("To go back with the pods that are ready: {}", draft.order(Verb::Rollback, &active.revision)),
+        };
         let after = format!("; revision {} still serves. {}", active.number, waits.map_or_else(now, |paused| paused.message));
         return Stay::stalled(reasons::ROLLING_BACK, around(&way, &why, &after));
     }

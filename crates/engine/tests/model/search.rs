@@ -47,8 +47,7 @@ struct Link {
     action: Action,
 }
 
-///
-/// It is broken off when another search has found a violation: one story is enough.
+/// Searches breadth-first from the beginning of a setting. It is broken off when another search has found a violation: one story is enough.
 pub fn search(setup: &'static Setup, enough: &AtomicBool) -> Result<Covered, Story> {
     let began = Instant::now();
     let start = beginning(setup)?;

@@ -117,7 +117,7 @@ fn what_is_new(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> St
         ((&old.active, &old.preview, &old.standby) != (&new.active, &new.preview, &new.standby), "the sides".to_owned()),
     ];
     news.extend(other.into_iter().filter(|(is_new, _)| *is_new).map(|(_, what)| what));
-    if news.is_empty() { "conditions alone".into() } else { news.join("; ") }
+    if news.is_empty() { "something else".into() } else { news.join("; ") }
 }
 
 impl World {

@@ -185,20 +185,18 @@ impl Drop for Evidence<'_> {
 /// names what serves takes effect once the attempt beside it has ended: who had settled then goes on.
 async fn settle(stories: &mut [Story<'_>]) -> BTreeMap<String, usize> {
     let until = Instant::now() + PATIENCE;
-    let ends = loop {
-        let ends = join_all(stories.iter_mut().map(|story| timeout_at(until, story.end()))).await;
-        if Instant::now() >= until || stories.iter().all(Story::has_settled) {
-            break ends;
+    loop {
+        join_all(stories.iter_mut().map(|story| timeout_at(until, story.end()))).await;
+        let ends: Result<Vec<_>, _> = stories.iter().map(Story::settled).collect();
+        match ends {
+            Ok(ends) => {
+                let mut counts = BTreeMap::new();
+                ends.into_iter().for_each(|end| *counts.entry(end).or_default() += 1);
+                return counts;
+            }
+            Err(why) => assert!(Instant::now() < until, "{why}"),
         }
-    };
-    for story in stories {
-        story.assert_settled();
     }
-    let mut counts = BTreeMap::new();
-    for end in ends.into_iter().flatten() {
-        *counts.entry(end).or_default() += 1;
-    }
-    counts
 }
 
 /// Each Service leads where the status says, the other side is gone, and the operator has nothing more to write for so long.

@@ -180,13 +180,10 @@ impl<'a> Story<'a> {
         self.ask_for(version, &json!({"monitoring": null, "promotion": null, "progressDeadline": "10m"})).await;
     }
 
-    /// Waits until all is done that was asked for, and tells in words where that is.
-    pub async fn end(&mut self) -> String {
+    /// Waits until all is done that was asked for.
+    pub async fn end(&mut self) {
         let mut said = Instant::now();
-        loop {
-            if let Ok(end) = self.settled() {
-                return end;
-            }
+        while self.at_its_end().is_err() {
             self.resume().await;
             if said.elapsed() > AGAIN {
                 self.leave_at_rest().await;
@@ -206,18 +203,15 @@ impl<'a> Story<'a> {
         }
     }
 
-    pub fn has_settled(&self) -> bool {
-        self.settled().is_ok()
-    }
-
-    pub fn assert_settled(&self) {
-        if let Err(why) = self.settled() {
+    /// Where all is done that was asked for, in words; or why it isn't.
+    pub fn settled(&self) -> Result<String, String> {
+        self.at_its_end().map_err(|why| {
             let seen = self.rollout.now();
-            panic!("{} does not settle: {why}; it says: {}\n{:#?}", self.rollout.name, seen.status.message, seen.status);
-        }
+            format!("{} does not settle: {why}; it says: {}\n{:#?}", self.rollout.name, seen.status.message, seen.status)
+        })
     }
 
-    fn settled(&self) -> Result<String, String> {
+    fn at_its_end(&self) -> Result<String, String> {
         let seen = self.rollout.now();
         let status = &seen.status;
         let phase = seen.phase().map_or("none", Phase::as_str);

@@ -21,7 +21,7 @@ pub(super) struct Gates {
     pub found: GateState,
 }
 
-/// What a metric asks for: the share of failed requests in the last minute.
+/// What a metric asks for: the share of failed requests in the last minute, or all requests so far.
 #[derive(Clone, Copy)]
 pub(super) enum Asked {
     /// Of the candidate.
@@ -41,7 +41,7 @@ impl Gates {
             let mut metric: Value = serde_json::from_str(limits)?;
             metric["name"] = json!(format!("metric-{number}"));
             metric["interval"] = json!(format!("{TICK}s"));
-            metric["count"] = json!(READINGS - RANGE + 1);
+            metric["count"] = json!(READINGS);
             match asked {
                 Asked::Counters => metric["comparison"] = json!({"errors": "errors{{ pods }}", "requests": "requests"}),
                 _ => metric["prometheus"] = json!({"query": "errors / requests"}),
@@ -57,21 +57,24 @@ impl Gates {
     pub(super) fn judged(&self, mut trial: Trial, load: &Load) -> Option<usize> {
         let of = |ticks: &[[Counts; 2]], side: usize| sum(ticks.iter().map(|tick| &tick[side]));
         let before = of(&load[..RANGE], 1);
-        // A minute must have passed before there is one to ask for.
-        (RANGE..=load.len()).find(|end| {
-            let last = [0, 1].map(|side| of(&load[end - RANGE..*end], side));
+        let found = (0..=load.len()).find(|end| {
+            // A minute must have passed before there is one to ask for.
+            let last = end.checked_sub(RANGE).map(|from| [0, 1].map(|side| of(&load[from..*end], side)));
             let all = [0, 1].map(|side| of(&load[..*end], side));
-            let answers = self.metrics.iter().map(|(asked, _)| match asked {
-                Asked::Candidate => vec![share(&last[0])],
-                Asked::Both => last.iter().map(share).collect(),
-                Asked::Before => vec![share(&last[0]), share(&before)],
-                Asked::Counters => all.iter().flat_map(|side| [side.errors, side.requests]).map(Reading::Value).collect(),
+            let answers = self.metrics.iter().map(|(asked, _)| match (asked, &last) {
+                (Asked::Counters, _) => Some(all.iter().flat_map(|side| [side.errors, side.requests]).map(Reading::Value).collect()),
+                (_, None) => None,
+                (Asked::Candidate, Some(last)) => Some(vec![share(&last[0])]),
+                (Asked::Both, Some(last)) => Some(last.iter().map(share).collect()),
+                (Asked::Before, Some(last)) => Some(vec![share(&last[0]), share(&before)]),
             });
             #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "ten minutes")]
             let at = Timestamp::from_second((*end as f64 * TICK) as i64).unwrap_or(Timestamp::UNIX_EPOCH);
             trial.add(answers.collect::<Vec<_>>(), at);
             trial.verdict() == self.found
-        })
+        });
+        // After so many ticks, as the first is over.
+        found.map(|end| end - 1)
     }
 }
 

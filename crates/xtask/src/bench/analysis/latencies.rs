@@ -146,10 +146,11 @@ fn condemned(way: Way, load: &Load) -> Result<Option<usize>> {
 
 /// The first reading that is bad, each over the last minute.
 fn first(load: &Load, bad: impl Fn([&Counts; 2]) -> bool) -> Option<usize> {
-    (RANGE..=load.len()).find(|end| {
-        let of = |side: usize| sum(load[end - RANGE..*end].iter().map(|tick| &tick[side]));
+    let found = load.windows(RANGE).position(|minute| {
+        let of = |side: usize| sum(minute.iter().map(|tick| &tick[side]));
         bad([&of(0), &of(1)])
-    })
+    });
+    found.map(|from| from + RANGE - 1)
 }
 
 /// As Prometheus' histogram_quantile has it: evenly spread within a bucket. Of nothing it is no number, which is above no limit.
