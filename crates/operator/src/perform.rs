@@ -112,8 +112,13 @@ impl Performer {
         let name = key.beside(names::deployment(&key.name, color));
         let was_seen = seen.color(color).deployment.as_ref().is_some();
         match self.requests.get_whole::<Deployment>(&name).await {
-            Ok(live) if was_seen || is_ours(&live, seen, hash) => {
+            Ok(live) if runs(&live, hash) && (was_seen || is_owned(&live, seen)) => {
                 self.create(key, render::restored_revision(seen, hash, number, &live)).await
+            }
+            Ok(_) if was_seen => {
+                // By now it runs another revision, whose content must not be stored under this one's name.
+                self.refresh(&self.cache.deployments, &name).await;
+                Err(Not::Stale)
             }
             Ok(_) => Err(lost(&name, "is not this rollout's or runs another revision")),
             Err(refused) if refused.is_absent() && !was_seen => Err(lost(&name, "is gone as well")),
@@ -293,11 +298,14 @@ fn is_stale(refused: &Refused, guard: &Guard) -> bool {
     }
 }
 
-/// A Deployment of this rollout runs that revision, whatever labels it has lost itself.
-fn is_ours(live: &Value, seen: &Observed, hash: &str) -> bool {
+fn runs(live: &Value, hash: &str) -> bool {
+    live["spec"]["template"]["metadata"]["labels"][names::REVISION_LABEL] == hash
+}
+
+/// A Deployment is this rollout's, whatever labels it has lost itself.
+fn is_owned(live: &Value, seen: &Observed) -> bool {
     let owners = live["metadata"]["ownerReferences"].as_array();
-    let owned = owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == seen.uid.as_str()));
-    owned && live["spec"]["template"]["metadata"]["labels"][names::REVISION_LABEL] == hash
+    owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == seen.uid.as_str()))
 }
 
 fn lost(deployment: &Key, how: &str) -> Not {

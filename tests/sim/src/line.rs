@@ -44,8 +44,8 @@ pub struct Faults {
     pub lag: u64,
     /// The operator dies of a write, before it hears of it.
     pub death: u64,
-    /// Objects of this kind are always told late.
-    pub slow: Option<&'static str>,
+    /// Each event of this kind is told so late.
+    pub slow: Option<(&'static str, Duration)>,
     /// Requests for this kind are refused with this code.
     pub refused: Option<(&'static str, u16)>,
 }
@@ -260,8 +260,8 @@ impl Line {
 impl Disturbance for Line {
     fn lag(&self, plural: &str) -> Duration {
         let State { dice, faults, .. } = &*self.state();
-        if faults.slow == Some(plural) {
-            return Duration::from_secs(5);
+        if let Some((_, time)) = faults.slow.filter(|(slow, _)| *slow == plural) {
+            return time;
         }
         if dice.per_mille(faults.lag) { dice.millis(50, 20_000) } else { dice.millis(1, 30) }
     }

@@ -5,7 +5,7 @@
 use bluegreen_sim::{
     Faults, World,
     fields::Writer,
-    resource::{DEPLOYMENT, SERVICE},
+    resource::{DEPLOYMENT, REVISION, SERVICE},
     run,
     server::{Request, Undisturbed},
 };
@@ -23,7 +23,7 @@ async fn healthy(world: &World) {
 #[test]
 fn what_outlives_its_rollout_stays_though_the_operator_hears_of_the_deletion_last() {
     run(7, async |world| {
-        world.operator("a", Faults { slow: Some("bluegreenrollouts"), ..Faults::default() }, None);
+        world.operator("a", Faults { slow: Some(("bluegreenrollouts", Duration::from_secs(5))), ..Faults::default() }, None);
         world.create("shop", &json!({}));
         healthy(world).await;
         let before = world.get(&DEPLOYMENT, "shop-blue").unwrap()["metadata"]["uid"].clone();
@@ -54,6 +54,36 @@ fn a_lost_status_is_rebuilt_from_the_side_that_serves_also_when_all_of_it_has_lo
         world.edit(&SERVICE, "shop-preview", &json!({"metadata": {"annotations": {"bluegreen.dev/adopt": "shop"}}}));
         world.pass(60).await;
         assert_eq!((world.phase("shop").as_str(), &world.status("shop")["active"]["color"]), ("AwaitingPromotion", &json!("blue")));
+        assert_eq!(world.broken(), Vec::<String>::new(), "{}", world.story());
+    });
+}
+
+/// The cache still shows the Deployment as it was when it ran that revision.
+#[test]
+fn a_lost_revision_is_not_restored_from_a_deployment_that_runs_another_by_now() {
+    run(7, async |world| {
+        world.operator("a", Faults::default(), None);
+        world.create("shop", &json!({}));
+        healthy(world).await;
+        let of_active = |world: &World| world.status("shop")["active"]["revision"].as_str().unwrap().to_owned();
+        let first = of_active(world);
+        world.image("shop", "2.0.0");
+        let second = |world: &World| world.phase("shop") == "Healthy" && of_active(world) != first;
+        assert!(world.until(300, second).await, "{}", world.story());
+        world.pass(60).await;
+        world.set_faults(Faults { slow: Some(("deployments", Duration::from_secs(600))), ..Faults::default() });
+        world.image("shop", "3.0.0");
+        world.pass(5).await;
+        world.image("shop", "2.0.0");
+        // What was written stands in for what is cached until then.
+        world.pass(60).await;
+        let runs = world.get(&DEPLOYMENT, "shop-blue").unwrap()["spec"]["template"]["metadata"]["labels"]["bluegreen.dev/revision"].clone();
+        assert!(runs != first.as_str() && world.phase("shop") == "Healthy", "{}", world.story());
+        world.delete(&REVISION, &format!("shop-{first}"));
+        world.order("shop", "rollback", &of_active(world));
+        world.pass(60).await;
+        let restored = world.get(&REVISION, &format!("shop-{first}"));
+        assert!(restored.is_none(), "{}", world.story());
         assert_eq!(world.broken(), Vec::<String>::new(), "{}", world.story());
     });
 }

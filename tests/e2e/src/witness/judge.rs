@@ -86,6 +86,7 @@ impl World {
             Kind::Rollout => self.rollout(event, before.as_deref()),
             Kind::Service if !by_test => self.service(event, before.as_deref()),
             Kind::Deployment if !by_test => self.deployment(event, before.as_deref()),
+            Kind::Revision if !by_test => self.revision(event),
             Kind::Service | Kind::Deployment | Kind::Pod | Kind::Revision => {}
         }
         if !self.lag.is_zero() {
@@ -112,6 +113,15 @@ impl World {
         }
         let (kind, name, version) = (event.kind.as_str(), &event.name, event.version);
         self.broken.push(format!("promise {number}: {kind} {name} at version {version} ({}): {what}", event.seen));
+    }
+
+    /// What is deployed from it later is what it holds, whatever its name.
+    fn revision(&mut self, event: &Event) {
+        let named = &event.object["metadata"]["labels"][REVISION];
+        let held = &event.object["data"]["spec"]["template"]["metadata"]["labels"][REVISION];
+        if !event.deleted && named != held {
+            self.break_promise(8, event, &format!("it is named for revision {named} and holds revision {held}"));
+        }
     }
 
     fn rollout_named(&self, name: &str) -> Option<Arc<Value>> {

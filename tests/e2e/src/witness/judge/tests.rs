@@ -460,3 +460,14 @@ fn conditions_are_what_kstatus_reads() {
     with(&[("Ready", "False"), ("Stalled", "False")], 1).breaks(11, "without being True");
     with(&[("Ready", "True")], 0).breaks(11, "one record");
 }
+
+#[test]
+fn a_stored_revision_holds_what_its_name_says() {
+    let stored = |named: &str, held: &str| {
+        let data = json!({"spec": {"template": {"metadata": {"labels": {REVISION: held}}}}});
+        let labels = json!({ROLLOUT: "shop", REVISION: named});
+        Story::healthy().add(Kind::Revision, &format!("shop-{named}"), json!({"metadata": {"labels": labels}, "data": data}))
+    };
+    stored("two", "two").keeps();
+    stored("two", "one").breaks(8, "holds revision");
+}
