@@ -18,7 +18,7 @@ use kube::{
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -69,13 +69,35 @@ pub struct Cache {
 pub struct Watched<T> {
     shelf: Mutex<Shelf<T>>,
     full: AtomicBool,
+    renewal: Renewal,
     /// While the watch is down: since when, and the latest error.
     down: Mutex<Option<Blind>>,
 }
 
+/// How often a shelf was to be listed anew, and whether it was.
+#[derive(Default)]
+struct Renewal {
+    wanted: AtomicU64,
+    /// Of those that were wanted, the latest after which a list began that is complete.
+    done: AtomicU64,
+    /// Each shelf has its own, so that all are woken in the same order each time.
+    news: Notify,
+}
+
+impl Renewal {
+    fn begin(&self) {
+        self.wanted.fetch_add(1, Ordering::AcqRel);
+        self.news.notify_one();
+    }
+
+    fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire) == self.wanted.load(Ordering::Acquire)
+    }
+}
+
 impl<T> Default for Watched<T> {
     fn default() -> Self {
-        Self { shelf: Mutex::default(), full: AtomicBool::new(false), down: Mutex::default() }
+        Self { shelf: Mutex::default(), full: AtomicBool::new(false), renewal: Renewal::default(), down: Mutex::default() }
     }
 }
 
@@ -176,6 +198,21 @@ impl Cache {
         }
     }
 
+    /// Lists everything anew, and returns when that is done. A watch that has told nothing for minutes may have nothing to tell, or
+    /// nobody to tell it: who begins to lead must not take what was for what is.
+    pub async fn renew(&self) {
+        let Self { rollouts, deployments, services, pods, slices, revisions, .. } = self;
+        let all = [&rollouts.renewal, &deployments.renewal, &services.renewal, &pods.renewal, &slices.renewal, &revisions.renewal];
+        all.into_iter().for_each(Renewal::begin);
+        loop {
+            let news = self.filled.notified();
+            if all.into_iter().all(Renewal::is_done) {
+                return;
+            }
+            news.await;
+        }
+    }
+
     /// A watch that is down, if any is: the one for the longest time.
     pub fn blind(&self) -> Option<Blind> {
         fn one<T: Kind>(watched: &Watched<T>) -> Option<Blind> {
@@ -213,19 +250,28 @@ pub enum News {
     Listed { again: bool },
 }
 
-/// Keeps one shelf as the API server has it. After an error it lists anew: only the end of a list tells that nothing is missing.
+/// Keeps one shelf as the API server has it. After an error, and with each renewal, it lists anew: only the end of a list tells that
+/// nothing is missing.
 pub async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, watched: &Watched<T>, tell: impl Fn(News)) {
     let mut pause = Pause::default();
-    loop {
+    'anew: loop {
+        let renewal = watched.renewal.wanted.load(Ordering::Acquire);
         let mut events = std::pin::pin!(watcher(api.clone(), config.clone()));
         let mut listed_at = None;
-        while let Some(event) = events.next().await {
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = watched.renewal.news.notified() => continue 'anew,
+                event = events.next() => event,
+            };
+            let Some(event) = event else { break };
             match event {
                 Ok(event) => {
                     let listed = matches!(event, Event::InitDone);
                     tell(News::Changed(concerned(watched, event)));
                     if listed {
                         listed_at = Some(Instant::now());
+                        watched.renewal.done.store(renewal, Ordering::Release);
                         tell(News::Listed { again: watched.down().take().is_some() });
                     }
                 }

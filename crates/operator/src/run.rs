@@ -149,7 +149,11 @@ fn assemble(
 async fn lead(shell: Arc<Shell>, at_once: usize, mut leadership: watch::Receiver<Leadership>, mut stop: watch::Receiver<bool>) {
     let ready = async {
         shell.cache.filled().await;
-        leadership.wait_for(|leadership| matches!(leadership, Leadership::Leading { .. })).await.is_ok()
+        let leads = leadership.wait_for(|leadership| matches!(leadership, Leadership::Leading { .. })).await.is_ok();
+        if leads {
+            shell.cache.renew().await;
+        }
+        leads
     };
     let leads = tokio::select! {
         biased;

@@ -102,6 +102,29 @@ impl<'a> OneRollout<'a> {
         Ok(cache.rollouts.shelf().get(self.key, Instant::now()))
     }
 
+    /// Reads live what a watch should have told of long ago: what is cached is older than what this process knows itself. Whether
+    /// there was such a thing.
+    async fn catch_up(&self, seen: &Observed) -> Result<bool, Trouble> {
+        let Shell { cache, performer, .. } = self.shell;
+        let unread = |refused| Trouble::Api { what: "what its watch is late to tell of can't be read", refused };
+        let mut late = false;
+        for color in [Color::Blue, Color::Green] {
+            let name = self.key.beside(names::deployment(&self.key.name, color));
+            if matches!(cache.deployments.shelf().look(&name, Instant::now()), Look::Overdue) {
+                performer.read(&cache.deployments, &name).await.map_err(unread)?;
+                late = true;
+            }
+        }
+        for role in [Role::Active, Role::Preview] {
+            let name = self.key.beside(render::service_name(seen, role));
+            if matches!(cache.services.shelf().look(&name, Instant::now()), Look::Overdue) {
+                performer.read(&cache.services, &name).await.map_err(unread)?;
+                late = true;
+            }
+        }
+        Ok(late)
+    }
+
     /// Objects of ours that have lost their label are invisible to the caches.
     fn follow_by_name(&self, seen: &Observed) {
         let Shell { cache, by_name, .. } = self.shell;
@@ -207,7 +230,10 @@ impl World for OneRollout<'_> {
         if surveyed_in != Some(office.term) || terms.status.phase.is_none() {
             self.survey(&self.shell.gatherer.observe(self.key, rollout, terms.clone(), office)).await?;
         }
-        let seen = self.shell.gatherer.observe(self.key, rollout, terms, office);
+        let mut seen = self.shell.gatherer.observe(self.key, rollout, terms.clone(), office);
+        if self.catch_up(&seen).await? {
+            seen = self.shell.gatherer.observe(self.key, rollout, terms, office);
+        }
         self.follow_by_name(&seen);
         Ok(Sight::Seen(Box::new(seen)))
     }

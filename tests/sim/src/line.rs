@@ -44,8 +44,8 @@ pub struct Faults {
     pub lag: u64,
     /// The operator dies of a write, before it hears of it.
     pub death: u64,
-    /// Each event of this kind is told so late.
-    pub slow: Option<(&'static str, Duration)>,
+    /// Each event of these kinds is told so late.
+    pub slow: (&'static [&'static str], Duration),
     /// Requests for this kind are refused with this code.
     pub refused: Option<(&'static str, u16)>,
 }
@@ -63,7 +63,7 @@ impl Faults {
             cut: 20,
             lag: 120,
             death: 8,
-            slow: None,
+            slow: (&[], Duration::ZERO),
             refused: None,
         }
     }
@@ -260,7 +260,8 @@ impl Line {
 impl Disturbance for Line {
     fn lag(&self, plural: &str) -> Duration {
         let State { dice, faults, .. } = &*self.state();
-        if let Some((_, time)) = faults.slow.filter(|(slow, _)| *slow == plural) {
+        let (slow, time) = faults.slow;
+        if slow.contains(&plural) {
             return time;
         }
         if dice.per_mille(faults.lag) { dice.millis(50, 20_000) } else { dice.millis(1, 30) }

@@ -8,6 +8,7 @@ use bluegreen_sim::{
     resource::{DEPLOYMENT, REVISION, SERVICE},
     run,
     server::{Request, Undisturbed},
+    world::image,
 };
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -19,11 +20,16 @@ async fn healthy(world: &World) {
     assert!(world.until(300, serves).await, "{}", world.story());
 }
 
+/// Watches of these kinds are so late, and say nothing of it.
+fn slow(kinds: &'static [&'static str], seconds: u64) -> Faults {
+    Faults { slow: (kinds, Duration::from_secs(seconds)), ..Faults::default() }
+}
+
 /// The owners go before the operator hears that the rollout does: taken back, everything would be deleted with it.
 #[test]
 fn what_outlives_its_rollout_stays_though_the_operator_hears_of_the_deletion_last() {
     run(7, async |world| {
-        world.operator("a", Faults { slow: Some(("bluegreenrollouts", Duration::from_secs(5))), ..Faults::default() }, None);
+        world.operator("a", slow(&["bluegreenrollouts"], 5), None);
         world.create("shop", &json!({}));
         healthy(world).await;
         let before = world.get(&DEPLOYMENT, "shop-blue").unwrap()["metadata"]["uid"].clone();
@@ -71,7 +77,7 @@ fn a_lost_revision_is_not_restored_from_a_deployment_that_runs_another_by_now() 
         let second = |world: &World| world.phase("shop") == "Healthy" && of_active(world) != first;
         assert!(world.until(300, second).await, "{}", world.story());
         world.pass(60).await;
-        world.set_faults(Faults { slow: Some(("deployments", Duration::from_secs(600))), ..Faults::default() });
+        world.set_faults(slow(&["deployments"], 600));
         world.image("shop", "3.0.0");
         world.pass(5).await;
         world.image("shop", "2.0.0");
@@ -83,7 +89,49 @@ fn a_lost_revision_is_not_restored_from_a_deployment_that_runs_another_by_now() 
         world.order("shop", "rollback", &of_active(world));
         world.pass(60).await;
         let restored = world.get(&REVISION, &format!("shop-{first}"));
-        assert!(restored.is_none(), "{}", world.story());
+        let held = |revision: &Value| revision["data"]["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+        assert!(restored.is_none_or(|restored| held(&restored) == image("1.0.0")), "{}", world.story());
+        assert_eq!(world.broken(), Vec::<String>::new(), "{}", world.story());
+    });
+}
+
+/// What it has been told is what was before the switch: by that the new version has no pods, and the former one serves.
+#[test]
+fn who_begins_to_lead_takes_what_was_told_long_ago_for_nothing() {
+    run(7, async |world| {
+        world.operator("a", Faults::default(), None);
+        world.create("shop", &json!({"monitoring": {"duration": "5m"}}));
+        healthy(world).await;
+        world.operator("b", slow(&["services", "endpointslices", "pods"], 600), None);
+        world.pass(60).await;
+        world.image("shop", "2.0.0");
+        assert!(world.until(300, |world| world.phase("shop") == "Monitoring").await, "{}", world.story());
+        world.seats[0].leave();
+        world.pass(120).await;
+        assert_eq!(world.phase("shop"), "Monitoring", "{}", world.story());
+        assert_eq!(world.reached("shop"), [image("2.0.0")], "{}", world.story());
+        assert_eq!(world.broken(), Vec::<String>::new(), "{}", world.story());
+    });
+}
+
+/// In the cache the preview Service still leads to the candidate that was withdrawn: what is asked through it would be the live side.
+#[test]
+fn a_service_is_not_taken_for_what_it_was_before_the_operator_wrote_it() {
+    run(7, async |world| {
+        world.operator("a", Faults::default(), None);
+        world.create("shop", &json!({"promotion": {"mode": "Manual"}}));
+        healthy(world).await;
+        world.image("shop", "2.0.0");
+        assert!(world.until(300, |world| world.phase("shop") == "AwaitingPromotion").await, "{}", world.story());
+        world.pass(60).await;
+        world.set_faults(slow(&["services"], 600));
+        world.image("shop", "1.0.0");
+        world.pass(60).await;
+        world.image("shop", "2.0.0");
+        assert!(world.until(300, |world| world.phase("shop") == "AwaitingPromotion").await, "{}", world.story());
+        let candidate = world.status("shop")["preview"]["revision"].clone();
+        let preview = world.get(&SERVICE, "shop-preview").unwrap()["spec"]["selector"]["bluegreen.dev/revision"].clone();
+        assert_eq!(preview, candidate, "{}", world.story());
         assert_eq!(world.broken(), Vec::<String>::new(), "{}", world.story());
     });
 }
