@@ -90,7 +90,12 @@ fn broken(copy: &Copy, fault: &Fault) -> Result<Option<String>> {
     ensure!(applied.status.success(), "{} doesn't apply any more: {}", fault.name, String::from_utf8_lossy(&applied.stderr).trim());
     let tests = |tests: &[&str]| {
         let mut cargo = cargo();
-        cargo.current_dir(&copy.root).env("CARGO_TARGET_DIR", &copy.target).env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+        cargo
+            .current_dir(&copy.root)
+            .env("CARGO_TARGET_DIR", &copy.target)
+            .env("RUST_BACKTRACE", "0")
+            .env("MODEL", "quick")
+            .stdin(Stdio::null());
         cargo.args(["test", "--quiet", "--package", "bluegreen-engine"]).args(tests.iter().flat_map(|test| ["--test", test]));
         cargo
     };

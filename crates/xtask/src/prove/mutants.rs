@@ -15,7 +15,7 @@ use crate::test::Outcome;
 
 const VERSION: &str = "27.1.0";
 /// How many of the changed lines' mutants are tried: a fresh sample each time.
-const SAMPLE: u64 = 40;
+const SAMPLE: u64 = 30;
 /// Of a hundred mutants of the engine at least ninety-five are noticed; so are those of a sample, in whole mutants.
 const NOTICED: u64 = 95;
 /// The tree without any file, which git knows under this name.
@@ -27,7 +27,7 @@ pub(crate) fn run(since: Option<&str>, shard: Option<&str>) -> Result<Outcome> {
 }
 
 /// A sample of those in lines that were changed in the last day; a second one beside it where the first is not good enough, for
-/// among forty chance alone finds three of an engine that keeps its mark.
+/// among thirty chance alone finds two of an engine that keeps its mark.
 pub(crate) fn of_what_changed() -> Result<Outcome> {
     let before = git(&["rev-list", "-1", "--before=1 day ago", "HEAD"])?;
     let diff = changes(if before.is_empty() { NOTHING } else { &before })?;
