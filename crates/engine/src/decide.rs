@@ -123,8 +123,8 @@ fn blind_for_a_moment(draft: &Draft<'_>, stay: &Stay) -> Option<Stay> {
 fn no_news(draft: &Draft<'_>, stay: &Stay) -> Option<String> {
     let (old, new) = (&draft.seen.status, &draft.status);
     // An order that was carried out is news: whether it is paused, and what is advised, follow from it.
-    let said = |status: &BlueGreenRolloutStatus| (status.phase, status.attempt, status.observed_generation);
-    let same_story = said(old) == said(new) && old.orders == new.orders;
+    let same_story =
+        (old.phase, old.attempt, old.observed_generation, &old.orders) == (new.phase, new.attempt, new.observed_generation, &new.orders);
     let ready = old.conditions.iter().find(|condition| condition.type_ == bluegreen_api::reasons::READY)?;
     let stalled = old.conditions.iter().any(|condition| condition.type_ == bluegreen_api::reasons::STALLED);
     // What a person can do about it is news.

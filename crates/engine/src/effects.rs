@@ -156,9 +156,14 @@ fn surely_ready(seen: &Observed, side: &Side) -> i32 {
     ready(seen, side).min(told.unwrap_or(i32::MAX))
 }
 
+/// A person wants the former revision back at once.
+pub(crate) fn one_pod_is_enough(status: &BlueGreenRolloutStatus) -> bool {
+    status.ending.as_ref().is_some_and(|ending| ending.ordered && !ending.slow)
+}
+
 /// The standby has as many ready pods as the side being left, or all it asks for; on a person's order one is enough.
 fn can_take_over(seen: &Observed, status: &BlueGreenRolloutStatus, active: &Side, standby: &Side) -> bool {
-    let ordered = status.ending.as_ref().is_some_and(|ending| ending.ordered && !ending.slow);
+    let ordered = one_pod_is_enough(status);
     let slow = status.ending.as_ref().is_some_and(|ending| ending.slow);
     // What is seen of its pods may be those of its former life, until our write of it is taken up.
     if slow && !taken_up(seen, standby) {

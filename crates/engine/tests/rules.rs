@@ -204,9 +204,8 @@ fn an_order_that_is_advised_has_an_effect_also_if_it_was_given_before() {
         let (_, advice) = world.status.message.split_once("bluegreen.dev/").unwrap();
         let (order, _) = advice.split_once(' ').unwrap();
         assert_eq!(order, format!("resume={revision}{time}"));
-        let (verb, value) = order.split_once('=').unwrap();
-        let (verb, value) = (verb.to_owned(), value.to_owned());
-        world.order_for(&verb, &value);
+        let value = order.split_once('=').unwrap().1.to_owned();
+        world.order_for("resume", &value);
         world.run_for(1);
         assert!(!world.status.paused_by_order, "{}", world.story());
     }
@@ -372,9 +371,7 @@ fn the_bake_time_does_not_end_while_readings_are_bad() {
 }
 
 fn is_rolled_back_when_its_bake_time_ends_badly(spec: Value) {
-    let mut world = World::live(spec);
-    world.image("shop:2");
-    world.run_until(Phase::Monitoring);
+    let mut world = World::in_phase(spec, "shop:2", Phase::Monitoring);
     world.run_for(100);
     world.gauge = |_, image, _| value(if image == "shop:2" { 0.5 } else { 0.0 });
     world.settle();
@@ -776,9 +773,7 @@ fn endpoint_slices_that_lag_hold_the_switch_and_are_told_and_are_no_bad_release(
 
 #[test]
 fn endpoint_slices_are_late_when_pods_have_been_ready_for_long_and_not_before() {
-    let mut world = World::live(json!({"monitoring": {"duration": "1h"}}));
-    world.image("shop:2");
-    world.run_until(Phase::Monitoring);
+    let mut world = World::in_phase(json!({"monitoring": {"duration": "1h"}}), "shop:2", Phase::Monitoring);
     world.kill_pods("shop:1");
     world.kill_pods("shop:2");
     world.run_for(600);

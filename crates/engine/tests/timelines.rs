@@ -258,9 +258,8 @@ fn with_a_watch_down_the_switch_waits() {
 
 #[test]
 fn with_both_sides_broken_traffic_goes_to_the_first_that_gets_a_pod() {
-    let mut world = World::live(json!({"monitoring": {"duration": "10m"}, "progressDeadline": "2m"}));
-    world.image("shop:2");
-    world.run_until(Phase::Monitoring);
+    let watched = json!({"monitoring": {"duration": "10m"}, "progressDeadline": "2m"});
+    let mut world = World::in_phase(watched, "shop:2", Phase::Monitoring);
     from_here(&mut world);
     world.kill_pods("shop:1");
     world.kill_pods("shop:2");

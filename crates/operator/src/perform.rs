@@ -7,6 +7,7 @@ use crate::{
     kinds::{Deployment, Kind, Revision, Seen},
     memory::Memory,
     requests::{Answer, Refused, Requests},
+    shelf::Look,
 };
 use bluegreen_api::{Color, names};
 use bluegreen_engine::{
@@ -229,7 +230,17 @@ impl Performer {
         Ok(())
     }
 
-    /// The same after a write that was refused as stale: the next look tells if it could not be read.
+    /// The same, if a watch should have told of it long ago: what is cached is older than what this process knows itself. Whether
+    /// that is so.
+    pub async fn catch_up<T: Kind>(&self, watched: &Watched<T>, name: &Key) -> Result<bool, Refused> {
+        let overdue = matches!(watched.shelf().look(name, Instant::now()), Look::Overdue);
+        if overdue {
+            self.read(watched, name).await?;
+        }
+        Ok(overdue)
+    }
+
+    /// A live read after a write that was refused as stale: the next look tells if it could not be read.
     pub async fn refresh<T: Kind>(&self, watched: &Watched<T>, name: &Key) {
         if let Err(refused) = self.read(watched, name).await {
             tracing::warn!(kind = T::WORD, object = %name, error = %refused, "could not be read anew");

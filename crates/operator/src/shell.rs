@@ -6,7 +6,7 @@ use crate::{
     cache::Cache,
     gather::{Gatherer, Office},
     key::Key,
-    kinds::{Rollout, Seen},
+    kinds::{Rollout, Seen, Terms},
     lease::Leadership,
     measure::Measuring,
     memory::Memory,
@@ -102,25 +102,24 @@ impl<'a> OneRollout<'a> {
         Ok(cache.rollouts.shelf().get(self.key, Instant::now()))
     }
 
-    /// Reads live what a watch should have told of long ago: what is cached is older than what this process knows itself. Whether
-    /// there was such a thing.
+    fn deployment(&self, color: Color) -> Key {
+        self.key.beside(names::deployment(&self.key.name, color))
+    }
+
+    fn service(&self, seen: &Observed, role: Role) -> Key {
+        self.key.beside(render::service_name(seen, role))
+    }
+
+    /// Reads live what watches are late to tell of. Whether there was such a thing.
     async fn catch_up(&self, seen: &Observed) -> Result<bool, Trouble> {
         let Shell { cache, performer, .. } = self.shell;
         let unread = |refused| Trouble::Api { what: "what its watch is late to tell of can't be read", refused };
         let mut late = false;
         for color in [Color::Blue, Color::Green] {
-            let name = self.key.beside(names::deployment(&self.key.name, color));
-            if matches!(cache.deployments.shelf().look(&name, Instant::now()), Look::Overdue) {
-                performer.read(&cache.deployments, &name).await.map_err(unread)?;
-                late = true;
-            }
+            late |= performer.catch_up(&cache.deployments, &self.deployment(color)).await.map_err(unread)?;
         }
         for role in [Role::Active, Role::Preview] {
-            let name = self.key.beside(render::service_name(seen, role));
-            if matches!(cache.services.shelf().look(&name, Instant::now()), Look::Overdue) {
-                performer.read(&cache.services, &name).await.map_err(unread)?;
-                late = true;
-            }
+            late |= performer.catch_up(&cache.services, &self.service(seen, role)).await.map_err(unread)?;
         }
         Ok(late)
     }
@@ -130,12 +129,12 @@ impl<'a> OneRollout<'a> {
         let Shell { cache, by_name, .. } = self.shell;
         let now = Instant::now();
         for color in [Color::Blue, Color::Green] {
-            let name = self.key.beside(names::deployment(&self.key.name, color));
+            let name = self.deployment(color);
             let found = cache.deployments.shelf().get(&name, now);
             by_name.follow(self.key, &name, found.as_deref(), cache);
         }
         for role in [Role::Active, Role::Preview] {
-            let name = self.key.beside(render::service_name(seen, role));
+            let name = self.service(seen, role);
             let found = cache.services.shelf().get(&name, now);
             by_name.follow(self.key, &name, found.as_deref(), cache);
         }
@@ -148,12 +147,12 @@ impl<'a> OneRollout<'a> {
         let unread = |refused| Trouble::Api { what: "what has its names can't be read", refused };
         for color in [Color::Blue, Color::Green] {
             if seen.color(color).deployment.as_ref().is_none() {
-                performer.read(&cache.deployments, &self.key.beside(names::deployment(&self.key.name, color))).await.map_err(unread)?;
+                performer.read(&cache.deployments, &self.deployment(color)).await.map_err(unread)?;
             }
         }
         for (role, service) in [(Role::Active, &seen.active_service), (Role::Preview, &seen.preview_service)] {
             if service.as_ref().is_none() {
-                performer.read(&cache.services, &self.key.beside(render::service_name(seen, role))).await.map_err(unread)?;
+                performer.read(&cache.services, &self.service(seen, role)).await.map_err(unread)?;
             }
         }
         memory.of(self.key, &seen.uid, |remembered| remembered.surveyed_in = Some(seen.term));
@@ -230,8 +229,9 @@ impl World for OneRollout<'_> {
         if surveyed_in != Some(office.term) || terms.status.phase.is_none() {
             self.survey(&self.shell.gatherer.observe(self.key, rollout, terms.clone(), office)).await?;
         }
-        let mut seen = self.shell.gatherer.observe(self.key, rollout, terms.clone(), office);
+        let mut seen = self.shell.gatherer.observe(self.key, rollout, terms, office);
         if self.catch_up(&seen).await? {
+            let terms = Terms { spec: seen.spec, status: seen.status };
             seen = self.shell.gatherer.observe(self.key, rollout, terms, office);
         }
         self.follow_by_name(&seen);

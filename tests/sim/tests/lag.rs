@@ -20,6 +20,19 @@ async fn healthy(world: &World) {
     assert!(world.until(300, serves).await, "{}", world.story());
 }
 
+async fn comes_to(world: &World, phase: &str) {
+    assert!(world.until(300, |world| world.phase("shop") == phase).await, "{}", world.story());
+}
+
+/// 1.0.0 is live, and 2.0.0 waits for its approval.
+async fn awaiting_approval(world: &mut World) {
+    world.operator("a", Faults::default(), None);
+    world.create("shop", &json!({"promotion": {"mode": "Manual"}}));
+    healthy(world).await;
+    world.image("shop", "2.0.0");
+    comes_to(world, "AwaitingPromotion").await;
+}
+
 /// Watches of these kinds are so late, and say nothing of it.
 fn slow(kinds: &'static [&'static str], seconds: u64) -> Faults {
     Faults { slow: (kinds, Duration::from_secs(seconds)), ..Faults::default() }
@@ -45,11 +58,7 @@ fn what_outlives_its_rollout_stays_though_the_operator_hears_of_the_deletion_las
 #[test]
 fn a_lost_status_is_rebuilt_from_the_side_that_serves_also_when_all_of_it_has_lost_its_label() {
     run(7, async |world| {
-        world.operator("a", Faults::default(), None);
-        world.create("shop", &json!({"promotion": {"mode": "Manual"}}));
-        healthy(world).await;
-        world.image("shop", "2.0.0");
-        assert!(world.until(300, |world| world.phase("shop") == "AwaitingPromotion").await, "{}", world.story());
+        awaiting_approval(world).await;
         let unlabelled = json!({"metadata": {"labels": {"bluegreen.dev/rollout": null}}});
         world.edit(&SERVICE, "shop-preview", &json!({"metadata": {"labels": {"bluegreen.dev/rollout": null}, "ownerReferences": null}}));
         world.lose_status("shop");
@@ -105,7 +114,7 @@ fn who_begins_to_lead_takes_what_was_told_long_ago_for_nothing() {
         world.operator("b", slow(&["services", "endpointslices", "pods"], 600), None);
         world.pass(60).await;
         world.image("shop", "2.0.0");
-        assert!(world.until(300, |world| world.phase("shop") == "Monitoring").await, "{}", world.story());
+        comes_to(world, "Monitoring").await;
         world.seats[0].leave();
         world.pass(120).await;
         assert_eq!(world.phase("shop"), "Monitoring", "{}", world.story());
@@ -118,17 +127,13 @@ fn who_begins_to_lead_takes_what_was_told_long_ago_for_nothing() {
 #[test]
 fn a_service_is_not_taken_for_what_it_was_before_the_operator_wrote_it() {
     run(7, async |world| {
-        world.operator("a", Faults::default(), None);
-        world.create("shop", &json!({"promotion": {"mode": "Manual"}}));
-        healthy(world).await;
-        world.image("shop", "2.0.0");
-        assert!(world.until(300, |world| world.phase("shop") == "AwaitingPromotion").await, "{}", world.story());
+        awaiting_approval(world).await;
         world.pass(60).await;
         world.set_faults(slow(&["services"], 600));
         world.image("shop", "1.0.0");
         world.pass(60).await;
         world.image("shop", "2.0.0");
-        assert!(world.until(300, |world| world.phase("shop") == "AwaitingPromotion").await, "{}", world.story());
+        comes_to(world, "AwaitingPromotion").await;
         let candidate = world.status("shop")["preview"]["revision"].clone();
         let preview = world.get(&SERVICE, "shop-preview").unwrap()["spec"]["selector"]["bluegreen.dev/revision"].clone();
         assert_eq!(preview, candidate, "{}", world.story());

@@ -4,7 +4,6 @@ use crate::{
     draft::{Draft, Stay, Step, ending},
     effects,
     gates::{Stage, around, baked, not_judged},
-    observed::PodSeen,
     orders::Verb,
     progress,
 };
@@ -67,9 +66,13 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
 /// Whether the EndpointSlices are late to show a side that the active Service leads to, and when they would be: none could show a
 /// pod before it was ready. A pod that got ready in times to come tells of another clock.
 pub(super) fn slices_late(draft: &Draft<'_>, side: &Side) -> (bool, Option<jiff::Timestamp>) {
-    let shown = |pod: &PodSeen| draft.seen.endpoints.pods.iter().any(|shown| shown.ready && shown.pod == pod.name);
-    let pods = draft.color_of(side).pods.iter().filter(|pod| pod.revision == side.revision && pod.ready && !pod.deleting && !shown(pod));
-    let ready = pods.filter_map(|pod| pod.ready_changed).filter(|ready| *ready <= draft.now()).max();
+    let shown = shown(draft);
+    let pods = draft.color_of(side).pods.iter().filter(|pod| pod.revision == side.revision && pod.ready && !pod.deleting);
+    let ready = pods
+        .filter(|pod| !shown.contains(pod.name.as_str()))
+        .filter_map(|pod| pod.ready_changed)
+        .filter(|ready| *ready <= draft.now())
+        .max();
     let since_ready = ready.and_then(|ready| ready.checked_add(SLICES_LATE).ok());
     let late = draft.elapsed() >= SLICES_LATE && since_ready.is_none_or(|due| due <= draft.now());
     (late, draft.due(SLICES_LATE).max(since_ready))
@@ -126,8 +129,13 @@ pub(super) fn endpoints_show(draft: &Draft<'_>, side: &Side) -> bool {
     let pods = || draft.color_of(side).pods.iter().filter(|pod| pod.revision == side.revision);
     let own: BTreeSet<_> = pods().map(|pod| pod.name.as_str()).collect();
     let ready: BTreeSet<_> = pods().filter(|pod| pod.ready && !pod.deleting).map(|pod| pod.name.as_str()).collect();
-    let serving: BTreeSet<_> = draft.seen.endpoints.pods.iter().filter(|pod| pod.ready).map(|pod| pod.pod.as_str()).collect();
+    let serving = shown(draft);
     !serving.is_empty() && serving.is_subset(&own) && ready.is_subset(&serving)
+}
+
+/// The pods that EndpointSlices show as ready.
+fn shown<'d>(draft: &Draft<'d>) -> BTreeSet<&'d str> {
+    draft.seen.endpoints.pods.iter().filter(|pod| pod.ready).map(|pod| pod.pod.as_str()).collect()
 }
 
 /// The new version serves and is watched; the former one stands by at full size.

@@ -117,11 +117,11 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
     if out_of_hope(draft, standby) || draft.elapsed() >= draft.settings().progress_deadline {
         // A new spec could take over.
         let waits = draft.held().filter(|stay| stay.reason == reasons::PAUSED && draft.new_candidate().is_some());
-        let hurried = draft.status.ending.as_ref().is_some_and(|ending| ending.ordered && !ending.slow);
-        let now = || match hurried {
-            // One ready pod is enough already.
-            true => "A new spec can take over".to_owned(),
-            false => format!("To go back with the pods that are ready: {}", draft.order(Verb::Rollback, &active.revision)),
+        let now = || {
+            if effects::one_pod_is_enough(&draft.status) {
+                return "A new spec can take over".to_owned();
+            }
+            format!("To go back with the pods that are ready: {}", draft.order(Verb::Rollback, &active.revision))
         };
         let after = format!("; revision {} still serves. {}", active.number, waits.map_or_else(now, |paused| paused.message));
         return Stay::stalled(reasons::ROLLING_BACK, around(&way, &why, &after));
