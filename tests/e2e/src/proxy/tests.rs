@@ -160,7 +160,7 @@ fn faults_are_dealt_in_their_measure_and_none_in_clear_weather() {
 #[test]
 fn requests_are_told_apart() {
     for (method, uri, sort) in [
-        (Method::GET, "/api/v1/pods?watch=true&timeoutSeconds=290", Sort::Watch),
+        (Method::GET, "/api/v1/pods?watch=true&timeoutSeconds=50", Sort::Watch),
         (Method::GET, "/api/v1/pods?limit=250", Sort::Read),
         (Method::PATCH, "/apis/apps/v1/namespaces/a/deployments/b?fieldManager=x", Sort::Write),
         (Method::PUT, "/apis/coordination.k8s.io/v1/namespaces/a/leases/b", Sort::Lease),
