@@ -114,10 +114,10 @@ fn broken(copy: &Copy, fault: &Fault) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// From the first panic on, as far as it fits on a page.
+/// What the first panic says, as far as it fits on a page: the harness' own words would look like a failure of this run.
 fn story(test: &str, output: &str) -> String {
-    let from = output.lines().skip_while(|line| !line.contains(" panicked at "));
-    let mut lines: Vec<_> = from.map(|line| format!("    {line}")).collect();
+    let from = output.lines().skip_while(|line| !line.contains(" panicked at ")).skip(1);
+    let mut lines: Vec<_> = from.take_while(|line| !line.starts_with("note: run with ")).map(|line| format!("    {line}")).collect();
     let more = lines.len().saturating_sub(SHOWN);
     lines.truncate(SHOWN);
     lines.extend((more > 0).then(|| format!("    … and {more} lines more")));
@@ -127,6 +127,12 @@ fn story(test: &str, output: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_counterexample_is_what_the_panic_says() {
+        let output = "plain 7 states\nthread 'a' (1) panicked at b:1:1:\npromise 1 is broken\n  1. one\nnote: run with `RUST_BACKTRACE=1`\nfailures:";
+        assert_eq!(story("model", output), "  noticed by model:\n    promise 1 is broken\n      1. one");
+    }
 
     #[test]
     fn every_fault_says_what_it_breaks_applies_and_changes_the_engine_alone() {
