@@ -1,7 +1,7 @@
 //! Watches single objects that have one of a rollout's names but not its label, and so are invisible to the caches or concern another rollout there.
 
 use crate::{
-    cache::{Cache, Pause, Watched},
+    cache::{self, Cache, Pause, Watched},
     key::Key,
     kinds::{Arriving, Kind, Seen},
     queue::Queue,
@@ -10,7 +10,7 @@ use bluegreen_api::names;
 use futures::{Stream, StreamExt};
 use kube::{
     Api, Client,
-    runtime::{watcher, watcher::watch_object},
+    runtime::watcher::{self, Event, watcher},
 };
 use std::{
     collections::HashMap,
@@ -54,8 +54,8 @@ impl ByName {
         }
         tracing::info!(%rollout, kind = T::WORD, object = %name, label = names::ROLLOUT_LABEL, "an object of this name lacks the rollout's label; it is watched by its name");
         let api = Api::<Arriving<T>>::namespaced(self.client.clone(), &name.namespace);
-        let changes = watch_object(api, &name.name);
-        let task = tokio::spawn(follow(changes, cache.clone(), self.queue.clone(), rollout.clone(), name.clone())).abort_handle();
+        let events = watcher(api, cache::config().fields(&format!("metadata.name={}", name.name)));
+        let task = tokio::spawn(follow(events, cache.clone(), self.queue.clone(), rollout.clone(), name.clone())).abort_handle();
         watches.insert(id, Watch { rollout: rollout.clone(), task });
     }
 
@@ -73,7 +73,7 @@ impl ByName {
 }
 
 async fn follow<T: Kind>(
-    changes: impl Stream<Item = Result<Option<Arriving<T>>, watcher::Error>>,
+    events: impl Stream<Item = Result<Event<Arriving<T>>, watcher::Error>>,
     cache: Arc<Cache>,
     queue: Arc<Queue>,
     rollout: Key,
@@ -81,15 +81,22 @@ async fn follow<T: Kind>(
 ) where
     Cache: AsRef<Watched<T>>,
 {
-    let mut changes = std::pin::pin!(changes);
+    let mut events = std::pin::pin!(events);
     let mut pause = Pause::default();
-    while let Some(change) = changes.next().await {
+    let mut listed = false;
+    while let Some(event) = events.next().await {
         let watched: &Watched<T> = (*cache).as_ref();
-        match change {
-            Ok(Some(object)) => {
+        match event {
+            Ok(Event::Init) => {
+                listed = false;
+                continue;
+            }
+            Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                listed = true;
                 watched.shelf().watched_by_name(object.seen);
             }
-            Ok(None) => {
+            Ok(Event::InitDone) if listed => continue,
+            Ok(Event::InitDone | Event::Delete(_)) => {
                 watched.shelf().gone(&name, None, Instant::now());
             }
             Err(error) => {

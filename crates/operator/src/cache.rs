@@ -30,9 +30,12 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const EXPIRE: Duration = Duration::from_secs(5);
 
+/// Of every watch, in seconds. One that has stopped without a word is noticed no sooner than it should have ended.
+const WATCH_LASTS: u32 = 50;
+
 /// Of every watch.
 pub fn config() -> watcher::Config {
-    watcher::Config::default().page_size(PAGE)
+    watcher::Config::default().page_size(PAGE).timeout(WATCH_LASTS)
 }
 
 /// Before a watch that has failed is tried again, doubled with each failure in a row: an API server that was away for seconds

@@ -21,8 +21,8 @@ pub fn main(config: &Config, metrics: Metrics) -> kube::Result<Client> {
     Ok(ClientBuilder::try_from(config)?.with_layer(&Counting { metrics }).build())
 }
 
-/// Longer than any watch lasts without an event: its own end comes first.
-const SILENCE: Duration = Duration::from_secs(295);
+/// Longer than a watch lasts, and than an API server works on a list: their own ends come first.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// By this name the API server's audit log knows the operator's requests.
 pub fn named(mut config: Config) -> Config {
@@ -134,7 +134,7 @@ mod tests {
     fn requests_are_told_apart_by_verb_and_resource() {
         for (method, uri, what) in [
             ("GET", "/apis/bluegreen.dev/v1alpha1/bluegreenrollouts?limit=250", ("get", "bluegreenrollouts")),
-            ("GET", "/api/v1/pods?watch=true&timeoutSeconds=290", ("watch", "pods")),
+            ("GET", "/api/v1/pods?watch=true&timeoutSeconds=50", ("watch", "pods")),
             ("PATCH", "/apis/bluegreen.dev/v1alpha1/namespaces/a/bluegreenrollouts/shop/status?x", ("patch", "bluegreenrollouts/status")),
             ("PATCH", "/apis/apps/v1/namespaces/pods/deployments/services?fieldManager=x", ("patch", "deployments")),
             ("POST", "/apis/events.k8s.io/v1/namespaces/a/events", ("create", "events")),
