@@ -44,7 +44,8 @@ pub(crate) enum Task {
     },
     /// Make small changes to the engine, each of which some test must notice: about five hours for all.
     Mutants {
-        /// A fresh sample of 40 of those in lines that were changed in the last day, of which 38 must be noticed: one of the tests.
+        /// A fresh sample of 30 of those in lines that were changed in the last day, and a second one where more than one in twenty
+        /// are missed, which the two together may not: one of the tests.
         #[arg(long, conflicts_with_all = ["since", "shard"])]
         sample: bool,
         /// Only those in lines that were changed since this commit.
