@@ -1,17 +1,15 @@
 //! Watches single objects that have one of a rollout's names but not its label, and so are invisible to the caches or concern another rollout there.
 
 use crate::{
-    cache::{self, Cache, Pause, Watched},
+    cache::{Cache, Watched},
     key::Key,
     kinds::{Arriving, Kind, Seen},
     queue::Queue,
+    watches::{self, Pause},
 };
 use bluegreen_api::names;
 use futures::{Stream, StreamExt};
-use kube::{
-    Api, Client,
-    runtime::watcher::{self, Event, watcher},
-};
+use kube::{Api, Client, runtime::watcher};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -54,8 +52,8 @@ impl ByName {
         }
         tracing::info!(%rollout, kind = T::WORD, object = %name, label = names::ROLLOUT_LABEL, "an object of this name lacks the rollout's label; it is watched by its name");
         let api = Api::<Arriving<T>>::namespaced(self.client.clone(), &name.namespace);
-        let events = watcher(api, cache::config().fields(&format!("metadata.name={}", name.name)));
-        let task = tokio::spawn(follow(events, cache.clone(), self.queue.clone(), rollout.clone(), name.clone())).abort_handle();
+        let changes = watches::of_one(api, &name.name);
+        let task = tokio::spawn(follow(changes, cache.clone(), self.queue.clone(), rollout.clone(), name.clone())).abort_handle();
         watches.insert(id, Watch { rollout: rollout.clone(), task });
     }
 
@@ -73,7 +71,7 @@ impl ByName {
 }
 
 async fn follow<T: Kind>(
-    events: impl Stream<Item = Result<Event<Arriving<T>>, watcher::Error>>,
+    changes: impl Stream<Item = watcher::Result<Option<Arriving<T>>>>,
     cache: Arc<Cache>,
     queue: Arc<Queue>,
     rollout: Key,
@@ -81,23 +79,16 @@ async fn follow<T: Kind>(
 ) where
     Cache: AsRef<Watched<T>>,
 {
-    let mut events = std::pin::pin!(events);
+    let mut changes = std::pin::pin!(changes);
     let mut pause = Pause::default();
-    let mut listed = false;
-    while let Some(event) = events.next().await {
+    while let Some(change) = changes.next().await {
         let watched: &Watched<T> = (*cache).as_ref();
-        match event {
-            Ok(Event::Init) => {
-                listed = false;
-                continue;
-            }
-            Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                listed = true;
+        match change {
+            Ok(Some(object)) => {
                 watched.shelf().watched_by_name(object.seen);
             }
-            Ok(Event::InitDone) if listed => continue,
-            Ok(Event::InitDone | Event::Delete(_)) => {
-                watched.shelf().gone(&name, None, Instant::now());
+            Ok(None) => {
+                watched.shelf().gone(&name, Instant::now());
             }
             Err(error) => {
                 tracing::debug!(kind = T::WORD, object = %name, %error, "the watch by name has failed and is tried again");

@@ -6,6 +6,7 @@ use crate::{
     kinds::{Arriving, Deployment, EndpointSlice, Kind, Pod, Revision, Rollout, Service},
     queue::Queue,
     shelf::Shelf,
+    watches::{self, LONGEST_PAUSE, Pause},
 };
 use bluegreen_api::names;
 use bluegreen_engine::observed::Blind;
@@ -24,36 +25,7 @@ use std::{
 };
 use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
-/// Small pages: what isn't kept of them is garbage for a moment, and the more of it the larger they are.
-const PAGE: u32 = 250;
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const EXPIRE: Duration = Duration::from_secs(5);
-
-/// Of every watch, in seconds. One that has stopped without a word is noticed no sooner than it should have ended.
-const WATCH_LASTS: u32 = 50;
-
-/// Of every watch.
-pub fn config() -> watcher::Config {
-    watcher::Config::default().page_size(PAGE).timeout(WATCH_LASTS)
-}
-
-/// Before a watch that has failed is tried again, doubled with each failure in a row: an API server that was away for seconds
-/// is not left alone for longer than that.
-pub struct Pause(Duration);
-
-impl Default for Pause {
-    fn default() -> Self {
-        Self(SHORTEST_PAUSE)
-    }
-}
-
-impl Pause {
-    pub async fn rest(&mut self) {
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
-    }
-}
 
 /// All shelves. Each is locked for moments only, and never while another one is.
 #[derive(Default)]
@@ -151,7 +123,7 @@ impl Cache {
                 Some(namespace) => Api::namespaced(client.clone(), namespace),
                 None => Api::all(client.clone()),
             };
-            let config = watcher::Config { label_selector: label.map(str::to_owned), ..config() };
+            let config = watcher::Config { label_selector: label.map(str::to_owned), ..watches::config() };
             let (cache, queue) = (cache.clone(), queue.clone());
             tasks.spawn(async move { follow(api, config, shelf(&cache), |news| cache.hear(news, &queue)).await });
         }
@@ -178,19 +150,24 @@ impl Cache {
         }
     }
 
-    /// What is still missing before the first decision, in words; nothing when all caches are full.
+    /// What is still missing before the first decision, in words; nothing when all caches are full, and as new as they have to be.
     pub fn missing(&self) -> Vec<String> {
         fn one<T: Kind>(watched: &Watched<T>) -> Option<String> {
             let down = watched.down().clone();
             let why = down.as_ref().map_or("listing", |down| down.why.as_str());
-            (!watched.is_full()).then(|| format!("the {} cache is not full yet: {why}", T::WORD))
+            let unfit = match (watched.is_full(), watched.renewal.is_done()) {
+                (false, _) => "is not full yet",
+                (_, false) => "is to be listed anew before this process leads",
+                (true, true) => return None,
+            };
+            Some(format!("the {} cache {unfit}: {why}", T::WORD))
         }
         let all =
             [one(&self.rollouts), one(&self.deployments), one(&self.services), one(&self.pods), one(&self.slices), one(&self.revisions)];
         all.into_iter().flatten().collect()
     }
 
-    /// Returns when all caches are full.
+    /// Returns when nothing is missing.
     pub async fn filled(&self) {
         loop {
             let news = self.filled.notified();
@@ -207,13 +184,7 @@ impl Cache {
         let Self { rollouts, deployments, services, pods, slices, revisions, .. } = self;
         let all = [&rollouts.renewal, &deployments.renewal, &services.renewal, &pods.renewal, &slices.renewal, &revisions.renewal];
         all.into_iter().for_each(Renewal::begin);
-        loop {
-            let news = self.filled.notified();
-            if all.into_iter().all(Renewal::is_done) {
-                return;
-            }
-            news.await;
-        }
+        self.filled().await;
     }
 
     /// A watch that is down, if any is: the one for the longest time.

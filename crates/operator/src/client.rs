@@ -1,4 +1,4 @@
-//! Clients of the API server: one for everything, with counted requests, and one for the lease, which gives up early.
+//! Clients of the API server: one for requests and one for watches, which are counted, and one for the lease, which gives up early.
 
 use crate::metrics::Metrics;
 use kube::{
@@ -21,8 +21,15 @@ pub fn main(config: &Config, metrics: Metrics) -> kube::Result<Client> {
     Ok(ClientBuilder::try_from(config)?.with_layer(&Counting { metrics }).build())
 }
 
-/// Longer than a watch lasts, and than an API server works on a list: their own ends come first.
-const SILENCE: Duration = Duration::from_secs(60);
+/// For watches and their lists. Tried again behind their back, for minutes, they would seem to go on while they have failed.
+pub fn watches(config: &Config, metrics: Metrics) -> kube::Result<Client> {
+    let mut config = config.clone();
+    config.default_retry = false;
+    main(&config, metrics)
+}
+
+/// Longer than a watch lasts, and than an API server works on a list by itself, which is a minute: their own ends come first.
+const SILENCE: Duration = Duration::from_secs(65);
 
 /// By this name the API server's audit log knows the operator's requests.
 pub fn named(mut config: Config) -> Config {
@@ -129,6 +136,31 @@ fn resource(path: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Router;
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::{Api, api::ListParams};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    #[tokio::test]
+    async fn what_a_watch_is_refused_is_told_at_once() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let asked = Arc::new(AtomicU32::new(0));
+        let counted = asked.clone();
+        let busy = Router::new().fallback(move || async move {
+            counted.fetch_add(1, Ordering::Relaxed);
+            http::StatusCode::SERVICE_UNAVAILABLE
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(axum::serve(listener, busy).into_future());
+        let client = watches(&Config::new(address.parse().unwrap()), Metrics::default()).unwrap();
+        assert!(Api::<Pod>::all(client).list(&ListParams::default()).await.is_err());
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        server.abort();
+    }
 
     #[test]
     fn requests_are_told_apart_by_verb_and_resource() {

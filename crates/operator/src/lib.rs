@@ -25,6 +25,7 @@ mod server;
 mod shelf;
 mod shell;
 mod templates;
+mod watches;
 mod work;
 
 pub use run::run;

@@ -124,7 +124,7 @@ impl Performer {
             Ok(_) => Err(lost(&name, "is not this rollout's or runs another revision")),
             Err(refused) if refused.is_absent() && !was_seen => Err(lost(&name, "is gone as well")),
             Err(refused) if refused.is_absent() => {
-                self.cache.deployments.shelf().gone(&name, None, Instant::now());
+                self.cache.deployments.shelf().gone(&name, Instant::now());
                 Err(Not::Stale)
             }
             Err(refused) => Err(Not::Refused(refused)),
@@ -136,7 +136,7 @@ impl Performer {
         match self.requests.delete::<Revision>(name, &found.head.uid).await {
             Err(refused) if !refused.is_absent() => Err(self.not(&self.cache.revisions, name, refused, &Guard::None).await),
             _ => {
-                self.cache.revisions.shelf().gone(name, None, Instant::now());
+                self.cache.revisions.shelf().gone(name, Instant::now());
                 Ok(())
             }
         }
@@ -223,7 +223,7 @@ impl Performer {
         match self.requests.get::<T>(name).await {
             Ok(found) => watched.shelf().stand_in(found, Instant::now()),
             Err(refused) if refused.is_absent() => {
-                watched.shelf().gone(name, None, Instant::now());
+                watched.shelf().gone(name, Instant::now());
             }
             Err(refused) => return Err(refused),
         }
@@ -258,7 +258,7 @@ impl Performer {
                 Ok(data)
             }
             Err(refused) if refused.is_absent() => {
-                self.cache.revisions.shelf().gone(name, None, Instant::now());
+                self.cache.revisions.shelf().gone(name, Instant::now());
                 Err(Not::Stale)
             }
             Err(refused) => Err(Not::Refused(refused)),

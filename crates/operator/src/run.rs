@@ -44,6 +44,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let gauge = gauge.context("no client for checks and metrics can be made")?;
     let outside = Outside {
         main,
+        watches: client::watches(&config, metrics.clone()).context("no client for watches can be made")?,
         leases: client::lease(&config).context("no client for the lease can be made")?,
         namespace: config.default_namespace.clone(),
         gauge: Arc::new(gauge),
@@ -55,7 +56,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 /// Everything beyond this process that the operator has to do with.
 pub struct Outside {
     pub main: kube::Client,
-    /// Must not try again by itself.
+    /// Must not try again by itself, and neither must the next.
+    pub watches: kube::Client,
     pub leases: kube::Client,
     /// The operator's own.
     pub namespace: String,
@@ -75,14 +77,14 @@ async fn operate(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let times = args.times()?;
-    let Outside { main, leases, namespace, gauge } = outside;
+    let Outside { main, watches: watching, leases, namespace, gauge } = outside;
     let identity = args.identity();
     let lease_namespace = args.lease_namespace.as_deref().unwrap_or(&namespace);
     let (candidate, leadership) = Candidate::new(leases, lease_namespace, &args.lease_name, identity.clone(), times);
     let mut watches = JoinSet::new();
     let (announcer, delivery) = Announcer::new(Requests::new(main.clone()), identity.clone());
     let delivery = tokio::spawn(delivery);
-    let shell = Arc::new(assemble(&args, main, gauge, announcer, metrics, leadership.clone(), &mut watches)?);
+    let shell = Arc::new(assemble(&args, (main, watching), gauge, announcer, metrics, leadership.clone(), &mut watches)?);
 
     let (stop_serving, stopped_serving) = watch::channel(false);
     let (stop_work, stopped_work) = watch::channel(false);
@@ -116,7 +118,7 @@ async fn operate(
 
 fn assemble(
     args: &Args,
-    client: kube::Client,
+    (main, watching): (kube::Client, kube::Client),
     gauge: Arc<dyn Gauge>,
     announcer: Announcer,
     metrics: Metrics,
@@ -124,18 +126,18 @@ fn assemble(
     watches: &mut JoinSet<()>,
 ) -> anyhow::Result<Shell> {
     let (cache, memory, queue) = (Arc::new(Cache::default()), Arc::new(Memory::default()), Arc::new(Queue::default()));
-    let requests = Requests::new(client.clone());
-    cache.watch(&client, args.namespace.as_deref(), &queue, watches);
+    let requests = Requests::new(main);
+    cache.watch(&watching, args.namespace.as_deref(), &queue, watches);
     Ok(Shell {
         gatherer: Gatherer {
             cache: cache.clone(),
             memory: memory.clone(),
             default_prometheus: args.prometheus_address.as_ref().map(ToString::to_string),
-            templates: Templates::new(client.clone(), args.namespace.clone(), queue.clone()),
+            templates: Templates::new(watching.clone(), args.namespace.clone(), queue.clone()),
         },
         performer: Performer::new(requests, cache.clone(), memory.clone()),
         measuring: Measuring::new(gauge, memory.clone(), queue.clone(), metrics.clone()),
-        by_name: ByName::new(client, queue.clone()),
+        by_name: ByName::new(watching, queue.clone()),
         announcer,
         metrics,
         cache,

@@ -5,7 +5,7 @@
 
 use crate::{
     key::Key,
-    kinds::{Head, Kind, Seen, version},
+    kinds::{Head, Kind, Seen},
 };
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -158,12 +158,16 @@ impl<T: Kind> Shelf<T> {
     }
 
     /// A write or a live read returned the object. When the watch has come further already, it knows better: the object may
-    /// have been deleted while the answer was on its way. One that the watch left at an older version it can't have told of.
+    /// have been deleted while the answer was on its way, and what has stood in for too long is over. One that the watch left at an
+    /// older version it can't have told of.
     pub fn stand_in(&mut self, seen: Seen<T>, now: Instant) {
         let version = seen.head.version();
         let older = |entry: &Entry<T>| entry.cached.is_some() && entry.cached_version() < version;
         let passed_over = self.entries.get(&key(&seen.head)).is_some_and(older);
         if seen.head.rollout.is_some() && version <= self.told && !passed_over {
+            self.edit(&key(&seen.head), |entry| {
+                entry.standing.take_if(|standing| standing.is_over(now));
+            });
             return;
         }
         let until = now + STAND_IN;
@@ -200,11 +204,11 @@ impl<T: Kind> Shelf<T> {
     }
 
     /// A delete or a live read said that the object is gone.
-    pub fn gone(&mut self, key: &Key, resource_version: Option<&str>, now: Instant) -> Vec<Key> {
+    pub fn gone(&mut self, key: &Key, now: Instant) -> Vec<Key> {
         let concerned = self.edit(key, |entry| {
             let known = entry.cached_version().max(entry.standing.as_ref().map_or(0, |standing| standing.version));
             // Older than nothing that is known of it, so that the next to arrive under this name counts.
-            let version = resource_version.map_or(known, version).max(known) + u64::from(entry.cached.is_some());
+            let version = known + u64::from(entry.cached.is_some());
             entry.standing = entry.cached.is_some().then_some(StandIn { object: None, version, until: Some(now + STAND_IN) });
         });
         self.ends.push_back((now + STAND_IN, key.clone()));

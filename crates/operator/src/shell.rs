@@ -230,7 +230,11 @@ impl World for OneRollout<'_> {
             self.survey(&self.shell.gatherer.observe(self.key, rollout, terms.clone(), office)).await?;
         }
         let mut seen = self.shell.gatherer.observe(self.key, rollout, terms, office);
-        if self.catch_up(&seen).await? {
+        // While one thing is read, another may have stood in for long enough.
+        for _ in 0..3 {
+            if !self.catch_up(&seen).await? {
+                break;
+            }
             let terms = Terms { spec: seen.spec, status: seen.status };
             seen = self.shell.gatherer.observe(self.key, rollout, terms, office);
         }

@@ -7,6 +7,7 @@ use crate::{
     key::Key,
     kinds::{Arriving, Kind, Template, TemplateOf},
     queue::Queue,
+    watches,
 };
 use bluegreen_api::{BlueGreenRolloutSpec, ClusterGateTemplate, GateTemplate, TemplateKind};
 use bluegreen_engine::observed::{Blind, TemplateSeen, TemplatesSeen};
@@ -79,7 +80,7 @@ impl Templates {
                 News::Changed(templates) => queue.add_all(named.that(|(of, name)| *of == kind && templates.contains(name))),
                 News::Listed { .. } => queue.add_all(named.that(|(of, _)| *of == kind)),
             };
-            tokio::spawn(async move { cache::follow(api, cache::config(), &watched, hear).await }).abort_handle()
+            tokio::spawn(async move { cache::follow(api, watches::config(), &watched, hear).await }).abort_handle()
         });
         of.look(template, since)
     }

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 /// After so much silence the operator's connections break.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(65);
 
 /// How often what goes wrong: so many times in a thousand requests, or events of a watch.
 #[derive(Clone, Copy, Debug, Default)]

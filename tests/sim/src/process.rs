@@ -137,6 +137,7 @@ async fn keep(shared: Arc<Shared>) {
         let client = kube::Client::new(line.clone(), NAMESPACE);
         let outside = run::Outside {
             main: client.clone(),
+            watches: client.clone(),
             leases: client,
             namespace: NAMESPACE.to_owned(),
             gauge: Arc::new(Fates { server: shared.server.clone(), asked: shared.asked.clone() }),

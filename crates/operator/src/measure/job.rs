@@ -1,5 +1,6 @@
 //! Jobs of checks and metrics: created or found again, waited for, and asked for their last words.
 
+use crate::watches::{self, Pause};
 use bluegreen_api::names;
 use bluegreen_engine::{
     job::{JobEnd, JobRun, Remains},
@@ -16,7 +17,6 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Error, Resource, ResourceExt,
     api::{DeleteParams, ListParams, LogParams, Preconditions},
-    runtime::{WatchStreamExt, watcher},
 };
 use std::{pin::pin, time::Duration};
 use tokio::time::{sleep, timeout};
@@ -147,16 +147,21 @@ impl Jobs {
 
     /// Waits, through whatever trouble the API server has.
     async fn end(&self, run: &JobRun) -> JobEnd {
-        let mut seen = pin!(watcher::watch_object(self.jobs(run), &run.name).default_backoff());
+        let mut seen = pin!(watches::of_one(self.jobs(run), &run.name));
+        let mut pause = Pause::default();
         while let Some(job) = seen.next().await {
             match job {
                 Ok(Some(job)) => {
                     if let Some(end) = ended(&job) {
                         return end;
                     }
+                    pause = Pause::default();
                 }
                 Ok(None) => return JobEnd::Deleted,
-                Err(why) => tracing::debug!(job = %run.name, %why, "a Job can't be watched just now"),
+                Err(why) => {
+                    tracing::debug!(job = %run.name, %why, "a Job can't be watched just now");
+                    pause.rest().await;
+                }
             }
         }
         JobEnd::Deleted

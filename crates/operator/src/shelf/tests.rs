@@ -102,12 +102,23 @@ async fn what_was_deleted_stays_away_until_the_watch_says_so_too() {
     let now = Instant::now();
     let mut shelf = Shelf::default();
     shelf.arrived(object(5, "shop", 1));
-    assert_eq!(shelf.gone(&name(), None, now), [rollout("shop")]);
+    assert_eq!(shelf.gone(&name(), now), [rollout("shop")]);
     assert_eq!(number(&shelf, now), None);
     assert_eq!(shelf.of(&rollout("shop"), now).len(), 0);
     shelf.departed(&object(6, "shop", 1).head);
     shelf.arrived(object(7, "shop", 4));
     assert_eq!(number(&shelf, now), Some(4), "another one under the same name");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_was_taken_for_gone_is_there_again_when_it_is_read() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.arrived(object(5, "shop", 1));
+    shelf.gone(&name(), now);
+    assert!(matches!(shelf.look(&name(), now + STAND_IN), Look::Overdue));
+    shelf.stand_in(object(5, "shop", 1), now + STAND_IN);
+    assert!(matches!(shelf.look(&name(), now + STAND_IN), Look::Object(_)), "or it would be read at each look");
 }
 
 #[tokio::test(start_paused = true)]
