@@ -297,3 +297,24 @@ fn concerned<T: Kind>(watched: &Watched<T>, event: Event<Arriving<T>>) -> Vec<Ke
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    #[test]
+    fn who_begins_to_lead_waits_for_what_is_to_be_listed_anew() {
+        let cache = Cache::default();
+        let Cache { rollouts, deployments, services, pods, slices, revisions, .. } = &cache;
+        for full in [&rollouts.full, &deployments.full, &services.full, &pods.full, &slices.full, &revisions.full] {
+            full.store(true, Ordering::Release);
+        }
+        assert_eq!(cache.filled().now_or_never(), Some(()));
+        assert_eq!(cache.renew().now_or_never(), None);
+        assert_eq!(cache.missing().len(), 6);
+        pods.went_down("the API server is busy".into(), Timestamp::UNIX_EPOCH);
+        let told = "the pod cache is to be listed anew before this process leads: the API server is busy";
+        assert!(cache.missing().contains(&told.to_owned()), "{:?}", cache.missing());
+    }
+}
