@@ -13,7 +13,7 @@ pub fn shop() -> Value {
             "replicas": 2,
             "template": {"spec": {"containers": [{"name": "shop", "ports": [{"name": "http", "containerPort": 8080}]}]}},
             "service": {"ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
-            "progressDeadline": "10s",
+            "progressDeadline": "1m",
             "scaleDown": {"drain": "1s", "after": "1s", "afterAbort": "1s"},
         },
     })
@@ -57,6 +57,6 @@ pub fn metric(name: &str, address: &str, query: &str) -> Value {
         "count": 2,
         "noDataLimit": 2,
         "errorLimit": 2,
-        "prometheus": {"address": address, "query": query, "timeout": "1s"},
+        "prometheus": {"address": address, "query": query, "timeout": "10s"},
     })
 }

@@ -33,8 +33,8 @@ impl Operator {
             .env("NO_COLOR", "1")
             .args(namespace.into_iter().flat_map(|namespace| ["--namespace", namespace]))
             .args(["--identity", name, "--listen", "127.0.0.1:0", "--allow-loopback-targets"])
-            // Short, for tests of leaders that die; too short where traffic keeps the machine busy.
-            .args(if args.contains(&"--lease-duration") { &[][..] } else { &["--lease-duration", "3"] })
+            // An operator that a busy machine keeps from renewing its lease for a third of it ends, and nobody starts it again.
+            .args(if args.contains(&"--lease-duration") { &[][..] } else { &["--lease-duration", "60"] })
             .args(["--log", "info,bluegreen_operator=debug"])
             .args(args)
             .stdin(Stdio::null())
@@ -54,13 +54,13 @@ impl Operator {
     /// Is told to end, and ends.
     pub fn terminate(&mut self) {
         self.signal(Signal::TERM);
-        let until = Instant::now() + Duration::from_secs(15);
+        let until = Instant::now() + Duration::from_secs(60);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 assert!(status.success(), "operator {} ended with {status} after SIGTERM; the end of its log:\n{}", self.name, self.tail());
                 return;
             }
-            assert!(Instant::now() < until, "operator {} did not end 15 s after SIGTERM; the end of its log:\n{}", self.name, self.tail());
+            assert!(Instant::now() < until, "operator {} did not end 60 s after SIGTERM; the end of its log:\n{}", self.name, self.tail());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

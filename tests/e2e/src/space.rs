@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Who the tests are to the API server's records of who wrote what.
@@ -224,6 +224,20 @@ impl Space {
                     && request.verb != "watch"
             });
             requests
+        }
+    }
+
+    /// Returns when the operator has asked for nothing for a while: what it still has to tell is told.
+    pub async fn until_quiet(&self) {
+        let mut requests = self.requests();
+        let until = Instant::now() + Duration::from_secs(120);
+        loop {
+            tokio::time::sleep(LONG_ENOUGH).await;
+            let last = requests();
+            if last.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < until, "there is no end to what it asks for: {last:#?}");
         }
     }
 

@@ -93,9 +93,9 @@ impl Drop for Load {
 
 /// kube-proxy learns of a Service and its pods a moment after the operator has seen them: nobody promises that moment.
 async fn until_it_answers(address: &str) {
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     while let Err(error) = TcpStream::connect((address, 80)).await {
-        assert!(Instant::now() < until, "nobody answers at {address} 10 s after its pods are ready: {error}");
+        assert!(Instant::now() < until, "nobody answers at {address} 60 s after its pods are ready: {error}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -33,7 +33,10 @@ impl Fate {
 async fn bring(space: &Space, rollout: &Rollout<'_>, round: usize, fate: Fate, serving: String) -> String {
     let version = |suffix: &str| format!("{}.0.0{suffix}", round + 2);
     let ask = async |version: &str, monitoring: Value| {
-        rollout.spec(&json!({"image": format!("registry.example/shop:{version}"), "monitoring": monitoring})).await;
+        // A good version has all the time that a busy machine takes.
+        let deadline = if version.ends_with("-unready") { "4s" } else { "10m" };
+        let image = format!("registry.example/shop:{version}");
+        rollout.spec(&json!({"image": image, "monitoring": monitoring, "progressDeadline": deadline})).await;
     };
     let (phase, serves) = match fate {
         Fate::Good => {
@@ -79,7 +82,7 @@ async fn storm(name: &str, count: usize, rounds: usize, vandalism: bool) {
     let dice = Dice::new(seed);
     let space = Space::new(name).await;
     let operator = RefCell::new(space.operator());
-    let spec = json!({"progressDeadline": "4s", "scaleDown": {"drain": "500ms", "after": "500ms", "afterAbort": "200ms"}});
+    let spec = json!({"progressDeadline": "10m", "scaleDown": {"drain": "500ms", "after": "500ms", "afterAbort": "200ms"}});
     let mut rollouts = Vec::new();
     for number in 0..count {
         rollouts.push(space.rollout(&named(merged(shop(), &spec), &format!("shop-{number}"))).await);
@@ -94,7 +97,12 @@ async fn storm(name: &str, count: usize, rounds: usize, vandalism: bool) {
     let deaths = Cell::new(0);
     let killer = async {
         loop {
+            let told = space.record.len();
             tokio::time::sleep(dice.millis(150..1500)).await;
+            // On a slow machine it would always die before it has begun.
+            while deaths.get() % 3 == 2 && !space.record.since(told).iter().any(|event| event.kind == Kind::Rollout) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
             operator.borrow_mut().kill();
             deaths.set(deaths.get() + 1);
             let again = space.operator();
@@ -118,6 +126,7 @@ async fn storm(name: &str, count: usize, rounds: usize, vandalism: bool) {
     assert!(deaths.get() >= 5, "only {} deaths", deaths.get());
     // At rest: every side that has no role is gone, and nothing is written any more.
     tokio::time::sleep(Duration::from_secs(5)).await;
+    space.until_quiet().await;
     for rollout in &rollouts {
         let seen = rollout.now();
         let other = rollout.deployment(seen.active().color.other());

@@ -52,11 +52,11 @@ async fn until_event(space: &Space, reason: &str, words: &str) {
 async fn an_image_that_does_not_exist_is_aborted_with_the_pods_own_reason() {
     let space = Space::new("missing").await;
     let _operator = space.operator();
-    let rollout = space.rollout(&quick()).await;
+    let rollout = space.rollout(&merged(shop(), &json!({"progressDeadline": "20s"}))).await;
     let seen = aborted(&space, &rollout, "2.0.0-missing").await;
     let (reason, message) = rejected(&seen);
     assert_eq!(reason, "ProgressDeadlineExceeded");
-    assert!(message.contains("no progress for 4s: pod shop-green-") && message.contains("container shop"), "{message}");
+    assert!(message.contains("no progress for 20s: pod shop-green-") && message.contains("container shop"), "{message}");
     assert!(message.contains("ImagePullBackOff: Back-off pulling image \"registry.example/shop:2.0.0-missing\""), "{message}");
     until_event(&space, "Aborted", "ImagePullBackOff").await;
     until_event(&space, "PodTrouble", "registry.example/shop:2.0.0-missing").await;
@@ -105,7 +105,7 @@ async fn a_pod_that_never_gets_ready_is_aborted_at_the_deadline_and_not_tried_ag
     rollout.spec(&json!({"replicas": 3})).await;
     rollout.until("has three replicas and still rejects", |seen| seen.is(Phase::Aborted) && seen.status.replicas == 3).await;
     assert_eq!(rollout.now().status.attempt, 2);
-    rollout.version("3.0.0").await;
+    rollout.spec(&json!({"image": "registry.example/shop:3.0.0", "progressDeadline": "10m"})).await;
     rollout.until_healthy("3.0.0").await;
     space.end().await;
 }
@@ -115,7 +115,7 @@ async fn a_pod_that_never_gets_ready_is_aborted_at_the_deadline_and_not_tried_ag
 async fn a_slow_candidate_that_makes_progress_is_not_aborted() {
     let space = Space::new("slow").await;
     let _operator = space.operator();
-    let rollout = space.rollout(&merged(shop(), &json!({"progressDeadline": "8s"}))).await;
+    let rollout = space.rollout(&merged(shop(), &json!({"progressDeadline": "30s"}))).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0-slow").await;
     rollout.until_healthy("2.0.0-slow").await;
@@ -142,6 +142,7 @@ async fn a_quota_in_the_way_is_told_in_the_api_servers_words() {
     let applied = space.ground.told_of(&["apply", "-f", "-", "--namespace", &space.name], &quota(10));
     assert!(applied.success, "{}", applied.error);
     let revision = seen.status.rejected.as_ref().unwrap().revision.clone();
+    rollout.spec(&json!({"progressDeadline": "10m"})).await;
     rollout.order("retry", &revision).await;
     rollout.until_healthy("2.0.0").await;
     space.end().await;
@@ -216,10 +217,11 @@ async fn a_version_whose_pods_all_fail_after_the_switch_is_rolled_back_onto_the_
 async fn a_version_that_is_not_fully_available_for_a_whole_deadline_is_rolled_back() {
     let space = Space::new("half").await;
     let _operator = space.operator();
-    let rollout = space.rollout(&merged(quick(), &json!({"monitoring": {"duration": "1h"}}))).await;
+    let rollout = space.rollout(&merged(shop(), &json!({"monitoring": {"duration": "1h"}}))).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
     rollout.until_phase(Phase::Monitoring).await;
+    rollout.spec(&json!({"progressDeadline": "4s"})).await;
     let pods = space.pods(&[("bluegreen.dev/color", "green")]);
     let unready = json!({"metadata": {"annotations": {"test.bluegreen.dev/ready": "false"}}});
     space.patch(Kind::Pod, pods[0]["metadata"]["name"].as_str().unwrap(), &unready).await;

@@ -132,18 +132,18 @@ async fn a_job_that_never_ends_fails_when_its_time_is_over_and_is_deleted() {
 async fn a_job_is_waited_for_through_a_restart_of_the_operator_and_not_run_twice() {
     let space = Space::new("job-restart").await;
     let mut operator = space.operator();
-    let rollout = live(&space, &testing("1.0-unready", &json!({"timeout": "8s"}))).await;
+    let rollout = live(&space, &testing("1.0-unready", &json!({"timeout": "20s"}))).await;
     let before = job(&space).await;
     operator.kill();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(15)).await;
     let _operator = space.operator();
     let aborted = rollout.until_phase(Phase::Aborted).await;
     let message = told(&aborted).1;
-    assert!(message.starts_with(&format!("Job {} did not end within 8s", before.name_any())), "{message}");
+    assert!(message.starts_with(&format!("Job {} did not end within 20s", before.name_any())), "{message}");
     // Its time ran from its creation, not from the restart.
     let created = before.creation_timestamp().unwrap().0;
     let ended = aborted.status.history[0].finished.unwrap();
-    assert!(ended.duration_since(created).as_secs() < 14, "{created} {ended}");
+    assert!(ended.duration_since(created).as_secs() < 30, "{created} {ended}");
     let others: Vec<_> = jobs(&space).await.into_iter().filter(|job| job.uid() != before.uid()).collect();
     assert!(others.is_empty(), "{others:#?}");
     space.end().await;

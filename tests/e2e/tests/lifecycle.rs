@@ -10,15 +10,15 @@ async fn kubectl_waits_for_ready_and_for_promoted() {
     let space = Space::new("wait").await;
     let _operator = space.operator();
     let rollout = space.rollout(&shop()).await;
-    space.kubectl(&["wait", "--for=condition=Ready", "--timeout=30s", "bgr/shop"]).await;
+    space.kubectl(&["wait", "--for=condition=Ready", "--timeout=120s", "bgr/shop"]).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
     // As CI would, right after the patch: kubectl looks at observedGeneration of the condition.
-    space.kubectl(&["wait", "--for=condition=Promoted", "--timeout=30s", "bgr/shop"]).await;
+    space.kubectl(&["wait", "--for=condition=Promoted", "--timeout=120s", "bgr/shop"]).await;
     assert_eq!(space.kubectl(&["get", "bgr", "shop", "-o", "jsonpath={.status.active.image}"]).await, "registry.example/shop:2.0.0");
-    space.kubectl(&["wait", "--for=condition=Ready", "--timeout=30s", "bgr/shop"]).await;
+    space.kubectl(&["wait", "--for=condition=Ready", "--timeout=120s", "bgr/shop"]).await;
     rollout.version("3.0.0-invalid").await;
-    space.kubectl(&["wait", "--for=condition=Stalled", "--timeout=30s", "bgr/shop"]).await;
+    space.kubectl(&["wait", "--for=condition=Stalled", "--timeout=120s", "bgr/shop"]).await;
     space.end().await;
 }
 
@@ -39,7 +39,7 @@ async fn kubectl_scale_and_an_autoscaler_reach_the_active_side() {
     assert!(pods.lines().count() >= 2, "the selector {selector} selects {pods}");
     // Without metrics it can't decide, but it finds and reads what it would scale.
     space.kubectl(&["autoscale", "bgr", "shop", "--min=1", "--max=5", "--cpu=80%"]).await;
-    space.kubectl(&["wait", "--for=condition=AbleToScale", "--timeout=40s", "hpa/shop"]).await;
+    space.kubectl(&["wait", "--for=condition=AbleToScale", "--timeout=120s", "hpa/shop"]).await;
     space.end().await;
 }
 

@@ -39,13 +39,13 @@ async fn a_rollout_costs_few_requests_and_rest_costs_none() {
     let rollout = space.rollout(&shop()).await;
     rollout.until_healthy("1.0.0").await;
     // Its events may still be on their way.
-    tokio::time::sleep(LONG_ENOUGH).await;
+    space.until_quiet().await;
 
     let mut requests = space.requests();
     rollout.version("2.0.0").await;
     rollout.until_healthy("2.0.0").await;
     rollout.until_size(Color::Blue, 0).await;
-    tokio::time::sleep(LONG_ENOUGH).await;
+    space.until_quiet().await;
     let mut counts = BTreeMap::new();
     for request in requests() {
         *counts.entry(format!("{} {} {}", request.verb, request.resource, request.code)).or_insert(0) += 1;
@@ -140,7 +140,7 @@ async fn a_newer_candidate_replaces_one_that_is_not_yet_live() {
 async fn a_newer_candidate_waits_while_a_live_one_is_watched() {
     let space = Space::new("waits").await;
     let _operator = space.operator();
-    let rollout = space.rollout(&merged(shop(), &json!({"monitoring": {"duration": "3s"}}))).await;
+    let rollout = space.rollout(&merged(shop(), &json!({"monitoring": {"duration": "1h"}}))).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
     rollout.until_phase(Phase::Monitoring).await;
@@ -148,6 +148,7 @@ async fn a_newer_candidate_waits_while_a_live_one_is_watched() {
     let watched = rollout.until_phase(Phase::Monitoring).await;
     assert_eq!(watched.serves(), "2.0.0");
     assert!(watched.status.standby.is_some() && watched.status.preview.is_none());
+    rollout.spec(&json!({"monitoring": {"duration": "1s"}})).await;
     let third = rollout.until_healthy("3.0.0").await;
     assert_eq!(third.status.history.len(), 3);
     space.end().await;
@@ -249,7 +250,7 @@ async fn former_revisions_are_kept_up_to_the_limit() {
     let healthy = rollout.now();
     let kept =
         |space: &Space| space.record.all(Kind::Revision).iter().map(|revision| revision["revision"].as_i64().unwrap()).collect::<Vec<_>>();
-    for _ in 0..100 {
+    for _ in 0..600 {
         if kept(&space).len() == 2 {
             break;
         }
@@ -270,7 +271,7 @@ async fn one_event_tells_each_step() {
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
     rollout.until_healthy("2.0.0").await;
-    tokio::time::sleep(LONG_ENOUGH).await;
+    space.until_quiet().await;
     let events = space.kubectl(&["get", "events", "--field-selector=involvedObject.kind=BlueGreenRollout", "-o", "json"]).await;
     let events: serde_json::Value = serde_json::from_str(&events).unwrap();
     let mut told: Vec<_> = events["items"]

@@ -72,7 +72,7 @@ async fn a_template_that_goes_missing_in_the_middle_holds_until_it_is_back() {
     let prometheus = Prometheus::start(Answer::Value(0.0)).await;
     let api = templates::<GateTemplate>(&space);
     let mut long = slo(&prometheus.address);
-    long["metrics"][0]["count"] = json!(5);
+    long["metrics"][0]["count"] = json!(10_000);
     create::<GateTemplate>(&api, "slo", &long).await.unwrap();
     let rollout = space.rollout(&naming("GateTemplate", "slo")).await;
     rollout.until_healthy("1.0.0").await;
@@ -81,7 +81,7 @@ async fn a_template_that_goes_missing_in_the_middle_holds_until_it_is_back() {
     api.delete("slo", &DeleteParams::default()).await.unwrap();
     let held = rollout.until("is held", |seen| seen.stalled() == "InvalidSpec").await;
     assert!(held.is(Phase::Verifying) && held.serves() == "1.0.0", "{}", held.status.message);
-    create::<GateTemplate>(&api, "slo", &long).await.unwrap();
+    create::<GateTemplate>(&api, "slo", &slo(&prometheus.address)).await.unwrap();
     rollout.until_healthy("2.0.0").await;
     space.end().await;
 }

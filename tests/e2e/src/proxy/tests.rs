@@ -39,7 +39,7 @@ async fn heard(fault: Fault) -> (Result<StatusCode, ()>, usize) {
     let client = Client::try_from(config).unwrap();
     let request = Request::patch("/api/v1/namespaces/a/services/b").body(kube::client::Body::from(b"one".to_vec())).unwrap();
     let answer = client.send(request).await.map(|answer| answer.status()).map_err(drop);
-    sleep(Duration::from_millis(500)).await;
+    sleep(Duration::from_secs(2)).await;
     assert_eq!(proxy.tally().of(fault), 1);
     let arrived = arrived.lock().unwrap();
     assert!(arrived.iter().all(|body| body == "one"), "{arrived:?}");
