@@ -220,6 +220,12 @@ mod tests {
             let read = read.unwrap().join().unwrap();
             assert!(read.is_err() || read.is_ok_and(|expression| expression.text.len() <= LONGEST));
         }
+        let long = |length: usize| Expression::of(&format!("value < 1.{}", "0".repeat(length - "value < 1.".len())));
+        assert!(long(LONGEST).is_ok());
+        for longer in [LONGEST + 1, LONGEST + 2] {
+            let error = long(longer).unwrap_err().to_string();
+            assert_eq!(error, "goodIf has more than 256 characters: make it shorter");
+        }
         let error = Expression::of(&format!("value{} < 1.0", " + 1.0".repeat(40))).unwrap_err().to_string();
         assert!(error.ends_with("goes more than 24 levels deep: make it simpler"), "{error}");
     }

@@ -264,6 +264,9 @@ mod tests {
         ] {
             assert_eq!(check_url(url).unwrap_err().to_string(), why);
         }
+        for one_of_them in ["https://me@shop/", "https://:secret@shop/"] {
+            assert!(check_url(one_of_them).unwrap_err().to_string().contains("a user name or a password"), "{one_of_them}");
+        }
     }
 
     #[test]
