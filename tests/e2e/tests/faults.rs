@@ -50,7 +50,7 @@ async fn an_operator_that_loses_its_lease_ends_and_the_next_goes_on() {
     assert!(!operator.runs(), "a leader whose lease has run out ends:\n{}", operator.log());
     tokio::time::sleep(Duration::from_secs(15)).await;
     tokio::task::block_in_place(|| own.start("kube-apiserver"));
-    let _operator = space.operator();
+    let _operator = space.operator_named("one", &["--lease-duration", "10"]);
     rollout.order("promote", &waits.candidate().revision).await;
     rollout.until_healthy("2.0.0").await;
     space.end().await;
