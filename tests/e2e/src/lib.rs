@@ -18,7 +18,7 @@ pub mod witness;
 
 pub use ground::{Ground, OwnGround};
 pub use manifest::{merged, shop};
-pub use operator::Operator;
+pub use operator::{Operator, SHORT_LEASE};
 pub use prometheus::{Answer, Prometheus};
 pub use rollout::{Rollout, Seen};
 pub use space::{LONG_ENOUGH, Space};

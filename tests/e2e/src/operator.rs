@@ -9,6 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Arguments of an operator whose lease runs out in a test: long enough for a busy machine, and short enough to be waited for.
+pub const SHORT_LEASE: [&str; 2] = ["--lease-duration", "10"];
+
 /// A running operator, or one that has ended. It is killed when the test lets go of it.
 #[derive(Debug)]
 pub struct Operator {

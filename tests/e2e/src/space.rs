@@ -5,7 +5,7 @@ use crate::{
     operator::{self, Operator},
     proxy::Proxy,
     rollout::Rollout,
-    witness::{Kind, Record},
+    witness::{Kind, PATIENCE, Record},
 };
 use bluegreen_cluster::audit::{AuditLog, Request};
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
@@ -230,7 +230,7 @@ impl Space {
     /// Returns when the operator has asked for nothing for a while: what it still has to tell is told.
     pub async fn until_quiet(&self) {
         let mut requests = self.requests();
-        let until = Instant::now() + Duration::from_secs(120);
+        let until = Instant::now() + PATIENCE;
         loop {
             tokio::time::sleep(LONG_ENOUGH).await;
             let last = requests();

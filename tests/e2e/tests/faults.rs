@@ -1,7 +1,7 @@
 //! Faults of the cluster itself. Each test has a cluster of its own, since it harms it.
 
 use bluegreen_api::{Color, Phase};
-use bluegreen_e2e::{LONG_ENOUGH, OwnGround, Seen, Space, merged, shop, witness::Kind};
+use bluegreen_e2e::{LONG_ENOUGH, OwnGround, SHORT_LEASE, Seen, Space, merged, shop, witness::Kind};
 use serde_json::json;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn an_api_server_that_is_away_in_the_middle_of_a_rollout_delays_it_and_bre
 async fn an_operator_that_loses_its_lease_ends_and_the_next_goes_on() {
     let own = OwnGround::up("e2e-lease");
     let space = Space::on(own.ground, "lost").await;
-    let mut operator = space.operator_named("one", &["--lease-duration", "10"]);
+    let mut operator = space.operator_named("one", &SHORT_LEASE);
     let rollout = space.rollout(&merged(shop(), &json!({"promotion": {"mode": "Manual", "timeout": "20s"}}))).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
@@ -50,7 +50,7 @@ async fn an_operator_that_loses_its_lease_ends_and_the_next_goes_on() {
     assert!(!operator.runs(), "a leader whose lease has run out ends:\n{}", operator.log());
     tokio::time::sleep(Duration::from_secs(15)).await;
     tokio::task::block_in_place(|| own.start("kube-apiserver"));
-    let _operator = space.operator_named("one", &["--lease-duration", "10"]);
+    let _operator = space.operator_named("one", &SHORT_LEASE);
     rollout.order("promote", &waits.candidate().revision).await;
     rollout.until_healthy("2.0.0").await;
     space.end().await;

@@ -1,7 +1,7 @@
 //! Two operators for one namespace: one leads, the other takes over.
 
 use bluegreen_api::{Color, Phase};
-use bluegreen_e2e::{LONG_ENOUGH, Operator, Space, merged, shop, witness::Kind};
+use bluegreen_e2e::{LONG_ENOUGH, Operator, SHORT_LEASE, Space, merged, shop, witness::Kind};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,13 @@ async fn holder(space: &Space) -> String {
     space.kubectl(&["get", "lease", "bluegreen-operator", "-o", "jsonpath={.spec.holderIdentity}"]).await
 }
 
-/// Long enough for a busy machine, and short enough to be waited for.
-const LEASE: [&str; 2] = ["--lease-duration", "10"];
-
 /// Two operators, the first of which leads.
 async fn two(space: &Space) -> (Operator, Operator) {
-    let leader = space.operator_named("one", &LEASE);
+    let leader = space.operator_named("one", &SHORT_LEASE);
     while space.kubectl_told(&["get", "lease", "bluegreen-operator", "-o", "jsonpath={.spec.holderIdentity}"]).await.output != "one" {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    (leader, space.operator_named("two", &LEASE))
+    (leader, space.operator_named("two", &SHORT_LEASE))
 }
 
 #[tokio::test]
@@ -142,7 +139,7 @@ async fn a_leader_frozen_before_the_scale_down_does_not_take_the_way_back_when_i
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn time_without_an_operator_neither_passes_nor_fails_anything() {
     let space = Space::new("away").await;
-    let mut operator = space.operator_named("one", &LEASE);
+    let mut operator = space.operator_named("one", &SHORT_LEASE);
     let spec = json!({"progressDeadline": "15s", "monitoring": {"duration": "15s"}, "promotion": {"mode": "Manual", "timeout": "15s"}});
     let rollout = space.rollout(&merged(shop(), &spec)).await;
     rollout.until_healthy("1.0.0").await;
@@ -153,14 +150,14 @@ async fn time_without_an_operator_neither_passes_nor_fails_anything() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     let mark = rollout.mark();
     rollout.order("promote", &waits.candidate().revision).await;
-    let mut operator = space.operator_named("one", &LEASE);
+    let mut operator = space.operator_named("one", &SHORT_LEASE);
     let monitoring = rollout.until_after(mark, "is promoted, not aborted for being late", |seen| !seen.is(Phase::AwaitingPromotion)).await;
     assert!(!matches!(monitoring.phase(), Some(Phase::Aborting | Phase::Aborted)), "{}", monitoring.status.message);
     rollout.until_phase(Phase::Monitoring).await;
     operator.kill();
     tokio::time::sleep(Duration::from_secs(20)).await;
     let mark = rollout.mark();
-    let _operator = space.operator_named("one", &LEASE);
+    let _operator = space.operator_named("one", &SHORT_LEASE);
     let down = rollout.until_after(mark, "has been watched", |seen| seen.is(Phase::ScalingDown)).await;
     let clock = down.status.current.as_ref().unwrap();
     let at = |phase: Phase| clock.phases.iter().find(|time| time.phase == phase).unwrap().at;

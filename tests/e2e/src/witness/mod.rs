@@ -8,6 +8,7 @@ mod record;
 mod told;
 
 pub use judge::judge;
+pub(crate) use record::PATIENCE;
 pub use record::Record;
 
 use jiff::Timestamp;

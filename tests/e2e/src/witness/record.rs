@@ -17,7 +17,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 /// How long a test waits for what it expects. Controllers of Kubernetes ask an API server that was away again after up to a minute:
 /// they double their pauses up to 30 s, and add as much again at random.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The events so far, and the watches that bring more.
 pub struct Record {
