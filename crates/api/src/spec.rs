@@ -394,6 +394,13 @@ pub struct Metric {
     pub weight: Option<i32>,
 }
 
+impl Metric {
+    /// Whether it sets one side beside the other by a test that has false alarms: all such tests of a stage share them.
+    pub const fn is_comparison(&self) -> bool {
+        self.comparison.is_some() || self.latency.is_some()
+    }
+}
+
 /// What a factor is a factor of.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FactorOf {

@@ -20,6 +20,9 @@ pub struct BlueGreenRolloutStatus {
     /// What is going on, in a sentence.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// What kind of trouble keeps pods from getting ready, where the message names one. More kinds may come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<TroubleKind>,
     /// Number of the latest attempt to bring a revision live.
     pub attempt: i64,
     /// Number of the latest revision.
@@ -316,6 +319,21 @@ pub enum GateState {
     Inconclusive,
 }
 
+/// What keeps pods from getting ready.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TroubleKind {
+    /// An image can't be pulled.
+    Image,
+    /// Containers end.
+    Crash,
+    /// A container can't be created, for a Secret or a ConfigMap that is missing as a rule.
+    Config,
+    /// No node has room.
+    Schedule,
+    /// Pods can't be created: a quota or a webhook refuses them.
+    Create,
+}
+
 /// The readings of a metric and what they add up to.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -350,6 +368,9 @@ pub struct Measured {
     /// What was asked for the latest reading, ready to be asked by hand: the queries with their variables put in, each up to 1024 characters; or the Job.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<String>,
+    /// The verdict of a dry run, where it would not have passed: `Failed` or `Inconclusive`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<GateState>,
     /// The latest readings, the newest first, at most 10.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub readings: Vec<Reading>,

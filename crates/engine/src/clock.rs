@@ -52,6 +52,11 @@ pub fn account(clock: &mut Clock, absence: Absence) {
     clock.accounted_until = Some(absence.to);
 }
 
+/// A time to the second, as conditions and people have it.
+pub(crate) fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,7 +26,7 @@ impl fmt::Display for Why {
     }
 }
 
-/// Which of the two Services.
+/// Which of its Services: what each one is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     Active,
@@ -34,6 +34,14 @@ pub enum Role {
 }
 
 impl Role {
+    /// Those that users reach first.
+    pub const ALL: [Self; 2] = [Self::Active, Self::Preview];
+
+    /// Users reach the live side through it.
+    pub const fn is_protected(self) -> bool {
+        matches!(self, Self::Active)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",

@@ -1,7 +1,7 @@
 //! What is told about a step that was recorded: three events a rollout, and one for each trouble.
 
-use crate::{gates::Stage, metric::REHEARSED};
 use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Gate, GateState, Outcome, Phase, reasons};
+use bluegreen_gates::stage::Stage;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 /// An event to be sent after a record.
@@ -68,11 +68,11 @@ fn verdicts<'a>(old: &'a BlueGreenRolloutStatus, new: &'a BlueGreenRolloutStatus
         before.is_none_or(|before| before.state != gate.state)
     };
     new.gates.iter().filter(turned).filter_map(|gate| {
-        let watched = gate.name.starts_with(Stage::Monitoring.prefix());
+        let watched = Stage::Monitoring.has(gate);
         let reason = match gate.state {
             GateState::Failed if !gate.decides() => "GateFailed",
             GateState::Inconclusive if watched || !gate.decides() => "GateInconclusive",
-            GateState::Passed if gate.message.starts_with(REHEARSED) => "DryRunNotPassed",
+            GateState::Passed if gate.measured.as_ref().is_some_and(|measured| measured.dry_run.is_some()) => "DryRunNotPassed",
             _ => return None,
         };
         Some(Announcement {

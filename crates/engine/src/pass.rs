@@ -3,7 +3,10 @@
 //! It holds what a process has in its hands between two calls to the API server, and nothing else. The operator takes the steps
 //! with real calls; the model checker takes the same ones in every order with which the world can answer.
 
-use crate::{Decision, Effect, Observed, Why};
+use crate::{
+    decision::{Decision, Effect, Why},
+    observed::Observed,
+};
 use bluegreen_api::BlueGreenRolloutStatus;
 use jiff::Timestamp;
 use std::collections::VecDeque;

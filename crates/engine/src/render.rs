@@ -3,28 +3,16 @@
 
 use crate::{
     decision::{Role, Target},
-    observed::Observed,
-    plan::{self, Plan, Wanted},
+    observed::{
+        Observed,
+        labels::{Labels, deployment_labels, object_labels, selector},
+        services::{service_labels, service_name, service_object, service_ports, type_name},
+    },
+    plan::{Plan, Wanted, wanted},
     revision,
 };
-use bluegreen_api::{Color, ServicePort, ServiceType, names};
+use bluegreen_api::{Color, ServicePort, names};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
-
-type Labels = BTreeMap<String, String>;
-
-/// Labels of every object that belongs to a rollout.
-pub(crate) fn object_labels(rollout: &str) -> Labels {
-    [
-        (names::ROLLOUT_LABEL, rollout),
-        (names::NAME_LABEL, rollout),
-        (names::INSTANCE_LABEL, rollout),
-        (names::MANAGED_BY_LABEL, names::FIELD_MANAGER),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .collect()
-}
 
 fn owner(seen: &Observed) -> Value {
     json!([{
@@ -119,7 +107,7 @@ pub fn restored_revision(seen: &Observed, hash: &str, number: i64, live: &Value)
     let side = [&seen.status.active, &seen.status.standby, &seen.status.preview].into_iter().flatten().find(|side| side.revision == hash);
     let ports = side.map(|side| side.ports.clone()).unwrap_or_default();
     // A side that was rebuilt without its revision knows no image.
-    let runs = || live.pointer("/spec/template").and_then(|template| plan::image_in(template, &seen.spec, &seen.name));
+    let runs = || live.pointer("/spec/template").and_then(|template| wanted::image_in(template, &seen.spec, &seen.name));
     let image = side.map(|side| side.image.clone()).filter(|image| !image.is_empty()).or_else(runs).unwrap_or_default();
     // The content it was made from can't be told from a live object with its defaults, unless `spec` still asks for it.
     let digest =
@@ -148,80 +136,6 @@ pub fn deployment(seen: &Observed, color: Color, replicas: i32, revision_data: &
         "metadata": metadata(seen, names::deployment(&seen.name, color), labels),
         "spec": spec,
     })
-}
-
-fn deployment_labels(rollout: &str, color: Color, revision: &str) -> Labels {
-    let mut labels = object_labels(rollout);
-    labels.insert(names::COLOR_LABEL.into(), color.to_string());
-    labels.insert(names::REVISION_LABEL.into(), revision.into());
-    labels
-}
-
-/// Whether a Deployment and its template carry all the labels that are written to them.
-pub fn deployment_labels_intact(rollout: &str, color: Color, object: &Labels, template: &Labels) -> bool {
-    let Some(revision) = template.get(names::REVISION_LABEL) else { return false };
-    let pods = [(names::ROLLOUT_LABEL, rollout), (names::COLOR_LABEL, color.as_str())];
-    contains(object, &deployment_labels(rollout, color, revision))
-        && pods.iter().all(|(key, value)| template.get(*key).is_some_and(|is| is == value))
-}
-
-fn contains(labels: &Labels, wanted: &Labels) -> bool {
-    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
-}
-
-/// The selector of a Service that reaches the target and nothing else.
-pub fn selector(rollout: &str, target: &Target) -> Labels {
-    [
-        (names::ROLLOUT_LABEL, rollout.to_owned()),
-        (names::COLOR_LABEL, target.color.to_string()),
-        (names::REVISION_LABEL, target.revision.clone()),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), value))
-    .collect()
-}
-
-fn service_labels(seen: &Observed, role: Role) -> Labels {
-    let mut labels = service_object(seen, role).labels.unwrap_or_default();
-    labels.extend(object_labels(&seen.name));
-    labels.insert(names::ROLE_LABEL.into(), role.as_str().into());
-    labels
-}
-
-fn service_object(seen: &Observed, role: Role) -> bluegreen_api::ServiceObject {
-    let service = &seen.spec.service;
-    match role {
-        Role::Active => service.active.clone(),
-        Role::Preview => service.preview.clone(),
-    }
-    .unwrap_or_default()
-}
-
-/// The name of a Service of this rollout.
-pub fn service_name(seen: &Observed, role: Role) -> String {
-    service_object(seen, role).name.unwrap_or_else(|| match role {
-        Role::Active => seen.name.clone(),
-        Role::Preview => format!("{}-preview", seen.name),
-    })
-}
-
-/// Whether a Service carries all the labels that are written to it.
-pub fn service_labels_intact(seen: &Observed, role: Role, labels: &Labels) -> bool {
-    contains(labels, &service_labels(seen, role))
-}
-
-/// Whether the type and the annotations of a Service are those that `spec.service` asks for.
-pub fn service_settings_intact(seen: &Observed, role: Role, type_: &str, annotations: &Labels) -> bool {
-    let object = service_object(seen, role);
-    type_ == type_name(object.type_) && contains(annotations, &object.annotations.unwrap_or_default())
-}
-
-const fn type_name(type_: Option<ServiceType>) -> &'static str {
-    match type_ {
-        None | Some(ServiceType::ClusterIP) => "ClusterIP",
-        Some(ServiceType::NodePort) => "NodePort",
-        Some(ServiceType::LoadBalancer) => "LoadBalancer",
-    }
 }
 
 /// A Service with its selector and its ports, which are switched together.
@@ -255,21 +169,6 @@ fn former(seen: &Observed, target: &Target) -> Option<String> {
     let promoted = status.preview.as_ref().is_some_and(|preview| preview.color == target.color && preview.revision == target.revision);
     let left = if promoted { status.active.as_ref() } else { status.previous.as_ref() };
     left.map(|side| side.revision.clone()).filter(|revision| *revision != target.revision)
-}
-
-/// The ports as a Service has them: a node port is the active Service's only.
-pub fn service_ports(role: Role, ports: &[ServicePort]) -> Vec<ServicePort> {
-    ports
-        .iter()
-        .map(|port| ServicePort {
-            protocol: Some(port.protocol()),
-            target_port: Some(
-                port.target_port.clone().unwrap_or(k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(port.port)),
-            ),
-            node_port: port.node_port.filter(|_| role == Role::Active),
-            ..port.clone()
-        })
-        .collect()
 }
 
 /// Merge patch: only the size.

@@ -2,12 +2,8 @@
 
 use crate::observed::RevisionSeen;
 use bluegreen_api::ServicePort;
-use data_encoding::BASE32_NOPAD;
+use bluegreen_gates::hash::{LENGTH, hash};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-
-/// Letters of the short hash: 50 bits.
-const LENGTH: usize = 10;
 
 /// SHA-256, in lower-case base 32, over the canonical JSON (RFC 8785) of template and ports as they are stored, without null map entries.
 pub fn digest(template: &Value, ports: &[ServicePort]) -> String {
@@ -39,27 +35,6 @@ pub fn free_hash(digest: &str, collision_count: i64, known: &[RevisionSeen]) -> 
 fn short_hash(digest: &str, collision_count: i64) -> String {
     let full = if collision_count == 0 { digest.to_owned() } else { hash(&json!([digest, collision_count])) };
     full.chars().take(LENGTH).collect()
-}
-
-/// A short name for a definition: changes when the definition does.
-pub fn definition(value: &Value) -> String {
-    hash(value).chars().take(LENGTH).collect()
-}
-
-fn hash(value: &Value) -> String {
-    let canonical = serde_json_canonicalizer::to_vec(&without_nulls(value)).unwrap_or_default();
-    BASE32_NOPAD.encode(&Sha256::digest(canonical)).to_lowercase()
-}
-
-/// A null map entry and an absent one are the same to Kubernetes.
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            map.iter().filter(|(_, inner)| !inner.is_null()).map(|(key, inner)| (key.clone(), without_nulls(inner))).collect()
-        }
-        Value::Array(items) => items.iter().map(without_nulls).collect(),
-        other => other.clone(),
-    }
 }
 
 #[cfg(test)]
@@ -126,12 +101,5 @@ mod tests {
         assert!(is_restored(&seen(&short, &restored(&short)), &digest));
         assert!(!is_restored(&seen(&short, &digest), &digest), "it was never lost");
         assert!(!is_restored(&seen("abc", &restored("abc")), &digest), "it is of other content");
-    }
-
-    #[test]
-    fn a_definition_is_named_anew_when_it_changes() {
-        let name = definition(&json!({"max": "1%"}));
-        assert_eq!((name.len(), &name), (LENGTH, &definition(&json!({"max": "1%", "min": null}))));
-        assert_ne!(name, definition(&json!({"max": "2%"})));
     }
 }

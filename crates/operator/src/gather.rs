@@ -10,12 +10,9 @@ use crate::{
 };
 use bluegreen_api::{Color, names};
 use bluegreen_engine::{
-    Observed,
-    decision::Role,
-    observed::{
-        Absence, ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, ObjectSeen, PodSeen, RevisionSeen, ServiceSeen, TemplatesSeen,
-    },
-    render,
+    Observed, decision::Role, observed::Absence, observed::ColorSeen, observed::DeploymentSeen, observed::EndpointSeen,
+    observed::EndpointsSeen, observed::PodSeen, observed::RevisionSeen, observed::ServiceSeen, observed::TemplatesSeen, observed::labels,
+    observed::services,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};
@@ -23,7 +20,7 @@ use tokio::time::Instant;
 
 /// What a look at a rollout needs besides its objects.
 #[derive(Clone, Copy, Debug)]
-pub struct Office {
+pub struct Leading {
     pub term: i64,
     pub absence: Option<Absence>,
 }
@@ -36,14 +33,13 @@ pub struct Gatherer {
 }
 
 impl Gatherer {
-    pub fn observe(&self, key: &Key, rollout: &Seen<Rollout>, terms: Terms, office: Office) -> Observed {
+    pub fn observe(&self, key: &Key, rollout: &Seen<Rollout>, terms: Terms, leading: Leading) -> Observed {
         let now = to_the_millisecond(clock::now());
-        let mut seen = self.rollout(key, rollout, terms, office, now);
+        let mut seen = self.rollout(key, rollout, terms, leading, now);
         seen.blue = self.color(key, &seen, Color::Blue);
         seen.green = self.color(key, &seen, Color::Green);
-        seen.active_service = self.service(key, &seen, Role::Active);
-        seen.preview_service = self.service(key, &seen, Role::Preview);
-        seen.endpoints = self.endpoints(key, &render::service_name(&seen, Role::Active));
+        seen.services = Role::ALL.into_iter().filter_map(|role| Some((role, self.service(key, &seen, role)?))).collect();
+        seen.endpoints = self.endpoints(key, &services::service_name(&seen, Role::Active));
         seen.revisions = self.revisions(key, &seen);
         seen.templates = self.templates.seen(key, &seen.spec);
         self.memory.of(key, &seen.uid.clone(), |remembered| {
@@ -55,7 +51,7 @@ impl Gatherer {
         seen
     }
 
-    fn rollout(&self, key: &Key, rollout: &Seen<Rollout>, terms: Terms, office: Office, now: Timestamp) -> Observed {
+    fn rollout(&self, key: &Key, rollout: &Seen<Rollout>, terms: Terms, leading: Leading, now: Timestamp) -> Observed {
         Observed {
             now,
             namespace: key.namespace.to_string(),
@@ -69,14 +65,13 @@ impl Gatherer {
             status: terms.status,
             blue: ColorSeen::default(),
             green: ColorSeen::default(),
-            active_service: ObjectSeen::Absent,
-            preview_service: ObjectSeen::Absent,
+            services: BTreeMap::new(),
             endpoints: EndpointsSeen::default(),
             revisions: vec![],
             results: vec![],
             refusals: vec![],
-            term: office.term,
-            absence: office.absence,
+            term: leading.term,
+            absence: leading.absence,
             blind: self.cache.blind(),
             default_prometheus: self.default_prometheus.clone(),
             templates: TemplatesSeen::default(),
@@ -88,21 +83,18 @@ impl Gatherer {
         let name = key.beside(names::deployment(&key.name, color));
         let deployment = self.cache.deployments.shelf().get(&name, now);
         let pods = self.cache.pods.shelf().of(key, now);
-        let deployment = match deployment {
-            None => ObjectSeen::Absent,
-            Some(found) => {
-                let applied = self.memory.of(key, &seen.uid, |remembered| remembered.applied_generation(color, &found.head.uid));
-                ObjectSeen::There(deployment_seen(seen, color, &found, applied))
-            }
-        };
+        let deployment = deployment.map(|found| {
+            let applied = self.memory.of(key, &seen.uid, |remembered| remembered.applied_generation(color, &found.head.uid));
+            deployment_seen(seen, color, &found, applied)
+        });
         let pods = pods.iter().filter(|pod| pod.body.color == Some(color)).map(|pod| pod_seen(pod)).collect();
         ColorSeen { deployment, pods, progress: None }
     }
 
-    fn service(&self, key: &Key, seen: &Observed, role: Role) -> ObjectSeen<ServiceSeen> {
-        let name = key.beside(render::service_name(seen, role));
+    fn service(&self, key: &Key, seen: &Observed, role: Role) -> Option<ServiceSeen> {
+        let name = key.beside(services::service_name(seen, role));
         let found = self.cache.services.shelf().get(&name, Instant::now());
-        found.map_or(ObjectSeen::Absent, |found| ObjectSeen::There(service_seen(seen, role, &found)))
+        found.map(|found| service_seen(seen, role, &found))
     }
 
     fn endpoints(&self, key: &Key, service: &str) -> EndpointsSeen {
@@ -129,7 +121,7 @@ fn deployment_seen(seen: &Observed, color: Color, found: &Seen<Deployment>, appl
         generation: body.generation,
         owner: body.ownership.seen_by(&seen.name, &seen.uid),
         deleting: body.deleting,
-        labels_intact: render::deployment_labels_intact(&seen.name, color, &body.labels.to_map(), &body.template_labels.to_map()),
+        labels_intact: labels::deployment_labels_intact(&seen.name, color, &body.labels.to_map(), &body.template_labels.to_map()),
         revision: body.template_labels.get(names::REVISION_LABEL).unwrap_or_default().to_owned(),
         epoch: body.epoch.to_string(),
         applied_generation: applied,
@@ -166,8 +158,8 @@ fn service_seen(seen: &Observed, role: Role, found: &Seen<Service>) -> ServiceSe
         resource_version: found.head.resource_version.to_string(),
         owner: body.ownership.seen_by(&seen.name, &seen.uid),
         deleting: body.deleting,
-        labels_intact: render::service_labels_intact(seen, role, &body.labels.to_map()),
-        settings_intact: render::service_settings_intact(seen, role, &body.type_, &body.annotations.to_map()),
+        labels_intact: services::service_labels_intact(seen, role, &body.labels.to_map()),
+        settings_intact: services::service_settings_intact(seen, role, &body.type_, &body.annotations.to_map()),
         epoch: body.epoch.to_string(),
         selector: body.selector.to_map(),
         ports: body.ports.to_vec(),

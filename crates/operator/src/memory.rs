@@ -2,11 +2,8 @@
 
 use crate::key::Key;
 use bluegreen_api::Color;
-use bluegreen_engine::{
-    decision::Object,
-    observed::{ColorSeen, Measurement, Progress, Refusal},
-    progress,
-};
+use bluegreen_engine::{decision::Object, observed::ColorSeen, observed::Progress, observed::Refusal, observed::progress};
+use bluegreen_gates::reading::Measurement;
 use jiff::Timestamp;
 use std::{
     collections::HashMap,
@@ -113,7 +110,7 @@ impl Remembered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bluegreen_engine::observed::{Outcome, Reading};
+    use bluegreen_gates::{reading::Outcome, reading::Reading};
 
     fn result(at: &str, value: f64) -> Measurement {
         Measurement {
@@ -122,6 +119,7 @@ mod tests {
             attempt: 1,
             revision: "abc".into(),
             at: at.parse().unwrap(),
+            asked: vec![],
             outcome: Outcome::reading(Reading::Value(value)),
         }
     }

@@ -10,11 +10,7 @@ use crate::{
     shelf::Look,
 };
 use bluegreen_api::{Color, names};
-use bluegreen_engine::{
-    Effect, Observed,
-    decision::{Change, Guard, Object},
-    render,
-};
+use bluegreen_engine::{Effect, Observed, decision::Change, decision::Guard, decision::Object, observed::services, render};
 use serde_json::{Value, json};
 use std::{
     collections::VecDeque,
@@ -60,7 +56,7 @@ impl Performer {
             }
             Change::Scale { color, replicas } => self.scale(key, seen, (*color, *replicas), &effect.guard).await,
             Change::ApplyService { role, target } => {
-                let name = key.beside(render::service_name(seen, *role));
+                let name = key.beside(services::service_name(seen, *role));
                 self.apply(&self.cache.services, &name, render::service(seen, *role, target), &effect.guard).await.map(drop)
             }
             Change::Fence { object, epoch } => self.fence(key, seen, (object, epoch), &effect.guard).await,
@@ -171,7 +167,7 @@ impl Performer {
                 self.merge(&self.cache.deployments, &name, patch, guard).await.map(drop)
             }
             Object::Service(role) => {
-                let name = key.beside(render::service_name(seen, *role));
+                let name = key.beside(services::service_name(seen, *role));
                 self.merge(&self.cache.services, &name, patch, guard).await.map(drop)
             }
             // Its content never changes: there is no intention to withdraw.

@@ -4,7 +4,7 @@ use crate::{
     announce::Announcer,
     by_name::ByName,
     cache::Cache,
-    gather::{Gatherer, Office},
+    gather::{Gatherer, Leading},
     key::Key,
     kinds::{Rollout, Seen, Terms},
     lease::Leadership,
@@ -18,12 +18,7 @@ use crate::{
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Color, names};
 use bluegreen_engine::{
-    Effect, Observed,
-    decision::{Object, Role},
-    events::{self, Announcement},
-    measure,
-    observed::Owner,
-    render,
+    Effect, Observed, decision::Object, decision::Role, events, events::Announcement, measure, observed::Owner, observed::services,
 };
 use std::sync::Arc;
 use tokio::{sync::watch, time::Instant};
@@ -42,12 +37,12 @@ pub struct Shell {
 }
 
 impl Shell {
-    pub fn office(&self) -> Result<Office, Trouble> {
+    pub fn leading(&self) -> Result<Leading, Trouble> {
         let leadership = *self.leadership.borrow();
         match leadership {
             Leadership::Leading { absence, .. } => {
                 let term = leadership.term(Instant::now()).ok_or(Trouble::NotLeading)?;
-                Ok(Office { term, absence })
+                Ok(Leading { term, absence })
             }
             Leadership::Standby | Leadership::Lost => Err(Trouble::NotLeading),
         }
@@ -107,7 +102,7 @@ impl<'a> OneRollout<'a> {
     }
 
     fn service(&self, seen: &Observed, role: Role) -> Key {
-        self.key.beside(render::service_name(seen, role))
+        self.key.beside(services::service_name(seen, role))
     }
 
     /// Reads live what watches are late to tell of. Whether there was such a thing.
@@ -118,7 +113,7 @@ impl<'a> OneRollout<'a> {
         for color in [Color::Blue, Color::Green] {
             late |= performer.catch_up(&cache.deployments, &self.deployment(color)).await.map_err(unread)?;
         }
-        for role in [Role::Active, Role::Preview] {
+        for role in Role::ALL {
             late |= performer.catch_up(&cache.services, &self.service(seen, role)).await.map_err(unread)?;
         }
         Ok(late)
@@ -133,7 +128,7 @@ impl<'a> OneRollout<'a> {
             let found = cache.deployments.shelf().get(&name, now);
             by_name.follow(self.key, &name, found.as_deref(), cache);
         }
-        for role in [Role::Active, Role::Preview] {
+        for role in Role::ALL {
             let name = self.service(seen, role);
             let found = cache.services.shelf().get(&name, now);
             by_name.follow(self.key, &name, found.as_deref(), cache);
@@ -150,8 +145,8 @@ impl<'a> OneRollout<'a> {
                 performer.read(&cache.deployments, &self.deployment(color)).await.map_err(unread)?;
             }
         }
-        for (role, service) in [(Role::Active, &seen.active_service), (Role::Preview, &seen.preview_service)] {
-            if service.as_ref().is_none() {
+        for role in Role::ALL {
+            if seen.service(role).is_none() {
                 performer.read(&cache.services, &self.service(seen, role)).await.map_err(unread)?;
             }
         }
@@ -205,8 +200,7 @@ impl<'a> OneRollout<'a> {
 fn takes_an_orphan(seen: &Observed, effect: &Effect) -> bool {
     let owner = match effect.object() {
         Object::Deployment(color) => seen.color(color).deployment.as_ref().map(|found| &found.owner),
-        Object::Service(Role::Active) => seen.active_service.as_ref().map(|found| &found.owner),
-        Object::Service(Role::Preview) => seen.preview_service.as_ref().map(|found| &found.owner),
+        Object::Service(role) => seen.service(role).map(|found| &found.owner),
         Object::Revision(hash) => seen.revisions.iter().find(|found| found.hash == hash).map(|found| &found.owner),
     };
     owner == Some(&Owner::Orphan)
@@ -214,8 +208,8 @@ fn takes_an_orphan(seen: &Observed, effect: &Effect) -> bool {
 
 impl World for OneRollout<'_> {
     async fn look(&mut self) -> Result<Sight, Trouble> {
-        let office = self.shell.office()?;
-        self.rollout = self.rollout(office.term).await?;
+        let leading = self.shell.leading()?;
+        self.rollout = self.rollout(leading.term).await?;
         let Some(rollout) = &self.rollout else { return Ok(Sight::Gone) };
         let terms = match rollout.body.terms() {
             Ok(terms) => terms,
@@ -226,24 +220,24 @@ impl World for OneRollout<'_> {
         };
         let surveyed_in = self.shell.memory.of(self.key, &rollout.head.uid, |remembered| remembered.surveyed_in);
         // A lost status is rebuilt from what is there: what has lost its label since must not be missing.
-        if surveyed_in != Some(office.term) || terms.status.phase.is_none() {
-            self.survey(&self.shell.gatherer.observe(self.key, rollout, terms.clone(), office)).await?;
+        if surveyed_in != Some(leading.term) || terms.status.phase.is_none() {
+            self.survey(&self.shell.gatherer.observe(self.key, rollout, terms.clone(), leading)).await?;
         }
-        let mut seen = self.shell.gatherer.observe(self.key, rollout, terms, office);
+        let mut seen = self.shell.gatherer.observe(self.key, rollout, terms, leading);
         // While one thing is read, another may have stood in for long enough.
         for _ in 0..3 {
             if !self.catch_up(&seen).await? {
                 break;
             }
             let terms = Terms { spec: seen.spec, status: seen.status };
-            seen = self.shell.gatherer.observe(self.key, rollout, terms, office);
+            seen = self.shell.gatherer.observe(self.key, rollout, terms, leading);
         }
         self.follow_by_name(&seen);
         Ok(Sight::Seen(Box::new(seen)))
     }
 
     async fn record(&mut self, seen: &Observed, status: &BlueGreenRolloutStatus) -> Result<(), Trouble> {
-        self.shell.office()?;
+        self.shell.leading()?;
         let Some(rollout) = &self.rollout else { return Err(Trouble::Stale) };
         let Shell { cache, performer, .. } = self.shell;
         match performer.requests.record(self.key, &rollout.head.resource_version, status).await {
@@ -261,7 +255,7 @@ impl World for OneRollout<'_> {
     }
 
     async fn perform(&mut self, seen: &Observed, effect: &Effect) -> Result<Performed, Trouble> {
-        self.shell.office()?;
+        self.shell.leading()?;
         if takes_an_orphan(seen, effect) && !self.is_there(seen).await? {
             return Ok(Performed::Stale);
         }

@@ -5,7 +5,7 @@ mod own;
 pub use own::Own;
 
 use super::{address::Rules, answer::cause, client};
-use bluegreen_engine::measure::Secret as Named;
+use bluegreen_gates::ask::question::Secret as Named;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use reqwest::{

@@ -5,7 +5,7 @@ use super::{
     line::{Line, on},
 };
 use bluegreen_api::Scheme;
-use bluegreen_engine::{checks::Exchange, measure::HttpTarget, observed::CheckOutcome};
+use bluegreen_gates::{ask::HttpTarget, ask::exchange::Exchange, reading::CheckOutcome};
 use futures::{StreamExt, stream};
 use reqwest::Url;
 use std::{
@@ -82,7 +82,7 @@ mod tests {
         response::Redirect,
         routing::{get, post},
     };
-    use bluegreen_engine::checks::BodyRule;
+    use bluegreen_gates::ask::exchange::BodyRule;
     use std::{
         sync::{
             Arc,

@@ -2,10 +2,7 @@
 
 use crate::watches::{self, Pause};
 use bluegreen_api::names;
-use bluegreen_engine::{
-    job::{JobEnd, JobRun, Remains},
-    observed::{CheckOutcome, Reading},
-};
+use bluegreen_gates::{ask::job::JobEnd, ask::job::JobRun, ask::job::Remains, reading::CheckOutcome, reading::Reading};
 use futures::StreamExt;
 use k8s_openapi::{
     api::{

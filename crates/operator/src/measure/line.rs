@@ -4,10 +4,7 @@ use super::{
     address::is_forbidden,
     answer::{beginning, body, cause},
 };
-use bluegreen_engine::{
-    checks::{Answer, Exchange},
-    observed::CheckOutcome,
-};
+use bluegreen_gates::{ask::exchange::Answer, ask::exchange::Exchange, reading::CheckOutcome};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use tokio::{sync::Semaphore, time::Instant};
 

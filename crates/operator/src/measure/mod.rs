@@ -19,11 +19,10 @@ pub use address::{Rules, Source};
 pub use signature::Signer;
 
 use crate::{clock, key::Key, memory::Memory, metrics::Metrics, queue::Queue};
-use bluegreen_engine::{
-    Observed,
-    measure::{Secret, Wanted, What, Whose},
-    observed::{CheckOutcome, Measurement, Outcome, Reading},
-    question::Question,
+use bluegreen_engine::Observed;
+use bluegreen_gates::{
+    ask::Ask, ask::What, ask::question::Question, ask::question::Secret, ask::question::Whose, reading::CheckOutcome, reading::Measurement,
+    reading::Outcome, reading::Reading,
 };
 use credentials::{Access, Credentials, Own};
 use futures::future::{BoxFuture, join_all};
@@ -152,18 +151,18 @@ pub struct Measuring {
 
 struct Running {
     uid: String,
-    wanted: Wanted,
+    wanted: Ask,
     /// It is past waiting for its time.
     begun: Arc<AtomicBool>,
     task: AbortHandle,
 }
 
 /// The same measurement of the same gate, whenever it is due.
-fn same(one: &Wanted, other: &Wanted) -> bool {
+fn same(one: &Ask, other: &Ask) -> bool {
     (&one.gate, &one.definition, one.attempt, &one.revision) == (&other.gate, &other.definition, other.attempt, &other.revision)
 }
 
-fn answers(result: &Measurement, wanted: &Wanted) -> bool {
+fn answers(result: &Measurement, wanted: &Ask) -> bool {
     (&result.gate, &result.definition, result.attempt, &result.revision)
         == (&wanted.gate, &wanted.definition, wanted.attempt, &wanted.revision)
 }
@@ -174,7 +173,7 @@ impl Measuring {
     }
 
     /// Makes the running measurements of a rollout those that are wanted, as `seen` has it.
-    pub fn set(self: &Arc<Self>, key: &Key, seen: &Observed, wanted: Vec<Wanted>) {
+    pub fn set(self: &Arc<Self>, key: &Key, seen: &Observed, wanted: Vec<Ask>) {
         let mut all = self.running();
         let mut former = all.remove(key).unwrap_or_default();
         let mut present = Vec::new();
@@ -206,7 +205,7 @@ impl Measuring {
         former.iter().for_each(|running| running.task.abort());
     }
 
-    fn start(self: &Arc<Self>, key: &Key, seen: &Observed, wanted: Wanted) -> Option<Running> {
+    fn start(self: &Arc<Self>, key: &Key, seen: &Observed, wanted: Ask) -> Option<Running> {
         // A result that `seen` doesn't have yet: the next look, which has it, tells when the next is due.
         let fresh = self.memory.of(key, &seen.uid, |remembered| {
             remembered.results.iter().any(|result| answers(result, &wanted) && !seen.results.contains(result))
@@ -221,7 +220,7 @@ impl Measuring {
         Some(Running { uid: seen.uid.clone(), wanted, begun, task })
     }
 
-    async fn run(self: Arc<Self>, key: Key, uid: String, wanted: Wanted, begun: &AtomicBool) {
+    async fn run(self: Arc<Self>, key: Key, uid: String, wanted: Ask, begun: &AtomicBool) {
         if let Ok(left) = Duration::try_from(wanted.due.duration_since(clock::now())) {
             tokio::time::sleep(left).await;
         }
@@ -235,6 +234,7 @@ impl Measuring {
             attempt: wanted.attempt,
             revision: wanted.revision.clone(),
             at: clock::now(),
+            asked: wanted.what.asked(),
             outcome,
         };
         // In this order: the result is there before anybody can find that the measurement isn't.
@@ -245,7 +245,7 @@ impl Measuring {
         }
     }
 
-    fn finish(&self, key: &Key, uid: &str, wanted: &Wanted) {
+    fn finish(&self, key: &Key, uid: &str, wanted: &Ask) {
         let mut all = self.running();
         if let Some(running) = all.get_mut(key) {
             running.retain(|running| !(running.uid == uid && same(&running.wanted, wanted)));

@@ -2,7 +2,7 @@
 
 use super::{Rules, client, line::Line};
 use axum::Router;
-use bluegreen_engine::checks::Exchange;
+use bluegreen_gates::ask::exchange::Exchange;
 use data_encoding::BASE64;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use reqwest::{Client, Method, header::HeaderMap};

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue},
     routing::post,
 };
-use bluegreen_engine::latency::Buckets;
+use bluegreen_gates::reading::buckets::Buckets;
 use serde_json::json;
 use std::{future::pending, net::SocketAddr};
 

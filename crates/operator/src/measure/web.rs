@@ -6,11 +6,7 @@ use super::{
     credentials::{Access, header},
     line::{Unanswered, send},
 };
-use bluegreen_engine::{
-    checks::told,
-    observed::Reading,
-    question::{HeaderSource, WebQuestion},
-};
+use bluegreen_gates::{ask::question::HeaderSource, ask::question::WebQuestion, reading::Reading, text::quoted};
 use reqwest::header::HeaderMap;
 use std::time::Duration;
 
@@ -28,7 +24,7 @@ async fn ask(access: &Access, rules: &Rules, question: &WebQuestion, timeout: Du
     let answer = send(request, &named, "").await.map_err(|(Unanswered::Failed(why) | Unanswered::Forbidden(why))| why)?;
     let status = answer.status();
     if !status.is_success() {
-        return Err(format!("{named} answered {}{}", status.as_u16(), told(&beginning(answer).await)));
+        return Err(format!("{named} answered {}{}", status.as_u16(), quoted(&beginning(answer).await)));
     }
     let body = body(answer).await.map_err(|why| format!("the answer of {named} can't be read: {why}"))?;
     match question.reading(&body) {
@@ -64,7 +60,7 @@ mod tests {
         response::Redirect,
         routing::{get, post},
     };
-    use bluegreen_engine::question::Question;
+    use bluegreen_gates::ask::question::Question;
     use serde_json::{Value, json};
     use std::{collections::BTreeMap, sync::Arc};
 

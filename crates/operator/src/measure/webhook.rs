@@ -6,10 +6,7 @@ use super::{
     line::{Line, Unanswered, send},
     signature::Signer,
 };
-use bluegreen_engine::{
-    checks::{SIGNATURE, told},
-    observed::CheckOutcome,
-};
+use bluegreen_gates::{check::SIGNATURE, reading::CheckOutcome, text::quoted};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 
@@ -41,7 +38,7 @@ pub async fn ask(line: &Line<'_>, rules: &Rules, signer: &Signer, question: &Que
         Ok(answer) if answer.status().is_success() => CheckOutcome::Passed(format!("{} from {named}", answer.status().as_u16())),
         Ok(answer) => {
             let status = answer.status().as_u16();
-            CheckOutcome::Failed(format!("{named} answered {status}, expected 200-299{}", told(&beginning(answer).await)))
+            CheckOutcome::Failed(format!("{named} answered {status}, expected 200-299{}", quoted(&beginning(answer).await)))
         }
         Err(Unanswered::Failed(why)) => CheckOutcome::Failed(why),
         Err(Unanswered::Forbidden(why)) => CheckOutcome::NotDone(why),

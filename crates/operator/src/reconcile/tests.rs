@@ -1,15 +1,12 @@
 use super::*;
 use crate::{
-    gather::{Gatherer, Office},
+    gather::{Gatherer, Leading},
     key::Key,
     kinds::{Rollout, Seen, sample::arrive},
     templates::Templates,
 };
 use bluegreen_api::Color;
-use bluegreen_engine::{
-    Why,
-    decision::{Change, Guard},
-};
+use bluegreen_engine::{Why, decision::Change, decision::Guard};
 use serde_json::json;
 use tower::BoxError;
 
@@ -35,7 +32,7 @@ fn observed(looks: i64) -> Observed {
     let templates = Templates::new(kube::Client::new(nobody, "a"), None, Default::default());
     let gatherer = Gatherer { cache: Default::default(), memory: Default::default(), default_prometheus: None, templates };
     let terms = rollout.body.terms().unwrap();
-    gatherer.observe(&Key::new("a", "shop"), &rollout, terms, Office { term: 1, absence: None })
+    gatherer.observe(&Key::new("a", "shop"), &rollout, terms, Leading { term: 1, absence: None })
 }
 
 impl World for Script {

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use bluegreen_api::GateState;
-use bluegreen_engine::comparison::{self, Counters, Counts, Rule};
-use bluegreen_engine::trial::Stage;
+use bluegreen_gates::trial::Stage;
+use bluegreen_gates::{weigh::errors, weigh::errors::Counters, weigh::errors::Counts, weigh::errors::Rule};
 use gates::{Asked, Gates};
 use rand::{SeedableRng, rngs::StdRng};
 use rand_distr::{Binomial, Distribution, Poisson};
@@ -109,11 +109,11 @@ fn load(case: &Case, rate: f64, dice: &mut StdRng) -> Result<Load> {
 /// The reading at which the candidate is condemned by the test.
 fn condemned(rule: Rule, load: &Load) -> Option<usize> {
     let (mut compared, mut now) = (None, Counters { candidate: Counts::default(), active: Counts::default() });
-    comparison::add(&mut compared, &now, &rule);
+    errors::add(&mut compared, &now, &rule);
     load.iter().position(|[candidate, active]| {
         now = Counters { candidate: sum([&now.candidate, candidate]), active: sum([&now.active, active]) };
-        comparison::add(&mut compared, &now, &rule);
-        compared.as_ref().is_some_and(|compared| comparison::evidence(compared) >= 1.0 / rule.false_alarms)
+        errors::add(&mut compared, &now, &rule);
+        compared.as_ref().is_some_and(|compared| errors::evidence(compared) >= 1.0 / rule.false_alarms)
     })
 }
 

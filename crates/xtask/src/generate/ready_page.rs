@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use bluegreen_api::{ReadyMetric, ReadyQuery, ReadySource};
-use bluegreen_engine::ready;
+use bluegreen_gates::ask::ready;
 
 use super::COMMAND;
 

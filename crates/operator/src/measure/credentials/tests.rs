@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap as Headers, StatusCode},
     routing::{get, post},
 };
-use bluegreen_engine::observed::Reading;
+use bluegreen_gates::reading::Reading;
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 

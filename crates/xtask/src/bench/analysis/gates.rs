@@ -2,9 +2,9 @@
 
 use anyhow::{Result, anyhow};
 use bluegreen_api::{GateState, Score};
-use bluegreen_engine::comparison::Counts;
-use bluegreen_engine::observed::Reading;
-use bluegreen_engine::trial::{Stage, Trial};
+use bluegreen_gates::reading::Reading;
+use bluegreen_gates::weigh::errors::Counts;
+use bluegreen_gates::{trial::Stage, trial::Trial};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

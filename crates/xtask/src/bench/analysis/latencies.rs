@@ -3,9 +3,9 @@
 //! Both sides get the same load. Requests come as a Poisson process; how long one takes is log-logistic, and depends on no other.
 
 use anyhow::{Result, anyhow};
-use bluegreen_engine::comparison::{self, Counters};
-use bluegreen_engine::latency::{self, Buckets, Histograms, Rule};
-use bluegreen_engine::observed::Reading;
+use bluegreen_gates::reading::Reading;
+use bluegreen_gates::{reading::buckets::Buckets, weigh::latencies, weigh::latencies::Histograms, weigh::latencies::Rule};
+use bluegreen_gates::{weigh::errors, weigh::errors::Counters};
 use rand::rngs::StdRng;
 use rand_distr::{Binomial, Distribution, Poisson};
 
@@ -61,7 +61,7 @@ enum Way {
     /// This quantile of the last minute's requests is at most so many times the active side's.
     Factor(f64, f64),
     /// By the comparison of errors, those above this bound being the errors.
-    Slow(f64, comparison::Rule),
+    Slow(f64, errors::Rule),
     Comparison(Rule),
 }
 
@@ -69,7 +69,7 @@ const WAYS: [(&str, Way); 6] = [
     ("p95 ≤ 0.3 s", Way::Limit(0.95, 0.3)),
     ("p95 ≤ 1.5 × the active side's", Way::Factor(0.95, 1.5)),
     ("p99 ≤ 2 × the active side's", Way::Factor(0.99, 2.0)),
-    ("comparison, above 0.5 s as errors", Way::Slow(0.5, comparison::Rule { tolerated: 1.0, false_alarms: 0.05, min_requests: 100.0 })),
+    ("comparison, above 0.5 s as errors", Way::Slow(0.5, errors::Rule { tolerated: 1.0, false_alarms: 0.05, min_requests: 100.0 })),
     ("comparison of latencies", Way::Comparison(Rule { tolerated: 0.56, false_alarms: 0.05, min_requests: 100.0 })),
     ("comparison of latencies, tolerated 0.5", Way::Comparison(Rule { tolerated: 0.5, false_alarms: 0.05, min_requests: 100.0 })),
 ];
@@ -122,20 +122,20 @@ fn condemned(way: Way, load: &Load) -> Result<Option<usize>> {
         Way::Factor(share, factor) => Ok(first(load, |[candidate, active]| quantile(share, candidate) > factor * quantile(share, active))),
         Way::Slow(bound, rule) => {
             let (mut compared, mut now) = (None, [[0.0; BOUNDS.len()]; 2]);
-            comparison::add(&mut compared, &errors(&now, bound), &rule);
+            errors::add(&mut compared, &errors(&now, bound), &rule);
             Ok(load.iter().position(|[candidate, active]| {
                 now = [sum([&now[0], candidate]), sum([&now[1], active])];
-                comparison::add(&mut compared, &errors(&now, bound), &rule);
-                compared.as_ref().is_some_and(|compared| comparison::evidence(compared) >= 1.0 / rule.false_alarms)
+                errors::add(&mut compared, &errors(&now, bound), &rule);
+                compared.as_ref().is_some_and(|compared| errors::evidence(compared) >= 1.0 / rule.false_alarms)
             }))
         }
         Way::Comparison(rule) => {
             let (mut compared, mut now) = (None, [[0.0; BOUNDS.len()]; 2]);
-            latency::add(&mut compared, &histograms(&now)?, &rule);
+            latencies::add(&mut compared, &histograms(&now)?, &rule);
             for (reading, [candidate, active]) in load.iter().enumerate() {
                 now = [sum([&now[0], candidate]), sum([&now[1], active])];
-                latency::add(&mut compared, &histograms(&now)?, &rule);
-                if compared.as_ref().is_some_and(|compared| latency::evidence(compared) >= 1.0 / rule.false_alarms) {
+                latencies::add(&mut compared, &histograms(&now)?, &rule);
+                if compared.as_ref().is_some_and(|compared| latencies::evidence(compared) >= 1.0 / rule.false_alarms) {
                     return Ok(Some(reading));
                 }
             }
@@ -171,7 +171,7 @@ fn quantile(share: f64, counts: &Counts) -> f64 {
 fn errors([candidate, active]: &[Counts; 2], from: f64) -> Counters {
     let side = |counts: &Counts| {
         let slow: f64 = counts.iter().zip(BOUNDS).filter(|(_, (_, bound))| *bound > from).map(|(count, _)| *count).sum();
-        comparison::Counts { errors: slow, requests: counts.iter().sum() }
+        errors::Counts { errors: slow, requests: counts.iter().sum() }
     };
     Counters { candidate: side(candidate), active: side(active) }
 }

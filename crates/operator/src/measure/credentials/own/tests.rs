@@ -5,10 +5,8 @@ use crate::measure::{
     stage::{local, provide_tls, serve},
 };
 use axum::{Router, http::HeaderMap, response::Redirect, routing::post};
-use bluegreen_engine::{
-    measure::{Secret, What, Whose},
-    observed::{Outcome, Reading},
-    question::Question,
+use bluegreen_gates::{
+    ask::What, ask::question::Question, ask::question::Secret, ask::question::Whose, reading::Outcome, reading::Reading,
 };
 use serde_json::json;
 use std::{os::unix::fs::symlink, time::Duration};

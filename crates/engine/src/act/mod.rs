@@ -1,0 +1,29 @@
+//! What the world must look like for a recorded status, and the effects that make it so, protection first.
+
+mod deployments;
+pub(crate) mod fences;
+pub(crate) mod protection;
+pub(crate) mod retry;
+mod revisions;
+mod services;
+
+use crate::{decision::Effect, observed::Observed, plan::Plan};
+
+/// The effects that the recorded status asks for and the world doesn't show yet.
+pub(crate) fn wanted(seen: &Observed, plan: &Plan) -> Vec<Effect> {
+    let status = &seen.status;
+    let mut effects = Vec::new();
+    // What is left of a status without a phase is not believed.
+    let Some(active) = status.active.as_ref().filter(|_| status.phase.is_some()) else { return effects };
+    let (first, rest): (Vec<_>, Vec<_>) =
+        services::targets(seen, plan, status, active).into_iter().partition(|(role, _)| role.is_protected());
+    effects.extend(first.iter().filter_map(|(role, target)| services::write(seen, *role, target)));
+    for side in [Some(active), status.standby.as_ref(), status.preview.as_ref()].into_iter().flatten() {
+        effects.extend(revisions::write(seen, plan, status, side));
+        effects.extend(deployments::write(seen, plan, status, side));
+    }
+    effects.extend(rest.iter().filter_map(|(role, target)| services::write(seen, *role, target)));
+    effects.extend(deployments::unused_color(seen, plan, status));
+    effects.extend(revisions::housekeeping(seen, plan, status));
+    effects
+}

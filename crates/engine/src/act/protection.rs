@@ -1,0 +1,32 @@
+//! Which writes protect the live side, and which take something from it.
+
+use crate::decision::{Change, Effect, Object, Role, Target};
+use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
+
+/// Effects on what serves, or would serve at once if it had to.
+pub(crate) fn protects(effect: &Effect, status: &BlueGreenRolloutStatus) -> bool {
+    let color = |color: Color| [&status.active, &status.standby].into_iter().flatten().any(|side| side.color == color);
+    match effect.object() {
+        Object::Service(role) => role.is_protected(),
+        Object::Deployment(it) => color(it),
+        Object::Revision(hash) => [&status.active, &status.standby].into_iter().flatten().any(|side| side.revision == hash),
+    }
+}
+
+/// Effects that move users to the candidate, or take the way back from them: they may be withdrawn, so what is to be recorded is
+/// recorded first. A former leader's record that is still on its way then comes too late.
+pub(crate) fn gives_way(effect: &Effect, status: &BlueGreenRolloutStatus) -> bool {
+    let promotes = |to: &Target| {
+        let candidate = status.preview.as_ref().filter(|_| status.phase == Some(Phase::Promoting));
+        candidate.is_some_and(|candidate| (candidate.color, &candidate.revision) == (to.color, &to.revision))
+    };
+    let shrinks = |color: Color, replicas: i32| {
+        let standby = status.standby.as_ref().filter(|_| status.phase == Some(Phase::ScalingDown));
+        standby.is_some_and(|standby| standby.color == color && replicas < standby.replicas)
+    };
+    match &effect.change {
+        Change::ApplyService { role: Role::Active, target } => promotes(target),
+        Change::ApplyDeployment { color, replicas, .. } | Change::Scale { color, replicas } => shrinks(*color, *replicas),
+        _ => false,
+    }
+}

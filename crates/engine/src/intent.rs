@@ -1,0 +1,64 @@
+//! What a recorded status intends: where it leads users, which sizes it leads to, and when sides go.
+
+use crate::{clock, plan::Plan};
+use bluegreen_api::{BlueGreenRolloutStatus, Color, Lifetime, Outcome, Phase, Side};
+use jiff::Timestamp;
+
+/// The side that the recorded intention leads to, once it can be carried out.
+pub(crate) fn intended(status: &BlueGreenRolloutStatus) -> Option<&Side> {
+    match status.phase {
+        Some(Phase::Promoting) => status.preview.as_ref(),
+        Some(Phase::RollingBack) => status.standby.as_ref(),
+        _ => None,
+    }
+    .or(status.active.as_ref())
+}
+
+/// A person wants the former revision back at once.
+pub(crate) fn one_pod_is_enough(status: &BlueGreenRolloutStatus) -> bool {
+    status.ending.as_ref().is_some_and(|ending| ending.ordered && !ending.slow)
+}
+
+/// When the standby may go: after the drain and the time it stands by.
+pub(crate) fn scale_down_due(plan: &Plan, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
+    let Lifetime::For(after) = plan.settings.after else { return None };
+    clock::due(status.clock.as_ref()?, plan.settings.drain.saturating_add(after.0))
+}
+
+/// When the side that was given up may go: one that served is drained, one that didn't is kept to be looked at.
+pub(crate) fn leaving_due(plan: &Plan, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
+    let clock = status.clock.as_ref()?;
+    let ending = status.ending.as_ref()?;
+    let aborted = status.phase == Some(Phase::Aborting);
+    let next_waits = plan.wanted.as_ref().is_ok_and(|wanted| {
+        status.active.as_ref().is_none_or(|active| active.revision != wanted.hash)
+            && status.rejected.as_ref().is_none_or(|rejected| rejected.revision != wanted.hash)
+    });
+    let wait = match (aborted, ending.outcome) {
+        (true, Outcome::Reverted) => std::time::Duration::ZERO,
+        (true, _) if next_waits => std::time::Duration::ZERO,
+        (true, _) => plan.settings.after_abort,
+        (false, _) => plan.settings.drain,
+    };
+    // What protects nobody any more is not held by a pause.
+    let running = bluegreen_api::Clock { stopped: None, ..clock.clone() };
+    clock::due(&running, wait)
+}
+
+/// Where a status leads the active Service.
+pub(crate) fn place(status: &BlueGreenRolloutStatus) -> Option<(Color, &str)> {
+    intended(status).map(|side| (side.color, side.revision.as_str()))
+}
+
+/// The size that a status leads a color to.
+pub(crate) fn size(status: &BlueGreenRolloutStatus, color: Color) -> Option<i32> {
+    status.phase?;
+    let at = |side: &Option<bluegreen_api::Side>| side.as_ref().filter(|side| side.color == color).map(|side| side.replicas);
+    let standby = at(&status.standby).map(|replicas| if status.phase == Some(Phase::ScalingDown) { 0 } else { replicas });
+    Some(at(&status.active).or(standby).or(at(&status.preview)).unwrap_or(0))
+}
+
+pub(crate) fn revision(status: &BlueGreenRolloutStatus, color: Color) -> Option<&str> {
+    let sides = [&status.active, &status.standby, &status.preview];
+    sides.into_iter().flatten().find(|side| side.color == color).map(|side| side.revision.as_str())
+}

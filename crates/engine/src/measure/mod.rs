@@ -1,0 +1,222 @@
+//! What is to be measured now: a pure function of what was seen. The operator makes the running measurements equal to it.
+
+mod jobs;
+
+use crate::{
+    clock,
+    observed::{Observed, PodSeen, facts::can_run},
+    plan::Plan,
+};
+use bluegreen_api::{Color, FactorOf, Gate, GateState, Phase, Side};
+use bluegreen_gates::{
+    ask::{
+        Ask, HttpTarget, What, job,
+        question::{Question, Secret, Whose},
+        variables::{self, Variables},
+    },
+    check::{self, CheckKind, CheckPlan},
+    gates::{GateDefinition, Kind},
+    metric::{Judge, MetricPlan},
+    stage::Stage,
+    weigh::values::Factor,
+};
+use jiff::Timestamp;
+use jobs::Purpose;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use std::time::Duration;
+
+/// The measurements that should be running.
+pub fn wanted(seen: &Observed) -> Vec<Ask> {
+    let status = &seen.status;
+    if status.gates.is_empty() {
+        // Only what is recorded is measured; what `spec` asks for need not be worked out for it.
+        return vec![];
+    }
+    let plan = Plan::of(seen);
+    let (stage, side) = match status.phase {
+        Some(Phase::Verifying | Phase::AwaitingPromotion) => (Stage::Verification, status.preview.as_ref()),
+        Some(Phase::Initializing) if plan.settings.verify_initial => (Stage::Verification, status.active.as_ref()),
+        Some(Phase::Monitoring) => (Stage::Monitoring, status.active.as_ref()),
+        _ => return vec![],
+    };
+    let (Some(side), Ok(definitions)) = (side, plan.gates(stage, status)) else { return vec![] };
+    let held = plan.settings.paused || status.paused_by_order || plan.settings.replicas == 0;
+    if seen.deleting || (held && !stage.is_after_the_switch()) {
+        return vec![];
+    }
+    let decided = |gate: &Gate| gate.state == GateState::Failed && gate.decides() && stage.has(gate);
+    if status.gates.iter().any(decided) {
+        // What one gate has condemned no other can save: a person decides.
+        return vec![];
+    }
+    // A score that is reached needs no more of those that count in it.
+    let reached = status.gates.iter().any(|gate| gate.name == stage.score() && gate.state == GateState::Passed);
+    let counts = |definition: &&GateDefinition| definition.weight.is_none() || !reached;
+    let open: Vec<_> = definitions
+        .iter()
+        .filter(counts)
+        .filter_map(|definition| Some((definition, open_gate(status.gates.as_slice(), definition)?)))
+        .collect();
+    // Checks come first, one after the other; metrics when all of them have passed.
+    let (checks, metrics): (Vec<_>, Vec<_>) = open.into_iter().partition(|(definition, _)| matches!(definition.kind, Kind::Check(_)));
+    if let Some((definition, gate)) = checks.first() {
+        let first = wanted_one(seen, side, definition, gate);
+        if !stage.is_after_the_switch() {
+            return first.into_iter().collect();
+        }
+        return first.into_iter().chain(metrics.iter().filter_map(|(definition, gate)| wanted_one(seen, side, definition, gate))).collect();
+    }
+    metrics.iter().filter_map(|(definition, gate)| wanted_one(seen, side, definition, gate)).collect()
+}
+
+fn open_gate<'a>(gates: &'a [Gate], definition: &GateDefinition) -> Option<&'a Gate> {
+    let gate = gates.iter().find(|gate| gate.name == definition.name && gate.definition == definition.definition)?;
+    matches!(gate.state, GateState::Running | GateState::Inconclusive).then_some(gate)
+}
+
+fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &Gate) -> Option<Ask> {
+    let results = || seen.results.iter().filter(|result| result.gate == gate.name && result.definition == gate.definition);
+    let latest = results()
+        .map(|result| result.at)
+        .chain(gate.measured.iter().flat_map(|measured| measured.readings.first().map(|reading| reading.at)))
+        .chain(gate.tries.iter().map(|tries| tries.at))
+        .max();
+    let (interval, first) = match &definition.kind {
+        Kind::Check(plan) => (plan.interval, Duration::ZERO),
+        Kind::Metric(plan) => (interval(plan, gate), plan.initial_delay),
+        Kind::Score(_) => return None,
+    };
+    let start = seen.status.clock.as_ref().and_then(|clock| clock::due(&bluegreen_api::Clock { stopped: None, ..clock.clone() }, first))?;
+    let due = match latest {
+        Some(latest) => latest.checked_add(interval).ok()?,
+        None => start,
+    };
+    let what = match &definition.kind {
+        Kind::Check(plan) => check(seen, side, plan, definition.stage, gate)?,
+        Kind::Metric(MetricPlan { judge: Judge::Job { job, .. }, patience, .. }) => {
+            if !can_run(seen, side, definition.stage) {
+                return None;
+            }
+            let variables = &variables(seen, (side.color, &side.revision), patience.interval, due);
+            let purpose = Purpose { seen, side, stage: definition.stage, gate, variables };
+            What::Reading(Box::new(purpose.of_reading(job, due)))
+        }
+        Kind::Metric(plan) => metric(seen, side, plan, due.max(seen.now))?,
+        Kind::Score(_) => return None,
+    };
+    Some(Ask {
+        gate: gate.name.clone(),
+        definition: gate.definition.clone(),
+        attempt: seen.status.attempt,
+        revision: side.revision.clone(),
+        due,
+        what,
+    })
+}
+
+/// From one reading to the next. While nobody can judge, and a person may be waited for, Jobs are few.
+fn interval(plan: &MetricPlan, gate: &Gate) -> Duration {
+    match (&plan.judge, gate.state) {
+        (Judge::Job { .. }, GateState::Inconclusive) => plan.patience.interval.max(job::PAUSE),
+        _ => plan.patience.interval,
+    }
+}
+
+fn variables<'a>(seen: &'a Observed, side: (Color, &'a str), interval: Duration, at: Timestamp) -> Variables<'a> {
+    let (color, revision) = side;
+    let status = &seen.status;
+    let other_color = color.other();
+    let sides = [&status.active, &status.standby, &status.preview];
+    let other = sides.into_iter().flatten().find(|other| other.color == other_color);
+    Variables {
+        namespace: &seen.namespace,
+        rollout: &seen.name,
+        color: color.as_str(),
+        revision,
+        other_color: other_color.as_str(),
+        other_revision: other.map_or("", |other| &other.revision),
+        interval,
+        at,
+        window: Duration::ZERO,
+    }
+}
+
+fn check(seen: &Observed, side: &Side, plan: &CheckPlan, stage: Stage, gate: &Gate) -> Option<What> {
+    let variables = &variables(seen, (side.color, &side.revision), plan.interval, seen.now);
+    Some(match &plan.kind {
+        CheckKind::Pods { scheme, path, port, exchange } => {
+            // None while no pod is ready.
+            let targets = Some(ready_pods(seen, side, port.as_ref())).filter(|targets| !targets.is_empty())?;
+            What::Http { targets, scheme: *scheme, path: path.clone(), exchange: exchange.clone() }
+        }
+        CheckKind::Url { url, exchange } => What::Url { url: variables::resolve_url(url, variables), exchange: exchange.clone() },
+        CheckKind::Webhook { url, headers, timeout, .. } => What::Webhook {
+            url: variables::resolve_url(url, variables),
+            headers: headers.clone(),
+            body: check::question(variables, &gate.name, &side.image, seen.status.attempt),
+            timeout: *timeout,
+        },
+        CheckKind::Job(_) if !can_run(seen, side, stage) => return None,
+        CheckKind::Job(job) => What::Job(Box::new(Purpose { seen, side, stage, gate, variables }.of_check(job))),
+    })
+}
+
+fn metric(seen: &Observed, side: &Side, plan: &MetricPlan, at: Timestamp) -> Option<What> {
+    let credentials = match &plan.credentials {
+        Whose::Nobody => Whose::Nobody,
+        Whose::Secret(named) => Whose::Secret(Secret { namespace: seen.namespace.clone(), name: named.secret_name.clone() }),
+        Whose::Operator => Whose::Operator,
+    };
+    Some(What::Metric { questions: questions(seen, side, plan, at)?, credentials, timeout: plan.timeout })
+}
+
+/// What a metric asks of a side, and of the active side beside it where it compares; None when there is none, or a Job measures.
+fn questions(seen: &Observed, side: &Side, plan: &MetricPlan, at: Timestamp) -> Option<Vec<Question>> {
+    let of =
+        |question: &Question, side: &Side| question.resolved(&variables(seen, (side.color, &side.revision), plan.patience.interval, at));
+    let active = || seen.status.active.as_ref();
+    Some(match &plan.judge {
+        Judge::Limits { question, traffic, limits } => {
+            let beside = match limits.factor {
+                Some(Factor { of: FactorOf::BeforeSwitch, .. }) => Some(before_the_switch(seen, side, plan.patience.interval, question)?),
+                Some(Factor { of: FactorOf::ActiveSide, .. }) => Some(of(question, active()?)),
+                None if limits.names_active() => Some(of(question, active()?)),
+                None => None,
+            };
+            // How many requests it rests on comes last.
+            let requests = traffic.as_ref().map(|traffic| of(&traffic.requests, side));
+            [Some(of(question, side)), beside, requests].into_iter().flatten().collect()
+        }
+        Judge::Job { .. } => return None,
+        Judge::Comparison { errors, requests, .. } => {
+            vec![of(errors, side), of(requests, side), of(errors, active()?), of(requests, active()?)]
+        }
+        Judge::Latency { buckets, .. } => vec![of(buckets, side), of(buckets, active()?)],
+    })
+}
+
+/// The same question about the side that was left, at the moment of the switch.
+fn before_the_switch(seen: &Observed, side: &Side, interval: Duration, question: &Question) -> Option<Question> {
+    let status = &seen.status;
+    let promoting = status.current.iter().flat_map(|attempt| &attempt.phases).rev().find(|it| it.phase == Phase::Promoting);
+    // A rollout whose status was lost knows no earlier time than this.
+    let at = promoting.map(|it| it.at).or_else(|| status.clock.as_ref().map(|clock| clock.since))?;
+    let former = status.standby.as_ref().map_or("", |former| &former.revision);
+    Some(question.resolved(&variables(seen, (side.color.other(), former), interval, at)).about(at))
+}
+
+/// Where the pods are asked: at the port that is named, else at that of the Service.
+fn ready_pods(seen: &Observed, side: &Side, port: Option<&IntOrString>) -> Vec<HttpTarget> {
+    let of_service = || side.ports.first().map(|port| port.target_port.clone().unwrap_or(IntOrString::Int(port.port)));
+    let Some(port) = port.cloned().or_else(of_service) else { return vec![] };
+    let pods = seen.color(side.color).pods.iter().filter(|pod| pod.revision == side.revision && pod.ready && !pod.deleting);
+    pods.filter_map(|pod| target(pod, &port)).collect()
+}
+
+fn target(pod: &PodSeen, port: &IntOrString) -> Option<HttpTarget> {
+    let port = match port {
+        IntOrString::Int(number) => u16::try_from(*number).ok()?,
+        IntOrString::String(name) => *pod.ports.get(name)?,
+    };
+    Some(HttpTarget { pod: pod.name.clone(), ip: pod.ip.clone()?, port })
+}

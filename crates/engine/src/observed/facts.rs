@@ -1,0 +1,88 @@
+//! Facts that follow from what is seen.
+
+use super::{DeploymentSeen, Observed, Owner, labels, progress};
+use crate::decision::{Role, Target};
+use bluegreen_api::{Color, Side};
+use bluegreen_gates::{ask::job::For, stage::Stage};
+
+/// The active Service selects exactly this side.
+pub fn selects(seen: &Observed, side: &Side) -> bool {
+    leads_to(seen, Role::Active, side)
+}
+
+/// The Service of this role selects exactly this side.
+pub fn leads_to(seen: &Observed, role: Role, side: &Side) -> bool {
+    seen.service(role).is_some_and(|service| service.selector == labels::selector(&seen.name, &target(side)))
+}
+
+pub fn target(side: &Side) -> Target {
+    Target { color: side.color, revision: side.revision.clone(), ports: side.ports.clone() }
+}
+
+/// All pods of the side are of its revision, and as many as asked for are available.
+pub fn fully_available(seen: &Observed, side: &Side) -> bool {
+    seen.color(side.color).deployment.as_ref().is_some_and(|deployment| {
+        !deployment.deleting
+            && deployment.revision == side.revision
+            && deployment.observed_generation >= deployment.generation
+            && deployment.replicas >= side.replicas
+            && deployment.updated >= side.replicas
+            && deployment.total == deployment.updated
+            && deployment.available >= side.replicas
+    })
+}
+
+pub fn ready(seen: &Observed, side: &Side) -> i32 {
+    progress::ready_pods(seen.color(side.color), &side.revision)
+}
+
+/// Ready pods by both who tell of them: a watch that lags shows pods that are long gone, and no error.
+pub fn surely_ready(seen: &Observed, side: &Side) -> i32 {
+    let told = seen.color(side.color).deployment.as_ref().map(|deployment| deployment.ready);
+    ready(seen, side).min(told.unwrap_or(i32::MAX))
+}
+
+/// The Deployment runs the revision as we left it, and its controller has seen that.
+pub fn taken_up(seen: &Observed, side: &Side) -> bool {
+    seen.color(side.color).deployment.as_ref().is_some_and(|deployment| {
+        deployment.revision == side.revision && as_we_left_it(side, deployment) && deployment.observed_generation >= deployment.generation
+    })
+}
+
+pub fn touchable(owner: &Owner) -> bool {
+    matches!(owner, Owner::Us | Owner::Orphan | Owner::Foreign { adopt: true, .. })
+}
+
+/// Its generation is the one that our latest write of it returned.
+pub fn as_we_left_it(side: &Side, deployment: &DeploymentSeen) -> bool {
+    deployment.applied_generation.or(side.generation) == Some(deployment.generation)
+}
+
+/// Users still get to pods of this color, wherever the active Service leads: its selector may have been lost after the switch.
+pub fn reached(seen: &Observed, color: Color) -> bool {
+    let endpoint = |name: &str| seen.endpoints.pods.iter().any(|endpoint| endpoint.ready && endpoint.pod == name);
+    seen.color(color).pods.iter().any(|pod| endpoint(&pod.name))
+}
+
+/// The latest epoch on an object that is fenced.
+pub fn fenced(seen: &Observed) -> i64 {
+    let service = seen.service(Role::Active).map(|service| service.epoch.as_str());
+    let colors = [&seen.blue, &seen.green].map(|color| color.deployment.as_ref().map(|deployment| deployment.epoch.as_str()));
+    let epochs = [service].into_iter().chain(colors).flatten();
+    epochs.filter_map(|epoch| epoch.split_once('.')?.0.parse().ok()).max().unwrap_or(0)
+}
+
+/// The Service through which a Job tests what is judged at a stage.
+pub const fn role(stage: Stage) -> Role {
+    if stage.is_after_the_switch() { Role::Active } else { Role::Preview }
+}
+
+/// Until its Service leads to the side, a Job would test what serves already.
+pub fn can_run(seen: &Observed, side: &Side, stage: Stage) -> bool {
+    leads_to(seen, role(stage), side)
+}
+
+/// For whom the Jobs of checks and metrics run.
+pub fn jobs_of<'a>(seen: &'a Observed, revision: &'a str) -> For<'a> {
+    For { uid: &seen.uid, rollout: &seen.name, attempt: seen.status.attempt, revision }
+}

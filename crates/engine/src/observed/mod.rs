@@ -1,0 +1,245 @@
+//! Everything that a decision may depend on, as plain data.
+
+pub mod facts;
+pub mod labels;
+pub mod progress;
+pub mod services;
+
+use crate::decision::{Object, Role};
+use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, Color, ServicePort};
+use bluegreen_gates::{reading::Measurement, templates::Templates};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// One rollout and the world around it, as far as decisions depend on it.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    pub now: Timestamp,
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    pub generation: i64,
+    /// The rollout has a deletionTimestamp.
+    pub deleting: bool,
+    /// Annotations of the rollout: orders are among them.
+    pub annotations: BTreeMap<String, String>,
+    /// The field manager that last wrote `spec`.
+    pub by: String,
+    pub spec: BlueGreenRolloutSpec,
+    pub status: BlueGreenRolloutStatus,
+    pub blue: ColorSeen,
+    pub green: ColorSeen,
+    /// Its Services that are there.
+    pub services: BTreeMap<Role, ServiceSeen>,
+    /// Endpoints of the active Service.
+    pub endpoints: EndpointsSeen,
+    pub revisions: Vec<RevisionSeen>,
+    /// Results that came since the status was recorded, in the order of their time.
+    pub results: Vec<Measurement>,
+    /// The latest refusal of each object's effect, until one on it succeeds.
+    pub refusals: Vec<Refusal>,
+    /// Grows with each change of leader (`leaseTransitions` of the Lease): a fencing token.
+    pub term: i64,
+    /// The latest time without an operator: nobody looked in between.
+    pub absence: Option<Absence>,
+    /// Set while a watch is down: what is seen may be old.
+    pub blind: Option<Blind>,
+    /// The Prometheus to ask when the rollout names none.
+    pub default_prometheus: Option<String>,
+    pub templates: TemplatesSeen,
+}
+
+impl Observed {
+    pub fn color(&self, color: Color) -> &ColorSeen {
+        match color {
+            Color::Blue => &self.blue,
+            Color::Green => &self.green,
+        }
+    }
+
+    /// The Service of this role, if it is there.
+    pub fn service(&self, role: Role) -> Option<&ServiceSeen> {
+        self.services.get(&role)
+    }
+
+    /// A watch is down that something of the rollout depends on.
+    pub fn down(&self) -> Option<&Blind> {
+        self.blind.as_ref().or(self.templates.blind.as_ref())
+    }
+}
+
+/// Nobody looked after `from` and before `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// When an operator was last known to be at work; unknown on a first start or a lost lease.
+    pub from: Option<Timestamp>,
+    /// When this operator began to look.
+    pub to: Timestamp,
+}
+
+/// A watch that decisions are made from is down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blind {
+    /// What is watched, and why that fails.
+    pub why: String,
+    pub since: Timestamp,
+}
+
+/// Who controls an object that has one of our names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This very rollout, by uid.
+    Us,
+    /// Nobody, but it carries our labels: left by an orphaning delete.
+    Orphan,
+    /// A rollout of our name that is gone or being deleted: its garbage collection is under way.
+    Former,
+    /// Somebody else, or nobody and no label of ours. `adopt`: it carries the annotation that lets us take it.
+    Foreign { who: String, adopt: bool },
+}
+
+/// A color's Deployment and pods.
+#[derive(Clone, Debug, Default)]
+pub struct ColorSeen {
+    pub deployment: Option<DeploymentSeen>,
+    /// All pods with the labels of this rollout and color.
+    pub pods: Vec<PodSeen>,
+    /// How the pods of the Deployment's revision get on.
+    pub progress: Option<Progress>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DeploymentSeen {
+    pub uid: String,
+    pub resource_version: String,
+    pub generation: i64,
+    pub owner: Owner,
+    pub deleting: bool,
+    /// All labels that we write are there, on the object and on its template.
+    pub labels_intact: bool,
+    /// The revision label of its template.
+    pub revision: String,
+    /// The epoch annotation, empty when there is none.
+    pub epoch: String,
+    /// `metadata.generation` returned by the latest write of this operator process, if any.
+    pub applied_generation: Option<i64>,
+    pub replicas: i32,
+    pub min_ready_seconds: i32,
+    pub observed_generation: i64,
+    pub total: i32,
+    pub updated: i32,
+    pub ready: i32,
+    pub available: i32,
+    /// Message of a ReplicaFailure condition: a quota or a webhook in the way of pods.
+    pub replica_failure: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PodSeen {
+    pub name: String,
+    pub revision: String,
+    pub ip: Option<String>,
+    /// Named container ports, to find the port of an HTTP check.
+    pub ports: BTreeMap<String, u16>,
+    pub ready: bool,
+    pub deleting: bool,
+    pub created: Timestamp,
+    /// When it last became ready or unready.
+    pub ready_changed: Option<Timestamp>,
+    /// The largest number of restarts among its containers.
+    pub restarts: i32,
+    pub trouble: Option<PodTrouble>,
+}
+
+/// Why a pod doesn't get on, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodTrouble {
+    /// The container's waiting or terminated reason, or that of the PodScheduled condition.
+    pub reason: String,
+    pub message: String,
+    /// The container, if it is one's.
+    pub container: Option<String>,
+}
+
+/// The high-water mark of ready pods of one revision in one color. Folded by [`progress::fold`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub revision: String,
+    /// The generation whose pods are counted.
+    pub generation: i64,
+    pub high_water: i32,
+    /// When the Deployment controller had taken up the change, or the mark last rose.
+    pub at: Timestamp,
+    /// Since when fewer pods than asked for are ready, without a break.
+    pub short_since: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ServiceSeen {
+    pub resource_version: String,
+    pub owner: Owner,
+    pub deleting: bool,
+    /// All labels that we write are there.
+    pub labels_intact: bool,
+    /// Type, labels and annotations are those that `spec.service` asks for.
+    pub settings_intact: bool,
+    /// The epoch annotation, empty when there is none.
+    pub epoch: String,
+    pub selector: BTreeMap<String, String>,
+    pub ports: Vec<ServicePort>,
+    /// The revision that the latest promotion left, by its annotation.
+    pub former: Option<String>,
+}
+
+/// The EndpointSlices of the active Service.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointsSeen {
+    pub pods: Vec<EndpointSeen>,
+    /// When a slice last changed, as far as this operator saw.
+    pub changed: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSeen {
+    /// Name of the pod behind the endpoint.
+    pub pod: String,
+    pub ready: bool,
+}
+
+/// A ControllerRevision of this rollout. Its data stays with the API server.
+#[derive(Clone, Debug)]
+pub struct RevisionSeen {
+    /// The short hash.
+    pub hash: String,
+    pub number: i64,
+    /// The whole hash of what it was made from.
+    pub digest: String,
+    pub image: String,
+    /// The ports of its Service, from an annotation.
+    pub ports: Vec<ServicePort>,
+    pub owner: Owner,
+}
+
+/// The API server refused an effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub object: Object,
+    /// HTTP status code; 0 when there was no answer.
+    pub code: u16,
+    pub message: String,
+    /// The latest of the refusals in a row.
+    pub at: Timestamp,
+    /// How many in a row.
+    pub times: u32,
+    /// `metadata.generation` of the rollout at that time.
+    pub generation: i64,
+}
+
+/// The templates that a rollout names.
+#[derive(Clone, Debug, Default)]
+pub struct TemplatesSeen {
+    /// By kind and name; those of its namespace, and those of the cluster.
+    pub by_name: Templates,
+    /// Set while a watch of one of these kinds is down or still listing.
+    pub blind: Option<Blind>,
+}

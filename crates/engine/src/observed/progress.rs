@@ -1,0 +1,143 @@
+//! How the pods of a revision get on: the high-water mark of its ready pods, and why they don't.
+
+use super::{ColorSeen, PodSeen, Progress};
+use bluegreen_api::TroubleKind;
+use jiff::Timestamp;
+use std::{fmt, time::Duration};
+
+/// Restarts of one container after which pods that were never ready are given up.
+const RESTARTS: i32 = 5;
+/// How long an image may fail to be pulled before pods that were never ready are given up.
+const UNPULLABLE: Duration = Duration::from_secs(120);
+
+/// The progress after a look at the color. The operator keeps it between looks; a new process starts from what the pods tell.
+pub fn fold(previous: Option<&Progress>, seen: &ColorSeen, now: Timestamp) -> Option<Progress> {
+    let deployment = seen.deployment.as_ref()?;
+    let ready = ready_pods(seen, &deployment.revision);
+    let short_since = (ready < deployment.replicas).then(|| previous.and_then(|progress| progress.short_since).unwrap_or(now));
+    let same = previous.filter(|progress| progress.revision == deployment.revision);
+    if deployment.observed_generation < deployment.generation {
+        // Not taken up yet: the time of the pods has not begun, or stands where it was.
+        return same.map(|progress| Progress { short_since, ..progress.clone() });
+    }
+    let (high_water, at) = match same {
+        // Pods that were scaled away are to come anew.
+        Some(progress) if ready <= progress.high_water => (progress.high_water.min(deployment.replicas), progress.at),
+        Some(_) => (ready, now),
+        None => (ready, begun(seen, &deployment.revision).unwrap_or(now)),
+    };
+    Some(Progress { revision: deployment.revision.clone(), generation: deployment.generation, high_water, at, short_since })
+}
+
+/// When the pods of a revision last made progress, as far as they tell.
+fn begun(seen: &ColorSeen, revision: &str) -> Option<Timestamp> {
+    let pods = || seen.pods.iter().filter(move |pod| pod.revision == revision);
+    let ready = pods().filter(|pod| pod.ready).filter_map(|pod| pod.ready_changed).max();
+    ready.or_else(|| pods().map(|pod| pod.created).min())
+}
+
+/// Pods of the revision that serve.
+pub fn ready_pods(seen: &ColorSeen, revision: &str) -> i32 {
+    let count = seen.pods.iter().filter(|pod| pod.revision == revision && pod.ready && !pod.deleting).count();
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// What keeps pods from getting ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Pods come and go, and count their restarts: only another kind is news.
+    pub kind: Option<TroubleKind>,
+    /// In the words of a pod or of its Deployment.
+    pub sentence: String,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+/// What keeps the pods of a revision from getting ready, in one sentence with their own reason.
+pub fn trouble(seen: &ColorSeen, revision: &str) -> Option<Trouble> {
+    // The earliest by name, so that the sentence stays the same from look to look.
+    let troubled = waiting_pods(seen, revision).filter(|pod| pod.trouble.is_some()).min_by(|a, b| a.name.cmp(&b.name));
+    let failure = seen.deployment.as_ref().and_then(|deployment| deployment.replica_failure.as_ref());
+    let create = |failure: &String| Trouble { kind: Some(TroubleKind::Create), sentence: format!("pods can't be created: {failure}") };
+    troubled.and_then(of_pod).or_else(|| failure.map(create))
+}
+
+fn waiting_pods<'a>(seen: &'a ColorSeen, revision: &str) -> impl Iterator<Item = &'a PodSeen> {
+    seen.pods.iter().filter(move |pod| pod.revision == revision && !pod.ready && !pod.deleting)
+}
+
+fn of_pod(pod: &PodSeen) -> Option<Trouble> {
+    let trouble = pod.trouble.as_ref()?;
+    let container = trouble.container.as_ref().map(|name| format!(" container {name}")).unwrap_or_default();
+    let message = if trouble.message.is_empty() { String::new() } else { format!(": {}", trouble.message) };
+    Some(Trouble { kind: kind_of(&trouble.reason), sentence: format!("pod {}{container} {}{message}", pod.name, trouble.reason) })
+}
+
+/// By the reason that a container or a condition of a pod gives.
+fn kind_of(reason: &str) -> Option<TroubleKind> {
+    Some(match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError" => TroubleKind::Image,
+        "CrashLoopBackOff" | "Restarted" | "RunContainerError" | "OOMKilled" | "StartError" | "ContainerCannotRun" => TroubleKind::Crash,
+        // A container that ended is about to be told as a crash loop.
+        "Error" | "Completed" => TroubleKind::Crash,
+        "CreateContainerConfigError" | "CreateContainerError" => TroubleKind::Config,
+        "Unschedulable" => TroubleKind::Schedule,
+        _ => return None,
+    })
+}
+
+/// Why pods of the revision can never get ready, if so: waiting for the deadline would be of no use.
+pub fn hopeless(seen: &ColorSeen, revision: &str, now: Timestamp) -> Option<Trouble> {
+    let never_ready = ready_pods(seen, revision) == 0
+        && seen.progress.as_ref().is_none_or(|progress| progress.revision != revision || progress.high_water == 0);
+    let lost = |pod: &&PodSeen| {
+        let reason = pod.trouble.as_ref().map(|trouble| trouble.reason.as_str()).unwrap_or_default();
+        let age = now.as_millisecond() - pod.created.as_millisecond();
+        let unpullable = unpulled(pod) && u128::try_from(age).is_ok_and(|age| age >= UNPULLABLE.as_millis());
+        matches!(reason, "InvalidImageName" | "ErrImageNeverPull") || (never_ready && (pod.restarts >= RESTARTS || unpullable))
+    };
+    let pod = waiting_pods(seen, revision).filter(lost).min_by(|a, b| a.name.cmp(&b.name))?;
+    Some(of_pod(pod).unwrap_or_else(|| {
+        let sentence = format!("a container of pod {} restarted {} times and was never ready", pod.name, pod.restarts);
+        Trouble { kind: Some(TroubleKind::Crash), sentence }
+    }))
+}
+
+fn unpulled(pod: &PodSeen) -> bool {
+    pod.trouble.as_ref().is_some_and(|trouble| matches!(trouble.reason.as_str(), "ErrImagePull" | "ImagePullBackOff"))
+}
+
+/// When something that is not yet hopeless would be: the pull of an image has an end.
+pub fn hopeless_at(seen: &ColorSeen, revision: &str, now: Timestamp) -> Option<Timestamp> {
+    waiting_pods(seen, revision)
+        .filter(|pod| unpulled(pod))
+        .filter_map(|pod| pod.created.checked_add(UNPULLABLE).ok())
+        .filter(|at| *at > now)
+        .min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_has_the_kind_of_its_reason() {
+        let kinds = [
+            ("ErrImagePull", Some(TroubleKind::Image)),
+            ("ImagePullBackOff", Some(TroubleKind::Image)),
+            ("CrashLoopBackOff", Some(TroubleKind::Crash)),
+            ("Error", Some(TroubleKind::Crash)),
+            ("Completed", Some(TroubleKind::Crash)),
+            ("CreateContainerConfigError", Some(TroubleKind::Config)),
+            ("Unschedulable", Some(TroubleKind::Schedule)),
+            ("ContainersNotReady", None),
+        ];
+        for (reason, kind) in kinds {
+            assert_eq!(kind_of(reason), kind, "{reason}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The revision that `spec` asks for.
+
+use crate::{observed::Observed, revision};
+use bluegreen_api::{BlueGreenRolloutSpec, ServicePort};
+use bluegreen_gates::invalid::Invalid;
+use serde_json::Value;
+
+/// The revision that `spec` asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// The short hash; that of the stored revision with the same content if there is one.
+    pub hash: String,
+    /// Hash of the content, whatever the collision count.
+    pub digest: String,
+    /// What `status.collisionCount` must be for this hash.
+    pub collision_count: i64,
+    pub image: String,
+    /// The pod template with the image put in.
+    pub template: Value,
+    pub ports: Vec<ServicePort>,
+}
+
+impl Wanted {
+    pub fn parse(seen: &Observed) -> Result<Self, Invalid> {
+        let (template, image) = with_image(&seen.spec, &seen.name)?;
+        let ports = seen.spec.service.ports.clone();
+        let digest = revision::digest(&template, &ports);
+        let known = seen.revisions.iter().find(|revision| revision.digest == digest || revision::is_restored(revision, &digest));
+        let (hash, collision_count) = match known {
+            Some(revision) => (revision.hash.clone(), seen.status.collision_count),
+            None => revision::free_hash(&digest, seen.status.collision_count, &seen.revisions),
+        };
+        Ok(Self { hash, digest, collision_count, image, template, ports })
+    }
+}
+
+/// The template with `spec.image` in its container, and the image that names the revision to people.
+pub(crate) fn with_image(spec: &BlueGreenRolloutSpec, name: &str) -> Result<(Value, String), Invalid> {
+    let mut template = spec.template.0.clone();
+    let containers = template.pointer_mut("/spec/containers").and_then(Value::as_array_mut);
+    let Some(containers) = containers.filter(|containers| !containers.is_empty()) else {
+        return Err(Invalid("spec.template has no containers: add one to spec.template.spec.containers".into()));
+    };
+    let index = chosen(containers, spec, name)?;
+    let container = &mut containers[index];
+    let container_name = container["name"].as_str().unwrap_or_default().to_owned();
+    let own = container.get("image").and_then(Value::as_str).filter(|image| !image.is_empty()).map(str::to_owned);
+    let image = match (&spec.image, own) {
+        (Some(_), Some(_)) => {
+            return Err(Invalid(format!(
+                "two images: spec.image and the image of container {container_name} in spec.template are both set; keep one"
+            )));
+        }
+        (None, None) => {
+            return Err(Invalid(format!("no image: set spec.image, or the image of container {container_name} in spec.template")));
+        }
+        (Some(image), None) => {
+            let Some(fields) = container.as_object_mut() else {
+                return Err(Invalid("a container in spec.template.spec.containers is not an object with a name".into()));
+            };
+            fields.insert("image".into(), Value::String(image.clone()));
+            image.clone()
+        }
+        (None, Some(own)) => own,
+    };
+    Ok((template, image))
+}
+
+/// The image that names a revision to people, of a template as it runs.
+pub(crate) fn image_in(template: &Value, spec: &BlueGreenRolloutSpec, name: &str) -> Option<String> {
+    let containers = template.pointer("/spec/containers")?.as_array()?;
+    let container = containers.get(chosen(containers, spec, name).ok()?)?;
+    container.get("image").and_then(Value::as_str).map(str::to_owned)
+}
+
+pub(crate) fn chosen(containers: &[Value], spec: &BlueGreenRolloutSpec, name: &str) -> Result<usize, Invalid> {
+    let position = |wanted: &str| containers.iter().position(|container| container["name"].as_str() == Some(wanted));
+    let names = || containers.iter().filter_map(|container| container["name"].as_str()).collect::<Vec<_>>().join(", ");
+    match &spec.container {
+        Some(wanted) => position(wanted)
+            .ok_or_else(|| Invalid(format!("spec.container names {wanted}, but the containers in spec.template are: {}", names()))),
+        None if containers.len() == 1 || spec.image.is_none() => Ok(position(name).unwrap_or(0)),
+        None => position(name).ok_or_else(|| {
+            Invalid(format!("spec.template has several containers ({}): name the one that gets spec.image in spec.container", names()))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spec(fields: &Value) -> BlueGreenRolloutSpec {
+        let mut all = json!({"replicas": 3, "template": {"spec": {"containers": []}}, "service": {"ports": [{"port": 80}]}});
+        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        serde_json::from_value(all).unwrap()
+    }
+
+    fn with_containers(containers: &Value, image: Option<&str>, container: Option<&str>) -> BlueGreenRolloutSpec {
+        spec(&json!({"template": {"spec": {"containers": containers}}, "image": image, "container": container}))
+    }
+
+    #[test]
+    fn the_image_goes_into_the_container_it_is_meant_for() {
+        let bare = |name: &str| json!({"name": name});
+        let made = |name: &str, image: &str| json!({"name": name, "image": image});
+        let image = Some("shop:2");
+        let cases = [
+            (json!([bare("main")]), image, None, "shop:2", json!([made("main", "shop:2")])),
+            (json!([bare("proxy"), bare("shop")]), image, None, "shop:2", json!([bare("proxy"), made("shop", "shop:2")])),
+            (json!([bare("proxy"), bare("shop")]), image, Some("proxy"), "shop:2", json!([made("proxy", "shop:2"), bare("shop")])),
+            (json!([made("main", "")]), image, None, "shop:2", json!([made("main", "shop:2")])),
+            (json!([made("a", "a:1"), made("shop", "b:1")]), None, None, "b:1", json!([made("a", "a:1"), made("shop", "b:1")])),
+            (json!([made("a", "a:1"), made("b", "b:1")]), None, None, "a:1", json!([made("a", "a:1"), made("b", "b:1")])),
+        ];
+        for (containers, image, container, expected, written) in cases {
+            let (template, named) = with_image(&with_containers(&containers, image, container), "shop").unwrap();
+            assert_eq!((named.as_str(), &template["spec"]["containers"]), (expected, &written), "{containers}");
+        }
+    }
+
+    #[test]
+    fn an_image_that_is_missing_or_meant_for_no_container_is_told_with_what_to_do() {
+        let (one, two) = (json!([{"name": "main", "image": "main:1"}]), json!([{"name": "a"}, {"name": "b"}]));
+        let cases = [
+            (json!([]), None, None, "spec.template has no containers: add one to spec.template.spec.containers"),
+            (
+                one.clone(),
+                Some("shop:2"),
+                None,
+                "two images: spec.image and the image of container main in spec.template are both set; keep one",
+            ),
+            (two.clone(), None, None, "no image: set spec.image, or the image of container a in spec.template"),
+            (
+                two.clone(),
+                Some("shop:2"),
+                None,
+                "spec.template has several containers (a, b): name the one that gets spec.image in spec.container",
+            ),
+            (two, Some("shop:2"), Some("c"), "spec.container names c, but the containers in spec.template are: a, b"),
+            (json!(["a"]), Some("shop:2"), None, "a container in spec.template.spec.containers is not an object with a name"),
+        ];
+        for (containers, image, container, expected) in cases {
+            let error = with_image(&with_containers(&containers, image, container), "shop").unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}

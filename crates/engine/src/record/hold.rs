@@ -1,0 +1,206 @@
+//! What holds progress, whatever the phase. Repair and the way back go on.
+
+use super::{
+    draft::Draft,
+    orders::Verb,
+    stay::{Stay, Step},
+};
+use crate::{
+    decision::{Object, Role},
+    observed::{Blind, Observed, Owner, Refusal, services::service_name},
+};
+use bluegreen_api::{Color, names, reasons};
+use std::time::Duration;
+
+/// How long a watch may be down before that is told.
+const BLIND: Duration = Duration::from_secs(10);
+
+/// Who or what holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Templates of gates can't be watched.
+    Templates,
+    /// `spec` can't be carried out.
+    Spec,
+    /// A person, by `spec.paused` or by an order.
+    Paused,
+    /// Objects of the rollout can't be watched.
+    Watch,
+    /// There are no pods to try anything with.
+    NoReplicas,
+}
+
+/// Nothing may be tried, started or passed now.
+pub(crate) struct Held {
+    pub by: Hold,
+    pub stay: Stay,
+}
+
+impl From<Held> for Step {
+    fn from(held: Held) -> Self {
+        Self::Stay(held.stay)
+    }
+}
+
+/// Why nothing may be tried, started or passed now.
+pub(crate) fn held(draft: &Draft<'_>) -> Option<Held> {
+    let of = |by: Hold| move |stay: Stay| Held { by, stay };
+    // Told before a gate that can't be worked out for it: that is no fault of the author's.
+    let templates = || draft.seen.templates.blind.as_ref().map(watch_down).map(of(Hold::Templates));
+    let invalid = |why| Stay::stalled(reasons::INVALID_SPEC, format!("spec can't be carried out: {why}"));
+    let spec = || draft.plan.invalid().map(invalid).map(of(Hold::Spec));
+    let none = || Stay::working(reasons::NO_REPLICAS, "Waiting for replicas: spec.replicas is 0");
+    templates()
+        .or_else(spec)
+        .or_else(|| pause(draft).map(of(Hold::Paused)))
+        .or_else(|| blind(draft.seen).map(of(Hold::Watch)))
+        .or_else(|| (draft.settings().replicas == 0).then(none).map(of(Hold::NoReplicas)))
+}
+
+/// A person wants nothing new for now.
+pub(crate) fn pause(draft: &Draft<'_>) -> Option<Stay> {
+    if draft.settings().paused {
+        return Some(Stay::working(reasons::PAUSED, "Paused by spec.paused; set it to false to go on"));
+    }
+    draft.status().paused_by_order.then(|| {
+        let revision = draft.attempt_revision().unwrap_or_default();
+        Stay::working(reasons::PAUSED, format!("Paused by an order; annotate with {} to go on", draft.order(Verb::Resume, &revision)))
+    })
+}
+
+/// A watch is down, and what is seen may be old.
+pub(crate) fn blind(seen: &Observed) -> Option<Stay> {
+    seen.blind.as_ref().map(watch_down)
+}
+
+fn watch_down(Blind { why, .. }: &Blind) -> Stay {
+    Stay::working(reasons::WATCH_DOWN, format!("Nothing is tried or passed while the operator can't watch {why}"))
+}
+
+/// A watch that is down comes back in a moment, as a rule: until that is over it is no news, and nothing is recorded for it.
+pub(crate) fn for_a_moment(draft: &Draft<'_>, stay: &Stay) -> Option<Stay> {
+    let (old, new) = (&draft.seen.status, draft.status());
+    let nothing_else = (old.phase, old.attempt) == (new.phase, new.attempt) && stay.reason == reasons::WATCH_DOWN;
+    let until = draft.seen.down().filter(|_| nothing_else).and_then(|blind| blind.since.checked_add(BLIND).ok())?;
+    (until > draft.now()).then(|| stay.clone().until(Some(until)))
+}
+
+/// A write that is still wanted was refused: whatever the phase, it must be known.
+pub(crate) fn refused(draft: &Draft<'_>) -> Option<Stay> {
+    draft.refusals().next().map(|refusal| of_refusal(refusal, &in_words(draft.seen, &refusal.object)))
+}
+
+/// The API server doesn't take objects of this revision as `spec` asks for it now: the author must change `spec`.
+pub(crate) fn refused_of(draft: &Draft<'_>, color: Color, revision: &str) -> Option<Stay> {
+    let ours = |object: &Object| match object {
+        Object::Deployment(it) => *it == color,
+        Object::Revision(hash) => hash == revision,
+        Object::Service(_) => false,
+    };
+    let refusal = draft.refusals().find(|refusal| ours(&refusal.object) && refusal.generation == draft.seen.generation)?;
+    Some(of_refusal(refusal, &in_words(draft.seen, &refusal.object)))
+}
+
+/// What the API server refused, in its own words.
+fn of_refusal(refusal: &Refusal, name: &str) -> Stay {
+    // A doubled, unknown or malformed field in a server-side apply is answered with a 500; it is the author's all the same.
+    let unread = ["failed to create typed patch object", "failed to convert new object"];
+    let authors = matches!(refusal.code, 400 | 422) || unread.iter().any(|words| refusal.message.contains(words));
+    let message = format!("The API server refused {name}: {}", refusal.message);
+    if authors {
+        return Stay::stalled(reasons::INVALID_SPEC, message);
+    }
+    if matches!(refusal.code, 401 | 403 | 404) {
+        return Stay::stalled(reasons::REFUSED, message);
+    }
+    Stay::working(reasons::REFUSED, message)
+}
+
+/// An object by its kind and name, as people call it.
+fn in_words(seen: &Observed, object: &Object) -> String {
+    match object {
+        Object::Service(role) => format!("Service {}", service_name(seen, *role)),
+        Object::Deployment(color) => format!("Deployment {}", names::deployment(&seen.name, *color)),
+        Object::Revision(hash) => format!("ControllerRevision {}", names::revision(&seen.name, hash)),
+    }
+}
+
+/// An object that has one of our names and can't be written: it is somebody else's, or on its way out.
+pub(crate) fn blocked(draft: &Draft<'_>) -> Option<Stay> {
+    foreign(draft.seen).or_else(|| leaving(draft.seen))
+}
+
+/// An object that is being deleted, ours or that of a former rollout of the same name.
+fn leaving(seen: &Observed) -> Option<Stay> {
+    let gone = |owner: &Owner, deleting: bool| deleting || *owner == Owner::Former;
+    let service = |role: &Role| seen.service(*role).is_some_and(|it| gone(&it.owner, it.deleting));
+    let color = |color: &Color| seen.color(*color).deployment.as_ref().is_some_and(|it| gone(&it.owner, it.deleting));
+    let services = Role::ALL.into_iter().filter(service).map(Object::Service);
+    let object = services.chain([Color::Blue, Color::Green].into_iter().filter(color).map(Object::Deployment)).next()?;
+    let name = in_words(seen, &object);
+    Some(Stay::working(reasons::BEING_DELETED, format!("Waiting for {name} to be gone: it is being deleted, and is made anew then")))
+}
+
+fn foreign(seen: &Observed) -> Option<Stay> {
+    for role in Role::ALL {
+        if let Some(service) = seen.service(role)
+            && let Owner::Foreign { who, adopt: false } = &service.owner
+        {
+            let name = service_name(seen, role);
+            return Some(Stay::stalled(
+                reasons::NOT_OURS,
+                format!(
+                    "Service {name} belongs to {who} and is left alone: annotate it with {}={} to hand it over, or choose another spec.service.{}.name",
+                    names::ADOPT_ANNOTATION,
+                    seen.name,
+                    role.as_str()
+                ),
+            ));
+        }
+    }
+    for color in [Color::Blue, Color::Green] {
+        if let Some(deployment) = &seen.color(color).deployment
+            && let Owner::Foreign { who, adopt: false } = &deployment.owner
+        {
+            return Some(Stay::stalled(
+                reasons::NOT_OURS,
+                format!(
+                    "Deployment {}-{color} belongs to {who} and is left alone: annotate it with {}={} to hand it over, or name the rollout otherwise",
+                    seen.name,
+                    names::ADOPT_ANNOTATION,
+                    seen.name
+                ),
+            ));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::stay::StayKind;
+    use jiff::Timestamp;
+
+    #[test]
+    fn a_refusal_is_told_as_the_authors_the_clusters_or_one_that_passes() {
+        let typed = "failed to create typed patch object (web/shop-green): .spec.foo: field not declared in schema";
+        let converted = "failed to convert new object (web/shop-green) to proper version";
+        let cases = [
+            (422, "spec.ports: Invalid value", StayKind::Stalled, reasons::INVALID_SPEC),
+            (400, "unknown field", StayKind::Stalled, reasons::INVALID_SPEC),
+            (500, typed, StayKind::Stalled, reasons::INVALID_SPEC),
+            (500, converted, StayKind::Stalled, reasons::INVALID_SPEC),
+            (403, "exceeded quota", StayKind::Stalled, reasons::REFUSED),
+            (500, "etcdserver: request timed out", StayKind::Working, reasons::REFUSED),
+            (0, "connection refused", StayKind::Working, reasons::REFUSED),
+        ];
+        for (code, message, kind, reason) in cases {
+            let at = Timestamp::UNIX_EPOCH;
+            let refused = Refusal { object: Object::Service(Role::Active), code, message: message.into(), at, times: 1, generation: 1 };
+            let stay = of_refusal(&refused, "Service shop");
+            assert!(stay.kind == kind && stay.reason == reason, "{code} {message}: {}", stay.reason);
+            assert_eq!(stay.message, format!("The API server refused Service shop: {message}"));
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The state machine: one function a phase. Each looks at the facts and either moves on or says what it waits for.
+
+mod candidate;
+mod draft;
+mod endpoints;
+mod first;
+mod hold;
+mod lost;
+pub(crate) mod news;
+pub(crate) mod orders;
+mod pods;
+mod promotion;
+mod rest;
+mod shut;
+mod stay;
+mod upkeep;
+mod way_back;
+
+use crate::{decision::Object, observed::Observed, plan::Plan};
+use bluegreen_api::{BlueGreenRolloutStatus, Phase, reasons};
+use draft::Draft;
+use stay::{Stay, StayKind, Step};
+
+/// The status at the next point where something must be done or awaited, and what is waited for.
+/// `pending`: objects that the recorded status wants written.
+pub(crate) fn work_out(seen: &Observed, plan: &Plan, pending: Vec<Object>) -> (BlueGreenRolloutStatus, Stay) {
+    let mut draft = Draft::new(seen, plan, pending);
+    let stay = to_the_next_stay(&mut draft);
+    (draft.into_status(), stay)
+}
+
+fn to_the_next_stay(draft: &mut Draft<'_>) -> Stay {
+    upkeep::pause_orders(draft);
+    upkeep::keep_time(draft);
+    draft.remember_generations();
+    draft.learn_images();
+    let mut stay = run(draft);
+    if let Some(moment) = hold::for_a_moment(draft, &stay) {
+        draft.as_recorded();
+        return moment;
+    }
+    draft.follow_replicas();
+    upkeep::keep_time(draft);
+    let trouble = hold::blocked(draft).or_else(|| hold::refused(draft));
+    if let Some(trouble) = trouble.filter(|_| stay.kind != StayKind::Stalled) {
+        stay = Stay { until: stay.until, ..trouble };
+    }
+    draft.answers();
+    draft.count_pods();
+    stay.message = upkeep::no_news(draft, &stay).unwrap_or(stay.message);
+    draft.tell(&stay);
+    stay
+}
+
+/// The recorded status as it stands, and that one of these objects can't be written.
+pub(crate) fn waiting_for_a_write(seen: &Observed, plan: &Plan, objects: Vec<Object>) -> (BlueGreenRolloutStatus, Stay) {
+    let mut draft = Draft::new(seen, plan, objects);
+    let stay = hold::refused(&draft).unwrap_or_else(|| Stay::working(reasons::REFUSED, "Waiting to write an object again"));
+    draft.tell(&stay);
+    (draft.into_status(), stay)
+}
+
+/// Transitions in one decision: more than any way through the phases has.
+const BOUND: usize = 24;
+
+/// Runs phases until one has something to wait for.
+fn run(draft: &mut Draft<'_>) -> Stay {
+    for _ in 0..BOUND {
+        match step(draft) {
+            Step::Again => {}
+            Step::Stay(stay) => return stay,
+        }
+    }
+    // Not reached: no way through the phases is that long. If it were, recording what we have is safe.
+    Stay::working(reasons::DEPLOYING, "Moving through the phases")
+}
+
+fn step(draft: &mut Draft<'_>) -> Step {
+    let Some(phase) = draft.phase() else { return lost::start(draft) };
+    match phase {
+        Phase::Initializing => first::initializing(draft),
+        Phase::Healthy => rest::healthy(draft),
+        Phase::DeployingPreview => candidate::deploying_preview(draft),
+        Phase::Verifying => candidate::verifying(draft),
+        Phase::AwaitingPromotion => candidate::awaiting_promotion(draft),
+        Phase::ScalingUp => candidate::scaling_up(draft),
+        Phase::Promoting => promotion::promoting(draft),
+        Phase::Monitoring => promotion::monitoring(draft),
+        Phase::ScalingDown => promotion::scaling_down(draft),
+        Phase::Aborting => way_back::aborting(draft),
+        Phase::RollingBack => way_back::rolling_back(draft),
+        Phase::Aborted | Phase::RolledBack => rest::given_up(draft),
+    }
+}

@@ -1,0 +1,116 @@
+//! At rest: the active side serves and nothing is under way.
+
+use super::{
+    draft::{Draft, ending},
+    hold,
+    orders::Verb,
+    pods::degraded,
+    stay::{Stay, Step},
+};
+use bluegreen_api::{Lifetime, Outcome, Phase, Side, reasons};
+use bluegreen_gates::text::around;
+
+pub(super) fn healthy(draft: &mut Draft<'_>) -> Step {
+    let Some(active) = draft.status().active.clone() else {
+        draft.lost();
+        return Step::Again;
+    };
+    let given_up = give_up_live(draft, &active);
+    if let Some(Step::Again) = given_up {
+        return Step::Again;
+    }
+    if draft.status().standby.is_some() && draft.wants(draft.status().standby.as_ref()) {
+        return if draft.roll_back(ending(Outcome::Reverted, reasons::REVERTED, "spec went back to the former revision")) {
+            Step::Again
+        } else {
+            serving(draft, &active).into()
+        };
+    }
+    if let Some(stay) = draft.plan.invalid().and_then(|_| hold::held(draft)) {
+        return stay.into();
+    }
+    if let Some(wanted) = draft.new_candidate() {
+        return match hold::held(draft) {
+            Some(held) => held.into(),
+            None => {
+                draft.begin_candidate(wanted);
+                Step::Again
+            }
+        };
+    }
+    if draft.status().standby.is_some() && draft.settings().after != Lifetime::Never {
+        // It was to stay for ever, and now it isn't.
+        draft.enter(Phase::ScalingDown);
+        return Step::Again;
+    }
+    given_up.unwrap_or_else(|| {
+        let stay = serving(draft, &active);
+        // Nobody else would tell of a pause before a new version has waited for its end.
+        let paused = hold::pause(draft).map(|pause| format!(". {}", pause.message)).unwrap_or_default();
+        Stay { message: around("", &stay.message, &paused), ..stay }.into()
+    })
+}
+
+/// A person wants the live revision gone though its story is over.
+fn give_up_live(draft: &mut Draft<'_>, active: &Side) -> Option<Step> {
+    let verb = [Verb::Rollback, Verb::Abort].into_iter().find(|verb| draft.ordered(*verb, &active.revision))?;
+    let message = format!("revision {} was given up by order ({})", active.number, verb.as_str());
+    let mut ending = ending(Outcome::RolledBack, reasons::ORDERED, &message);
+    ending.ordered = true;
+    if draft.roll_back(ending) {
+        draft.spend(verb);
+        return Some(Step::Again);
+    }
+    // Not spent: it stays told for as long as it is asked.
+    let stay = serving(draft, active);
+    let why = format!("it can't be given up as ordered ({}): no former revision is stored. Change spec instead", verb.as_str());
+    Some(Stay { message: format!("{}; {why}", stay.message), ..stay }.into())
+}
+
+fn serving(draft: &Draft<'_>, active: &Side) -> Stay {
+    degraded(draft, active)
+        .unwrap_or_else(|| Stay::ready(reasons::AVAILABLE, format!("Revision {} ({}) serves", active.number, active.image)))
+}
+
+/// A candidate was given up; the last good revision serves.
+pub(super) fn given_up(draft: &mut Draft<'_>) -> Step {
+    let Some(active) = draft.status().active.clone() else {
+        draft.lost();
+        return Step::Again;
+    };
+    let Some(rejected) = draft.status().rejected.clone() else {
+        draft.rest(Phase::Healthy);
+        return Step::Again;
+    };
+    if let Some(Step::Again) = give_up_live(draft, &active) {
+        return Step::Again;
+    }
+    if draft.wants(Some(&active)) {
+        draft.rest(Phase::Healthy);
+        return Step::Again;
+    }
+    if let Some(stay) = draft.plan.invalid().and_then(|_| hold::held(draft)) {
+        return stay.into();
+    }
+    let retry = draft.ordered(Verb::Retry, &rejected.revision);
+    let wanted = if retry { draft.wanted() } else { draft.new_candidate() };
+    if let Some(wanted) = wanted {
+        return match hold::held(draft) {
+            Some(held) => held.into(),
+            None => {
+                draft.begin_candidate(wanted);
+                Step::Again
+            }
+        };
+    }
+    let (what, reason) = match draft.phase() {
+        Some(Phase::RolledBack) => ("rolled back", reasons::ROLLED_BACK),
+        _ => ("aborted", reasons::ABORTED),
+    };
+    let before = format!("Revision {} ({}) was {what}: ", rejected.number, rejected.image);
+    let serves = format!("Revision {} ({}) serves", active.number, active.image);
+    // While paused, neither would begin anything.
+    let again = || format!("Change spec, or try again with {}", draft.order(Verb::Retry, &rejected.revision));
+    let after = format!(". {serves}. {}", hold::pause(draft).map_or_else(again, |pause| pause.message));
+    Stay::stalled(reason, around(&before, &rejected.message, &after)).into()
+}

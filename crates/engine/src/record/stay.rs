@@ -1,0 +1,63 @@
+//! The end of a phase's work: on to another phase, or a stay with what it waits for.
+
+use crate::observed::progress::Trouble;
+use bluegreen_api::TroubleKind;
+use jiff::Timestamp;
+
+/// What a phase comes to: another phase to run at once, or a stay with what it waits for.
+pub(crate) enum Step {
+    Again,
+    Stay(Stay),
+}
+
+/// Nothing more to decide until something changes or a time comes.
+#[derive(Clone, Debug)]
+pub(crate) struct Stay {
+    pub until: Option<Timestamp>,
+    pub reason: &'static str,
+    pub message: String,
+    pub kind: StayKind,
+    /// What keeps pods from getting ready, where the message says that.
+    pub trouble: Option<TroubleKind>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StayKind {
+    /// What `spec` asks for serves.
+    Ready,
+    /// Under way.
+    Working,
+    /// Somebody must do something.
+    Stalled,
+}
+
+impl Stay {
+    pub(crate) fn working(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { until: None, reason, message: message.into(), kind: StayKind::Working, trouble: None }
+    }
+
+    pub(crate) fn stalled(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { kind: StayKind::Stalled, ..Self::working(reason, message) }
+    }
+
+    pub(crate) fn ready(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { kind: StayKind::Ready, ..Self::working(reason, message) }
+    }
+
+    /// The message says what keeps these pods from getting ready.
+    pub(crate) fn with(mut self, trouble: Option<&Trouble>) -> Self {
+        self.trouble = trouble.and_then(|trouble| trouble.kind);
+        self
+    }
+
+    pub(crate) fn until(mut self, until: Option<Timestamp>) -> Self {
+        self.until = [self.until, until].into_iter().flatten().min();
+        self
+    }
+}
+
+impl From<Stay> for Step {
+    fn from(stay: Stay) -> Self {
+        Self::Stay(stay)
+    }
+}

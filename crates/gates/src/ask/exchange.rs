@@ -1,0 +1,232 @@
+//! A request, what must come back, and how an answer falls short of that.
+
+use super::{
+    headers::{headers, named},
+    json_path::json_path,
+};
+use crate::{
+    invalid::Invalid,
+    text::{EXCERPT, excerpt, quoted},
+};
+use bluegreen_api::{ExpectedBody, HttpCheck, HttpMethod};
+use http::{HeaderMap, Method};
+use serde_json::Value;
+use serde_json_path::JsonPath;
+use std::time::Duration;
+
+/// A request, and what must come back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exchange {
+    pub method: Method,
+    pub headers: HeaderMap,
+    pub body: Option<String>,
+    /// Empty: 200 to 299.
+    pub expected: Vec<u16>,
+    pub expected_body: Option<BodyRule>,
+    pub max_latency: Option<Duration>,
+    pub timeout: Duration,
+    pub attempts: u32,
+    pub interval: Duration,
+}
+
+/// What must be in the body of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BodyRule {
+    pub contains: Option<String>,
+    pub json: Option<JsonRule>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonRule {
+    pub path: JsonPath,
+    /// The text of every value that is found.
+    pub equals: Option<String>,
+}
+
+/// What came back.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    pub status: u16,
+    pub took: Duration,
+    /// As far as it was read.
+    pub body: &'a [u8],
+}
+
+pub fn exchange(http: &HttpCheck, interval: Duration) -> Result<Exchange, Invalid> {
+    let method = http.method.unwrap_or(HttpMethod::GET);
+    if http.body.is_some() && matches!(method, HttpMethod::GET | HttpMethod::HEAD) {
+        return Err(Invalid("a body needs a method that sends one: set method to POST, PUT or PATCH".into()));
+    }
+    if http.expected_body.is_some() && method == HttpMethod::HEAD {
+        return Err(Invalid("answers to HEAD have no body: choose another method, or leave expectedBody out".into()));
+    }
+    let timeout = http.timeout.map_or(Duration::from_secs(5), |timeout| timeout.0);
+    if let Some(latency) = http.max_latency.filter(|latency| latency.0 > timeout) {
+        let timeout = bluegreen_api::Duration(timeout);
+        return Err(Invalid(format!("maxLatency ({latency}) is longer than timeout ({timeout}), after which nobody waits for an answer")));
+    }
+    Ok(Exchange {
+        method: Method::from_bytes(method.as_str().as_bytes()).unwrap_or_default(),
+        headers: headers(named(&http.headers))?,
+        body: http.body.clone(),
+        expected: http.expected_statuses.iter().filter_map(|status| u16::try_from(*status).ok()).collect(),
+        expected_body: http.expected_body.as_ref().map(body_rule).transpose()?,
+        max_latency: http.max_latency.map(|latency| latency.0),
+        timeout,
+        attempts: http.attempts.and_then(|attempts| u32::try_from(attempts).ok()).unwrap_or(3).max(1),
+        interval,
+    })
+}
+
+pub fn body_rule(expected: &ExpectedBody) -> Result<BodyRule, Invalid> {
+    let ExpectedBody { contains, json_path: path, equals } = expected;
+    if contains.as_ref().is_some_and(String::is_empty) {
+        return Err(Invalid("expectedBody.contains is empty, which is in every body: leave it out".into()));
+    }
+    let json = match (path, equals) {
+        (None, Some(_)) => return Err(Invalid("expectedBody.equals needs a jsonPath that finds what to compare".into())),
+        (None, None) if contains.is_none() => {
+            return Err(Invalid("expectedBody says nothing to expect: set contains, jsonPath, or both".into()));
+        }
+        (None, None) => None,
+        (Some(path), equals) => Some(JsonRule { path: json_path("expectedBody.jsonPath", path)?, equals: equals.clone() }),
+    };
+    Ok(BodyRule { contains: contains.clone(), json })
+}
+
+impl Exchange {
+    /// How an answer falls short, if it does: a sentence but for the name of who gave it. `on` says where, as ` on /healthz`.
+    pub fn against(&self, on: &str, answer: Answer<'_>) -> Option<String> {
+        let Answer { status, took, body } = answer;
+        if !self.expects(status) {
+            return Some(format!("answered {status}{on}, expected {}{}", self.statuses(), quoted(body)));
+        }
+        if let Some(why) = self.expected_body.as_ref().and_then(|rule| rule.against(body)) {
+            return Some(format!("answered {status}{on}, but {why}"));
+        }
+        let late = self.max_latency.filter(|most| took > *most)?;
+        Some(format!("answered {status}{on} after {} ms, more than the {} ms of maxLatency", took.as_millis(), late.as_millis()))
+    }
+
+    pub fn expects(&self, status: u16) -> bool {
+        if self.expected.is_empty() { (200..=299).contains(&status) } else { self.expected.contains(&status) }
+    }
+
+    pub fn statuses(&self) -> String {
+        if self.expected.is_empty() {
+            return "200-299".to_owned();
+        }
+        self.expected.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ")
+    }
+}
+
+impl BodyRule {
+    fn against(&self, body: &[u8]) -> Option<String> {
+        if let Some(text) = &self.contains
+            && !body.windows(text.len()).any(|part| part == text.as_bytes())
+        {
+            return Some(format!("its body is without {:?}{}", excerpt(text.as_bytes(), EXCERPT), quoted(body)));
+        }
+        self.json.as_ref().and_then(|rule| rule.against(body))
+    }
+}
+
+impl JsonRule {
+    fn against(&self, body: &[u8]) -> Option<String> {
+        let Self { path, equals } = self;
+        let Ok(value) = serde_json::from_slice::<Value>(body) else { return Some(format!("its body is no JSON{}", quoted(body))) };
+        let found = path.query(&value).all();
+        if found.is_empty() {
+            return Some(format!("{path} finds nothing in its body{}", quoted(body)));
+        }
+        let wanted = equals.as_ref()?;
+        let other = found.into_iter().map(text_of).find(|text| text != wanted)?;
+        let (other, wanted) = (excerpt(other.as_bytes(), EXCERPT), excerpt(wanted.as_bytes(), EXCERPT));
+        Some(format!("{path} is {other:?} in its body, expected {wanted:?}"))
+    }
+}
+
+pub fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn exchange_of(http: &Value) -> Exchange {
+        exchange(&serde_json::from_value(http.clone()).unwrap(), Duration::from_secs(2)).unwrap()
+    }
+
+    /// How an answer with this status, after so many milliseconds, with this body falls short.
+    fn against(http: &Value, (status, millis, body): (u16, u64, &str)) -> Option<String> {
+        let answer = Answer { status, took: Duration::from_millis(millis), body: body.as_bytes() };
+        exchange_of(http).against(" on /", answer)
+    }
+
+    #[test]
+    fn an_answer_passes_when_its_status_its_body_and_its_time_are_as_expected() {
+        let all = json!({"expectedStatuses": [200, 418], "maxLatency": "300ms", "expectedBody": {"contains": "up", "jsonPath": "$.state", "equals": "up"}});
+        let good = r#"{"state": "up"}"#;
+        let cases = [
+            (json!({}), (200, 9_000, ""), None),
+            (json!({}), (299, 0, ""), None),
+            (json!({}), (199, 0, ""), Some("answered 199 on /, expected 200-299")),
+            (json!({}), (300, 0, "moved"), Some("answered 300 on /, expected 200-299: \"moved\"")),
+            (all.clone(), (418, 300, good), None),
+            (all.clone(), (201, 300, good), Some("answered 201 on /, expected 200 or 418: \"{\\\"state\\\": \\\"up\\\"}\"")),
+            (all.clone(), (200, 301, good), Some("answered 200 on / after 301 ms, more than the 300 ms of maxLatency")),
+            (
+                all,
+                (200, 0, r#"{"state": "down", "was": "up"}"#),
+                Some("answered 200 on /, but $.state is \"down\" in its body, expected \"up\""),
+            ),
+        ];
+        for (http, answer, expected) in cases {
+            assert_eq!(against(&http, answer).as_deref(), expected, "{http} {answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_json_path_finds_something_or_all_that_it_finds_equals_what_is_expected() {
+        let body = r#"{"n": 3, "ok": true, "none": null, "text": "a b", "list": ["up", "up"], "mixed": ["up", "down"], "map": {"a": 1}}"#;
+        let cases = [
+            ("$.text", None, None),
+            ("$.none", None, None),
+            ("$.list[0]", Some("up"), None),
+            ("$.list[*]", Some("up"), None),
+            ("$.mixed[*]", Some("up"), Some("$.mixed[*] is \"down\" in its body, expected \"up\"")),
+            ("$.n", Some("3"), None),
+            ("$.n", Some("3.0"), Some("$.n is \"3\" in its body, expected \"3.0\"")),
+            ("$.ok", Some("true"), None),
+            ("$.none", Some("null"), None),
+            ("$.text", Some("a b"), None),
+            ("$.map", Some(r#"{"a":1}"#), None),
+            ("$.list[?@ == 'up']", None, None),
+        ];
+        for (path, equals, expected) in cases {
+            let rule = body_rule(&ExpectedBody { contains: None, json_path: Some(path.into()), equals: equals.map(Into::into) }).unwrap();
+            assert_eq!(rule.against(body.as_bytes()).as_deref(), expected, "{path} {equals:?}");
+        }
+        let rule = body_rule(&ExpectedBody { contains: None, json_path: Some("$.state".into()), equals: None }).unwrap();
+        assert_eq!(rule.against(b"[]").as_deref(), Some("$.state finds nothing in its body: \"[]\""));
+        assert_eq!(rule.against(b"<html>").as_deref(), Some("its body is no JSON: \"<html>\""));
+        assert_eq!(rule.against(b"").as_deref(), Some("its body is no JSON"));
+    }
+
+    #[test]
+    fn text_is_looked_for_to_the_letter_and_what_came_instead_is_told_in_short() {
+        let rule = body_rule(&ExpectedBody { contains: Some("shop 2".into()), ..ExpectedBody::default() }).unwrap();
+        for good in ["shop 2", "the shop 2!", "ü shop 2"] {
+            assert_eq!(rule.against(good.as_bytes()), None, "{good}");
+        }
+        for bad in ["Shop 2", "shop  2", "shop "] {
+            assert!(rule.against(bad.as_bytes()).is_some(), "{bad}");
+        }
+        assert_eq!(rule.against(b"").as_deref(), Some("its body is without \"shop 2\""));
+        assert_eq!(quoted(b"a\r\n\tb\0  c"), ": \"a b c\"");
+        assert_eq!(quoted("ü".repeat(500).as_bytes()), format!(": \"{}…\"", "ü".repeat(EXCERPT - 1)));
+        assert_eq!(quoted(&[b'a', 0xff]), ": \"a\u{fffd}\"");
+    }
+}

@@ -1,0 +1,294 @@
+//! Checks as `spec` defines them, read once with their defaults; and what an answer must be to pass.
+
+use crate::{
+    ask::{
+        exchange::{Exchange, exchange},
+        headers::{headers, named},
+        job::{self, JobPlan},
+        variables::{self, Variables},
+    },
+    gate::turn,
+    invalid::Invalid,
+    reading::CheckOutcome,
+    text::{around, bounded},
+};
+use bluegreen_api::{Check, Gate, GateState, HttpCheck, Scheme, Tries, WebhookCheck};
+use http::HeaderMap;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::json;
+use std::time::Duration;
+
+/// The header by which a webhook knows who asks.
+pub const SIGNATURE: &str = "bluegreen-signature";
+
+/// From a Job that could not be created, or was deleted, to the next try.
+const BEFORE_ANOTHER_JOB: Duration = Duration::from_secs(10);
+
+/// A check with its defaults.
+#[derive(Clone, Debug)]
+pub struct CheckPlan {
+    pub kind: CheckKind,
+    /// From one result to the next try, when it settled nothing.
+    pub interval: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum CheckKind {
+    /// Each ready pod is asked.
+    Pods {
+        scheme: Scheme,
+        path: String,
+        port: Option<IntOrString>,
+        exchange: Box<Exchange>,
+    },
+    Url {
+        url: String,
+        exchange: Box<Exchange>,
+    },
+    /// One measurement is one try: hours of them hold nothing up, and those that are recorded survive a restart.
+    Webhook {
+        url: String,
+        headers: HeaderMap,
+        timeout: Duration,
+        attempts: i32,
+    },
+    Job(Box<JobPlan>),
+}
+
+/// What is wrong with a check is told when `spec` is read, not when somebody is asked.
+pub(crate) fn plan(check: &Check) -> Result<CheckPlan, Invalid> {
+    match (&check.http, &check.job, &check.webhook) {
+        (Some(http), None, None) => http_plan(http),
+        (None, Some(job), None) => {
+            Ok(CheckPlan { kind: CheckKind::Job(Box::new(JobPlan::of(job, job::STAYS)?)), interval: BEFORE_ANOTHER_JOB })
+        }
+        (None, None, Some(webhook)) => webhook_plan(webhook),
+        _ => Err(Invalid("set exactly one kind of check: http, job or webhook".into())),
+    }
+}
+
+fn http_plan(http: &HttpCheck) -> Result<CheckPlan, Invalid> {
+    let interval = http.interval.map_or(Duration::from_secs(2), |interval| interval.0);
+    let exchange = Box::new(exchange(http, interval)?);
+    let Some(url) = &http.url else {
+        let path = http.path.clone().unwrap_or_else(|| "/".into());
+        let kind = CheckKind::Pods { scheme: http.scheme.unwrap_or(Scheme::HTTP), path, port: http.port.clone(), exchange };
+        return Ok(CheckPlan { kind, interval });
+    };
+    if http.scheme.is_some() || http.path.is_some() || http.port.is_some() {
+        return Err(Invalid("url has a scheme, a port and a path of its own: leave scheme, port and path out".into()));
+    }
+    variables::check_url(url)?;
+    Ok(CheckPlan { kind: CheckKind::Url { url: url.clone(), exchange }, interval })
+}
+
+fn webhook_plan(webhook: &WebhookCheck) -> Result<CheckPlan, Invalid> {
+    variables::check_url(&webhook.url)?;
+    let headers = headers(named(&webhook.headers))?;
+    if headers.contains_key(SIGNATURE) {
+        return Err(Invalid("the header Bluegreen-Signature is the operator's own: leave it out".into()));
+    }
+    let timeout = webhook.timeout.map_or(Duration::from_secs(10), |timeout| timeout.0);
+    let interval = webhook.interval.map_or(Duration::from_secs(2), |interval| interval.0).max(Duration::from_secs(1));
+    let attempts = webhook.attempts.unwrap_or(3).max(1);
+    Ok(CheckPlan { kind: CheckKind::Webhook { url: webhook.url.clone(), headers, timeout, attempts }, interval })
+}
+
+/// What a webhook is told.
+pub fn question(variables: &Variables<'_>, gate: &str, image: &str, attempt: i64) -> String {
+    let Variables { namespace, rollout, color, revision, .. } = variables;
+    json!({
+        "namespace": namespace,
+        "rollout": rollout,
+        "gate": gate,
+        "color": color,
+        "revision": revision,
+        "image": image,
+        "attempt": attempt,
+    })
+    .to_string()
+}
+
+/// Adds what came of a check to its gate.
+pub(crate) fn add(gate: &mut Gate, plan: &CheckPlan, outcome: &CheckOutcome, at: Timestamp) {
+    let attempts = match plan.kind {
+        CheckKind::Pods { .. } | CheckKind::Job(_) => None,
+        // It makes its tries by itself.
+        CheckKind::Url { .. } => Some(1),
+        CheckKind::Webhook { attempts, .. } => Some(attempts),
+    };
+    let (state, message) = match (outcome, attempts) {
+        (CheckOutcome::Passed(message), _) => (GateState::Passed, message.clone()),
+        (CheckOutcome::Failed(message), None | Some(1)) => (GateState::Failed, message.clone()),
+        (CheckOutcome::NotDone(message), None) => {
+            if matches!(plan.kind, CheckKind::Job(_)) {
+                // The next try has its time, also when this one is recorded.
+                gate.tries = Some(Tries { failed: 0, at });
+            }
+            (GateState::Running, message.clone())
+        }
+        (CheckOutcome::Failed(message) | CheckOutcome::NotDone(message), Some(attempts)) => {
+            let mut tries = gate.tries.clone().unwrap_or(Tries { failed: 0, at: Timestamp::MIN });
+            if at <= tries.at {
+                // It is counted already.
+                return;
+            }
+            tries.at = at;
+            let told = if matches!(outcome, CheckOutcome::NotDone(_)) {
+                (GateState::Running, message.clone())
+            } else {
+                tries.failed = tries.failed.saturating_add(1);
+                let state = if tries.failed >= attempts { GateState::Failed } else { GateState::Running };
+                (state, around("", message, &format!(" (try {} of {attempts})", tries.failed)))
+            };
+            gate.tries = Some(tries);
+            told
+        }
+    };
+    turn(gate, state, bounded(&message), at);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{gates, stage::Stage, templates::Group};
+    use serde_json::Value;
+
+    fn planned(check: &Value) -> Result<CheckPlan, Invalid> {
+        plan(&serde_json::from_value(check.clone()).unwrap())
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_check_is_told_when_it_is_read() {
+        let http = |fields: Value| json!({"name": "a", "http": fields});
+        let header = |name: &str, value: &str| http(json!({"headers": [{"name": name, "value": value}]}));
+        let webhook = |fields: Value| json!({"name": "a", "webhook": fields});
+        let whole = "url has a scheme, a port and a path of its own: leave scheme, port and path out";
+        let kinds = "set exactly one kind of check: http, job or webhook";
+        let signature = json!([{"name": "bluegreen-Signature", "value": "sha256=00"}]);
+        let cases = [
+            (json!({"name": "a"}), kinds),
+            (json!({"name": "a", "http": {}, "webhook": {"url": "http://shop/"}}), kinds),
+            (http(json!({"url": "http://shop/", "path": "/"})), whole),
+            (http(json!({"url": "http://shop/", "port": 80})), whole),
+            (http(json!({"url": "http://shop/", "scheme": "HTTP"})), whole),
+            (
+                http(json!({"url": "http://{{ shop }}/"})),
+                "the url has an unknown variable {{ shop }}; known are namespace, rollout, color, revision, pods, other.color, other.revision, other.pods, interval",
+            ),
+            (http(json!({"body": "a"})), "a body needs a method that sends one: set method to POST, PUT or PATCH"),
+            (
+                http(json!({"method": "HEAD", "expectedBody": {"contains": "a"}})),
+                "answers to HEAD have no body: choose another method, or leave expectedBody out",
+            ),
+            (http(json!({"expectedBody": {"contains": ""}})), "expectedBody.contains is empty, which is in every body: leave it out"),
+            (http(json!({"expectedBody": {}})), "expectedBody says nothing to expect: set contains, jsonPath, or both"),
+            (
+                http(json!({"expectedBody": {"contains": "a", "equals": "b"}})),
+                "expectedBody.equals needs a jsonPath that finds what to compare",
+            ),
+            (
+                http(json!({"maxLatency": "5001ms"})),
+                "maxLatency (5s1ms) is longer than timeout (5s), after which nobody waits for an answer",
+            ),
+            (header("X Team", "a"), "the header \"X Team\" has a name that no header can have"),
+            (header("X-Team", "a\nb"), "the header \"X-Team\" has a value with other characters than visible ASCII"),
+            (header("Content-Length", "3"), "the header \"Content-Length\" follows from the request itself: leave it out"),
+            (
+                http(json!({"headers": [{"name": "X-Team", "value": "a"}, {"name": "x-team", "value": "b"}]})),
+                "the header \"x-team\" is there twice: keep one",
+            ),
+            (webhook(json!({"url": "http://"})), "the url \"http://\" is none: empty host"),
+            (
+                webhook(json!({"url": "http://shop/", "headers": signature})),
+                "the header Bluegreen-Signature is the operator's own: leave it out",
+            ),
+        ];
+        for (check, expected) in cases {
+            assert_eq!(planned(&check).unwrap_err().to_string(), expected, "{check}");
+        }
+        let path = planned(&http(json!({"expectedBody": {"jsonPath": "$.a["}}))).unwrap_err().to_string();
+        assert!(path.starts_with("expectedBody.jsonPath \"$.a[\" is no JSONPath: "), "{path}");
+        planned(&http(json!({"method": "POST", "body": "a", "maxLatency": "5s", "headers": [{"name": "Host", "value": "shop"}]}))).unwrap();
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    /// A gate of this check after these outcomes, each at its second, and what it tells.
+    fn after(check: &Value, outcomes: &[(&CheckOutcome, i64)]) -> (GateState, String, Gate) {
+        let plan = planned(check).unwrap();
+        let gate = Gate {
+            name: "verification/asked".into(),
+            state: GateState::Running,
+            weight: None,
+            definition: "d".into(),
+            message: String::new(),
+            since: at(0),
+            measured: None,
+            tries: None,
+        };
+        let gate = outcomes.iter().fold(gate, |mut gate, (outcome, second)| {
+            add(&mut gate, &plan, outcome, at(*second));
+            gate
+        });
+        (gate.state, gate.message.clone(), gate)
+    }
+
+    #[test]
+    fn tries_of_a_webhook_count_once_each_until_they_are_used_up() {
+        let webhook = json!({"name": "asked", "webhook": {"url": "http://approvals/", "attempts": 3}});
+        let (no, broken) = (CheckOutcome::Failed("answered 409".into()), CheckOutcome::NotDone("no key".into()));
+        let outcomes = [(&no, 10), (&no, 10), (&no, 9), (&broken, 12), (&no, 14), (&no, 16)];
+        let expected = [
+            (GateState::Running, "answered 409 (try 1 of 3)", "a no"),
+            (GateState::Running, "answered 409 (try 1 of 3)", "the same again"),
+            (GateState::Running, "answered 409 (try 1 of 3)", "an older one"),
+            (GateState::Running, "no key", "none was made"),
+            (GateState::Running, "answered 409 (try 2 of 3)", "another no"),
+            (GateState::Failed, "answered 409 (try 3 of 3)", "the last one"),
+        ];
+        for (count, (state, message, why)) in (1..).zip(expected) {
+            let (is, told, _) = after(&webhook, &outcomes[..count]);
+            assert_eq!((is, told.as_str()), (state, message), "{why}");
+        }
+        let (_, _, gate) = after(&webhook, &outcomes);
+        assert_eq!((gate.since, gate.tries), (at(16), Some(Tries { failed: 3, at: at(16) })));
+        let yes = CheckOutcome::Passed("200".into());
+        let (state, message, _) = after(&webhook, &[(&no, 10), (&yes, 12)]);
+        assert_eq!((state, message.as_str()), (GateState::Passed, "200"));
+    }
+
+    #[test]
+    fn a_long_answer_does_not_hide_how_many_tries_are_left() {
+        let webhook = json!({"name": "asked", "webhook": {"url": "http://approvals/", "attempts": 2}});
+        let (_, message, _) = after(&webhook, &[(&CheckOutcome::Failed("no ".repeat(256)), 10)]);
+        assert!(message.ends_with("… (try 1 of 2)") && message.chars().count() == 256, "{message}");
+    }
+
+    #[test]
+    fn a_url_that_was_not_asked_is_remembered_and_one_that_failed_has_failed() {
+        let url = json!({"name": "asked", "http": {"url": "http://shop/", "attempts": 5}});
+        let (broken, failed) = (CheckOutcome::NotDone("not allowed".into()), CheckOutcome::Failed("500".into()));
+        let (state, message, gate) = after(&url, &[(&broken, 10)]);
+        assert_eq!((state, message.as_str(), gate.tries), (GateState::Running, "not allowed", Some(Tries { failed: 0, at: at(10) })));
+        let (state, message, _) = after(&url, &[(&broken, 10), (&failed, 12)]);
+        assert_eq!((state, message.as_str()), (GateState::Failed, "500"), "its tries were made by then");
+    }
+
+    #[test]
+    fn a_check_is_told_with_its_place_in_spec_and_its_definition_is_what_was_written() {
+        let stage = Stage::Monitoring;
+        let check = |http: &Value| serde_json::from_value::<Check>(json!({"name": "asked", "http": http})).unwrap();
+        let defined = |http: &Value| gates::definitions(stage, &[Group::own(stage, vec![check(http)], vec![])], None);
+        let wrong = defined(&json!({"url": "http://{{ shop }}/"})).unwrap_err().to_string();
+        assert!(wrong.starts_with("spec.monitoring.checks asked: the url has an unknown variable {{ shop }}"), "{wrong}");
+        // Fields that came later change nothing for those who don't use them.
+        for http in [json!({}), json!({"path": "/health", "port": "http", "expectedStatuses": [200], "attempts": 5})] {
+            let definition = crate::hash::definition(&json!({"name": "asked", "http": http}));
+            assert_eq!(defined(&http).unwrap()[0].definition, definition);
+        }
+    }
+}
