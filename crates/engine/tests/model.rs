@@ -19,7 +19,7 @@ mod rest;
 mod search;
 #[path = "model/setup.rs"]
 mod setup;
-#[path = "model/world.rs"]
+#[path = "model/world/mod.rs"]
 mod world;
 
 use bluegreen_api::Phase;
@@ -197,7 +197,7 @@ fn run(setups: &'static [Setup]) -> Vec<Covered> {
 }
 
 #[test]
-fn in_whatever_order_things_happen_no_promise_is_broken_and_all_comes_to_rest() {
+fn no_order_of_events_breaks_a_promise_and_all_comes_to_rest() {
     let asked = std::env::var("MODEL").unwrap_or_default();
     let plain = if asked == "quick" { 130_000 } else { A_MILLION };
     let setups = if asked == "deep" { deep() } else { standard(plain).into_iter().chain(deep()).collect() };

@@ -6,12 +6,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "it/world/mod.rs"]
 mod world;
 
 #[path = "properties/damage.rs"]
 mod damage;
 #[path = "properties/measured.rs"]
 mod measured;
+#[path = "properties/results.rs"]
+mod results;
 #[path = "properties/rollouts.rs"]
 mod rollouts;
 #[path = "properties/told.rs"]
@@ -28,11 +31,12 @@ use bluegreen_engine::{
     render,
 };
 use proptest::prelude::*;
+use results::anything_said;
 use rollouts::{asked_of_a_candidate, at, endpoints_follow, target};
 use serde_json::json;
 use told::Case;
 use world::World;
-use worlds::{anything_said, config, recorded, with_any_active_side, worlds};
+use worlds::{config, recorded, with_any_active_side, worlds};
 
 // === what is asked ===
 
@@ -95,7 +99,7 @@ proptest! {
 
     /// Totality: a panic takes down the leader for all rollouts, again and again.
     #[test]
-    fn whatever_is_seen_there_is_one_decision_and_it_is_always_the_same(seen in worlds()) {
+    fn each_world_leads_to_one_decision_always_the_same(seen in worlds()) {
         let same = decide(&seen) == decide(&seen);
         prop_assert!(same, "two decisions about one world");
         let _ = measure::wanted(&seen);
@@ -127,7 +131,7 @@ proptest! {
 
     /// Promise 2: what serves and what stands by keep their template and are never asked for less than is recorded for them.
     #[test]
-    fn the_active_side_and_the_standby_are_neither_shrunk_nor_changed(seen in worlds()) {
+    fn active_side_and_standby_are_neither_shrunk_nor_changed(seen in worlds()) {
         let (seen, decision, _) = settled(&seen);
         let Decision::Act(effects) = decision else { return Ok(()) };
         let status = &seen.status;
@@ -155,7 +159,7 @@ proptest! {
     /// Promise 2: no record asks for less than `replicas` of the active side, nor shrinks a standby that stays one.
     /// (A status without a phase is rebuilt from what is there: its standby is as large as its Deployment.)
     #[test]
-    fn no_record_takes_pods_from_the_active_side_that_replicas_asks_for(seen in worlds()) {
+    fn no_record_takes_pods_of_replicas_from_the_active_side(seen in worlds()) {
         let Decision::Record(next) = decide(&seen) else { return Ok(()) };
         if let Some(active) = &next.active {
             // What was recorded may stand for as long as a fence is refused; it never goes down.
@@ -483,7 +487,7 @@ proptest! {
 
     /// What is gone back from, right after the switch or long after it, ends in history with the image that serves.
     #[test]
-    fn an_attempt_that_was_rolled_back_is_told_with_the_image_that_serves(watched in 0..100_u32, stays in any::<bool>(), seconds in 5..300_i64) {
+    fn a_rolled_back_attempt_is_shown_with_the_image_that_serves(watched in 0..100_u32, stays in any::<bool>(), seconds in 5..300_i64) {
         let after = if stays { "Never" } else { "20s" };
         let mut world = World::live(json!({"monitoring": {"duration": format!("{watched}s")}, "scaleDown": {"after": after}}));
         world.image("shop:2");

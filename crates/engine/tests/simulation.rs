@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "it/world/mod.rs"]
 mod world;
 
 use bluegreen_api::{Color, Phase};

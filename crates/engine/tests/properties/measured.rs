@@ -1,9 +1,10 @@
 //! Promise 3: what results come to. A verdict is of this very gate, attempt and revision, and what could not be measured is none.
 
 use crate::{
+    results::{Of, Said, anything_said, of_something},
     rollouts::{at, rollouts},
     told::{Case, of_decision, recorded},
-    worlds::{BEGAN, Of, Said, anything_said, config, measured, of_something},
+    worlds::{BEGAN, config, measured},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, GateState};
 use bluegreen_engine::{Decision, Observed, decide, observed::Measurement};
@@ -41,8 +42,9 @@ fn trouble() -> impl Strategy<Value = Said> {
 proptest! {
     #![proptest_config(config())]
 
+    /// Nor do those of another revision.
     #[test]
-    fn results_of_another_definition_attempt_or_revision_change_nothing(
+    fn results_of_another_definition_or_attempt_change_nothing(
         case in measured(anything_said()),
         of in prop_oneof![Just(Of::AnotherDefinition), Just(Of::AnotherAttempt), Just(Of::AnotherRevision)],
     ) {
@@ -114,7 +116,7 @@ fn every_kind_of_gate_is_among_the_rollouts() {
 
 /// Else nothing of the above would say anything.
 #[test]
-fn results_count_in_many_of_the_worlds_and_turn_gates_either_way() {
+fn results_count_in_many_worlds_and_turn_gates_either_way() {
     let (mut runner, worlds) = (TestRunner::deterministic(), measured(anything_said()));
     let (mut counted, mut passed, mut failed) = (0, 0, 0);
     for _ in 0..400 {

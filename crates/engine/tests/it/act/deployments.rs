@@ -1,0 +1,200 @@
+//! Deployments: how they are put right, and when they go.
+
+use crate::{
+    decided::is_right,
+    edits::{active, blue, foreign, green, leave_ready},
+    world::World,
+};
+use bluegreen_api::{Color, Phase};
+use bluegreen_engine::{
+    Decision, Observed, decide,
+    decision::Object,
+    observed::{Blind, EndpointSeen, ObjectSeen, Owner, Refusal},
+};
+use jiff::Timestamp;
+use serde_json::json;
+
+// Found by attack.
+#[test]
+fn a_deployment_is_written_only_after_its_revision() {
+    let mut world = World::live(json!({}));
+    world.image("shop:2");
+    world.until_about_to_act_in(Phase::DeployingPreview);
+    let object = Object::Revision(world.status.preview.as_ref().unwrap().revision.clone());
+    world.refusals.push(Refusal { object, code: 0, message: "no answer".into(), at: world.now, times: 1, generation: world.generation });
+    for _ in 0..5 {
+        match decide(&world.seen()) {
+            Decision::Record(status) => world.status = *status,
+            Decision::Act(effects) => panic!("{effects:?}"),
+            Decision::Wait { until, .. } => return assert!(until.is_some()),
+        }
+    }
+    panic!("it doesn't wait\n{}", world.story());
+}
+
+/// And nothing else is touched.
+#[test]
+fn a_live_deployment_is_put_right_after_any_edit() {
+    const LABELS: &str = "apply blue ×3: labels or owner of the Deployment are not ours";
+    const EDITED: &str = "apply blue ×3: somebody else changed the Deployment";
+    let seen = World::live(json!({})).seen();
+    is_right(
+        &seen,
+        &[
+            ("as it is", |_| {}, &[]),
+            ("lost", |seen| seen.blue.deployment = ObjectSeen::Absent, &["apply blue ×3 anew: the Deployment is missing"]),
+            (
+                "another template",
+                |seen| blue(seen).revision = "other".into(),
+                &["apply blue ×3: the Deployment is to run another revision"],
+            ),
+            ("an orphan", |seen| blue(seen).owner = Owner::Orphan, &[LABELS]),
+            ("handed over", |seen| blue(seen).owner = foreign(true), &[LABELS]),
+            ("labels stripped", |seen| blue(seen).labels_intact = false, &[LABELS]),
+            ("minReadySeconds by hand", |seen| blue(seen).min_ready_seconds = 5, &["apply blue ×3: minReadySeconds changed"]),
+            ("edited", |seen| blue(seen).generation += 1, &[EDITED]),
+            (
+                "edited while this process was not there",
+                |seen| (blue(seen).applied_generation, blue(seen).generation) = (None, 9),
+                &[EDITED],
+            ),
+            ("scaled down", |seen| blue(seen).replicas = 1, &["scale blue to 3: the size is another"]),
+            ("scaled up", |seen| blue(seen).replicas = 7, &["scale blue to 3: the size is another"]),
+            ("scaled by hand", |seen| (blue(seen).replicas, blue(seen).generation) = (7, 9), &[EDITED]),
+            ("being deleted, and edited", |seen| (blue(seen).deleting, blue(seen).replicas) = (true, 1), &[]),
+            ("of somebody else, and edited", |seen| (blue(seen).owner, blue(seen).replicas) = (foreign(false), 1), &[]),
+            ("of a rollout that is gone", |seen| (blue(seen).owner, blue(seen).replicas) = (Owner::Former, 1), &[]),
+        ],
+    );
+}
+
+/// The former side's time is over, and nothing is done yet.
+fn over() -> Observed {
+    let mut world = World::live(json!({"scaleDown": {"drain": "5s", "after": "5s"}}));
+    world.image("shop:2");
+    world.until_about_to_act_in(Phase::ScalingDown);
+    world.seen()
+}
+
+#[test]
+fn the_former_side_goes_after_its_time_if_the_new_serves() {
+    const GOES: &[&str] = &["scale blue to 0: the size is another"];
+    fn no_pods(seen: &mut Observed) {
+        (seen.spec.replicas, seen.status.active.as_mut().unwrap().replicas) = (0, 0);
+    }
+    fn earlier(seen: &mut Observed, millis: i64) {
+        seen.now = Timestamp::from_millisecond(seen.now.as_millisecond() - millis).unwrap();
+    }
+    let seen = over();
+    is_right(
+        &seen,
+        &[
+            ("its time is over", |_| {}, GOES),
+            ("in the last moment", |seen| earlier(seen, 1), &[]),
+            (
+                "never",
+                |seen| seen.spec.scale_down = serde_json::from_value(json!({"after": "Never"})).unwrap(),
+                &["fence Deployment(Blue): an intention recorded for it is withdrawn"],
+            ),
+            ("the new side has no pod left", |seen| leave_ready(&mut seen.green, 0), &[]),
+            ("no pod is asked for", no_pods, &["scale green to 0: the size is another"]),
+            (
+                "no pod is asked for, and none is left",
+                |seen| {
+                    no_pods(seen);
+                    leave_ready(&mut seen.green, 0);
+                    green(seen).replicas = 0;
+                },
+                GOES,
+            ),
+            ("paused", |seen| seen.spec.paused = true, &[]),
+            ("paused by order", |seen| seen.status.paused_by_order = true, &[]),
+            ("bad input", |seen| seen.spec.template.0 = json!({}), &[]),
+            ("a watch is down", |seen| seen.blind = Some(Blind { why: "pods: no answer".into(), since: seen.now }), &[]),
+            (
+                "users still reach a pod of it",
+                |seen| seen.endpoints.pods = vec![EndpointSeen { pod: seen.blue.pods[0].name.clone(), ready: true }],
+                &[],
+            ),
+            (
+                "an endpoint of it that is not ready",
+                |seen| seen.endpoints.pods = vec![EndpointSeen { pod: seen.blue.pods[0].name.clone(), ready: false }],
+                GOES,
+            ),
+            ("edited as well", |seen| blue(seen).labels_intact = false, &["apply blue ×0: labels or owner of the Deployment are not ours"]),
+        ],
+    );
+}
+
+/// It is put right otherwise.
+#[test]
+fn a_side_that_users_reach_is_neither_changed_nor_shrunk() {
+    let mut world = World::live(json!({"monitoring": {"duration": "1h"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    let mut seen = world.seen();
+    seen.endpoints.pods.push(EndpointSeen { pod: seen.blue.pods[0].name.clone(), ready: true });
+    is_right(
+        &seen,
+        &[
+            ("as it is", |_| {}, &[]),
+            ("edited", |seen| blue(seen).labels_intact = false, &["apply blue ×3: labels or owner of the Deployment are not ours"]),
+            ("scaled down by hand", |seen| blue(seen).replicas = 1, &["scale blue to 3: the size is another"]),
+            ("scaled up by hand", |seen| blue(seen).replicas = 5, &[]),
+            ("another template", |seen| blue(seen).revision = "other".into(), &[]),
+        ],
+    );
+}
+
+#[test]
+fn a_color_without_a_role_runs_no_pods() {
+    const GOES: &[&str] = &["scale green to 0: the color has no role any more"];
+    let mut world = World::live(json!({}));
+    world.image("shop:2");
+    world.settle();
+    world.order("rollback");
+    world.settle();
+    // Somebody scales up what was given up.
+    world.deployments.get_mut(&Color::Green).unwrap().replicas = 2;
+    world.controllers();
+    let seen = world.seen();
+    is_right(
+        &seen,
+        &[
+            ("scaled by hand", |_| {}, GOES),
+            ("left by an orphaning delete", |seen| green(seen).owner = Owner::Orphan, GOES),
+            ("of somebody else", |seen| green(seen).owner = foreign(false), &[]),
+            ("handed over", |seen| green(seen).owner = foreign(true), &[]),
+            ("being deleted", |seen| green(seen).deleting = true, &[]),
+            ("at 0", |seen| green(seen).replicas = 0, &[]),
+            ("lost", |seen| seen.green.deployment = ObjectSeen::Absent, &[]),
+            (
+                "traffic is not where it belongs, and the active Service can't be written",
+                |seen| (active(seen).owner, active(seen).selector) = (foreign(false), [].into()),
+                &[],
+            ),
+            (
+                "users still reach a pod of it",
+                |seen| seen.endpoints.pods.push(EndpointSeen { pod: seen.green.pods[0].name.clone(), ready: true }),
+                &[],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn the_live_side_is_put_right_and_shrinks_though_users_reach_it() {
+    let seen = World::live(json!({})).seen();
+    assert!(!seen.endpoints.pods.is_empty());
+    is_right(
+        &seen,
+        &[
+            (
+                "another template",
+                |seen| blue(seen).revision = "other".into(),
+                &["apply blue ×3: the Deployment is to run another revision"],
+            ),
+            ("scaled up by hand", |seen| blue(seen).replicas = 5, &["scale blue to 3: the size is another"]),
+        ],
+    );
+}

@@ -1,0 +1,7 @@
+//! What is done once everything is recorded: the objects as they are written, put right and removed.
+
+mod deployments;
+mod fences;
+mod objects;
+mod revisions;
+mod services;

@@ -1,0 +1,64 @@
+//! What is seen, changed by one fact.
+
+use bluegreen_api::Side;
+use bluegreen_engine::{
+    Observed,
+    decision::{Object, Target},
+    observed::{ColorSeen, DeploymentSeen, ObjectSeen, Owner, Refusal, ServiceSeen},
+    render,
+};
+use jiff::Timestamp;
+
+pub fn deployment(color: &mut ColorSeen) -> &mut DeploymentSeen {
+    there(&mut color.deployment)
+}
+
+pub fn refuse(seen: &mut Observed, object: Object, generation: i64) {
+    seen.refusals = vec![Refusal { object, code: 403, message: "denied".into(), at: seen.now, times: 1, generation }];
+}
+
+pub fn later(seen: &mut Observed, seconds: i64) {
+    seen.now = Timestamp::from_second(seen.now.as_second() + seconds).unwrap();
+}
+
+pub type Edit = fn(&mut Observed);
+
+pub fn there<T>(object: &mut ObjectSeen<T>) -> &mut T {
+    match object {
+        ObjectSeen::There(object) => object,
+        ObjectSeen::Absent => panic!("it is absent"),
+    }
+}
+
+pub fn blue(seen: &mut Observed) -> &mut DeploymentSeen {
+    there(&mut seen.blue.deployment)
+}
+
+pub fn green(seen: &mut Observed) -> &mut DeploymentSeen {
+    there(&mut seen.green.deployment)
+}
+
+pub fn active(seen: &mut Observed) -> &mut ServiceSeen {
+    there(&mut seen.active_service)
+}
+
+pub fn preview(seen: &mut Observed) -> &mut ServiceSeen {
+    there(&mut seen.preview_service)
+}
+
+pub fn foreign(adopt: bool) -> Owner {
+    Owner::Foreign { who: "somebody".into(), adopt }
+}
+
+/// Leaves so many pods of a color ready, and its Deployment tells the same.
+pub fn leave_ready(color: &mut ColorSeen, ready: usize) {
+    color.pods.iter_mut().enumerate().for_each(|(index, pod)| pod.ready = index < ready);
+    let deployment = there(&mut color.deployment);
+    deployment.ready = i32::try_from(ready).unwrap();
+    deployment.available = deployment.ready;
+}
+
+pub fn select(service: &mut ServiceSeen, side: &Side) {
+    let target = Target { color: side.color, revision: side.revision.clone(), ports: side.ports.clone() };
+    service.selector = render::selector("shop", &target);
+}

@@ -1,0 +1,264 @@
+//! The new side is watched: gates after the switch.
+
+use crate::{
+    decided::phase,
+    edits::{Edit, deployment, later},
+    scene::{is_rolled_back_when_its_bake_time_ends_badly, metric, unready, value},
+    world::World,
+};
+use bluegreen_api::{Gate, GateState, Phase};
+use bluegreen_engine::{
+    Decision, Observed, decide,
+    observed::{Absence, Measurement, Outcome, Reading},
+};
+use serde_json::{Value, json};
+
+#[test]
+fn accept_ends_the_monitoring_as_passed() {
+    let mut world = World::live(json!({"monitoring": {"duration": "10m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    let start = world.second();
+    world.order("accept");
+    world.settle();
+    assert_eq!(world.phase(), Phase::Healthy);
+    assert!(world.second() - start < 600);
+}
+
+/// What becomes of a version that nobody can judge, by the choice.
+const ON_UNKNOWN: [(&str, Phase, &str); 3] =
+    [("Hold", Phase::Monitoring, "shop:2"), ("RollBack", Phase::RolledBack, "shop:1"), ("Pass", Phase::Healthy, "shop:2")];
+
+/// It holds, rolls back or passes.
+#[test]
+fn monitoring_without_a_verdict_ends_as_on_unknown_asks() {
+    for (choice, phase, image) in ON_UNKNOWN {
+        let mut world = World::live(json!({"monitoring": {"duration": "1m", "onUnknown": choice, "metrics": [metric(json!({}))]}}));
+        world.gauge = |_, _, _| Outcome::reading(Reading::NoData);
+        world.image("shop:2");
+        world.run_for(3000);
+        assert_eq!((world.phase(), world.serves().as_deref()), (phase, Some(image)), "{choice}\n{}", world.story());
+    }
+}
+
+/// A metric whose value rests on fifty requests at least.
+fn of_fifty_requests() -> Value {
+    metric(json!({"prometheus": {"query": "e", "requests": "n", "minRequests": 50}}))
+}
+
+#[test]
+fn too_few_requests_are_no_verdict_and_on_unknown_decides() {
+    for (choice, phase, image) in ON_UNKNOWN {
+        let mut world = World::live(json!({"monitoring": {"duration": "1m", "onUnknown": choice, "metrics": [of_fifty_requests()]}}));
+        // Every one of so few requests failed.
+        world.gauge = |_, _, _| Outcome::Readings(vec![Reading::Value(1.0), Reading::Value(3.0)]);
+        world.image("shop:2");
+        world.run_for(3000);
+        assert_eq!((world.phase(), world.serves().as_deref()), (phase, Some(image)), "{choice}\n{}", world.story());
+        let few = "3 requests are too few to judge by, at least 50 are needed";
+        assert_eq!(world.status.message.contains(few), choice != "Pass", "{choice}: {}", world.status.message);
+    }
+}
+
+#[test]
+fn monitoring_goes_on_once_there_are_enough_requests() {
+    let mut world = World::live(json!({"monitoring": {"duration": "1m", "metrics": [of_fifty_requests()]}}));
+    world.gauge = |_, _, at| {
+        let requests = if at.as_second() < 1_800_000_400 { 3.0 } else { 50.0 };
+        Outcome::Readings(vec![Reading::Value(0.0), Reading::Value(requests)])
+    };
+    world.image("shop:2");
+    world.run_for(3000);
+    assert_eq!(world.phase(), Phase::Healthy, "once there is traffic it goes on\n{}", world.story());
+}
+
+#[test]
+fn time_without_readings_is_no_bake_time() {
+    let mut world = World::live(json!({"monitoring": {"duration": "2m", "metrics": [metric(json!({"noDataLimit": 1000}))]}}));
+    world.gauge = |_, _, at| if (at.as_second() / 100) % 2 == 0 { value(0.0) } else { Outcome::reading(Reading::NoData) };
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.run_for(150);
+    assert_eq!(world.phase(), Phase::Monitoring, "{}", world.story());
+    world.settle();
+    assert_eq!(world.phase(), Phase::Healthy);
+}
+
+#[test]
+fn scattered_bad_readings_are_not_as_many_in_a_row() {
+    let mut world = World::live(json!({"monitoring": {"duration": "10m", "metrics": [metric(json!({"failureLimit": 2}))]}}));
+    world.gauge = |_, image, at| value(if image == "shop:2" && at.as_second() % 10 < 5 { 0.5 } else { 0.0 });
+    world.image("shop:2");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
+}
+
+#[test]
+fn the_bake_time_does_not_end_while_readings_are_bad() {
+    is_rolled_back_when_its_bake_time_ends_badly(
+        json!({"monitoring": {"duration": "2m", "metrics": [metric(json!({"failureFor": "1m"}))]}}),
+    );
+}
+
+#[test]
+fn the_next_candidate_waits_for_the_end_of_monitoring() {
+    let mut world = World::live(json!({"monitoring": {"duration": "5m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.image("shop:3");
+    world.run_for(200);
+    assert_eq!(world.phase(), Phase::Monitoring, "the way back stays open");
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:3"));
+}
+
+// Found by attack.
+#[test]
+fn the_deadline_of_a_side_short_of_pods_is_awaited() {
+    let mut world = World::live(json!({"progressDeadline": "1m", "monitoring": {"duration": "10m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    unready(&mut world, "shop:2", 1);
+    world.run_for(10);
+    // The operator was away for a while: its time doesn't count.
+    let from = world.now;
+    world.pass_time(30);
+    world.absence = Some(Absence { from: Some(from), to: world.now });
+    world.operator();
+    world.run_for(25);
+    for _ in 0..200 {
+        if let Decision::Wait { until, .. } = decide(&world.seen()) {
+            assert!(
+                until.is_some() || world.phase() != Phase::Monitoring,
+                "at {} s in {}: nothing wakes it\n{}",
+                world.second(),
+                world.phase(),
+                world.story()
+            );
+        }
+        world.run_for(1);
+    }
+}
+
+// Found by attack.
+#[test]
+fn held_after_a_failed_gate_other_metrics_write_nothing() {
+    let mut world = World::live(
+        json!({"monitoring": {"duration": "10m", "onFailure": "Pause", "metrics": [metric(json!({})), metric(json!({"name": "other"}))]}}),
+    );
+    world.gauge = |gate, _, _| Outcome::reading(Reading::Value(if gate.contains("other") { 0.0 } else { 0.5 }));
+    world.image("shop:2");
+    world.run_for(600);
+    assert!(world.is("Stalled"));
+    let records = world.records;
+    world.run_for(1000);
+    assert_eq!(world.records - records, 0);
+}
+
+// Found by attack.
+#[test]
+fn an_accept_given_before_the_switch_ends_no_monitoring() {
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}, "monitoring": {"duration": "10m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    world.order("accept");
+    world.run_for(5);
+    world.order("promote");
+    world.run_for(60);
+    assert_eq!(world.phase(), Phase::Monitoring, "{}", world.story());
+}
+
+#[test]
+fn a_side_that_is_to_have_no_pods_is_not_given_up() {
+    let world = World::in_phase(json!({"monitoring": {"duration": "1h"}}), "shop:2", Phase::Monitoring);
+    let seen = world.seen();
+    fn gone(seen: &mut Observed) {
+        seen.green.pods.iter_mut().for_each(|pod| pod.ready = false);
+    }
+    assert_eq!(phase(&seen, gone), Phase::RollingBack);
+    fn to_zero(seen: &mut Observed) {
+        gone(seen);
+        seen.spec.replicas = 0;
+    }
+    assert_eq!(phase(&seen, to_zero), Phase::Monitoring);
+    fn from_zero(seen: &mut Observed) {
+        gone(seen);
+        seen.status.active.as_mut().unwrap().replicas = 0;
+        deployment(&mut seen.green).replicas = 0;
+    }
+    assert_eq!(phase(&seen, from_zero), Phase::Monitoring);
+}
+
+#[test]
+fn monitoring_ends_with_all_time_covered_and_checks_passed() {
+    let spec = json!({"monitoring": {"duration": "1m", "checks": [{"name": "home", "http": {}}], "metrics": [metric(json!({"initialDelay": "0s"}))]}});
+    let mut world = World::live(spec);
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.run_for(50);
+    assert_eq!(world.phase(), Phase::Monitoring);
+    let mut seen = world.seen();
+    seen.results.clear();
+    later(&mut seen, 10);
+    fn gate<'a>(seen: &'a mut Observed, name: &str) -> &'a mut Gate {
+        seen.status.gates.iter_mut().find(|gate| gate.name == name).unwrap()
+    }
+    fn covered(seen: &mut Observed, millis: i64) {
+        gate(seen, "monitoring/errors").measured.as_mut().unwrap().covered_millis = millis;
+    }
+    let over = |edit: Edit| phase(&seen, edit) == Phase::ScalingDown;
+    assert!(over(|seen| covered(seen, 60_000)));
+    assert!(!over(|seen| covered(seen, 59_999)), "it covers less than the time");
+    fn nothing_good(seen: &mut Observed) {
+        covered(seen, 60_000);
+        gate(seen, "monitoring/errors").measured.as_mut().unwrap().good = 0;
+    }
+    assert!(!over(nothing_good), "nothing good was read");
+    fn bad_at_the_end(seen: &mut Observed) {
+        covered(seen, 60_000);
+        gate(seen, "monitoring/errors").measured.as_mut().unwrap().bad_in_row = 1;
+    }
+    assert!(!over(bad_at_the_end), "what is bad now may yet be a failure");
+    fn unchecked(seen: &mut Observed) {
+        covered(seen, 60_000);
+        gate(seen, "monitoring/home").state = GateState::Running;
+    }
+    assert!(!over(unchecked), "a check is not done");
+    fn short(seen: &mut Observed) {
+        covered(seen, 60_000);
+        deployment(&mut seen.green).available -= 1;
+    }
+    assert!(!over(short), "a pod is missing");
+    fn early(seen: &mut Observed) {
+        covered(seen, 60_000);
+        later(seen, -1);
+    }
+    assert!(!over(early), "the time is not over");
+}
+
+#[test]
+fn readings_that_are_back_are_recorded_at_once() {
+    let spec = json!({"monitoring": {"duration": "1m", "metrics": [metric(json!({})), metric(json!({"name": "other"}))]}});
+    let mut world = World::live(spec);
+    world.gauge = |_, _, _| Outcome::reading(Reading::NoData);
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.run_for(120);
+    let mut seen = world.seen();
+    let gate = seen.status.gates.iter().find(|gate| gate.name == "monitoring/other").unwrap().clone();
+    assert_eq!(gate.state, GateState::Inconclusive);
+    let read = |reading: Reading| Measurement {
+        gate: gate.name.clone(),
+        definition: gate.definition.clone(),
+        attempt: seen.status.attempt,
+        revision: seen.status.active.as_ref().unwrap().revision.clone(),
+        at: seen.now,
+        outcome: Outcome::reading(reading),
+    };
+    let (nothing, good) = (read(Reading::NoData), read(Reading::Value(0.0)));
+    later(&mut seen, 1);
+    seen.results = vec![nothing];
+    assert!(matches!(decide(&seen), Decision::Wait { .. }), "one more without a value is no news");
+    seen.results = vec![good];
+    assert!(matches!(decide(&seen), Decision::Record(_)));
+}

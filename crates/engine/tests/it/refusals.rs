@@ -1,0 +1,181 @@
+//! Writes that the API server refuses.
+
+use crate::{decided::recorded, edits::blue, scene::reason, world::World};
+use bluegreen_api::{Color, Phase};
+use bluegreen_engine::{
+    Decision, Observed, decide,
+    decision::{Object, Role},
+    observed::{ObjectSeen, Refusal},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+/// And the write is tried again, each time after a pause.
+#[test]
+fn a_refusal_is_shown_in_the_api_servers_own_words() {
+    let mut world = World::live(json!({}));
+    world.refuse = Some((
+        Object::Deployment(Color::Green),
+        500,
+        "failed to create typed patch object (/shop-green): .spec.template.spec.foo: field not declared in schema".into(),
+    ));
+    world.image("shop:2");
+    world.run_for(600);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::DeployingPreview, "InvalidSpec"), "{}", world.story());
+    assert!(world.status.message.contains("field not declared in schema"));
+    let tries = world.log.iter().filter(|line| line.contains("refuse")).count();
+    assert!((5..=12).contains(&tries), "{tries} tries in ten minutes");
+    world.refuse = None;
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"));
+}
+
+// Found by attack.
+#[test]
+fn a_refusal_whose_effect_is_not_wanted_any_more_is_forgotten() {
+    let mut world = World::live(json!({}));
+    // The write had no answer, and had happened.
+    world.refusals.push(Refusal {
+        object: Object::Service(Role::Active),
+        code: 0,
+        message: "no answer".into(),
+        at: world.now,
+        times: 1,
+        generation: world.generation,
+    });
+    world.settle();
+    assert!(world.is("Ready"), "{}", world.status.message);
+}
+
+/// `spec` went back after the switch was recorded, and the fence that withdraws it is about to be refused.
+fn about_to_refuse_a_fence() -> World {
+    let mut world = World::live(json!({}));
+    world.image("shop:2");
+    world.until_about_to_act_in(Phase::Promoting);
+    world.refuse = Some((Object::Service(Role::Active), 403, "denied by a webhook".into()));
+    world.run_for(5);
+    world.image("shop:1");
+    world
+}
+
+// Found by attack.
+#[test]
+fn a_refused_fence_is_retried_with_a_pause_and_shown() {
+    let mut world = about_to_refuse_a_fence();
+    world.run_for(60);
+    let tries = world.log.iter().filter(|line| line.contains("refuse")).count();
+    assert!(tries < 15, "{tries}");
+    assert!(world.status.message.contains("denied"));
+    world.refuse = None;
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:1"));
+}
+
+// Found by attack.
+#[test]
+fn a_refused_fence_leaves_status_of_one_generation() {
+    let mut world = about_to_refuse_a_fence();
+    world.run_for(5);
+    let status = &world.status;
+    assert!(status.message.contains("denied") && status.observed_generation < world.generation, "{}", world.story());
+    let conditions: Vec<_> = status.conditions.iter().map(|condition| condition.observed_generation).collect();
+    assert!(conditions.iter().all(|of| *of == Some(status.observed_generation)), "{conditions:?}, {}", status.observed_generation);
+}
+
+/// And the next try is awaited.
+#[test]
+fn protection_goes_on_while_a_fence_is_refused() {
+    let mut world = World::fence_refused();
+    let Decision::Wait { until: Some(until), .. } = decide(&world.seen()) else { panic!("{}", world.story()) };
+    assert!(until > world.now && until.duration_since(world.now).as_secs() <= 10, "protection is tried again soon");
+    world.now = until;
+    assert!(matches!(decide(&world.seen()), Decision::Act(_)), "then, and not a moment later");
+    world.deployments.remove(&Color::Blue);
+    world.now = Timestamp::from_second(until.as_second() - 1).unwrap();
+    let Decision::Act(effects) = decide(&world.seen()) else { panic!("{}", world.story()) };
+    let blue = Object::Deployment(Color::Blue);
+    assert!(effects.iter().all(|effect| effect.object() == blue), "the live side is put right meanwhile: {effects:?}");
+}
+
+#[test]
+fn a_refusal_does_not_put_off_the_end_of_a_phase() {
+    let mut world = World::live(json!({"promotion": {"mode": "Manual", "timeout": "10m"}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    let due = world.now.checked_add(SignedDuration::from_mins(10)).unwrap();
+    // The preview Service is refused for so long that its next try comes after the timeout.
+    world.refuse = Some((Object::Service(Role::Preview), 403, "denied by a webhook".into()));
+    let service = world.services.get_mut("preview").unwrap();
+    service.selector.clear();
+    service.resource_version += 1_000_000;
+    while world.now.duration_since(due).as_secs() < -20 {
+        world.operator();
+        let Decision::Wait { until: Some(until), .. } = decide(&world.seen()) else { panic!("{}", world.story()) };
+        assert!(until <= due, "the timeout is awaited: {until}");
+        assert!(world.status.message.contains("denied"), "{}", world.status.message);
+        world.pass_time(1);
+    }
+    world.run_for(60);
+    assert!(matches!(world.phase(), Phase::Aborting | Phase::Aborted), "{}", world.story());
+}
+
+#[test]
+fn the_pause_after_a_refusal_doubles_up_to_a_limit() {
+    let seen = World::live(json!({})).seen();
+    let pause = |role: Role, times: u32, generation: i64| {
+        let mut seen = seen.clone();
+        let (ObjectSeen::There(active), ObjectSeen::There(preview)) = (&mut seen.active_service, &mut seen.preview_service) else {
+            panic!()
+        };
+        let service = if role == Role::Active { active } else { preview };
+        service.labels_intact = false;
+        seen.refusals = vec![Refusal { object: Object::Service(role), code: 500, message: "no".into(), at: seen.now, times, generation }];
+        seen.status = recorded(seen.clone());
+        match decide(&seen) {
+            Decision::Wait { until, .. } => {
+                let until = until.unwrap();
+                let tried = Observed { now: until, ..seen.clone() };
+                assert!(matches!(decide(&tried), Decision::Act(_)), "then it is tried");
+                let not_yet = Timestamp::from_millisecond(until.as_millisecond() - 1).unwrap();
+                assert!(matches!(decide(&Observed { now: not_yet, ..seen.clone() }), Decision::Wait { .. }), "and not before");
+                until.duration_since(seen.now)
+            }
+            _ => SignedDuration::ZERO,
+        }
+    };
+    let now = seen.generation;
+    for (times, seconds) in [(0, 1), (1, 1), (2, 2), (4, 8), (9, 256), (10, 300), (40, 300)] {
+        assert_eq!(pause(Role::Preview, times, now), SignedDuration::from_secs(seconds), "refused {times} times");
+        assert_eq!(
+            pause(Role::Active, times, now),
+            SignedDuration::from_secs(seconds.min(10)),
+            "it protects, and was refused {times} times"
+        );
+    }
+    assert_eq!(pause(Role::Preview, 9, now - 1), SignedDuration::ZERO, "spec is another now");
+}
+
+#[test]
+fn a_refused_repair_does_not_wait_for_a_clock_put_back() {
+    let mut seen = World::live(json!({})).seen();
+    let ObjectSeen::There(active) = &mut seen.active_service else { panic!() };
+    active.labels_intact = false;
+    let (object, generation) = (Object::Service(Role::Active), seen.generation);
+    seen.refusals = vec![Refusal { object, code: 500, message: "no".into(), at: seen.now, times: 9, generation }];
+    seen.status = recorded(seen.clone());
+    let put_back = |seconds: i64| Observed { now: seen.now - SignedDuration::from_secs(seconds), ..seen.clone() };
+    assert!(matches!(decide(&put_back(5)), Decision::Wait { .. }));
+    assert!(matches!(decide(&put_back(3600)), Decision::Act(_)));
+}
+
+#[test]
+fn while_a_fence_is_refused_nothing_but_protection_is_written() {
+    let world = World::fence_refused();
+    let mut seen = world.seen();
+    let ObjectSeen::There(preview) = &mut seen.preview_service else { panic!() };
+    preview.selector.clear();
+    assert!(matches!(decide(&seen), Decision::Wait { .. }), "{:?}", decide(&seen));
+    blue(&mut seen).labels_intact = false;
+    let Decision::Act(effects) = decide(&seen) else { panic!() };
+    assert_eq!(effects.iter().map(|effect| effect.object()).collect::<Vec<_>>(), [Object::Deployment(Color::Blue)]);
+}
