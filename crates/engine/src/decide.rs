@@ -44,7 +44,7 @@ pub fn decide(seen: &Observed) -> Decision {
 }
 
 /// A fence is refused, and what it guards against must not be recorded without it: what is recorded stands, and says so.
-fn unfenced(seen: &Observed, plan: &Plan, (ready, fenced): (Vec<Effect>, Vec<Object>), retry: Option<Timestamp>) -> Decision {
+fn unfenced(seen: &Observed, plan: &Plan<'_>, (ready, fenced): (Vec<Effect>, Vec<Object>), retry: Option<Timestamp>) -> Decision {
     let elsewhere = |effect: &Effect| protection::protects(effect, &seen.status) && !fenced.contains(&effect.object());
     let protection: Vec<_> = ready.into_iter().filter(elsewhere).collect();
     if !protection.is_empty() {

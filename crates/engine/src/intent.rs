@@ -20,17 +20,17 @@ pub(crate) fn one_pod_is_enough(status: &BlueGreenRolloutStatus) -> bool {
 }
 
 /// When the standby may go: after the drain and the time it stands by.
-pub(crate) fn scale_down_due(plan: &Plan, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
+pub(crate) fn scale_down_due(plan: &Plan<'_>, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
     let Lifetime::For(after) = plan.settings.after else { return None };
     clock::due(status.clock.as_ref()?, plan.settings.drain.saturating_add(after.0))
 }
 
 /// When the side that was given up may go: one that served is drained, one that didn't is kept to be looked at.
-pub(crate) fn leaving_due(plan: &Plan, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
+pub(crate) fn leaving_due(plan: &Plan<'_>, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
     let clock = status.clock.as_ref()?;
     let ending = status.ending.as_ref()?;
     let aborted = status.phase == Some(Phase::Aborting);
-    let next_waits = plan.wanted.as_ref().is_ok_and(|wanted| {
+    let next_waits = plan.wanted.as_ref().is_some_and(|wanted| {
         status.active.as_ref().is_none_or(|active| active.revision != wanted.hash)
             && status.rejected.as_ref().is_none_or(|rejected| rejected.revision != wanted.hash)
     });

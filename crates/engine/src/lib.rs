@@ -4,6 +4,7 @@
 //! with exactly one of: record this status, carry out these effects, or wait.
 
 mod act;
+pub mod asked;
 mod clock;
 mod decide;
 pub mod decision;

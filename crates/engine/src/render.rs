@@ -2,13 +2,14 @@
 //! later writes take it from there, so that another version of this code changes no running pod.
 
 use crate::{
+    asked::content::image_in,
     decision::{Role, Target},
     observed::{
         Observed,
         labels::{Labels, deployment_labels, object_labels, selector},
         services::{service_labels, service_name, service_object, service_ports, type_name},
     },
-    plan::{Plan, Wanted, wanted},
+    plan::wanted,
     revision,
 };
 use bluegreen_api::{Color, ServicePort, names};
@@ -31,18 +32,15 @@ pub(crate) fn metadata(seen: &Observed, name: String, labels: Labels) -> Value {
 
 /// The ControllerRevision of the revision that `spec` asks for, to be created.
 pub fn controller_revision(seen: &Observed, hash: &str, number: i64) -> Value {
-    let plan = Plan::of(seen);
-    let (digest, image, ports, template) = match plan.wanted {
-        Ok(Wanted { digest, image, ports, template, .. }) => (digest, image, ports, template),
-        // Not reached: a revision is written only while `spec` asks for it. An empty one would be refused.
-        Err(_) => (String::new(), String::new(), vec![], Value::Null),
+    // A revision is written only while `spec` asks for it and can be carried out: an empty one would be refused.
+    let wanted = seen.asked.content.as_ref().ok();
+    let content = Content {
+        digest: wanted.map_or("", |content| &content.digest),
+        image: wanted.map_or("", |content| &content.image),
+        ports: wanted.map_or(&[], |content| &content.ports),
+        template: pod_template(seen, hash, wanted.map_or(Value::Null, |content| content.template.clone())),
     };
-    revision_object(
-        seen,
-        hash,
-        number,
-        &Content { digest: &digest, image: &image, ports: &ports, template: pod_template(seen, hash, template) },
-    )
+    revision_object(seen, hash, number, &content)
 }
 
 struct Content<'a> {
@@ -107,11 +105,11 @@ pub fn restored_revision(seen: &Observed, hash: &str, number: i64, live: &Value)
     let side = [&seen.status.active, &seen.status.standby, &seen.status.preview].into_iter().flatten().find(|side| side.revision == hash);
     let ports = side.map(|side| side.ports.clone()).unwrap_or_default();
     // A side that was rebuilt without its revision knows no image.
-    let runs = || live.pointer("/spec/template").and_then(|template| wanted::image_in(template, &seen.spec, &seen.name));
+    let runs = || live.pointer("/spec/template").and_then(|template| image_in(template, &seen.asked.spec, &seen.name));
     let image = side.map(|side| side.image.clone()).filter(|image| !image.is_empty()).or_else(runs).unwrap_or_default();
     // The content it was made from can't be told from a live object with its defaults, unless `spec` still asks for it.
     let digest =
-        Plan::of(seen).wanted.ok().filter(|wanted| wanted.hash == hash).map_or_else(|| revision::restored(hash), |wanted| wanted.digest);
+        wanted(seen).filter(|wanted| wanted.hash == hash).map_or_else(|| revision::restored(hash), |wanted| wanted.content.digest.clone());
     let mut template = live.pointer("/spec/template").cloned().unwrap_or(Value::Null);
     if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
         labels.remove(names::COLOR_LABEL);
@@ -124,7 +122,7 @@ pub fn deployment(seen: &Observed, color: Color, replicas: i32, revision_data: &
     let mut spec = revision_data.get("spec").filter(|spec| spec.is_object()).cloned().unwrap_or_else(|| json!({}));
     let revision = spec.pointer("/template/metadata/labels").and_then(|labels| labels.get(names::REVISION_LABEL)).cloned();
     spec["replicas"] = json!(replicas);
-    spec["minReadySeconds"] = json!(seen.spec.min_ready_seconds.unwrap_or(0));
+    spec["minReadySeconds"] = json!(seen.asked.spec.min_ready_seconds.unwrap_or(0));
     spec["selector"] = json!({"matchLabels": {names::ROLLOUT_LABEL: seen.name, names::COLOR_LABEL: color}});
     if let Some(labels) = map_at(&mut spec, &["template", "metadata", "labels"]) {
         labels.insert(names::COLOR_LABEL.into(), json!(color));

@@ -1,14 +1,8 @@
 //! Names of revisions: short hashes of what must change together to serve.
 
 use crate::observed::RevisionSeen;
-use bluegreen_api::ServicePort;
 use bluegreen_gates::hash::{LENGTH, hash};
-use serde_json::{Value, json};
-
-/// SHA-256, in lower-case base 32, over the canonical JSON (RFC 8785) of template and ports as they are stored, without null map entries.
-pub fn digest(template: &Value, ports: &[ServicePort]) -> String {
-    hash(&json!({"template": template, "ports": ports}))
-}
+use serde_json::json;
 
 /// The digest of a revision that was written again from its live Deployment: of its content only the short hash is known.
 pub fn restored(hash: &str) -> String {
@@ -40,7 +34,10 @@ fn short_hash(digest: &str, collision_count: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asked::content::digest;
     use crate::observed::Owner;
+    use bluegreen_api::ServicePort;
+    use serde_json::Value;
 
     fn template() -> Value {
         json!({"spec": {"containers": [{"name": "shop", "image": "shop:1.0.0", "ports": [{"containerPort": 8080}]}]}})

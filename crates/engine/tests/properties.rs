@@ -82,14 +82,14 @@ fn elapsed(seen: &Observed) -> i64 {
 }
 
 fn drain(seen: &Observed) -> i64 {
-    let drain = seen.spec.scale_down.as_ref().and_then(|it| it.drain).map_or(10_000, |drain| drain.0.as_millis());
+    let drain = seen.asked.spec.scale_down.as_ref().and_then(|it| it.drain).map_or(10_000, |drain| drain.0.as_millis());
     i64::try_from(drain).unwrap()
 }
 
 /// Nobody of them is ready any more.
 fn lose_readiness(color: &mut ColorSeen) {
     color.pods.iter_mut().for_each(|pod| pod.ready = false);
-    if let ObjectSeen::There(deployment) = &mut color.deployment {
+    if let Some(deployment) = &mut color.deployment {
         (deployment.ready, deployment.available) = (0, 0);
     }
 }
@@ -122,7 +122,7 @@ proptest! {
                 _ => (false, false),
             };
             prop_assert!(is(&status.active) || to, "promise 1: sent to {} {} in {:?}", target.color, target.revision, status.phase);
-            let selected = seen.active_service.as_ref().is_some_and(|service| service.selector == render::selector("shop", &target));
+            let selected = seen.service(Role::Active).is_some_and(|service| service.selector == labels::selector("shop", &target));
             if switch && to && !selected && !is(&status.active) {
                 prop_assert!(ready(&seen, target.color, &target.revision) > 0, "switched to no ready pod in {:?}", status.phase);
             }
@@ -148,7 +148,7 @@ proptest! {
                 prop_assert!(replicas >= side.replicas || may_go, "{color} is to have {replicas} of {} in {:?}", side.replicas, status.phase);
             }
             if roles(status).into_iter().flatten().all(|side| side.color != color) {
-                let here = status.active.as_ref().is_some_and(|active| seen.active_service.as_ref().is_some_and(|service| {
+                let here = status.active.as_ref().is_some_and(|active| seen.service(Role::Active).is_some_and(|service| {
                     service.selector.get("bluegreen.dev/color").map(String::as_str) == Some(active.color.as_str())
                 }));
                 prop_assert!(here || status.phase == Some(Phase::Initializing), "{color} was emptied while users may still reach it");
@@ -165,7 +165,7 @@ proptest! {
             // What was recorded may stand for as long as a fence is refused; it never goes down.
             let before = seen.status.active.as_ref().filter(|before| (before.color, &before.revision) == (active.color, &active.revision));
             let kept = before.is_some_and(|before| active.replicas >= before.replicas);
-            prop_assert!(active.replicas >= seen.spec.replicas || kept, "{} of {}", active.replicas, seen.spec.replicas);
+            prop_assert!(active.replicas >= seen.asked.spec.replicas || kept, "{} of {}", active.replicas, seen.asked.spec.replicas);
         }
         if let (Some(before), Some(after)) = (&seen.status.standby, &next.standby)
             && (before.color, &before.revision) == (after.color, &after.revision)
@@ -185,15 +185,15 @@ proptest! {
         }
         let candidate = next.preview.as_ref().unwrap();
         let deployment = seen.color(candidate.color).deployment.as_ref().unwrap();
-        prop_assert!(deployment.revision == candidate.revision && deployment.available >= candidate.replicas.max(seen.spec.replicas));
-        prop_assert!(ready(&seen, candidate.color, &candidate.revision) > 0 && seen.spec.replicas > 0 && !seen.spec.paused);
+        prop_assert!(deployment.revision == candidate.revision && deployment.available >= candidate.replicas.max(seen.asked.spec.replicas));
+        prop_assert!(ready(&seen, candidate.color, &candidate.revision) > 0 && seen.asked.spec.replicas > 0 && !seen.asked.spec.paused);
         let approved = next.gates.iter().any(|gate| gate.name == "approval" && gate.state == GateState::Passed);
         for name in asked_of_a_candidate(&seen) {
             let state = next.gates.iter().find(|gate| gate.name == name).map(|gate| gate.state);
             let passed = state == Some(GateState::Passed) || (state == Some(GateState::Inconclusive) && approved);
             prop_assert!(passed, "promise 3: it is promoted with {name} {state:?}");
         }
-        if seen.spec.verification.as_ref().is_some_and(|verification| verification.score.is_some()) {
+        if seen.asked.spec.verification.as_ref().is_some_and(|verification| verification.score.is_some()) {
             // Each of the three counts alike, and 60 % of them are two: whatever the gate of the score says.
             let of = |state: GateState| next.gates.iter().filter(|gate| gate.weight.is_some() && gate.name.starts_with("verification/") && gate.state == state).count();
             prop_assert!(of(GateState::Passed) >= 2 || (approved && of(GateState::Failed) <= 1), "promise 3: {}", told::recorded(&next));
@@ -238,9 +238,9 @@ proptest! {
         let (seen, Decision::Act(effects), _) = settled(&seen) else { return Ok(()) };
         for effect in effects {
             let (owner, deleting) = match effect.object() {
-                Object::Deployment(color) => match &seen.color(color).deployment { ObjectSeen::There(it) => (it.owner.clone(), it.deleting), ObjectSeen::Absent => continue },
-                Object::Service(Role::Active) => match &seen.active_service { ObjectSeen::There(it) => (it.owner.clone(), it.deleting), ObjectSeen::Absent => continue },
-                Object::Service(Role::Preview) => match &seen.preview_service { ObjectSeen::There(it) => (it.owner.clone(), it.deleting), ObjectSeen::Absent => continue },
+                Object::Deployment(color) => match &seen.color(color).deployment { Some(it) => (it.owner.clone(), it.deleting), None => continue },
+                Object::Service(Role::Active) => match seen.service(Role::Active) { Some(it) => (it.owner.clone(), it.deleting), None => continue },
+                Object::Service(Role::Preview) => match seen.service(Role::Preview) { Some(it) => (it.owner.clone(), it.deleting), None => continue },
                 Object::Revision(_) => continue,
             };
             prop_assert!(!deleting, "promise 7: {}, which is being deleted", told::of_change(&effect.change));
@@ -334,10 +334,10 @@ proptest! {
         is_blind in any::<bool>(),
     ) {
         let mut seen = case.seen.clone();
-        seen.blind = is_blind.then(|| Blind { why: "pods: forbidden".into(), since: at(-600) });
+        seen.late = Vec::from_iter(is_blind.then(|| Late { kind: Watched::Pod, why: "forbidden".into(), since: at(-600) }));
         if service == 2 {
-            seen.active_service = ObjectSeen::Absent;
-        } else if let (1, ObjectSeen::There(it)) = (service, &mut seen.active_service) {
+            seen.services.remove(&Role::Active);
+        } else if let (1, Some(it)) = (service, seen.services.get_mut(&Role::Active)) {
             it.selector.clear();
         }
         endpoints_follow(&mut seen);
@@ -423,7 +423,7 @@ proptest! {
     #[test]
     fn with_old_eyes_nothing_goes_forward(case in worlds(), age in 0..60_i64) {
         let mut seen = case.seen.clone();
-        seen.blind = Some(Blind { why: "pods: forbidden".into(), since: at(-age) });
+        seen.late = vec![Late { kind: Watched::Pod, why: "forbidden".into(), since: at(-age) }];
         let from = seen.status.phase;
         let forward = |to: Option<Phase>| match to {
             Some(Phase::DeployingPreview | Phase::Verifying | Phase::ScalingUp | Phase::Promoting) => true,
@@ -441,7 +441,7 @@ proptest! {
                         seen.status.preview.as_ref().is_some_and(|side| (side.color, &side.revision) == (target.color, &target.revision))
                     };
                     let shown = |target: &Target| {
-                        seen.active_service.as_ref().is_some_and(|service| service.selector == render::selector("shop", target))
+                        seen.service(Role::Active).is_some_and(|service| service.selector == labels::selector("shop", target))
                     };
                     if let Change::ApplyService { role: Role::Active, target } = &effect.change {
                         prop_assert!(!to_candidate(target) || shown(target), "switched in {:?}", seen.status.phase);

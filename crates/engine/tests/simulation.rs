@@ -12,8 +12,9 @@ mod world;
 use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Decision, decide,
-    observed::{Absence, Outcome, Owner, Reading},
+    observed::{Absence, Owner},
 };
+use bluegreen_gates::reading::{Outcome, Reading};
 use serde_json::json;
 use world::World;
 

@@ -1,6 +1,6 @@
 //! When a gate is asked. A stage is matched by its name here and nowhere else.
 
-use bluegreen_api::Gate;
+use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, Check, Gate, Metric, Score, Side, TemplateReference};
 
 /// When a gate is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +42,45 @@ impl Stage {
         }
     }
 
+    /// The side that is judged at it, which before the first switch is the only one.
+    pub fn side(self, status: &BlueGreenRolloutStatus) -> Option<&Side> {
+        match self {
+            Self::Verification => status.preview.as_ref().or(status.active.as_ref()),
+            Self::Monitoring => status.active.as_ref(),
+        }
+    }
+
+    /// What a rollout asks for at it.
+    pub fn of(self, spec: &BlueGreenRolloutSpec) -> Section<'_> {
+        match self {
+            Self::Verification => {
+                spec.verification.as_ref().map(|it| Section::of(&it.checks, &it.metrics, &it.templates, it.score.as_ref()))
+            }
+            Self::Monitoring => spec.monitoring.as_ref().map(|it| Section::of(&it.checks, &it.metrics, &it.templates, it.score.as_ref())),
+        }
+        .unwrap_or_default()
+    }
+
     /// Where it stands in a rollout.
     pub const fn section(self) -> &'static str {
         match self {
             Self::Verification => "spec.verification",
             Self::Monitoring => "spec.monitoring",
         }
+    }
+}
+
+/// What a rollout asks for at one stage.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Section<'a> {
+    pub checks: &'a [Check],
+    pub metrics: &'a [Metric],
+    pub templates: &'a [TemplateReference],
+    pub score: Option<&'a Score>,
+}
+
+impl<'a> Section<'a> {
+    const fn of(checks: &'a [Check], metrics: &'a [Metric], templates: &'a [TemplateReference], score: Option<&'a Score>) -> Self {
+        Self { checks, metrics, templates, score }
     }
 }

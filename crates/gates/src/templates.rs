@@ -182,7 +182,7 @@ fn put_in(text: &str, parameters: &Parameters<'_>) -> Result<String, String> {
     Ok(filled)
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TemplateSeen {
     There(Box<GateTemplateSpec>),
     Absent,

@@ -10,9 +10,12 @@ use crate::{
 };
 use bluegreen_api::{Color, names};
 use bluegreen_engine::{
-    Observed, decision::Role, observed::Absence, observed::ColorSeen, observed::DeploymentSeen, observed::EndpointSeen,
-    observed::EndpointsSeen, observed::PodSeen, observed::RevisionSeen, observed::ServiceSeen, observed::TemplatesSeen, observed::labels,
-    observed::services,
+    Observed,
+    decision::Role,
+    observed::{
+        Absence, ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, PodSeen, RevisionSeen, ServiceSeen, TemplatesSeen, labels,
+        services,
+    },
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};

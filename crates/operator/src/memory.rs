@@ -2,7 +2,10 @@
 
 use crate::key::Key;
 use bluegreen_api::Color;
-use bluegreen_engine::{decision::Object, observed::ColorSeen, observed::Progress, observed::Refusal, observed::progress};
+use bluegreen_engine::{
+    decision::Object,
+    observed::{ColorSeen, Progress, Refusal, progress},
+};
 use bluegreen_gates::reading::Measurement;
 use jiff::Timestamp;
 use std::{
@@ -110,7 +113,7 @@ impl Remembered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bluegreen_gates::{reading::Outcome, reading::Reading};
+    use bluegreen_gates::reading::{Outcome, Reading};
 
     fn result(at: &str, value: f64) -> Measurement {
         Measurement {

@@ -10,7 +10,12 @@ use crate::{
     shelf::Look,
 };
 use bluegreen_api::{Color, names};
-use bluegreen_engine::{Effect, Observed, decision::Change, decision::Guard, decision::Object, observed::services, render};
+use bluegreen_engine::{
+    Effect, Observed,
+    decision::{Change, Guard, Object},
+    observed::services,
+    render,
+};
 use serde_json::{Value, json};
 use std::{
     collections::VecDeque,

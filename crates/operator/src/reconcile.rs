@@ -2,7 +2,11 @@
 
 use crate::{clock, perform::Performed, queue::Next, requests::Refused};
 use bluegreen_api::BlueGreenRolloutStatus;
-use bluegreen_engine::{Decision, Effect, Observed, Pass, decision::Change, decision::Guard, pass::End, pass::Step};
+use bluegreen_engine::{
+    Decision, Effect, Observed, Pass,
+    decision::{Change, Guard},
+    pass::{End, Step},
+};
 use jiff::Timestamp;
 use std::time::Duration;
 

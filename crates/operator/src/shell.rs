@@ -18,7 +18,11 @@ use crate::{
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Color, names};
 use bluegreen_engine::{
-    Effect, Observed, decision::Object, decision::Role, events, events::Announcement, measure, observed::Owner, observed::services,
+    Effect, Observed,
+    decision::{Object, Role},
+    events::{self, Announcement},
+    measure,
+    observed::{Owner, services},
 };
 use std::sync::Arc;
 use tokio::{sync::watch, time::Instant};

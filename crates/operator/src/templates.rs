@@ -10,7 +10,7 @@ use crate::{
     watches,
 };
 use bluegreen_api::{BlueGreenRolloutSpec, ClusterGateTemplate, GateTemplate, TemplateKind};
-use bluegreen_engine::{observed::Blind, observed::TemplatesSeen};
+use bluegreen_engine::observed::{Blind, TemplatesSeen};
 use bluegreen_gates::templates::TemplateSeen;
 use jiff::Timestamp;
 use kube::{Api, Client};

@@ -6,9 +6,9 @@ use crate::{
     resource::POD,
     server::ApiServer,
 };
-use bluegreen_engine::{
-    measure::What,
-    observed::{CheckOutcome, Outcome, Reading},
+use bluegreen_gates::{
+    ask::What,
+    reading::{CheckOutcome, Outcome, Reading},
 };
 use bluegreen_operator::{args::Args, measure::Gauge, run};
 use clap::Parser;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use bluegreen_engine::measure::What;
+use bluegreen_gates::ask::What;
 use bluegreen_sim::{Faults, World, run};
 use serde_json::{Value, json};
 use tokio::time::Instant;

@@ -11,12 +11,12 @@ use crate::{
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase, Side};
 
-pub(crate) fn write(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, side: &Side) -> Option<Effect> {
+pub(crate) fn write(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStatus, side: &Side) -> Option<Effect> {
     let replicas = if scales_down(seen, plan, status, side) { 0 } else { side.replicas };
     let apply = Change::ApplyDeployment { color: side.color, revision: side.revision.clone(), replicas };
     // Stored, or written earlier in this list. A Deployment of the revision is enough to store it again.
     let stored = seen.revisions.iter().any(|revision| revision.hash == side.revision);
-    let writable = plan.wanted.as_ref().is_ok_and(|wanted| wanted.hash == side.revision);
+    let writable = plan.wants(&side.revision);
     let Some(deployment) = &seen.color(side.color).deployment else {
         return (stored || writable).then_some(Effect { change: apply, guard: Guard::Absent, why: "the Deployment is missing" });
     };
@@ -37,7 +37,7 @@ pub(crate) fn write(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatu
     })
 }
 
-fn deployment_drift(plan: &Plan, side: &Side, deployment: &DeploymentSeen) -> Option<&'static str> {
+fn deployment_drift(plan: &Plan<'_>, side: &Side, deployment: &DeploymentSeen) -> Option<&'static str> {
     if deployment.revision != side.revision {
         return Some("the Deployment is to run another revision");
     }
@@ -51,18 +51,18 @@ fn deployment_drift(plan: &Plan, side: &Side, deployment: &DeploymentSeen) -> Op
 }
 
 /// The standby goes now. While the rollout is held its clock stands still, and its time doesn't come.
-fn scales_down(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, side: &Side) -> bool {
+fn scales_down(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStatus, side: &Side) -> bool {
     let is_standby = status.standby.as_ref().is_some_and(|standby| standby.color == side.color);
     let active_serves = status.active.as_ref().is_some_and(|active| surely_ready(seen, active) > 0 || plan.settings.replicas == 0);
     status.phase == Some(Phase::ScalingDown)
         && is_standby
         && active_serves
-        && seen.blind.is_none()
+        && seen.late().is_none()
         && scale_down_due(plan, status).is_some_and(|due| due <= seen.now)
 }
 
 /// A color without a role runs no pods; one that leaves does until its time has come.
-pub(crate) fn unused_color(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus) -> Option<Effect> {
+pub(crate) fn unused_color(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStatus) -> Option<Effect> {
     let used = |color: Color| [&status.active, &status.standby, &status.preview].into_iter().flatten().any(|side| side.color == color);
     let color = [Color::Blue, Color::Green].into_iter().find(|color| !used(*color))?;
     let leaves = status.leaving.as_ref().is_some_and(|leaving| leaving.color == color);

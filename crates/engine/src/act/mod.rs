@@ -10,7 +10,7 @@ mod services;
 use crate::{decision::Effect, observed::Observed, plan::Plan};
 
 /// The effects that the recorded status asks for and the world doesn't show yet.
-pub(crate) fn wanted(seen: &Observed, plan: &Plan) -> Vec<Effect> {
+pub(crate) fn wanted(seen: &Observed, plan: &Plan<'_>) -> Vec<Effect> {
     let status = &seen.status;
     let mut effects = Vec::new();
     // What is left of a status without a phase is not believed.

@@ -7,7 +7,7 @@ use crate::{
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase, Side};
 
-pub(crate) fn write(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, side: &Side) -> Option<Effect> {
+pub(crate) fn write(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStatus, side: &Side) -> Option<Effect> {
     let hash = side.revision.clone();
     let effect = |change, why| Some(Effect { change, guard: Guard::None, why });
     if let Some(stored) = seen.revisions.iter().find(|revision| revision.hash == side.revision) {
@@ -23,7 +23,7 @@ pub(crate) fn write(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatu
     if let Some(color) = [side.color, side.color.other()].into_iter().find(runs) {
         return effect(Change::RestoreRevision { hash, number, color }, "the ControllerRevision was lost");
     }
-    if plan.wanted.as_ref().is_ok_and(|wanted| wanted.hash == side.revision) {
+    if plan.wants(&side.revision) {
         return effect(Change::WriteRevision { hash, number }, "the revision is not stored yet");
     }
     // One that lost its label with the ControllerRevision is still there under its name, and nothing else would look for it.
@@ -36,7 +36,7 @@ pub(crate) fn write(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatu
 }
 
 /// The oldest revisions beyond the limit, none of which is needed for a way back.
-pub(crate) fn housekeeping(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus) -> Vec<Effect> {
+pub(crate) fn housekeeping(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStatus) -> Vec<Effect> {
     let sides = [&status.active, &status.standby, &status.preview, &status.previous, &status.leaving];
     let needed = |hash: &str| {
         sides.into_iter().flatten().any(|side| side.revision == hash)

@@ -16,7 +16,7 @@ use bluegreen_api::{BlueGreenRolloutStatus, GateState, Phase, ServicePort, Side}
 use bluegreen_gates::stage::Stage;
 
 /// Where each Service is to point now, in the order of the roles. One that is to be left as it is has none.
-pub(crate) fn targets(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, active: &Side) -> Vec<(Role, Target)> {
+pub(crate) fn targets(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStatus, active: &Side) -> Vec<(Role, Target)> {
     let target = |role: Role| match role {
         Role::Active => Some(active_target(seen, plan, status, active)).filter(|reaches| !keeps_serving(seen, reaches)),
         Role::Preview => preview_target(seen, status, active),
@@ -25,11 +25,11 @@ pub(crate) fn targets(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutSta
 }
 
 /// Where the active Service is to point now: never to a side without ready pods, if another has some.
-fn active_target(seen: &Observed, plan: &Plan, status: &BlueGreenRolloutStatus, active: &Side) -> Target {
+fn active_target(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStatus, active: &Side) -> Target {
     match (status.phase, &status.preview, &status.standby) {
         (Some(Phase::Promoting), Some(candidate), _)
             if selects(seen, candidate)
-                || (seen.blind.is_none()
+                || (seen.late().is_none()
                     && fully_available(seen, candidate)
                     && taken_up(seen, candidate)
                     && surely_ready(seen, candidate) > 0) =>
@@ -55,7 +55,7 @@ fn keeps_serving(seen: &Observed, reaches: &Target) -> bool {
     handed_over && progress::ready_pods(seen.color(reaches.color), &reaches.revision) == 0
 }
 
-fn first_passed(plan: &Plan, status: &BlueGreenRolloutStatus) -> bool {
+fn first_passed(plan: &Plan<'_>, status: &BlueGreenRolloutStatus) -> bool {
     let Ok(definitions) = plan.gates(Stage::Verification, status) else { return false };
     // What has a weight is told by the score, which is one of them.
     definitions.iter().filter(|wanted| wanted.weight.is_none()).all(|wanted| {

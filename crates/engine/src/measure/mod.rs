@@ -5,7 +5,6 @@ mod jobs;
 use crate::{
     clock,
     observed::{Observed, PodSeen, facts::can_run},
-    plan::Plan,
 };
 use bluegreen_api::{Color, FactorOf, Gate, GateState, Phase, Side};
 use bluegreen_gates::{
@@ -32,15 +31,17 @@ pub fn wanted(seen: &Observed) -> Vec<Ask> {
         // Only what is recorded is measured; what `spec` asks for need not be worked out for it.
         return vec![];
     }
-    let plan = Plan::of(seen);
+    let (asked, settings) = (&seen.asked, &seen.asked.settings);
     let (stage, side) = match status.phase {
         Some(Phase::Verifying | Phase::AwaitingPromotion) => (Stage::Verification, status.preview.as_ref()),
-        Some(Phase::Initializing) if plan.settings.verify_initial => (Stage::Verification, status.active.as_ref()),
+        Some(Phase::Initializing) if settings.verify_initial => (Stage::Verification, status.active.as_ref()),
         Some(Phase::Monitoring) => (Stage::Monitoring, status.active.as_ref()),
         _ => return vec![],
     };
-    let (Some(side), Ok(definitions)) = (side, plan.gates(stage, status)) else { return vec![] };
-    let held = plan.settings.paused || status.paused_by_order || plan.settings.replicas == 0;
+    let (Some(side), Ok(definitions)) = (side, asked.gates(stage, stage.is_after_the_switch() || status.preview.is_some())) else {
+        return vec![];
+    };
+    let held = settings.paused || status.paused_by_order || settings.replicas == 0;
     if seen.deleting || (held && !stage.is_after_the_switch()) {
         return vec![];
     }

@@ -5,11 +5,14 @@ pub mod labels;
 pub mod progress;
 pub mod services;
 
-use crate::decision::{Object, Role};
-use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, Color, ServicePort};
-use bluegreen_gates::{reading::Measurement, templates::Templates};
+use crate::{
+    asked::Asked,
+    decision::{Object, Role},
+};
+use bluegreen_api::{BlueGreenRolloutStatus, Color, ServicePort};
+use bluegreen_gates::reading::Measurement;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// One rollout and the world around it, as far as decisions depend on it.
 #[derive(Clone, Debug)]
@@ -25,7 +28,8 @@ pub struct Observed {
     pub annotations: BTreeMap<String, String>,
     /// The field manager that last wrote `spec`.
     pub by: String,
-    pub spec: BlueGreenRolloutSpec,
+    /// What `spec` asks for, of this generation.
+    pub asked: Arc<Asked>,
     pub status: BlueGreenRolloutStatus,
     pub blue: ColorSeen,
     pub green: ColorSeen,
@@ -42,11 +46,8 @@ pub struct Observed {
     pub term: i64,
     /// The latest time without an operator: nobody looked in between.
     pub absence: Option<Absence>,
-    /// Set while a watch is down: what is seen may be old.
-    pub blind: Option<Blind>,
-    /// The Prometheus to ask when the rollout names none.
-    pub default_prometheus: Option<String>,
-    pub templates: TemplatesSeen,
+    /// What a watch is late to tell of: what is seen of it may be old.
+    pub late: Vec<Late>,
 }
 
 impl Observed {
@@ -62,9 +63,45 @@ impl Observed {
         self.services.get(&role)
     }
 
-    /// A watch is down that something of the rollout depends on.
-    pub fn down(&self) -> Option<&Blind> {
-        self.blind.as_ref().or(self.templates.blind.as_ref())
+    /// What is late of the objects that a rollout has, the longest first.
+    pub fn late(&self) -> Option<&Late> {
+        self.late_of(Watched::is_of_the_rollout)
+    }
+
+    /// What is late of the templates that it names.
+    pub fn late_templates(&self) -> Option<&Late> {
+        self.late_of(|kind| !kind.is_of_the_rollout())
+    }
+
+    fn late_of(&self, such: impl Fn(Watched) -> bool) -> Option<&Late> {
+        self.late.iter().filter(|late| such(late.kind)).min_by_key(|late| late.since)
+    }
+
+    /// Nothing but the rollout itself is there, and nothing has happened.
+    pub fn nothing_but(rollout: Identity, asked: Arc<Asked>, status: BlueGreenRolloutStatus, now: Timestamp) -> Self {
+        let Identity { namespace, name, uid, generation } = rollout;
+        Self {
+            now,
+            namespace,
+            name,
+            uid,
+            generation,
+            deleting: false,
+            annotations: BTreeMap::new(),
+            by: String::new(),
+            asked,
+            status,
+            blue: ColorSeen::default(),
+            green: ColorSeen::default(),
+            services: BTreeMap::new(),
+            endpoints: EndpointsSeen::default(),
+            revisions: vec![],
+            results: vec![],
+            refusals: vec![],
+            term: 1,
+            absence: None,
+            late: vec![],
+        }
     }
 }
 
@@ -77,12 +114,63 @@ pub struct Absence {
     pub to: Timestamp,
 }
 
-/// A watch that decisions are made from is down.
+/// Which rollout it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blind {
-    /// What is watched, and why that fails.
+pub struct Identity {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+}
+
+/// A kind of objects that decisions are made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Watched {
+    Rollout,
+    Deployment,
+    Service,
+    Pod,
+    EndpointSlice,
+    ControllerRevision,
+    GateTemplate,
+    ClusterGateTemplate,
+}
+
+impl Watched {
+    /// All of them, as people call them.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rollout => "BlueGreenRollouts",
+            Self::Deployment => "Deployments",
+            Self::Service => "Services",
+            Self::Pod => "pods",
+            Self::EndpointSlice => "EndpointSlices",
+            Self::ControllerRevision => "ControllerRevisions",
+            Self::GateTemplate => "GateTemplates",
+            Self::ClusterGateTemplate => "ClusterGateTemplates",
+        }
+    }
+
+    /// Templates are of nobody; all else is the rollout, or belongs to one.
+    pub const fn is_of_the_rollout(self) -> bool {
+        !matches!(self, Self::GateTemplate | Self::ClusterGateTemplate)
+    }
+}
+
+/// A watch is late to tell of the objects of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Late {
+    pub kind: Watched,
+    /// Why that is so: the latest error of the watch, as a rule.
     pub why: String,
     pub since: Timestamp,
+}
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.as_str(), self.why)
+    }
 }
 
 /// Who controls an object that has one of our names.
@@ -233,13 +321,4 @@ pub struct Refusal {
     pub times: u32,
     /// `metadata.generation` of the rollout at that time.
     pub generation: i64,
-}
-
-/// The templates that a rollout names.
-#[derive(Clone, Debug, Default)]
-pub struct TemplatesSeen {
-    /// By kind and name; those of its namespace, and those of the cluster.
-    pub by_name: Templates,
-    /// Set while a watch of one of these kinds is down or still listing.
-    pub blind: Option<Blind>,
 }

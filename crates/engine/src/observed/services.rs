@@ -15,7 +15,7 @@ pub fn service_labels(seen: &Observed, role: Role) -> Labels {
 }
 
 pub fn service_object(seen: &Observed, role: Role) -> ServiceObject {
-    let service = &seen.spec.service;
+    let service = &seen.asked.spec.service;
     match role {
         Role::Active => service.active.clone(),
         Role::Preview => service.preview.clone(),

@@ -43,7 +43,7 @@ pub(super) fn initializing(draft: &mut Draft<'_>) -> Step {
 }
 
 /// `spec` changed before the first revision served in full.
-fn another_first(draft: &mut Draft<'_>, active: &Side, wanted: &Wanted) -> Step {
+fn another_first(draft: &mut Draft<'_>, active: &Side, wanted: &Wanted<'_>) -> Step {
     draft.finish_attempt(Outcome::Superseded, reasons::SUPERSEDED, "spec asks for another revision");
     if draft.ready_pods(active) > 0 {
         draft.begin_candidate(wanted);

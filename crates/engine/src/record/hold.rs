@@ -7,13 +7,13 @@ use super::{
 };
 use crate::{
     decision::{Object, Role},
-    observed::{Blind, Observed, Owner, Refusal, services::service_name},
+    observed::{Late, Observed, Owner, Refusal, services::service_name},
 };
 use bluegreen_api::{Color, names, reasons};
 use std::time::Duration;
 
 /// How long a watch may be down before that is told.
-const BLIND: Duration = Duration::from_secs(10);
+const MOMENT: Duration = Duration::from_secs(10);
 
 /// Who or what holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +46,14 @@ impl From<Held> for Step {
 pub(crate) fn held(draft: &Draft<'_>) -> Option<Held> {
     let of = |by: Hold| move |stay: Stay| Held { by, stay };
     // Told before a gate that can't be worked out for it: that is no fault of the author's.
-    let templates = || draft.seen.templates.blind.as_ref().map(watch_down).map(of(Hold::Templates));
+    let templates = || draft.seen.late_templates().map(watch_down).map(of(Hold::Templates));
     let invalid = |why| Stay::stalled(reasons::INVALID_SPEC, format!("spec can't be carried out: {why}"));
-    let spec = || draft.plan.invalid().map(invalid).map(of(Hold::Spec));
+    let spec = || draft.plan.asked.invalid().map(invalid).map(of(Hold::Spec));
     let none = || Stay::working(reasons::NO_REPLICAS, "Waiting for replicas: spec.replicas is 0");
     templates()
         .or_else(spec)
         .or_else(|| pause(draft).map(of(Hold::Paused)))
-        .or_else(|| blind(draft.seen).map(of(Hold::Watch)))
+        .or_else(|| late(draft.seen).map(of(Hold::Watch)))
         .or_else(|| (draft.settings().replicas == 0).then(none).map(of(Hold::NoReplicas)))
 }
 
@@ -68,20 +68,21 @@ pub(crate) fn pause(draft: &Draft<'_>) -> Option<Stay> {
     })
 }
 
-/// A watch is down, and what is seen may be old.
-pub(crate) fn blind(seen: &Observed) -> Option<Stay> {
-    seen.blind.as_ref().map(watch_down)
+/// A watch is late, and what is seen may be old.
+pub(crate) fn late(seen: &Observed) -> Option<Stay> {
+    seen.late().map(watch_down)
 }
 
-fn watch_down(Blind { why, .. }: &Blind) -> Stay {
-    Stay::working(reasons::WATCH_DOWN, format!("Nothing is tried or passed while the operator can't watch {why}"))
+fn watch_down(late: &Late) -> Stay {
+    Stay::working(reasons::WATCH_DOWN, format!("Nothing is tried or passed while the operator can't watch {late}"))
 }
 
 /// A watch that is down comes back in a moment, as a rule: until that is over it is no news, and nothing is recorded for it.
 pub(crate) fn for_a_moment(draft: &Draft<'_>, stay: &Stay) -> Option<Stay> {
     let (old, new) = (&draft.seen.status, draft.status());
     let nothing_else = (old.phase, old.attempt) == (new.phase, new.attempt) && stay.reason == reasons::WATCH_DOWN;
-    let until = draft.seen.down().filter(|_| nothing_else).and_then(|blind| blind.since.checked_add(BLIND).ok())?;
+    let late = draft.seen.late().or_else(|| draft.seen.late_templates());
+    let until = late.filter(|_| nothing_else).and_then(|late| late.since.checked_add(MOMENT).ok())?;
     (until > draft.now()).then(|| stay.clone().until(Some(until)))
 }
 

@@ -16,7 +16,7 @@ use bluegreen_api::{Color, Phase, Side, names, reasons};
 
 pub(super) fn start(draft: &mut Draft<'_>) -> Step {
     let seen = draft.seen;
-    if let Some(blocked) = hold::blocked(draft).or_else(|| hold::blind(seen)) {
+    if let Some(blocked) = hold::blocked(draft).or_else(|| hold::late(seen)) {
         return blocked.into();
     }
     let mut sides = [Color::Blue, Color::Green].map(|color| match ours(seen.color(color)) {
@@ -73,14 +73,17 @@ fn rebuilt(draft: &Draft<'_>, color: Color, hash: &str, replicas: i32) -> Side {
     let ports = revision
         .map(|revision| revision.ports.clone())
         .filter(|ports| !ports.is_empty())
-        .or_else(|| wanted.map(|wanted| wanted.ports.clone()))
+        .or_else(|| wanted.map(|wanted| wanted.content.ports.clone()))
         .or_else(|| selected.map(|service| service.ports.clone()))
-        .unwrap_or_else(|| draft.seen.spec.service.ports.clone());
+        .unwrap_or_else(|| draft.plan.asked.spec.service.ports.clone());
     Side {
         color,
         revision: hash.to_owned(),
         number: revision.map_or(1, |revision| revision.number),
-        image: revision.map(|revision| revision.image.clone()).or_else(|| wanted.map(|wanted| wanted.image.clone())).unwrap_or_default(),
+        image: revision
+            .map(|revision| revision.image.clone())
+            .or_else(|| wanted.map(|wanted| wanted.content.image.clone()))
+            .unwrap_or_default(),
         replicas,
         ports,
         generation: None,

@@ -23,7 +23,7 @@ use stay::{Stay, StayKind, Step};
 
 /// The status at the next point where something must be done or awaited, and what is waited for.
 /// `pending`: objects that the recorded status wants written.
-pub(crate) fn work_out(seen: &Observed, plan: &Plan, pending: Vec<Object>) -> (BlueGreenRolloutStatus, Stay) {
+pub(crate) fn work_out(seen: &Observed, plan: &Plan<'_>, pending: Vec<Object>) -> (BlueGreenRolloutStatus, Stay) {
     let mut draft = Draft::new(seen, plan, pending);
     let stay = to_the_next_stay(&mut draft);
     (draft.into_status(), stay)
@@ -53,7 +53,7 @@ fn to_the_next_stay(draft: &mut Draft<'_>) -> Stay {
 }
 
 /// The recorded status as it stands, and that one of these objects can't be written.
-pub(crate) fn waiting_for_a_write(seen: &Observed, plan: &Plan, objects: Vec<Object>) -> (BlueGreenRolloutStatus, Stay) {
+pub(crate) fn waiting_for_a_write(seen: &Observed, plan: &Plan<'_>, objects: Vec<Object>) -> (BlueGreenRolloutStatus, Stay) {
     let mut draft = Draft::new(seen, plan, objects);
     let stay = hold::refused(&draft).unwrap_or_else(|| Stay::working(reasons::REFUSED, "Waiting to write an object again"));
     draft.tell(&stay);

@@ -26,7 +26,7 @@ pub(super) fn healthy(draft: &mut Draft<'_>) -> Step {
             serving(draft, &active).into()
         };
     }
-    if let Some(stay) = draft.plan.invalid().and_then(|_| hold::held(draft)) {
+    if let Some(stay) = draft.plan.asked.invalid().and_then(|_| hold::held(draft)) {
         return stay.into();
     }
     if let Some(wanted) = draft.new_candidate() {
@@ -89,7 +89,7 @@ pub(super) fn given_up(draft: &mut Draft<'_>) -> Step {
         draft.rest(Phase::Healthy);
         return Step::Again;
     }
-    if let Some(stay) = draft.plan.invalid().and_then(|_| hold::held(draft)) {
+    if let Some(stay) = draft.plan.asked.invalid().and_then(|_| hold::held(draft)) {
         return stay.into();
     }
     let retry = draft.ordered(Verb::Retry, &rejected.revision);

@@ -5,7 +5,6 @@ use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Decision, Observed, Pass, Why, decide,
     decision::{Change, Object, Role},
-    observed::ObjectSeen,
     pass::{End, Step, TURNS},
 };
 use serde_json::json;
@@ -92,7 +91,7 @@ fn the_standby_is_put_right_before_a_record() {
     );
     // What protects nobody comes after it.
     let mut seen = world.seen();
-    let ObjectSeen::There(preview) = &mut seen.preview_service else { panic!() };
+    let Some(preview) = seen.services.get_mut(&Role::Preview) else { panic!() };
     preview.labels_intact = false;
     assert!(matches!(decide(&seen), Decision::Record(_)));
 }

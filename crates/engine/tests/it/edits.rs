@@ -3,9 +3,8 @@
 use bluegreen_api::Side;
 use bluegreen_engine::{
     Observed,
-    decision::{Object, Target},
-    observed::{ColorSeen, DeploymentSeen, ObjectSeen, Owner, Refusal, ServiceSeen},
-    render,
+    decision::{Object, Role, Target},
+    observed::{ColorSeen, DeploymentSeen, Owner, Refusal, ServiceSeen, labels},
 };
 use jiff::Timestamp;
 
@@ -23,10 +22,10 @@ pub fn later(seen: &mut Observed, seconds: i64) {
 
 pub type Edit = fn(&mut Observed);
 
-pub fn there<T>(object: &mut ObjectSeen<T>) -> &mut T {
+pub fn there<T>(object: &mut Option<T>) -> &mut T {
     match object {
-        ObjectSeen::There(object) => object,
-        ObjectSeen::Absent => panic!("it is absent"),
+        Some(object) => object,
+        None => panic!("it is absent"),
     }
 }
 
@@ -39,11 +38,11 @@ pub fn green(seen: &mut Observed) -> &mut DeploymentSeen {
 }
 
 pub fn active(seen: &mut Observed) -> &mut ServiceSeen {
-    there(&mut seen.active_service)
+    seen.services.get_mut(&Role::Active).unwrap()
 }
 
 pub fn preview(seen: &mut Observed) -> &mut ServiceSeen {
-    there(&mut seen.preview_service)
+    seen.services.get_mut(&Role::Preview).unwrap()
 }
 
 pub fn foreign(adopt: bool) -> Owner {
@@ -60,5 +59,5 @@ pub fn leave_ready(color: &mut ColorSeen, ready: usize) {
 
 pub fn select(service: &mut ServiceSeen, side: &Side) {
     let target = Target { color: side.color, revision: side.revision.clone(), ports: side.ports.clone() };
-    service.selector = render::selector("shop", &target);
+    service.selector = labels::selector("shop", &target);
 }

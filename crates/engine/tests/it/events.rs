@@ -1,7 +1,7 @@
 //! What is announced after a record.
 
 use crate::world::World;
-use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Color, Gate, GateState, Outcome, Phase, Side};
+use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Color, Gate, GateState, Measured, Outcome, Phase, Side};
 use bluegreen_engine::events::{Announcement, between};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -174,8 +174,13 @@ fn a_verdict_that_is_shown_nowhere_else_is_announced() {
     let unknown = [("Warning", "GateInconclusive", "monitoring/errors: no data")];
     assert_eq!(told(&turned("monitoring/errors", GateState::Inconclusive, None, "no data")), unknown);
     assert_eq!(turned("verification/p95", GateState::Inconclusive, Some(2), "no data").len(), 1);
-    let rehearsed = turned("verification/p95", GateState::Passed, None, "dry run, it would have failed: 0.9 is above the limit of 0.5");
-    assert_eq!(rehearsed[0].reason, "DryRunNotPassed");
+    let rehearsed = |dry_run: Option<GateState>| {
+        let mut after = with("verification/p95", GateState::Passed, None, "0.9 is above the limit of 0.5");
+        after.gates[0].measured = Some(Measured { dry_run, ..Measured::default() });
+        between(&with("verification/p95", GateState::Running, None, ""), &after)
+    };
+    assert_eq!(rehearsed(Some(GateState::Failed))[0].reason, "DryRunNotPassed");
+    assert_eq!(rehearsed(None), [], "it has passed indeed");
     for (name, state, weight) in [
         ("verification/errors", GateState::Failed, None),
         ("verification/errors", GateState::Inconclusive, None),

@@ -1,5 +1,6 @@
 //! The first revision: nothing serves before it.
 
+use crate::world::Ask;
 use crate::{
     decided::next,
     edits::Edit,
@@ -7,11 +8,8 @@ use crate::{
     world::World,
 };
 use bluegreen_api::{Color, Phase};
-use bluegreen_engine::{
-    Effect, Observed,
-    decision::Change,
-    observed::{CheckOutcome, Outcome, Reading},
-};
+use bluegreen_engine::{Effect, Observed, decision::Change};
+use bluegreen_gates::reading::{CheckOutcome, Outcome, Reading};
 use serde_json::json;
 
 #[test]
@@ -135,7 +133,7 @@ fn a_first_revision_is_replaced_in_place_unless_it_serves() {
     let mut world = World::new(json!({"image": "shop:1-slow"}));
     world.run_for(5);
     let mut seen = world.seen();
-    seen.spec.image = Some("shop:2".into());
+    seen.ask(|spec| spec.image = Some("shop:2".into()));
     let goes_to = |edit: Edit| {
         let status = next(&seen, edit);
         status.preview.or(status.active).map(|side| (side.number, side.color))
@@ -146,6 +144,6 @@ fn a_first_revision_is_replaced_in_place_unless_it_serves() {
         (seen.blue.pods[0].ready, seen.blue.pods[0].deleting) = (true, true);
     }
     assert_eq!(goes_to(going), Some((2, Color::Blue)), "it serves nobody for long");
-    assert_eq!(goes_to(|seen| seen.spec.paused = true), Some((1, Color::Blue)));
-    assert_eq!(goes_to(|seen| seen.spec.replicas = 0), Some((2, Color::Blue)), "no gate waits for pods yet");
+    assert_eq!(goes_to(|seen| seen.ask(|spec| spec.paused = true)), Some((1, Color::Blue)));
+    assert_eq!(goes_to(|seen| seen.ask(|spec| spec.replicas = 0)), Some((2, Color::Blue)), "no gate waits for pods yet");
 }

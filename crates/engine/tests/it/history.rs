@@ -2,7 +2,7 @@
 
 use crate::{scene::metric, world::World};
 use bluegreen_api::{GateState, Outcome as Ended};
-use bluegreen_engine::observed::{Outcome, Reading};
+use bluegreen_gates::reading::{Outcome, Reading};
 use serde_json::json;
 
 #[test]

@@ -5,7 +5,7 @@ use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Change, Object, Role},
-    observed::{Blind, ObjectSeen},
+    observed::{Late, Watched},
 };
 use serde_json::json;
 
@@ -13,23 +13,23 @@ use serde_json::json;
 // Found by attack.
 #[test]
 fn nothing_goes_forward_while_a_watch_is_down() {
-    let down = |world: &World| Blind { why: "pods: connection refused".into(), since: world.now };
+    let down = |world: &World| Late { kind: Watched::Pod, why: "connection refused".into(), since: world.now };
     // A candidate that is all there, as far as the old caches tell.
     let mut world = World::live(json!({}));
     world.spec.image = Some("shop:2".into());
     world.generation += 1;
     world.until_about_to_act_in(Phase::Promoting);
-    world.blind = Some(down(&world));
+    world.late = vec![down(&world)];
     let live = world.services["active"].selector.clone();
     world.run_for(5);
     assert_eq!((world.phase(), &world.services["active"].selector), (Phase::Promoting, &live), "the switch waits\n{}", world.story());
-    world.blind = None;
+    world.late = vec![];
     world.settle();
     assert_eq!(world.phase(), Phase::Healthy, "{}", world.story());
     // A new spec is not taken up, and after a while it is told why.
     world.spec.image = Some("shop:3".into());
     world.generation += 1;
-    world.blind = Some(down(&world));
+    world.late = vec![down(&world)];
     let Decision::Wait { until: Some(until), .. } = decide(&world.seen()) else { panic!("{}", world.story()) };
     world.now = until;
     let Decision::Record(status) = decide(&world.seen()) else { panic!("{}", world.story()) };
@@ -43,7 +43,7 @@ fn while_a_watch_is_down_the_way_back_and_repairs_go_on() {
     world.spec.image = Some("shop:2".into());
     world.generation += 1;
     world.run_until(Phase::Monitoring);
-    world.blind = Some(Blind { why: "pods: connection refused".into(), since: world.now });
+    world.late = vec![Late { kind: Watched::Pod, why: "connection refused".into(), since: world.now }];
     world.services.get_mut("active").unwrap().selector.clear();
     assert!(matches!(decide(&world.seen()), Decision::Act(_)), "a stripped selector is put right");
     let revision = world.status.active.as_ref().unwrap().revision.clone();
@@ -96,7 +96,7 @@ fn a_side_deployed_again_is_not_ready_before_its_write() {
     world.look();
     let mut seen = world.seen();
     seen.blue = former.blue;
-    let ObjectSeen::There(blue) = &mut seen.blue.deployment else { panic!() };
+    let Some(blue) = &mut seen.blue.deployment else { panic!() };
     // What another operator process wrote since is not known.
     blue.applied_generation = None;
     assert!(!switches(&seen), "{}", world.story());
@@ -115,7 +115,7 @@ fn pods_that_only_a_lagging_watch_shows_end_no_way_back() {
     };
     let mut seen = world.seen();
     assert!(scales_down(&seen), "{}", world.story());
-    let ObjectSeen::There(green) = &mut seen.green.deployment else { panic!() };
+    let Some(green) = &mut seen.green.deployment else { panic!() };
     (green.ready, green.available) = (0, 0);
     assert!(!scales_down(&seen));
 }
@@ -123,7 +123,7 @@ fn pods_that_only_a_lagging_watch_shows_end_no_way_back() {
 #[test]
 fn a_new_size_is_obeyed_when_a_watch_has_just_gone_down() {
     let mut world = World::live(json!({}));
-    world.blind = Some(Blind { why: "pods: connection refused".into(), since: world.now });
+    world.late = vec![Late { kind: Watched::Pod, why: "connection refused".into(), since: world.now }];
     world.change(json!({"replicas": 5}));
     world.operator();
     assert_eq!(world.deployments[&Color::Blue].replicas, 5, "{}", world.story());

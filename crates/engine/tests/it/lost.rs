@@ -1,5 +1,6 @@
 //! A status that was lost, in whole or in part: what is rebuilt from what is there, and what is not believed.
 
+use crate::world::Ask;
 use crate::{
     edits::{active as active_service, deployment},
     scene::metric,
@@ -9,8 +10,9 @@ use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
 use bluegreen_engine::{
     Decision, Effect, Observed, decide,
     decision::{Change, Object, Role},
-    observed::{CheckOutcome, ColorSeen, Outcome, Owner},
+    observed::{ColorSeen, Owner},
 };
+use bluegreen_gates::reading::{CheckOutcome, Outcome};
 use serde_json::{Value, json};
 
 /// From what is there; no gate is skipped.
@@ -230,8 +232,8 @@ fn a_side_is_rebuilt_by_revision_else_spec_else_service() {
     assert_eq!(told(forgotten), (1, "shop:2".into(), 8080), "spec still has it");
     fn spec_went_on(seen: &mut Observed) {
         seen.revisions.clear();
-        seen.spec.image = Some("shop:3".into());
-        seen.spec.service.ports[0].port = 9090;
+        seen.ask(|spec| spec.image = Some("shop:3".into()));
+        seen.ask(|spec| spec.service.ports[0].port = 9090);
         active_service(seen).ports[0].port = 7070;
     }
     assert_eq!(told(spec_went_on), (1, String::new(), 7070), "the Service leads to it");
@@ -258,7 +260,7 @@ fn a_rebuilt_candidate_begins_its_gates_without_orders() {
     let status = rebuilt(&seen);
     assert_eq!((status.phase, status.preview.unwrap().number), (Some(Phase::AwaitingPromotion), 2));
     assert_eq!(status.orders.get("promote"), seen.annotations.get("bluegreen.dev/promote"));
-    seen.spec.image = Some("shop:3".into());
+    seen.ask(|spec| spec.image = Some("shop:3".into()));
     let status = rebuilt(&seen);
     assert_eq!(status.preview.unwrap().image, "shop:3", "the next one takes its color");
 }
@@ -275,7 +277,7 @@ fn the_rest_of_a_status_without_a_phase_is_not_believed() {
     seen.status.waiting_replicas = Some(1);
     seen.status.orders.insert("abort".into(), "another".into());
     seen.green = ColorSeen::default();
-    seen.spec.image = Some("shop:1".into());
+    seen.ask(|spec| spec.image = Some("shop:1".into()));
     let status = rebuilt(&seen);
     assert_eq!(status.phase, Some(Phase::Healthy));
     assert_eq!((&status.standby, &status.preview, &status.leaving, &status.previous), (&None, &None, &None, &None));
@@ -292,7 +294,7 @@ fn a_first_revision_without_traffic_is_still_the_first() {
     lose_status(&mut seen);
     assert_eq!(rebuilt(&seen).phase, Some(Phase::Initializing));
     let mut other = seen.clone();
-    other.spec.image = Some("shop:2".into());
+    other.ask(|spec| spec.image = Some("shop:2".into()));
     assert_ne!(rebuilt(&other).phase, Some(Phase::Initializing), "spec has another");
     let revision = deployment(&mut seen.blue).revision.clone();
     let selector = &mut active_service(&mut seen).selector;
@@ -306,7 +308,7 @@ fn a_side_lost_with_its_revision_is_not_taken_up() {
     lose_status(&mut seen);
     seen.blue = ColorSeen::default();
     seen.revisions.clear();
-    seen.spec.image = Some("shop:2".into());
+    seen.ask(|spec| spec.image = Some("shop:2".into()));
     let status = rebuilt(&seen);
     assert_eq!((status.phase, status.active.unwrap().image.as_str()), (Some(Phase::Initializing), "shop:2"), "nobody can deploy shop:1");
 }
@@ -361,11 +363,15 @@ fn a_lost_status_is_rebuilt_above_the_fences_of_the_time_before() {
 #[test]
 fn a_lost_status_is_not_rebuilt_from_a_stale_service() {
     let mut world = World::in_phase(json!({"promotion": {"mode": "Manual"}}), "shop:2", Phase::AwaitingPromotion);
-    let before = world.seen().active_service;
+    let before = world.seen().service(Role::Active).cloned().unwrap();
     world.order("promote");
     world.settle();
     world.status = BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
-    let stale = |world: &World| Observed { active_service: before.clone(), ..world.seen() };
+    let stale = |world: &World| {
+        let mut seen = world.seen();
+        seen.services.insert(Role::Active, before.clone());
+        seen
+    };
     let Decision::Record(status) = decide(&stale(&world)) else { panic!("it is recorded that it was lost") };
     world.record(*status);
     let seen = stale(&world);

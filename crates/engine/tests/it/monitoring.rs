@@ -1,5 +1,6 @@
 //! The new side is watched: gates after the switch.
 
+use crate::world::Ask;
 use crate::{
     decided::phase,
     edits::{Edit, deployment, later},
@@ -7,10 +8,8 @@ use crate::{
     world::World,
 };
 use bluegreen_api::{Gate, GateState, Phase};
-use bluegreen_engine::{
-    Decision, Observed, decide,
-    observed::{Absence, Measurement, Outcome, Reading},
-};
+use bluegreen_engine::{Decision, Observed, decide, observed::Absence};
+use bluegreen_gates::reading::{Measurement, Outcome, Reading};
 use serde_json::{Value, json};
 
 #[test]
@@ -178,7 +177,7 @@ fn a_side_that_is_to_have_no_pods_is_not_given_up() {
     assert_eq!(phase(&seen, gone), Phase::RollingBack);
     fn to_zero(seen: &mut Observed) {
         gone(seen);
-        seen.spec.replicas = 0;
+        seen.ask(|spec| spec.replicas = 0);
     }
     assert_eq!(phase(&seen, to_zero), Phase::Monitoring);
     fn from_zero(seen: &mut Observed) {
@@ -253,6 +252,7 @@ fn readings_that_are_back_are_recorded_at_once() {
         attempt: seen.status.attempt,
         revision: seen.status.active.as_ref().unwrap().revision.clone(),
         at: seen.now,
+        asked: vec![],
         outcome: Outcome::reading(reading),
     };
     let (nothing, good) = (read(Reading::NoData), read(Reading::Value(0.0)));

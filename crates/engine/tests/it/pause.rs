@@ -5,7 +5,7 @@ use crate::{
     world::World,
 };
 use bluegreen_api::Phase;
-use bluegreen_engine::observed::{Outcome, Reading};
+use bluegreen_gates::reading::{Outcome, Reading};
 use serde_json::json;
 
 #[test]

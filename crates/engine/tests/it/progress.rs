@@ -1,7 +1,7 @@
 //! How pods get on, and when they are given up.
 
-use bluegreen_engine::{
-    observed::{ColorSeen, DeploymentSeen, ObjectSeen, Owner, PodSeen, PodTrouble, Progress},
+use bluegreen_engine::observed::{
+    ColorSeen, DeploymentSeen, Owner, PodSeen, PodTrouble, Progress,
     progress::{fold, hopeless, hopeless_at, ready_pods, trouble},
 };
 use jiff::Timestamp;
@@ -58,7 +58,7 @@ fn deployment(replicas: i32) -> DeploymentSeen {
 
 /// A Deployment of three with these pods.
 fn color(pods: &[PodSeen]) -> ColorSeen {
-    ColorSeen { deployment: ObjectSeen::There(deployment(3)), pods: pods.to_vec(), progress: None }
+    ColorSeen { deployment: Some(deployment(3)), pods: pods.to_vec(), progress: None }
 }
 
 fn progress(high_water: i32, at_: i64, short_since: Option<i64>) -> Progress {
@@ -93,7 +93,7 @@ fn progress_is_another_ready_pod_and_nothing_else() {
     assert_eq!(after(progress(1, 10, Some(5)), &color(&two)), progress(2, 100, Some(5)));
     assert_eq!(after(progress(2, 20, Some(5)), &color(&two)), progress(2, 20, Some(5)), "as many as before");
     assert_eq!(after(progress(3, 30, None), &color(&two)), progress(3, 30, Some(100)), "one was lost: it is missing from now on");
-    let smaller = ColorSeen { deployment: ObjectSeen::There(deployment(2)), ..color(&two) };
+    let smaller = ColorSeen { deployment: Some(deployment(2)), ..color(&two) };
     assert_eq!(after(progress(3, 30, Some(5)), &smaller), progress(2, 30, None), "one was scaled away");
     let former = Progress { revision: "old".into(), ..progress(3, 30, Some(5)) };
     assert_eq!(after(former, &color(&two)), progress(2, 20, Some(5)), "another revision begins anew, with as few pods as before");
@@ -102,7 +102,7 @@ fn progress_is_another_ready_pod_and_nothing_else() {
 #[test]
 fn a_change_that_was_not_taken_up_yet_moves_no_mark() {
     let mut seen = color(&[ready("a", 10), ready("b", 20), ready("c", 30)]);
-    seen.deployment = ObjectSeen::There(DeploymentSeen { observed_generation: 1, ..deployment(3) });
+    seen.deployment = Some(DeploymentSeen { observed_generation: 1, ..deployment(3) });
     assert_eq!(fold(None, &seen, at(100)), None);
     assert_eq!(
         fold(Some(&progress(1, 10, Some(5))), &seen, at(100)),
@@ -139,13 +139,13 @@ fn trouble_is_that_of_the_first_pod_that_should_get_ready() {
         troubled("z", "Unschedulable"),
     ];
     let mut seen = color(&others);
-    assert_eq!(trouble(&seen, "new").unwrap(), "pod z Unschedulable");
+    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pod z Unschedulable");
     seen.pods.push(bad);
-    assert_eq!(trouble(&seen, "new").unwrap(), "pod m container shop CrashLoopBackOff: back-off");
-    seen.deployment = ObjectSeen::There(DeploymentSeen { replica_failure: Some("exceeded quota".into()), ..deployment(3) });
-    assert_eq!(trouble(&seen, "new").unwrap(), "pod m container shop CrashLoopBackOff: back-off", "pods know more");
+    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pod m container shop CrashLoopBackOff: back-off");
+    seen.deployment = Some(DeploymentSeen { replica_failure: Some("exceeded quota".into()), ..deployment(3) });
+    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pod m container shop CrashLoopBackOff: back-off", "pods know more");
     seen.pods.clear();
-    assert_eq!(trouble(&seen, "new").unwrap(), "pods can't be created: exceeded quota");
+    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pods can't be created: exceeded quota");
     assert_eq!(trouble(&color(&[pod("a")]), "new"), None);
 }
 
@@ -190,7 +190,7 @@ fn once_a_pod_was_ready_others_are_not_given_up_for_restarts() {
 fn the_reason_to_give_up_is_that_of_the_first_pod_by_name() {
     let silent = PodSeen { restarts: 6, ..pod("a") };
     let loud = PodSeen { restarts: 6, ..troubled("b", "CrashLoopBackOff") };
-    let told = |pods: &[PodSeen]| hopeless(&color(pods), "new", at(1)).unwrap();
+    let told = |pods: &[PodSeen]| hopeless(&color(pods), "new", at(1)).unwrap().sentence;
     assert_eq!(told(&[loud.clone(), silent]), "a container of pod a restarted 6 times and was never ready");
     assert_eq!(told(&[loud]), "pod b CrashLoopBackOff");
 }

@@ -1,5 +1,6 @@
 //! The switch: recorded, made, seen, withdrawn.
 
+use crate::world::Ask;
 use crate::{
     decided::{next, phase},
     edits::{Edit, active, deployment, later},
@@ -10,7 +11,7 @@ use bluegreen_api::{Color, Outcome as Ended, Phase};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Object, Role},
-    observed::{EndpointSeen, ObjectSeen, Owner, PodSeen},
+    observed::{EndpointSeen, Owner, PodSeen},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -209,17 +210,17 @@ fn a_switch_is_withdrawn_only_when_the_new_side_is_lost() {
     assert_eq!(outcome(back_again), (Phase::Promoting, None), "all are there again");
     fn no_pods(seen: &mut Observed) {
         lose(seen, 3);
-        seen.spec.replicas = 0;
+        seen.ask(|spec| spec.replicas = 0);
     }
     assert_eq!(outcome(no_pods), (Phase::Promoting, None), "none are asked for");
     assert_eq!(
-        outcome(|seen| seen.spec.image = Some("shop:1".into())),
+        outcome(|seen| seen.ask(|spec| spec.image = Some("shop:1".into()))),
         (Phase::RollingBack, Some((Ended::Reverted, "Reverted".to_owned())))
     );
     let mut ordered = seen.clone();
     let revision = seen.status.preview.as_ref().unwrap().revision.clone();
     ordered.annotations.insert("bluegreen.dev/abort".into(), revision);
-    let ObjectSeen::There(service) = &mut ordered.active_service else { panic!() };
+    let Some(service) = ordered.services.get_mut(&Role::Active) else { panic!() };
     service.epoch = "1.1".into();
     let status = next(&ordered, |_| {});
     let ending = status.ending.unwrap();

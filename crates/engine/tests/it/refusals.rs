@@ -5,7 +5,7 @@ use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Object, Role},
-    observed::{ObjectSeen, Refusal},
+    observed::Refusal,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -124,11 +124,7 @@ fn the_pause_after_a_refusal_doubles_up_to_a_limit() {
     let seen = World::live(json!({})).seen();
     let pause = |role: Role, times: u32, generation: i64| {
         let mut seen = seen.clone();
-        let (ObjectSeen::There(active), ObjectSeen::There(preview)) = (&mut seen.active_service, &mut seen.preview_service) else {
-            panic!()
-        };
-        let service = if role == Role::Active { active } else { preview };
-        service.labels_intact = false;
+        seen.services.get_mut(&role).unwrap().labels_intact = false;
         seen.refusals = vec![Refusal { object: Object::Service(role), code: 500, message: "no".into(), at: seen.now, times, generation }];
         seen.status = recorded(seen.clone());
         match decide(&seen) {
@@ -158,7 +154,7 @@ fn the_pause_after_a_refusal_doubles_up_to_a_limit() {
 #[test]
 fn a_refused_repair_does_not_wait_for_a_clock_put_back() {
     let mut seen = World::live(json!({})).seen();
-    let ObjectSeen::There(active) = &mut seen.active_service else { panic!() };
+    let Some(active) = seen.services.get_mut(&Role::Active) else { panic!() };
     active.labels_intact = false;
     let (object, generation) = (Object::Service(Role::Active), seen.generation);
     seen.refusals = vec![Refusal { object, code: 500, message: "no".into(), at: seen.now, times: 9, generation }];
@@ -172,7 +168,7 @@ fn a_refused_repair_does_not_wait_for_a_clock_put_back() {
 fn while_a_fence_is_refused_nothing_but_protection_is_written() {
     let world = World::fence_refused();
     let mut seen = world.seen();
-    let ObjectSeen::There(preview) = &mut seen.preview_service else { panic!() };
+    let Some(preview) = seen.services.get_mut(&Role::Preview) else { panic!() };
     preview.selector.clear();
     assert!(matches!(decide(&seen), Decision::Wait { .. }), "{:?}", decide(&seen));
     blue(&mut seen).labels_intact = false;

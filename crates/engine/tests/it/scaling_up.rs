@@ -1,5 +1,6 @@
 //! A candidate is brought to full size.
 
+use crate::world::Ask;
 use crate::{
     decided::phase,
     edits::{Edit, deployment},
@@ -39,9 +40,9 @@ fn a_candidate_goes_back_to_wait_when_any_gate_shuts() {
     }
     let stays = |edit: Edit| phase(&seen, edit) == Phase::ScalingUp;
     assert!(stays(|_| {}));
-    assert!(!stays(|seen| seen.spec.paused = true));
+    assert!(!stays(|seen| seen.ask(|spec| spec.paused = true)));
     assert!(!stays(|seen| seen.status.paused_by_order = true));
-    assert!(!stays(|seen| seen.spec.replicas = 0));
+    assert!(!stays(|seen| seen.ask(|spec| spec.replicas = 0)));
     assert!(!stays(|seen| verified(seen).definition = "old".into()), "it runs anew");
     assert!(!stays(|seen| verified(seen).state = GateState::Running));
     assert!(!stays(|seen| verified(seen).state = GateState::Failed));
@@ -50,7 +51,7 @@ fn a_candidate_goes_back_to_wait_when_any_gate_shuts() {
     assert!(!stays(|seen| seen.status.gates.iter_mut().for_each(|gate| gate.state = GateState::Running)), "nobody approved yet");
     fn automatic(seen: &mut Observed) {
         seen.status.gates.retain(|gate| gate.name != "approval");
-        seen.spec.promotion = None;
+        seen.ask(|spec| spec.promotion = None);
     }
     assert!(stays(automatic), "nobody has to");
     fn full(seen: &mut Observed) {

@@ -2,7 +2,7 @@
 
 use crate::world::{self, World};
 use bluegreen_api::Phase;
-use bluegreen_engine::observed::{Outcome, Reading};
+use bluegreen_gates::reading::{Outcome, Reading};
 use serde_json::{Value, json};
 
 pub fn value(value: f64) -> Outcome {

@@ -5,7 +5,7 @@ use crate::{
     world::{self, World},
 };
 use bluegreen_api::{GateState, Phase};
-use bluegreen_engine::observed::{Outcome, Reading};
+use bluegreen_gates::reading::{Outcome, Reading};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -1,12 +1,12 @@
 //! How many pods each side is to have, in every phase.
 
+use crate::world::Ask;
 use crate::{
     decided::recorded,
     scene::{metric, reason},
     world::World,
 };
 use bluegreen_api::Phase;
-use bluegreen_engine::observed::ObjectSeen;
 use serde_json::json;
 
 #[test]
@@ -71,7 +71,7 @@ fn replicas_in_status_are_those_of_the_active_side() {
 /// What the active side, the standby and the candidate are to have once `spec.replicas` is another.
 fn sizes(world: &World, replicas: i32) -> [Option<i32>; 3] {
     let mut seen = world.seen();
-    seen.spec.replicas = replicas;
+    seen.ask(|spec| spec.replicas = replicas);
     seen.generation += 1;
     let status = recorded(seen);
     [&status.active, &status.standby, &status.preview].map(|side| side.as_ref().map(|side| side.replicas))
@@ -142,10 +142,10 @@ fn only_a_smaller_size_that_comes_with_a_candidate_waits() {
 fn replicas_in_status_are_shown_once_settled() {
     let mut seen = World::live(json!({})).seen();
     seen.generation += 1;
-    let ObjectSeen::There(blue) = &mut seen.blue.deployment else { panic!() };
+    let Some(blue) = &mut seen.blue.deployment else { panic!() };
     (blue.replicas, blue.total, blue.updated, blue.available) = (3, 4, 3, 3);
     assert_eq!(recorded(seen.clone()).replicas, 3, "one more is on its way out");
-    let ObjectSeen::There(blue) = &mut seen.blue.deployment else { panic!() };
+    let Some(blue) = &mut seen.blue.deployment else { panic!() };
     blue.updated = 4;
     assert_eq!(recorded(seen).replicas, 4);
 }

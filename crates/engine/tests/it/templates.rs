@@ -3,6 +3,10 @@
 use crate::world::World;
 use bluegreen_api::{GateState, Phase, TemplateKind};
 use bluegreen_engine::{Decision, decide, observed::*};
+use bluegreen_gates::{
+    reading::{Outcome, Reading},
+    templates::TemplateSeen,
+};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -27,7 +31,7 @@ trait Templates {
 
 impl Templates for World {
     fn sees(&mut self, template: TemplateSeen) {
-        self.gate_templates.by_name.insert((TemplateKind::GateTemplate, "slo".into()), template);
+        self.gate_templates.insert((TemplateKind::GateTemplate, "slo".into()), template);
     }
 
     fn has(&mut self, template: Value) {
@@ -251,17 +255,17 @@ fn a_first_revision_with_a_missing_template_does_not_serve() {
     assert_eq!((world.serves(), world.told().as_str()), (None, MISSING), "{}", world.story());
 }
 
-fn down(world: &World) -> Blind {
-    Blind { why: "the objects of kind gatetemplate: forbidden".into(), since: world.now }
+fn down(world: &World) -> Late {
+    Late { kind: Watched::GateTemplate, why: "forbidden".into(), since: world.now }
 }
 
-const CANT_WATCH: &str = "WatchDown: Nothing is tried or passed while the operator can't watch the objects of kind gatetemplate: forbidden";
+const CANT_WATCH: &str = "WatchDown: Nothing is tried or passed while the operator can't watch GateTemplates: forbidden";
 
 #[test]
 fn an_unreadable_template_is_shown_after_a_moment() {
     let mut world = live();
     world.image("shop:2");
-    world.gate_templates = TemplatesSeen { blind: Some(down(&world)), ..Default::default() };
+    (world.gate_templates, world.late) = (Default::default(), vec![down(&world)]);
     world.sees(TemplateSeen::Unknown("listing".into()));
     let Decision::Wait { until: Some(until), .. } = decide(&world.seen()) else { panic!("{}", world.story()) };
     assert_eq!(until.duration_since(world.now).as_secs(), 10);
@@ -270,7 +274,7 @@ fn an_unreadable_template_is_shown_after_a_moment() {
     world.services.get_mut("active").unwrap().selector.clear();
     world.run_for(5);
     assert_eq!(world.serves().as_deref(), Some("shop:1"), "repair goes on");
-    world.gate_templates.blind = None;
+    world.late = vec![];
     world.has(slo("1"));
     world.settle();
     assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
@@ -280,7 +284,7 @@ fn an_unreadable_template_is_shown_after_a_moment() {
 fn a_lost_status_is_rebuilt_though_templates_cannot_be_read() {
     let mut world = live();
     world.status = bluegreen_api::BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
-    world.gate_templates = TemplatesSeen { blind: Some(down(&world)), ..Default::default() };
+    (world.gate_templates, world.late) = (Default::default(), vec![down(&world)]);
     world.sees(TemplateSeen::Unknown("forbidden".into()));
     world.run_for(60);
     assert_eq!(world.status.active.as_ref().map(|side| side.image.as_str()), Some("shop:1"), "{}", world.story());
@@ -291,14 +295,14 @@ fn a_lost_status_is_rebuilt_though_templates_cannot_be_read() {
 #[test]
 fn nothing_passes_while_the_watch_of_templates_is_down() {
     let mut world = halfway();
-    world.gate_templates.blind = Some(down(&world));
+    world.late = vec![down(&world)];
     world.run_for(4000);
     assert_eq!((world.phase(), world.told().as_str()), (Phase::Verifying, CANT_WATCH), "{}", world.story());
     let mut aborted = world.clone();
     aborted.order("abort");
     aborted.run_for(60);
     assert_eq!((aborted.phase(), aborted.ready("shop:2")), (Phase::Aborted, 0), "its time comes all the same\n{}", aborted.story());
-    world.gate_templates.blind = None;
+    world.late = vec![];
     world.settle();
     assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
 }
@@ -307,7 +311,7 @@ fn nothing_passes_while_the_watch_of_templates_is_down() {
 #[test]
 fn a_rollout_at_rest_stays_ready_with_that_watch_down() {
     let mut world = live();
-    world.gate_templates.blind = Some(down(&world));
+    world.late = vec![down(&world)];
     let records = world.records;
     world.run_for(600);
     assert_eq!((world.is("Ready"), world.records), (true, records), "{}", world.story());
@@ -321,7 +325,7 @@ fn of_the_sample() -> World {
     rollout["spec"]["image"] = json!("shop:1");
     let mut world = World::new(rollout["spec"].clone());
     let template = TemplateSeen::There(serde_json::from_value(template["spec"].clone()).unwrap());
-    world.gate_templates.by_name.insert((TemplateKind::ClusterGateTemplate, "slo".into()), template);
+    world.gate_templates.insert((TemplateKind::ClusterGateTemplate, "slo".into()), template);
     world.settle();
     assert_eq!(world.phase(), Phase::Healthy, "{}", world.story());
     world
@@ -388,7 +392,7 @@ fn a_way_back_has_its_deadline_though_templates_cannot_be_read() {
     let mut world = live();
     world.image("shop:2");
     world.run_until(Phase::Monitoring);
-    world.gate_templates.blind = Some(down(&world));
+    world.late = vec![down(&world)];
     world.run_for(60);
     assert!(world.status.clock.as_ref().is_some_and(|clock| clock.stopped.is_some()), "what is to pass waits\n{}", world.story());
     world.order("rollback");

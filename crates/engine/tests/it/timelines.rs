@@ -4,8 +4,9 @@ use crate::world::World;
 use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     decision::Object,
-    observed::{Absence, Blind, Outcome, Reading},
+    observed::{Absence, Late, Watched},
 };
+use bluegreen_gates::reading::{Outcome, Reading};
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -241,12 +242,12 @@ fn with_a_watch_down_the_switch_waits() {
     world.run_for(20);
     from_here(&mut world);
     world.note("fault  pods can't be watched");
-    world.blind = Some(Blind { why: "pods: connection refused".into(), since: world.now });
+    world.late = vec![Late { kind: Watched::Pod, why: "connection refused".into(), since: world.now }];
     world.order("promote");
     world.run_for(60);
     assert_eq!(world.serves().as_deref(), Some("shop:1"));
     world.note("-----  pods can be watched again");
-    world.blind = None;
+    world.late = vec![];
     world.settle();
     assert_eq!(world.serves().as_deref(), Some("shop:2"));
     assert_snapshot!(world.story());

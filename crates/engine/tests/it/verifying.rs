@@ -7,7 +7,7 @@ use crate::{
     world::{self, World},
 };
 use bluegreen_api::Phase;
-use bluegreen_engine::observed::{CheckOutcome, Measurement, Outcome, Reading};
+use bluegreen_gates::reading::{CheckOutcome, Measurement, Outcome, Reading};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -113,6 +113,7 @@ fn results_of_another_time_count_for_nothing() {
         attempt: seen.status.attempt,
         revision: seen.status.preview.as_ref().unwrap().revision.clone(),
         at: gate.since,
+        asked: vec![],
         outcome: Outcome::Check(CheckOutcome::Passed("ok".into())),
     }];
     let passed = |edit: Edit| phase(&seen, edit) == Phase::AwaitingPromotion;

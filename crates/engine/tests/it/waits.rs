@@ -8,6 +8,7 @@ use bluegreen_engine::{
     decision::{Object, Role},
     observed::*,
 };
+use bluegreen_gates::reading::{CheckOutcome, Outcome, Reading};
 use insta::assert_snapshot;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -385,22 +386,21 @@ fn waits_at_rest() {
         edit(&mut seen);
         seen
     };
-    fn service(seen: &mut ObjectSeen<ServiceSeen>) -> &mut ServiceSeen {
-        let ObjectSeen::There(service) = seen else { panic!() };
-        service
+    fn service(seen: &mut Observed, role: Role) -> &mut ServiceSeen {
+        seen.services.get_mut(&role).unwrap()
     }
     fn deployment(seen: &mut ColorSeen) -> &mut DeploymentSeen {
-        let ObjectSeen::There(deployment) = &mut seen.deployment else { panic!() };
+        let Some(deployment) = &mut seen.deployment else { panic!() };
         deployment
     }
-    waits.add("the active Service is being deleted", edited(|seen| service(&mut seen.active_service).deleting = true));
-    waits.add("the active Service is of a rollout that is gone", edited(|seen| service(&mut seen.active_service).owner = Owner::Former));
-    waits.add("the preview Service is being deleted", edited(|seen| service(&mut seen.preview_service).deleting = true));
+    waits.add("the active Service is being deleted", edited(|seen| service(seen, Role::Active).deleting = true));
+    waits.add("the active Service is of a rollout that is gone", edited(|seen| service(seen, Role::Active).owner = Owner::Former));
+    waits.add("the preview Service is being deleted", edited(|seen| service(seen, Role::Preview).deleting = true));
     waits.add("the Deployment is being deleted", edited(|seen| deployment(&mut seen.blue).deleting = true));
     waits.add("the Deployment is of a rollout that is gone", edited(|seen| deployment(&mut seen.blue).owner = Owner::Former));
     waits.add(
         "the preview Service is somebody else's",
-        edited(|seen| service(&mut seen.preview_service).owner = Owner::Foreign { who: "Helm".into(), adopt: false }),
+        edited(|seen| service(seen, Role::Preview).owner = Owner::Foreign { who: "Helm".into(), adopt: false }),
     );
     waits.add(
         "the Deployment is somebody else's",

@@ -7,10 +7,8 @@ use crate::{
     world::World,
 };
 use bluegreen_api::{Color, Phase};
-use bluegreen_engine::{
-    Decision, Observed, decide,
-    observed::{ObjectSeen, Outcome, Reading},
-};
+use bluegreen_engine::{Decision, Observed, decide};
+use bluegreen_gates::reading::{Outcome, Reading};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -105,7 +103,7 @@ fn the_way_back_is_shown_also_in_a_long_message() {
     world.gauge = |_, _, _| Outcome::reading(Reading::Value(1.0));
     world.run_until(Phase::RollingBack);
     let mut seen = world.seen();
-    let ObjectSeen::There(blue) = &mut seen.blue.deployment else { panic!() };
+    let Some(blue) = &mut seen.blue.deployment else { panic!() };
     blue.replica_failure = Some(trouble);
     let Decision::Record(status) = decide(&seen) else { panic!() };
     seen.status = *status;

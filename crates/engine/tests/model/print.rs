@@ -6,9 +6,9 @@ use bluegreen_api::{BlueGreenRolloutStatus, Clock, Gate, Side};
 use bluegreen_engine::{
     Decision, Effect,
     decision::{Change, Guard},
-    observed::Measurement,
     pass::Step,
 };
+use bluegreen_gates::reading::Measurement;
 use jiff::Timestamp;
 use std::hash::{Hash, Hasher};
 
@@ -245,11 +245,11 @@ impl World {
         (&result.gate, &result.definition, &result.revision, result.attempt - self.rollout.status.attempt).hash(p);
         self.age_of(result.at).hash(p);
         match &result.outcome {
-            bluegreen_engine::observed::Outcome::Check(check) => (0, std::mem::discriminant(check)).hash(p),
-            bluegreen_engine::observed::Outcome::Readings(readings) => {
+            bluegreen_gates::reading::Outcome::Check(check) => (0, std::mem::discriminant(check)).hash(p),
+            bluegreen_gates::reading::Outcome::Readings(readings) => {
                 let value = readings
                     .first()
-                    .map(|reading| (std::mem::discriminant(reading), *reading == bluegreen_engine::observed::Reading::Value(0.0)));
+                    .map(|reading| (std::mem::discriminant(reading), *reading == bluegreen_gates::reading::Reading::Value(0.0)));
                 (1, value).hash(p);
             }
         }
@@ -277,7 +277,7 @@ impl World {
     /// What a witness asks of an effect that is under way.
     fn what_it_saw(&self, p: &mut Print, held: &Reconcile) {
         let Some(seen) = held.pass.seen().filter(|_| held.step != Step::Look) else { return };
-        (seen.spec.replicas, seen.spec.paused).hash(p);
+        (seen.asked.spec.replicas, seen.asked.spec.paused).hash(p);
         for color in COLORS {
             let seen = seen.color(color);
             let told = seen

@@ -86,7 +86,7 @@ fn available(seen: &Observed, color: Color, revision: &str) -> i32 {
 }
 
 fn service_selects(seen: &Observed, side: &Side) -> bool {
-    let selected = |key: &str| seen.active_service.as_ref().and_then(|service| service.selector.get(key)).cloned();
+    let selected = |key: &str| seen.service(Role::Active).and_then(|service| service.selector.get(key)).cloned();
     selected("bluegreen.dev/color").as_deref() == Some(side.color.as_str())
         && selected("bluegreen.dev/revision").as_deref() == Some(&side.revision)
 }
@@ -102,12 +102,12 @@ fn seconds(duration: Option<bluegreen_api::Duration>, default: i64) -> i64 {
 }
 
 fn drain(seen: &Observed) -> i64 {
-    seconds(seen.spec.scale_down.as_ref().and_then(|it| it.drain), 10)
+    seconds(seen.asked.spec.scale_down.as_ref().and_then(|it| it.drain), 10)
 }
 
 /// None: the former side stays.
 fn stands_by(seen: &Observed) -> Option<i64> {
-    match seen.spec.scale_down.as_ref().and_then(|it| it.after) {
+    match seen.asked.spec.scale_down.as_ref().and_then(|it| it.after) {
         Some(Lifetime::Never) => None,
         Some(Lifetime::For(after)) => Some(seconds(Some(after), 0)),
         None => Some(30),
@@ -141,7 +141,7 @@ impl Step<'_> {
     }
 
     fn paused(&self) -> bool {
-        self.seen.spec.paused || self.next.paused_by_order
+        self.seen.asked.spec.paused || self.next.paused_by_order
     }
 
     // Section 7: kstatus
@@ -179,7 +179,7 @@ impl Step<'_> {
 
     fn active_side_is_not_shrunk(&self) -> Result<(), Broken> {
         let (Some(was), Some(now)) = (&self.old.active, &self.next.active) else { return Ok(()) };
-        let shrinks = same(was, now) && now.replicas < was.replicas && now.replicas < self.seen.spec.replicas;
+        let shrinks = same(was, now) && now.replicas < was.replicas && now.replicas < self.seen.asked.spec.replicas;
         holds(2, !shrinks, || format!("{} replicas are recorded for the active side", now.replicas))
     }
 
@@ -215,7 +215,7 @@ impl Step<'_> {
     fn switch_is_recorded_only_for_a_side_that_is_there_in_full(&self) -> Result<(), Broken> {
         let Some(candidate) = self.to_switch() else { return Ok(()) };
         let there = available(self.seen, candidate.color, &candidate.revision);
-        let asked = candidate.replicas.max(self.seen.spec.replicas).max(1);
+        let asked = candidate.replicas.max(self.seen.asked.spec.replicas).max(1);
         holds(1, there >= asked, || format!("the switch is recorded with {there} of {asked} pods available"))?;
         holds(1, ready(self.seen, candidate.color, &candidate.revision) > 0, || "the switch is recorded with no pod ready".into())?;
         // As it was seen: an edit after that is nobody's fault.
@@ -226,7 +226,7 @@ impl Step<'_> {
 
     fn every_gate_has_passed_for_this_attempt(&self) -> Result<(), Broken> {
         let Some(candidate) = self.to_switch() else { return Ok(()) };
-        let verification = self.seen.spec.verification.clone().unwrap_or_default();
+        let verification = self.seen.asked.spec.verification.clone().unwrap_or_default();
         let checks = verification.checks.iter().map(|check| (check.name.as_str(), 1));
         // What has a weight may be bad: the score decides for it.
         let deciding = verification.metrics.iter().filter(|metric| metric.weight.is_none());
@@ -256,7 +256,7 @@ impl Step<'_> {
     }
 
     fn a_person_has_approved(&self) -> Result<(), Broken> {
-        let manual = self.seen.spec.promotion.as_ref().is_some_and(|it| it.mode == Some(PromotionMode::Manual));
+        let manual = self.seen.asked.spec.promotion.as_ref().is_some_and(|it| it.mode == Some(PromotionMode::Manual));
         let approved = self.world.notes.approved == Some(self.next.attempt);
         let decided = self.to_switch().is_none() || !manual || approved;
         holds(3, decided, || format!("the switch is recorded, and nobody has approved attempt {}", self.next.attempt))
@@ -328,7 +328,7 @@ impl Write<'_> {
 
     fn candidate_is_there_in_full(&self, target: &Target) -> Result<(), Broken> {
         let there = available(self.seen, target.color, &target.revision);
-        let asked = self.seen.spec.replicas.min(self.world.rollout.replicas).max(1);
+        let asked = self.seen.asked.spec.replicas.min(self.world.rollout.replicas).max(1);
         holds(1, there >= asked, || format!("it is promoted with {there} of {asked} pods available"))?;
         holds(1, ready(self.seen, target.color, &target.revision) > 0, || "it is promoted with no pod ready".into())
     }
@@ -350,7 +350,7 @@ impl Write<'_> {
 
     fn pods_are_kept(&self, color: Color, revision: Option<&str>, replicas: i32) -> Result<(), Broken> {
         let Some(deployment) = &self.world.deployments[index(color)] else { return Ok(()) };
-        let asked = self.seen.spec.replicas.min(self.world.rollout.replicas);
+        let asked = self.seen.asked.spec.replicas.min(self.world.rollout.replicas);
         let shrinks = replicas < deployment.replicas && replicas < asked;
         let changes = revision.is_some_and(|revision| *revision != *deployment.revision);
         if !shrinks && !changes {
@@ -389,7 +389,7 @@ impl Write<'_> {
         let (so_far, after) = (counted(seen, self.world.now), stands_by(self.seen));
         let over = after.is_some_and(|after| so_far >= drain(self.seen) + after);
         holds(2, over, || format!("the standby, {color}, is scaled down after {so_far} s, before its time"))?;
-        let paused = self.seen.spec.paused || seen.paused_by_order;
+        let paused = self.seen.asked.spec.paused || seen.paused_by_order;
         holds(9, !paused, || format!("the way back, {color}, is scaled down while paused"))
     }
 

@@ -1,7 +1,20 @@
 //! What one run of the model explores: settings, what people and faults may do, how far.
 
 use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, Phase};
+use bluegreen_engine::{Decision, Observed, asked::Asked, decide, observed::Identity};
+use bluegreen_gates::templates::Templates;
 use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+/// Settings, image, replicas, and whether it is paused.
+type Choice = (usize, usize, i32, bool);
+
+fn asked(spec: BlueGreenRolloutSpec) -> Arc<Asked> {
+    Arc::new(Asked::of(spec, ("web", "shop"), Templates::new(), Some("http://prometheus:9090")))
+}
 
 /// How often each thing may still happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,6 +63,8 @@ pub struct Setup {
     /// Distinct states, at most: the search ends with the level in which they are passed.
     pub states: usize,
     hashes: Vec<String>,
+    /// What each choice comes to: a few, which a million states share.
+    asked: RwLock<HashMap<Choice, Arc<Asked>>>,
 }
 
 impl Setup {
@@ -70,6 +85,7 @@ impl Setup {
             depth: usize::MAX,
             states: usize::MAX,
             hashes: vec![],
+            asked: RwLock::default(),
         };
         setup.images(&["shop:1", "shop:2"])
     }
@@ -98,6 +114,18 @@ impl Setup {
 
     pub fn starting_in(self, phase: Phase) -> Self {
         Self { from: Some(phase), ..self }
+    }
+
+    /// What `spec` asks for where people have made this choice.
+    pub fn asked(&self, choice: Choice) -> Arc<Asked> {
+        let known = self.asked.read().unwrap_or_else(PoisonError::into_inner).get(&choice).cloned();
+        known.unwrap_or_else(|| {
+            let (settings, image, replicas, paused) = choice;
+            let image = Some(self.images[image].into());
+            let asked = asked(BlueGreenRolloutSpec { image, replicas, paused, ..self.specs[settings].clone() });
+            self.asked.write().unwrap_or_else(PoisonError::into_inner).insert(choice, asked.clone());
+            asked
+        })
     }
 
     /// The revision that an image makes.
@@ -129,34 +157,18 @@ fn spec(settings: &Value) -> BlueGreenRolloutSpec {
 
 /// As the engine itself names it.
 fn hash_of(spec: &BlueGreenRolloutSpec, image: &str) -> String {
-    let mut seen = bluegreen_engine::Observed {
-        now: crate::world::at(0),
-        namespace: "web".into(),
-        name: "shop".into(),
-        uid: "uid".into(),
-        generation: 1,
-        deleting: false,
-        annotations: Default::default(),
-        by: String::new(),
-        spec: BlueGreenRolloutSpec { image: Some(image.into()), replicas: 1, verification: None, monitoring: None, ..spec.clone() },
-        status: BlueGreenRolloutStatus::default(),
-        blue: Default::default(),
-        green: Default::default(),
-        active_service: Default::default(),
-        preview_service: Default::default(),
-        endpoints: Default::default(),
-        revisions: vec![],
-        results: vec![],
-        refusals: vec![],
-        term: 1,
-        absence: None,
-        blind: None,
-        default_prometheus: None,
-        templates: Default::default(),
+    let spec = BlueGreenRolloutSpec {
+        image: Some(image.into()),
+        replicas: 1,
+        paused: false,
+        verification: None,
+        monitoring: None,
+        ..spec.clone()
     };
-    seen.spec.paused = false;
-    match bluegreen_engine::decide(&seen) {
-        bluegreen_engine::Decision::Record(status) => status.active.unwrap().revision,
+    let rollout = Identity { namespace: "web".into(), name: "shop".into(), uid: "uid".into(), generation: 1 };
+    let seen = Observed::nothing_but(rollout, asked(spec), BlueGreenRolloutStatus::default(), crate::world::at(0));
+    match decide(&seen) {
+        Decision::Record(status) => status.active.unwrap().revision,
         other => panic!("{image} makes no revision: {other:?}"),
     }
 }

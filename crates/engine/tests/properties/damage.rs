@@ -81,9 +81,9 @@ impl Damage {
 
     fn happens_to_the_service(self, seen: &mut Observed) {
         if self == Self::NoService {
-            seen.active_service = ObjectSeen::Absent;
+            seen.services.remove(&Role::Active);
         }
-        let ObjectSeen::There(service) = &mut seen.active_service else { return };
+        let Some(service) = seen.services.get_mut(&Role::Active) else { return };
         match self {
             Self::NoSelector => service.selector.clear(),
             Self::OtherSelector => _ = service.selector.insert("bluegreen.dev/revision".into(), "somebodys".into()),
@@ -92,11 +92,11 @@ impl Damage {
         }
     }
 
-    fn happens_to(self, object: &mut ObjectSeen<DeploymentSeen>) {
+    fn happens_to(self, object: &mut Option<DeploymentSeen>) {
         if matches!(self, Self::NoDeployment(_)) {
-            *object = ObjectSeen::Absent;
+            *object = None;
         }
-        let ObjectSeen::There(deployment) = object else { return };
+        let Some(deployment) = object else { return };
         match self {
             Self::NoLabels(_) => deployment.labels_intact = false,
             Self::OtherSize(_) => (deployment.replicas, deployment.generation) = (9, deployment.generation + 1),
@@ -154,7 +154,7 @@ fn fenced(seen: &mut Observed, change: Change) -> Option<()> {
     let Change::Fence { object, epoch } = change else { return None };
     let color = match object {
         Object::Service(_) => {
-            let ObjectSeen::There(service) = &mut seen.active_service else { return None };
+            let Some(service) = seen.services.get_mut(&Role::Active) else { return None };
             service.epoch = epoch;
             return Some(());
         }
@@ -162,7 +162,7 @@ fn fenced(seen: &mut Observed, change: Change) -> Option<()> {
         Object::Deployment(Color::Green) => &mut seen.green,
         Object::Revision(_) => return None,
     };
-    let ObjectSeen::There(deployment) = &mut color.deployment else { return None };
+    let Some(deployment) = &mut color.deployment else { return None };
     deployment.epoch = epoch;
     Some(())
 }
@@ -224,7 +224,7 @@ proptest! {
         let next = rebuilt(&seen);
         prop_assert!(next.is_some(), "promise 4: it isn't rebuilt, or something is done before: it {}", of_decision(&decide(&seen)));
         let next = next.unwrap();
-        let led_to = |key: &str| seen.active_service.as_ref().and_then(|service| service.selector.get(key)).cloned();
+        let led_to = |key: &str| seen.service(Role::Active).and_then(|service| service.selector.get(key)).cloned();
         let serves = (led_to("bluegreen.dev/color"), led_to("bluegreen.dev/revision"));
         let active = next.active.as_ref().map(|active| (active.color.to_string(), active.revision.clone()));
         prop_assert!(serves == active.unzip(), "promise 4: it is rebuilt as {}", told(&next));

@@ -7,7 +7,8 @@ use crate::{
     worlds::{BEGAN, config, measured},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, GateState};
-use bluegreen_engine::{Decision, Observed, decide, observed::Measurement};
+use bluegreen_engine::{Decision, Observed, decide};
+use bluegreen_gates::reading::Measurement;
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use std::collections::BTreeSet;
 

@@ -2,10 +2,7 @@
 
 use crate::{rollouts::NOW, worlds::times};
 use bluegreen_api::{BlueGreenRolloutStatus, Gate, GateState, Measured, Reading as Read, Tries};
-use bluegreen_engine::{
-    latency::Buckets,
-    observed::{CheckOutcome, Measurement, Outcome, Reading},
-};
+use bluegreen_gates::reading::{CheckOutcome, Measurement, Outcome, Reading, buckets::Buckets};
 use jiff::{SignedDuration, Timestamp};
 use proptest::{collection::vec, option, prelude::*, sample::Index};
 
@@ -156,6 +153,7 @@ impl Answer {
             attempt: status.attempt,
             revision,
             at: self.at,
+            asked: vec![],
             outcome: outcome(gate, self.said, self.at),
         };
         Some(of_something(right, self.of))

@@ -1,6 +1,6 @@
 //! The rollouts that properties are about: among them they have every kind of check and metric, templates, weights and rehearsals.
 
-use crate::world::{START, World};
+use crate::world::{Ask, START, World};
 use bluegreen_api::{BlueGreenRolloutStatus, Check, Color, Gate, Metric, Phase, Side, TemplateKind, TemplateReference};
 use bluegreen_engine::{
     Decision, Observed, decide,
@@ -8,6 +8,7 @@ use bluegreen_engine::{
     observed::*,
     render,
 };
+use bluegreen_gates::templates::{TemplateSeen, Templates};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::OnceLock};
@@ -143,7 +144,7 @@ fn rehearsal() -> Value {
     json!({"name": "rehearsed", "prometheus": {"query": "e"}, "max": "1%", "dryRun": true, "count": 1, "noDataLimit": 1, "errorLimit": 1})
 }
 
-fn templates() -> TemplatesSeen {
+fn templates() -> Templates {
     let slo = json!({
         "parameters": [{"name": "most", "default": "1%"}],
         "checks": [{"name": "home", "http": {}}],
@@ -153,7 +154,7 @@ fn templates() -> TemplatesSeen {
     let there = |template: Value| TemplateSeen::There(serde_json::from_value(template).unwrap());
     let own = ((TemplateKind::GateTemplate, "slo".to_owned()), there(slo));
     let of_the_cluster = ((TemplateKind::ClusterGateTemplate, "house".to_owned()), there(house));
-    TemplatesSeen { by_name: BTreeMap::from([own, of_the_cluster]), blind: None }
+    BTreeMap::from([own, of_the_cluster])
 }
 
 /// Those of both stages, before anything is measured, and an approval.
@@ -167,7 +168,7 @@ fn gates(base: &Observed) -> Vec<Gate> {
     let mut gates = Vec::new();
     for status in [verifying, monitoring] {
         let mut seen = Observed { status, ..base.clone() };
-        seen.spec.image = Some(IMAGES[1].into());
+        seen.ask(|spec| spec.image = Some(IMAGES[1].into()));
         seen.annotations.insert("bluegreen.dev/promote".into(), side(1).revision);
         as_recorded(&mut seen);
         match decide(&seen) {
@@ -182,7 +183,7 @@ fn gates(base: &Observed) -> Vec<Gate> {
 /// The names of the gates that decide about a candidate, as `spec` and its templates have them. What has a weight may be bad: the score
 /// decides for it.
 pub fn asked_of_a_candidate(seen: &Observed) -> Vec<String> {
-    let Some(verification) = &seen.spec.verification else { return vec![] };
+    let Some(verification) = &seen.asked.spec.verification else { return vec![] };
     let named = |template: &str, checks: &[Check], metrics: &[Metric]| -> Vec<String> {
         let metrics = metrics.iter().filter(|metric| metric.weight.is_none()).map(|metric| &metric.name);
         checks.iter().map(|check| &check.name).chain(metrics).map(|name| format!("verification/{template}{name}")).collect()
@@ -190,7 +191,7 @@ pub fn asked_of_a_candidate(seen: &Observed) -> Vec<String> {
     let mut names = named("", &verification.checks, &verification.metrics);
     names.extend(verification.score.iter().map(|_| "verification/score".to_owned()));
     for TemplateReference { kind, name, .. } in &verification.templates {
-        if let Some(TemplateSeen::There(template)) = seen.templates.by_name.get(&(*kind, name.clone())) {
+        if let Some(TemplateSeen::There(template)) = seen.asked.templates.get(&(*kind, name.clone())) {
             names.extend(named(&format!("{name}/"), &template.checks, &template.metrics));
         }
     }
@@ -244,14 +245,22 @@ pub fn stored(image: usize, clash: bool) -> RevisionSeen {
 
 // === a world that is as its status says ===
 
+/// A Service is this one, or isn't there.
+pub fn lead(seen: &mut Observed, role: Role, service: Option<ServiceSeen>) {
+    match service {
+        Some(service) => _ = seen.services.insert(role, service),
+        None => _ = seen.services.remove(&role),
+    }
+}
+
 /// What each side asks for is there, and each Service leads where it should.
 pub fn as_recorded(seen: &mut Observed) {
     let status = seen.status.clone();
     let sides = || [&status.active, &status.standby, &status.preview, &status.leaving].into_iter().flatten();
     let of = |color: Color| sides().find(|side| side.color == color).map(in_full).unwrap_or_default();
     (seen.blue, seen.green) = (of(Color::Blue), of(Color::Green));
-    seen.active_service = led_to(Role::Active, status.active.as_ref());
-    seen.preview_service = led_to(Role::Preview, status.preview.as_ref().or(status.active.as_ref()));
+    lead(seen, Role::Active, led_to(Role::Active, status.active.as_ref()));
+    lead(seen, Role::Preview, led_to(Role::Preview, status.preview.as_ref().or(status.active.as_ref())));
     endpoints_follow(seen);
     seen.revisions = (0..IMAGES.len()).map(|image| stored(image, false)).collect();
     seen.refusals.clear();
@@ -291,7 +300,7 @@ pub fn in_full(side: &Side) -> ColorSeen {
         restarts: 0,
         trouble: None,
     };
-    ColorSeen { deployment: ObjectSeen::There(deployment), pods: (0..replicas).map(pod).collect(), progress: None }
+    ColorSeen { deployment: Some(deployment), pods: (0..replicas).map(pod).collect(), progress: None }
 }
 
 pub fn target(side: &Side) -> Target {
@@ -299,24 +308,24 @@ pub fn target(side: &Side) -> Target {
 }
 
 /// A Service of ours that selects this side; none where there is no side.
-pub fn led_to(role: Role, side: Option<&Side>) -> ObjectSeen<ServiceSeen> {
-    let Some(side) = side else { return ObjectSeen::Absent };
-    ObjectSeen::There(ServiceSeen {
+pub fn led_to(role: Role, side: Option<&Side>) -> Option<ServiceSeen> {
+    let Some(side) = side else { return None };
+    Some(ServiceSeen {
         resource_version: "9".into(),
         owner: Owner::Us,
         deleting: false,
         labels_intact: true,
         settings_intact: true,
         epoch: String::new(),
-        selector: render::selector("shop", &target(side)),
-        ports: render::service_ports(role, &side.ports),
+        selector: labels::selector("shop", &target(side)),
+        ports: services::service_ports(role, &side.ports),
         former: None,
     })
 }
 
 /// Endpoints of the active Service are the ready pods that it selects.
 pub fn endpoints_follow(seen: &mut Observed) {
-    let selected = seen.active_service.as_ref().map(|service| service.selector.clone()).unwrap_or_default();
+    let selected = seen.service(Role::Active).map(|service| service.selector.clone()).unwrap_or_default();
     let led_to = |color: Color| selected.get("bluegreen.dev/color").map(String::as_str) == Some(color.as_str());
     let pods = [Color::Blue, Color::Green].into_iter().filter(|color| led_to(*color)).flat_map(|color| &seen.color(color).pods);
     let pods = pods.filter(|pod| pod.ready).map(|pod| EndpointSeen { pod: pod.name.clone(), ready: true }).collect();

@@ -5,11 +5,13 @@ use crate::{
     worlds::worlds,
 };
 use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Color, Gate, GateState, Side};
+use bluegreen_engine::decision::Role;
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Change, Object},
     observed::*,
 };
+use bluegreen_gates::{reading::Measurement, templates::TemplateSeen};
 use jiff::Timestamp;
 use proptest::{
     strategy::{Strategy, ValueTree},
@@ -48,8 +50,8 @@ impl Case {
         lines.extend(recorded);
         lines.extend(gates(&seen.status.gates));
         lines.extend([Color::Blue, Color::Green].map(|color| format!("{color}: {}", side(seen.color(color)))));
-        lines.push(format!("active Service: {}, with {}", service(&seen.active_service), endpoints(seen)));
-        lines.push(format!("preview Service: {}", service(&seen.preview_service)));
+        lines.push(format!("active Service: {}, with {}", service(seen.service(Role::Active)), endpoints(seen)));
+        lines.push(format!("preview Service: {}", service(seen.service(Role::Preview))));
         let stored: Vec<_> = seen.revisions.iter().map(|stored| Some(format!("{}{}", stored.image, clash(stored)))).collect();
         lines.push(format!("stored: {}", listed(&stored)));
         lines.extend(seen.results.iter().map(|result| shortened(&of_result(result, seen), 160)));
@@ -59,7 +61,7 @@ impl Case {
     }
 
     fn spec(&self) -> String {
-        let spec = &self.seen.spec;
+        let spec = &self.seen.asked.spec;
         let image = spec.image.as_deref().unwrap_or("no image");
         listed(&[
             Some(format!("{image} ×{}", spec.replicas)),
@@ -186,8 +188,8 @@ fn ours(owner: &Owner, deleting: bool, labels_intact: bool) -> Option<String> {
     unusual.iter().any(Option::is_some).then(|| listed(&unusual))
 }
 
-fn service(service: &ObjectSeen<ServiceSeen>) -> String {
-    let Some(seen) = service.as_ref() else { return "not there".into() };
+fn service(service: Option<&ServiceSeen>) -> String {
+    let Some(seen) = service else { return "not there".into() };
     let selected = |key: &str| seen.selector.get(key).map(String::as_str);
     let to = match (selected("bluegreen.dev/color"), selected("bluegreen.dev/revision")) {
         (Some(color), Some(revision)) => format!("leads to {color} {}", image_of(revision)),
@@ -215,7 +217,7 @@ fn clash(stored: &RevisionSeen) -> &'static str {
 }
 
 fn of_result(result: &Measurement, seen: &Observed) -> String {
-    let Measurement { gate, definition, attempt, revision, at, outcome } = result;
+    let Measurement { gate, definition, attempt, revision, at, outcome, .. } = result;
     let former = [
         (*attempt != seen.status.attempt).then(|| format!("of attempt {attempt}")),
         (definition == "former").then(|| "of another definition".into()),
@@ -233,8 +235,8 @@ fn beside(seen: &Observed) -> Vec<String> {
         let from = absence.from.map_or("an unknown time".into(), when);
         format!("nobody looked from {from} to {}", when(absence.to))
     });
-    let down = seen.down().map(|blind| format!("a watch is down since {}: {}", when(blind.since), blind.why));
-    let templates = seen.templates.by_name.iter().filter(|(_, template)| !matches!(template, TemplateSeen::There(_)));
+    let down = seen.late.iter().map(|late| format!("a watch is late since {}: {late}", when(late.since)));
+    let templates = seen.asked.templates.iter().filter(|(_, template)| !matches!(template, TemplateSeen::There(_)));
     let templates = templates.map(|((kind, name), template)| format!("{kind} {name}: {template:?}"));
     refused.chain(orders).chain(absence).chain(down).chain(templates).collect()
 }

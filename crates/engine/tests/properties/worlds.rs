@@ -1,5 +1,7 @@
 //! Arbitrary worlds: any status beside any children, with results of any kind.
 
+use crate::rollouts::lead;
+use crate::world::{Ask, ask};
 use crate::{
     results::{Said, anything_said, of_readings, results, twists},
     rollouts::{IMAGES, Rollout, as_recorded, at, endpoints_follow, led_to, rollouts, side, stored, target},
@@ -12,8 +14,8 @@ use bluegreen_api::{
 use bluegreen_engine::{
     decision::{Object, Role},
     observed::*,
-    render,
 };
+use bluegreen_gates::templates::{TemplateSeen, Templates};
 use jiff::Timestamp;
 use proptest::{collection::vec, option, prelude::*, test_runner::RngSeed};
 use std::{
@@ -245,17 +247,17 @@ pub fn color_seen() -> BoxedStrategy<ColorSeen> {
                 at,
                 short_since,
             }),
-            deployment: deployment.map_or(ObjectSeen::Absent, ObjectSeen::There),
+            deployment,
             pods,
         })
         .boxed()
 }
 
-fn services() -> BoxedStrategy<ObjectSeen<ServiceSeen>> {
+fn services() -> BoxedStrategy<Option<ServiceSeen>> {
     let selected = option::weighted(0.9, (colors(), images()));
     (proptest::bool::weighted(0.95), selected, owners(), any::<(bool, bool)>(), proptest::bool::weighted(0.03))
         .prop_map(|(there, selected, owner, (labels_intact, settings_intact), deleting)| {
-            let selector = selected.map(|(color, image)| render::selector("shop", &target(&Side { color, ..side(image) })));
+            let selector = selected.map(|(color, image)| labels::selector("shop", &target(&Side { color, ..side(image) })));
             let service = ServiceSeen {
                 resource_version: "9".into(),
                 owner,
@@ -264,10 +266,10 @@ fn services() -> BoxedStrategy<ObjectSeen<ServiceSeen>> {
                 settings_intact,
                 epoch: String::new(),
                 selector: selector.unwrap_or_default(),
-                ports: render::service_ports(Role::Active, &side(0).ports),
+                ports: services::service_ports(Role::Active, &side(0).ports),
                 former: None,
             };
-            if there { ObjectSeen::There(service) } else { ObjectSeen::Absent }
+            if there { Some(service) } else { None }
         })
         .boxed()
 }
@@ -299,27 +301,32 @@ fn orders() -> impl Strategy<Value = BTreeMap<String, String>> {
 
 /// What is wrong with the templates, if anything is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Templates {
+enum TemplatesAre {
     There,
     Missing,
     Unknown,
     Unwatched,
 }
 
-fn templates() -> impl Strategy<Value = Templates> {
-    prop_oneof![7 => Just(Templates::There), 1 => Just(Templates::Missing), 1 => Just(Templates::Unknown), 1 => Just(Templates::Unwatched)]
+fn templates() -> impl Strategy<Value = TemplatesAre> {
+    prop_oneof![7 => Just(TemplatesAre::There), 1 => Just(TemplatesAre::Missing), 1 => Just(TemplatesAre::Unknown), 1 => Just(TemplatesAre::Unwatched)]
 }
 
-impl Templates {
-    fn put_into(self, seen: &mut TemplatesSeen) {
+impl TemplatesAre {
+    fn of(self, seen: &Observed) -> Templates {
+        let mut templates = seen.asked.templates.clone();
         let slo = (TemplateKind::GateTemplate, "slo".to_owned());
         match self {
-            Self::There => {}
-            Self::Missing => _ = seen.by_name.insert(slo, TemplateSeen::Absent),
-            Self::Unknown => _ = seen.by_name.insert(slo, TemplateSeen::Unknown("forbidden".into())),
-            // For so long that it is told.
-            Self::Unwatched => seen.blind = Some(Blind { why: "GateTemplates: forbidden".into(), since: at(-600) }),
+            Self::There | Self::Unwatched => {}
+            Self::Missing => _ = templates.insert(slo, TemplateSeen::Absent),
+            Self::Unknown => _ = templates.insert(slo, TemplateSeen::Unknown("forbidden".into())),
         }
+        templates
+    }
+
+    /// For so long that it is told.
+    fn late(self) -> Option<Late> {
+        (self == Self::Unwatched).then(|| Late { kind: Watched::GateTemplate, why: "forbidden".into(), since: at(-600) })
     }
 }
 
@@ -349,15 +356,17 @@ pub fn worlds() -> BoxedStrategy<Case> {
             )| {
                 let Rollout { what, base, gates } = &rollouts()[rollout];
                 let mut seen = base.clone();
-                seen.spec.image = Some(IMAGES[image].into());
-                (seen.spec.replicas, seen.spec.paused) = (replicas, paused);
+                let mut spec = seen.asked.spec.clone();
+                (spec.image, spec.replicas, spec.paused) = (Some(IMAGES[image].into()), replicas, paused);
+                seen.asked = ask(spec, templates.of(&seen));
                 seen.results = results.iter().filter_map(|result| result.measurement(gates, &status)).collect();
                 seen.status = status;
                 seen.annotations = annotations;
                 seen.absence = absence.map(|(from, to)| Absence { from, to });
-                templates.put_into(&mut seen.templates);
+                seen.late.extend(templates.late());
                 (seen.blue, seen.green) = (blue, green);
-                (seen.active_service, seen.preview_service) = (active_service, preview_service);
+                lead(&mut seen, Role::Active, active_service);
+                lead(&mut seen, Role::Preview, preview_service);
                 endpoints_follow(&mut seen);
                 seen.revisions = stored_images.into_iter().map(|(image, clash)| stored(image, clash)).collect();
                 seen.refusals = refusals;
@@ -376,7 +385,7 @@ pub fn recorded(phases: &'static [Phase]) -> BoxedStrategy<Case> {
         .prop_map(|(rollout, phase, color, replicas, switched, ending, since)| {
             let Rollout { what, base, gates } = &rollouts()[rollout];
             let mut seen = base.clone();
-            seen.spec.replicas = replicas;
+            seen.ask(|spec| spec.replicas = replicas);
             let first = Some(numbered(0, color, replicas));
             let second = Some(numbered(1, color.other(), replicas));
             let under_way = matches!(
@@ -385,7 +394,7 @@ pub fn recorded(phases: &'static [Phase]) -> BoxedStrategy<Case> {
             );
             let live = matches!(phase, Phase::Monitoring | Phase::ScalingDown | Phase::RollingBack);
             let goes_back = matches!(phase, Phase::Aborting | Phase::RollingBack);
-            seen.spec.image = Some(IMAGES[usize::from(under_way || live)].into());
+            seen.ask(|spec| spec.image = Some(IMAGES[usize::from(under_way || live)].into()));
             let rests = matches!(phase, Phase::Healthy | Phase::Aborted | Phase::RolledBack);
             let clock = Clock { since: at(-since), excluded_millis: 0, stopped: None, accounted_until: None };
             let (active, other) = if live { (second, first) } else { (first, second) };
@@ -406,7 +415,7 @@ pub fn recorded(phases: &'static [Phase]) -> BoxedStrategy<Case> {
             };
             as_recorded(&mut seen);
             if let Some(to) = seen.status.preview.clone().filter(|_| switched && phase == Phase::Promoting) {
-                seen.active_service = led_to(Role::Active, Some(&to));
+                lead(&mut seen, Role::Active, led_to(Role::Active, Some(&to)));
                 endpoints_follow(&mut seen);
             }
             Case { what, seen }

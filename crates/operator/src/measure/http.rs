@@ -5,7 +5,10 @@ use super::{
     line::{Line, on},
 };
 use bluegreen_api::Scheme;
-use bluegreen_gates::{ask::HttpTarget, ask::exchange::Exchange, reading::CheckOutcome};
+use bluegreen_gates::{
+    ask::{HttpTarget, exchange::Exchange},
+    reading::CheckOutcome,
+};
 use futures::{StreamExt, stream};
 use reqwest::Url;
 use std::{

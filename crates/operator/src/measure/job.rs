@@ -2,7 +2,10 @@
 
 use crate::watches::{self, Pause};
 use bluegreen_api::names;
-use bluegreen_gates::{ask::job::JobEnd, ask::job::JobRun, ask::job::Remains, reading::CheckOutcome, reading::Reading};
+use bluegreen_gates::{
+    ask::job::{JobEnd, JobRun, Remains},
+    reading::{CheckOutcome, Reading},
+};
 use futures::StreamExt;
 use k8s_openapi::{
     api::{

@@ -4,7 +4,10 @@ use super::{
     address::is_forbidden,
     answer::{beginning, body, cause},
 };
-use bluegreen_gates::{ask::exchange::Answer, ask::exchange::Exchange, reading::CheckOutcome};
+use bluegreen_gates::{
+    ask::exchange::{Answer, Exchange},
+    reading::CheckOutcome,
+};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use tokio::{sync::Semaphore, time::Instant};
 

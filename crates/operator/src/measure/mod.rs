@@ -21,8 +21,11 @@ pub use signature::Signer;
 use crate::{clock, key::Key, memory::Memory, metrics::Metrics, queue::Queue};
 use bluegreen_engine::Observed;
 use bluegreen_gates::{
-    ask::Ask, ask::What, ask::question::Question, ask::question::Secret, ask::question::Whose, reading::CheckOutcome, reading::Measurement,
-    reading::Outcome, reading::Reading,
+    ask::{
+        Ask, What,
+        question::{Question, Secret, Whose},
+    },
+    reading::{CheckOutcome, Measurement, Outcome, Reading},
 };
 use credentials::{Access, Credentials, Own};
 use futures::future::{BoxFuture, join_all};

@@ -4,7 +4,7 @@ use super::{
     address::Rules,
     answer::{body, cause},
 };
-use bluegreen_gates::{reading::Reading, reading::buckets::Buckets};
+use bluegreen_gates::reading::{Reading, buckets::Buckets};
 use jiff::Timestamp;
 use prometheus_http_query::{Client, response::Data};
 use reqwest::{Url, header::HeaderMap};

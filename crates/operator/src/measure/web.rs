@@ -6,7 +6,11 @@ use super::{
     credentials::{Access, header},
     line::{Unanswered, send},
 };
-use bluegreen_gates::{ask::question::HeaderSource, ask::question::WebQuestion, reading::Reading, text::quoted};
+use bluegreen_gates::{
+    ask::question::{HeaderSource, WebQuestion},
+    reading::Reading,
+    text::quoted,
+};
 use reqwest::header::HeaderMap;
 use std::time::Duration;
 

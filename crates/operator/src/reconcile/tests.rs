@@ -6,7 +6,10 @@ use crate::{
     templates::Templates,
 };
 use bluegreen_api::Color;
-use bluegreen_engine::{Why, decision::Change, decision::Guard};
+use bluegreen_engine::{
+    Why,
+    decision::{Change, Guard},
+};
 use serde_json::json;
 use tower::BoxError;
 

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use bluegreen_api::GateState;
 use bluegreen_gates::trial::Stage;
-use bluegreen_gates::{weigh::errors, weigh::errors::Counters, weigh::errors::Counts, weigh::errors::Rule};
+use bluegreen_gates::weigh::errors::{self, Counters, Counts, Rule};
 use gates::{Asked, Gates};
 use rand::{SeedableRng, rngs::StdRng};
 use rand_distr::{Binomial, Distribution, Poisson};

@@ -9,10 +9,11 @@ pub(crate) use transitions::ending;
 
 use super::orders::{self, Verb};
 use crate::{
+    asked::Settings,
     clock,
     decision::Object,
     observed::{ColorSeen, Observed, Refusal, facts, progress},
-    plan::{Plan, Settings, Wanted},
+    plan::{Plan, Wanted},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Phase, Side};
 use jiff::Timestamp;
@@ -20,14 +21,14 @@ use std::time::Duration;
 
 pub(crate) struct Draft<'a> {
     pub seen: &'a Observed,
-    pub plan: &'a Plan,
+    pub plan: &'a Plan<'a>,
     status: BlueGreenRolloutStatus,
     /// Objects that the recorded status wants written.
     pending: Vec<Object>,
 }
 
 impl<'a> Draft<'a> {
-    pub(crate) fn new(seen: &'a Observed, plan: &'a Plan, pending: Vec<Object>) -> Self {
+    pub(crate) fn new(seen: &'a Observed, plan: &'a Plan<'a>, pending: Vec<Object>) -> Self {
         Self { seen, plan, status: seen.status.clone(), pending }
     }
 
@@ -49,11 +50,11 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn settings(&self) -> &'a Settings {
-        &self.plan.settings
+        self.plan.settings
     }
 
-    pub(crate) fn wanted(&self) -> Option<&'a Wanted> {
-        self.plan.wanted.as_ref().ok()
+    pub(crate) fn wanted(&self) -> Option<&'a Wanted<'a>> {
+        self.plan.wanted.as_ref()
     }
 
     pub(crate) fn phase(&self) -> Option<Phase> {
@@ -77,7 +78,7 @@ impl<'a> Draft<'a> {
     }
 
     /// `spec` asks for a revision that is neither live nor given up.
-    pub(crate) fn new_candidate(&self) -> Option<&'a Wanted> {
+    pub(crate) fn new_candidate(&self) -> Option<&'a Wanted<'a>> {
         let wanted = self.wanted()?;
         let known = self.wants(self.status.active.as_ref());
         let rejected = self.status.rejected.as_ref().is_some_and(|rejected| rejected.revision == wanted.hash);

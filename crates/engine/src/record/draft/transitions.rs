@@ -26,7 +26,7 @@ impl Draft<'_> {
     }
 
     /// A side for a revision of `spec`, numbered: its old number if it had one.
-    pub(crate) fn side_of(&mut self, wanted: &Wanted, color: Color, replicas: i32) -> Side {
+    pub(crate) fn side_of(&mut self, wanted: &Wanted<'_>, color: Color, replicas: i32) -> Side {
         let known = self.seen.revisions.iter().find(|revision| revision.hash == wanted.hash).map(|revision| revision.number);
         let number = known.unwrap_or(self.status.revisions.saturating_add(1));
         self.status.revisions = self.status.revisions.max(number);
@@ -35,9 +35,9 @@ impl Draft<'_> {
             color,
             revision: wanted.hash.clone(),
             number,
-            image: wanted.image.clone(),
+            image: wanted.content.image.clone(),
             replicas,
-            ports: wanted.ports.clone(),
+            ports: wanted.content.ports.clone(),
             generation: None,
         }
     }
@@ -67,7 +67,7 @@ impl Draft<'_> {
     }
 
     /// Brings the revision of `spec` to the color that isn't active.
-    pub(crate) fn begin_candidate(&mut self, wanted: &Wanted) {
+    pub(crate) fn begin_candidate(&mut self, wanted: &Wanted<'_>) {
         let Some(active) = self.status.active.clone() else { return };
         let replicas = self.settings().replicas;
         // A smaller size that came together with the candidate doesn't hit the live side at half-time.
@@ -169,7 +169,7 @@ impl Draft<'_> {
     // === the first revision, and a status that was lost ===
 
     /// The revision of `spec` is the first that serves, in this color.
-    pub(crate) fn begin_first(&mut self, wanted: &Wanted, color: Color) {
+    pub(crate) fn begin_first(&mut self, wanted: &Wanted<'_>, color: Color) {
         let side = self.side_of(wanted, color, self.settings().replicas);
         self.begin_attempt(&side);
         self.status.active = Some(side);

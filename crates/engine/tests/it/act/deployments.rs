@@ -1,5 +1,6 @@
 //! Deployments: how they are put right, and when they go.
 
+use crate::world::Ask;
 use crate::{
     decided::is_right,
     edits::{active, blue, foreign, green, leave_ready},
@@ -9,7 +10,7 @@ use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::Object,
-    observed::{Blind, EndpointSeen, ObjectSeen, Owner, Refusal},
+    observed::{EndpointSeen, Late, Owner, Refusal, Watched},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -42,7 +43,7 @@ fn a_live_deployment_is_put_right_after_any_edit() {
         &seen,
         &[
             ("as it is", |_| {}, &[]),
-            ("lost", |seen| seen.blue.deployment = ObjectSeen::Absent, &["apply blue ×3 anew: the Deployment is missing"]),
+            ("lost", |seen| seen.blue.deployment = None, &["apply blue ×3 anew: the Deployment is missing"]),
             (
                 "another template",
                 |seen| blue(seen).revision = "other".into(),
@@ -80,7 +81,8 @@ fn over() -> Observed {
 fn the_former_side_goes_after_its_time_if_the_new_serves() {
     const GOES: &[&str] = &["scale blue to 0: the size is another"];
     fn no_pods(seen: &mut Observed) {
-        (seen.spec.replicas, seen.status.active.as_mut().unwrap().replicas) = (0, 0);
+        seen.ask(|spec| spec.replicas = 0);
+        seen.status.active.as_mut().unwrap().replicas = 0;
     }
     fn earlier(seen: &mut Observed, millis: i64) {
         seen.now = Timestamp::from_millisecond(seen.now.as_millisecond() - millis).unwrap();
@@ -93,7 +95,7 @@ fn the_former_side_goes_after_its_time_if_the_new_serves() {
             ("in the last moment", |seen| earlier(seen, 1), &[]),
             (
                 "never",
-                |seen| seen.spec.scale_down = serde_json::from_value(json!({"after": "Never"})).unwrap(),
+                |seen| seen.ask(|spec| spec.scale_down = serde_json::from_value(json!({"after": "Never"})).unwrap()),
                 &["fence Deployment(Blue): an intention recorded for it is withdrawn"],
             ),
             ("the new side has no pod left", |seen| leave_ready(&mut seen.green, 0), &[]),
@@ -107,10 +109,10 @@ fn the_former_side_goes_after_its_time_if_the_new_serves() {
                 },
                 GOES,
             ),
-            ("paused", |seen| seen.spec.paused = true, &[]),
+            ("paused", |seen| seen.ask(|spec| spec.paused = true), &[]),
             ("paused by order", |seen| seen.status.paused_by_order = true, &[]),
-            ("bad input", |seen| seen.spec.template.0 = json!({}), &[]),
-            ("a watch is down", |seen| seen.blind = Some(Blind { why: "pods: no answer".into(), since: seen.now }), &[]),
+            ("bad input", |seen| seen.ask(|spec| spec.template.0 = json!({})), &[]),
+            ("a watch is down", |seen| seen.late = vec![Late { kind: Watched::Pod, why: "no answer".into(), since: seen.now }], &[]),
             (
                 "users still reach a pod of it",
                 |seen| seen.endpoints.pods = vec![EndpointSeen { pod: seen.blue.pods[0].name.clone(), ready: true }],
@@ -167,7 +169,7 @@ fn a_color_without_a_role_runs_no_pods() {
             ("handed over", |seen| green(seen).owner = foreign(true), &[]),
             ("being deleted", |seen| green(seen).deleting = true, &[]),
             ("at 0", |seen| green(seen).replicas = 0, &[]),
-            ("lost", |seen| seen.green.deployment = ObjectSeen::Absent, &[]),
+            ("lost", |seen| seen.green.deployment = None, &[]),
             (
                 "traffic is not where it belongs, and the active Service can't be written",
                 |seen| (active(seen).owner, active(seen).selector) = (foreign(false), [].into()),

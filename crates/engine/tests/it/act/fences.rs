@@ -10,7 +10,7 @@ use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Change, Guard, Object, Role},
-    observed::{ObjectSeen, Owner},
+    observed::Owner,
 };
 use serde_json::json;
 
@@ -189,7 +189,7 @@ fn a_switch_is_withdrawn_only_after_a_fence_at_its_service() {
     assert_eq!(fenced(&seen, |seen| active_service(seen).epoch = "7.4".into()), []);
     assert_eq!(fenced(&seen, |seen| active_service(seen).owner = Owner::Foreign { who: "somebody".into(), adopt: true }), fence("7.4"));
     // What nobody writes needs no fence.
-    assert_eq!(fenced(&seen, |seen| seen.active_service = ObjectSeen::Absent), []);
+    assert_eq!(fenced(&seen, |seen| drop(seen.services.remove(&Role::Active))), []);
     assert_eq!(fenced(&seen, |seen| active_service(seen).deleting = true), []);
     assert_eq!(fenced(&seen, |seen| active_service(seen).owner = Owner::Former), []);
     assert_eq!(fenced(&seen, |seen| active_service(seen).owner = Owner::Foreign { who: "somebody".into(), adopt: false }), []);

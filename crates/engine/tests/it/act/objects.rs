@@ -1,10 +1,11 @@
 //! The objects as they are written.
 
-use crate::world::World;
+use crate::world::{Ask, World};
 use bluegreen_api::{Color, Side};
 use bluegreen_engine::{
     Observed,
     decision::{Role, Target},
+    observed::{labels, services},
     render,
 };
 use insta::assert_yaml_snapshot;
@@ -41,7 +42,7 @@ fn plain() -> Observed {
 }
 
 fn target(seen: &Observed, color: Color, revision: &str) -> Target {
-    Target { color, revision: revision.into(), ports: seen.spec.service.ports.clone() }
+    Target { color, revision: revision.into(), ports: seen.asked.spec.service.ports.clone() }
 }
 
 fn side(seen: &Observed, color: Color, revision: &str) -> Side {
@@ -51,7 +52,7 @@ fn side(seen: &Observed, color: Color, revision: &str) -> Side {
         number: 3,
         image: "shop:3".into(),
         replicas: 3,
-        ports: seen.spec.service.ports.clone(),
+        ports: seen.asked.spec.service.ports.clone(),
         generation: None,
     }
 }
@@ -95,7 +96,7 @@ fn a_service_without_settings_is_plain() {
 fn empty_labels_in_a_template_are_no_obstacle_to_ours() {
     for metadata in [json!(null), json!({}), json!({"labels": null})] {
         let mut seen = plain();
-        seen.spec.template.0["metadata"] = metadata;
+        seen.ask(|spec| spec.template.0["metadata"] = metadata);
         let revision = render::controller_revision(&seen, HASH, 1);
         let template = &revision["data"]["spec"]["template"]["metadata"];
         assert_eq!(template["labels"], json!({"bluegreen.dev/rollout": "shop", "bluegreen.dev/revision": HASH}));
@@ -150,26 +151,26 @@ fn a_label_of_ours_that_was_changed_or_taken_away_is_missed() {
     let seen = seen();
     let deployment = render::deployment(&seen, Color::Blue, 3, &render::controller_revision(&seen, HASH, 7)["data"]);
     let (object, template) = (labels(&deployment), labels(&deployment["spec"]["template"]));
-    assert!(render::deployment_labels_intact("shop", Color::Blue, &object, &template));
-    assert!(!render::deployment_labels_intact("shop", Color::Green, &object, &template));
+    assert!(labels::deployment_labels_intact("shop", Color::Blue, &object, &template));
+    assert!(!labels::deployment_labels_intact("shop", Color::Green, &object, &template));
     for key in object.keys() {
         let mut without = object.clone();
         without.remove(key);
-        assert!(!render::deployment_labels_intact("shop", Color::Blue, &without, &template), "the Deployment without {key}");
+        assert!(!labels::deployment_labels_intact("shop", Color::Blue, &without, &template), "the Deployment without {key}");
     }
     for key in template.keys().filter(|key| *key != "team") {
         let mut without = template.clone();
         without.remove(key);
-        assert!(!render::deployment_labels_intact("shop", Color::Blue, &object, &without), "its template without {key}");
+        assert!(!labels::deployment_labels_intact("shop", Color::Blue, &object, &without), "its template without {key}");
         without.insert(key.clone(), "changed".into());
-        assert!(!render::deployment_labels_intact("shop", Color::Blue, &object, &without), "its template with another {key}");
+        assert!(!labels::deployment_labels_intact("shop", Color::Blue, &object, &without), "its template with another {key}");
     }
     let service = labels(&render::service(&seen, Role::Active, &target(&seen, Color::Blue, HASH)));
-    assert!(render::service_labels_intact(&seen, Role::Active, &service));
+    assert!(services::service_labels_intact(&seen, Role::Active, &service));
     for key in service.keys() {
         let mut changed = service.clone();
         changed.insert(key.clone(), "changed".into());
-        assert!(!render::service_labels_intact(&seen, Role::Active, &changed), "the Service with another {key}");
+        assert!(!services::service_labels_intact(&seen, Role::Active, &changed), "the Service with another {key}");
     }
 }
 
@@ -180,11 +181,11 @@ fn type_and_annotations_of_a_service_are_those_of_spec() {
     let map = |value: Value| serde_json::from_value::<BTreeMap<String, String>>(value).unwrap();
     let asked = map(json!({"example.com/zone": "a"}));
     let intact =
-        |type_: &str, annotations: &BTreeMap<String, String>| render::service_settings_intact(&seen, Role::Active, type_, annotations);
+        |type_: &str, annotations: &BTreeMap<String, String>| services::service_settings_intact(&seen, Role::Active, type_, annotations);
     assert!(intact("NodePort", &asked));
     assert!(intact("NodePort", &map(json!({"example.com/zone": "a", "of-others": "b"}))));
     assert!(!intact("ClusterIP", &asked));
     assert!(!intact("NodePort", &map(json!({"example.com/zone": "b"}))));
     assert!(!intact("NodePort", &BTreeMap::new()));
-    assert!(render::service_settings_intact(&plain(), Role::Preview, "ClusterIP", &BTreeMap::new()));
+    assert!(services::service_settings_intact(&plain(), Role::Preview, "ClusterIP", &BTreeMap::new()));
 }

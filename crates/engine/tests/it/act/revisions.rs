@@ -1,5 +1,6 @@
 //! ControllerRevisions: kept, restored, and removed beyond the limit.
 
+use crate::world::Ask;
 use crate::{
     decided::is_right,
     edits::{Edit, blue, foreign, green},
@@ -9,7 +10,7 @@ use bluegreen_api::{Phase, Rejected};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Change, Object},
-    observed::{ObjectSeen, Owner, Refusal},
+    observed::{Owner, Refusal},
 };
 use serde_json::json;
 
@@ -111,7 +112,7 @@ fn a_revision_is_kept_for_as_long_as_it_may_be_needed() {
                 "lost with its Deployment: spec still has it",
                 |seen| {
                     forget(seen, 2);
-                    (seen.green.deployment, seen.green.pods) = (ObjectSeen::Absent, vec![]);
+                    (seen.green.deployment, seen.green.pods) = (None, vec![]);
                 },
                 &["write revision 2: the revision is not stored yet", "apply green ×3 anew: the Deployment is missing"],
             ),
@@ -119,7 +120,7 @@ fn a_revision_is_kept_for_as_long_as_it_may_be_needed() {
                 "lost with its Deployment, and spec has another: that may be there without its label",
                 |seen| {
                     forget(seen, 1);
-                    (seen.blue.deployment, seen.blue.pods) = (ObjectSeen::Absent, vec![]);
+                    (seen.blue.deployment, seen.blue.pods) = (None, vec![]);
                 },
                 &["restore revision 1 from blue: the ControllerRevision was lost, and its Deployment is not seen"],
             ),
@@ -127,7 +128,7 @@ fn a_revision_is_kept_for_as_long_as_it_may_be_needed() {
                 "and isn't there under its name either: nothing can bring it back",
                 |seen| {
                     forget(seen, 1);
-                    (seen.blue.deployment, seen.blue.pods) = (ObjectSeen::Absent, vec![]);
+                    (seen.blue.deployment, seen.blue.pods) = (None, vec![]);
                     let object = Object::Revision(seen.status.active.as_ref().unwrap().revision.clone());
                     let generation = seen.generation;
                     seen.refusals = vec![Refusal { object, code: 404, message: "gone".into(), at: seen.now, times: 1, generation }];
@@ -149,7 +150,7 @@ fn the_oldest_revisions_beyond_the_limit_go() {
     let seen = world.seen();
     let goes = |limit: i32, edit: Edit| {
         let mut seen = seen.clone();
-        seen.spec.revision_history_limit = Some(limit);
+        seen.ask(|spec| spec.revision_history_limit = Some(limit));
         seen.revisions.sort_by_key(|revision| std::cmp::Reverse(revision.number));
         edit(&mut seen);
         let numbers: Vec<_> = seen.revisions.iter().map(|revision| (revision.hash.clone(), revision.number)).collect();
@@ -176,7 +177,7 @@ fn the_oldest_revisions_beyond_the_limit_go() {
     fn rejected(seen: &mut Observed) {
         let side = seen.revisions[3].clone();
         seen.status.phase = Some(Phase::Aborted);
-        seen.spec.image = Some(side.image.clone());
+        seen.ask(|spec| spec.image = Some(side.image.clone()));
         seen.status.rejected = Some(Rejected {
             revision: side.hash,
             number: side.number,
@@ -189,7 +190,8 @@ fn the_oldest_revisions_beyond_the_limit_go() {
     }
     assert_eq!(goes(3, rejected), [1, 3], "what was rejected can be tried again");
     fn in_the_middle(seen: &mut Observed) {
-        (seen.status.phase, seen.spec.paused) = (Some(Phase::Monitoring), true);
+        seen.status.phase = Some(Phase::Monitoring);
+        seen.ask(|spec| spec.paused = true);
     }
     assert_eq!(goes(1, in_the_middle), [0; 0], "not in the middle of a story");
 }

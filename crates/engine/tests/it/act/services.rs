@@ -1,5 +1,6 @@
 //! Services: where they lead, and how they are put right.
 
+use crate::world::Ask;
 use crate::{
     decided::{done, is_right},
     edits::{Edit, active, blue, foreign, green, leave_ready, preview, select},
@@ -9,9 +10,10 @@ use crate::{
 use bluegreen_api::{GateState, Phase, Protocol, Side};
 use bluegreen_engine::{
     Decision, Observed, decide,
-    decision::Target,
-    observed::{Blind, CheckOutcome, ObjectSeen, Outcome, Owner, Reading},
+    decision::{Role, Target},
+    observed::{Late, Owner, Watched},
 };
+use bluegreen_gates::reading::{CheckOutcome, Outcome, Reading};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -40,7 +42,7 @@ fn a_foreign_service_is_left_alone_and_ways_out_are_shown() {
 fn an_added_port_is_no_drift_that_an_apply_can_mend() {
     let world = World::live(json!({}));
     let mut seen = world.seen();
-    if let ObjectSeen::There(service) = &mut seen.active_service {
+    if let Some(service) = seen.services.get_mut(&Role::Active) {
         service.ports.push(serde_json::from_value(json!({"name": "debug", "port": 9090, "targetPort": 9090, "protocol": "TCP"})).unwrap());
     }
     assert!(matches!(decide(&seen), Decision::Wait { .. }), "{:?}", decide(&seen));
@@ -61,7 +63,7 @@ fn a_service_is_put_right_after_any_edit() {
         &seen,
         &[
             ("as it is", |_| {}, &[]),
-            ("lost", |seen| seen.active_service = ObjectSeen::Absent, &["active Service to blue anew: the Service is missing"]),
+            ("lost", |seen| drop(seen.services.remove(&Role::Active)), &["active Service to blue anew: the Service is missing"]),
             ("selector lost", |seen| active(seen).selector.clear(), &[SELECTOR]),
             ("one more key", |seen| drop(active(seen).selector.insert("tier".into(), "web".into())), &[SELECTOR]),
             ("an orphan", |seen| active(seen).owner = Owner::Orphan, &[CHANGED]),
@@ -88,7 +90,7 @@ fn a_service_is_put_right_after_any_edit() {
             ),
             (
                 "the preview lost",
-                |seen| seen.preview_service = ObjectSeen::Absent,
+                |seen| drop(seen.services.remove(&Role::Preview)),
                 &["preview Service to blue anew: the Service is missing"],
             ),
             (
@@ -122,7 +124,7 @@ fn the_switch_waits_until_everything_of_the_candidate_is_there() {
             ("not all pods are available", |seen| green(seen).available = 2, &[]),
             ("no ready pod is seen", |seen| seen.green.pods.iter_mut().for_each(|pod| pod.ready = false), &[]),
             ("no pod is ready, as its Deployment tells", |seen| green(seen).ready = 0, &[]),
-            ("a watch is down", |seen| seen.blind = Some(Blind { why: "pods: no answer".into(), since: seen.now }), &[]),
+            ("a watch is down", |seen| seen.late = vec![Late { kind: Watched::Pod, why: "no answer".into(), since: seen.now }], &[]),
             ("fewer are asked for", |seen| green(seen).replicas = 2, &["scale green to 3: the size is another"]),
         ],
     );
@@ -225,7 +227,7 @@ fn the_preview_leads_to_a_candidate_with_a_ready_pod() {
     ending.ordered = false;
     preview(&mut seen).selector.clear();
     assert_eq!(done(seen.clone()), [""; 0]);
-    seen.preview_service = ObjectSeen::Absent;
+    seen.services.remove(&Role::Preview);
     assert_eq!(done(seen), ["preview Service to green anew: the Service is missing"]);
 }
 
@@ -262,7 +264,7 @@ fn the_first_revision_serves_once_its_gates_have_passed() {
             ("failed", |seen| seen.status.gates[0].state = GateState::Failed, &[]),
             ("of another definition", |seen| seen.status.gates[0].definition = "old".into(), &[]),
             ("of another gate", |seen| seen.status.gates[0].name = "verification/other".into(), &[]),
-            ("of a definition that can't be read", |seen| seen.spec.verification.as_mut().unwrap().checks[0].http = None, &[]),
+            ("of a definition that can't be read", |seen| seen.ask(|spec| spec.verification.as_mut().unwrap().checks[0].http = None), &[]),
         ],
     );
     // What serves is not taken from users for a gate.

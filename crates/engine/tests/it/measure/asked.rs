@@ -1,16 +1,19 @@
 //! What each gate asks, and whom.
 
-use super::{asked_first, unmeasured, verifying};
+use super::{asked_first, result, unmeasured, verifying};
 use crate::world::World;
 use bluegreen_api::{Color, Phase, Scheme};
-use bluegreen_engine::{
-    Observed,
-    checks::{BodyRule, Exchange},
-    measure::{self, HttpTarget, Secret, What, Whose},
-    observed::{Outcome, Reading},
-    question::Question,
+use bluegreen_engine::{Decision, Observed, decide, measure};
+use bluegreen_gates::{
+    ask::{
+        HttpTarget, What,
+        exchange::{BodyRule, Exchange},
+        question::{Question, Secret, Whose},
+    },
+    reading::{Measurement, Outcome, Reading},
 };
 use http::{HeaderMap, Method};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
@@ -195,6 +198,29 @@ fn a_gate_shows_queries_ready_to_be_asked_by_hand() {
     world.run_for(30);
     let measured = world.status.gates[0].measured.clone().unwrap();
     assert_eq!(measured.asked, ["e{color=\"green\"}", "e{color=\"blue\"}"]);
+}
+
+/// A slow source answers about the times that it was asked about, and not about those of its answer.
+#[test]
+fn a_gate_shows_the_times_that_were_asked_about() {
+    let web = json!({"url": "https://numbers/?from={{ start }}&to={{ end }}", "window": "1m", "jsonPath": "$.v"});
+    let spec = json!({"verification": {"metrics": [{"name": "errors", "max": "1", "count": 9, "web": web}]}});
+    let mut seen = unmeasured(spec, Phase::Verifying);
+    let ask = measure::wanted(&seen).remove(0);
+    let answered = ask.due.max(seen.now) + SignedDuration::from_secs(11);
+    let of_the_answer = Measurement {
+        revision: ask.revision.clone(),
+        asked: ask.what.asked(),
+        outcome: Outcome::reading(Reading::Value(0.0)),
+        ..result(&seen, &ask.gate, answered)
+    };
+    seen.now = answered + SignedDuration::from_secs(10);
+    seen.results = vec![of_the_answer];
+    let Decision::Record(status) = decide(&seen) else { panic!("{:?}", decide(&seen)) };
+    let asked = &status.gates[0].measured.as_ref().unwrap().asked;
+    let What::Metric { questions, .. } = ask.what else { panic!("no metric") };
+    assert_eq!(*asked, [questions[0].to_string()]);
+    assert!(!asked[0].contains(&answered.as_second().to_string()), "{asked:?}");
 }
 
 #[test]

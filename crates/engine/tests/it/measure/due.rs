@@ -1,12 +1,10 @@
 //! When each gate is measured.
 
 use super::{monitoring, result, unmeasured, verifying};
-use crate::world::World;
+use crate::world::{Ask, World};
 use bluegreen_api::{GateState, Phase};
-use bluegreen_engine::{
-    Observed, measure,
-    observed::{CheckOutcome, Outcome},
-};
+use bluegreen_engine::{Observed, measure};
+use bluegreen_gates::reading::{CheckOutcome, Outcome};
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -66,9 +64,9 @@ fn a_result_counts_only_for_the_definition_that_spec_has_now() {
 fn a_hold_stops_measuring_before_the_switch_and_not_after() {
     type Hold = fn(&mut Observed);
     let holds: [(&str, Hold); 3] = [
-        ("by spec", |seen| seen.spec.paused = true),
+        ("by spec", |seen| seen.ask(|spec| spec.paused = true)),
         ("by an order", |seen| seen.status.paused_by_order = true),
-        ("without replicas", |seen| seen.spec.replicas = 0),
+        ("without replicas", |seen| seen.ask(|spec| spec.replicas = 0)),
     ];
     for (how, hold) in holds {
         let (mut before, mut after) = (verifying(), monitoring());
@@ -90,14 +88,14 @@ fn a_deletion_a_dropped_gate_or_a_failure_ends_measuring() {
     seen.status.gates.iter_mut().find(|gate| gate.name == "monitoring/latency").unwrap().state = GateState::Failed;
     assert!(names(&seen).is_empty(), "a person decides");
     let mut seen = monitoring();
-    seen.spec.monitoring.as_mut().unwrap().checks.clear();
+    seen.ask(|spec| spec.monitoring.as_mut().unwrap().checks.clear());
     assert_eq!(names(&seen), ["monitoring/errors", "monitoring/latency"]);
     let mut world = World::new(json!({"verification": {"initial": true, "checks": [{"name": "home", "http": {}}]}}));
     world.gauge = |_, _, _| Outcome::Check(CheckOutcome::NotDone("not yet".into()));
     world.run(60, |world| !measure::wanted(&world.seen()).is_empty());
     let mut seen = world.seen();
     assert_eq!((world.phase(), names(&seen).len()), (Phase::Initializing, 1), "{}", world.story());
-    seen.spec.verification.as_mut().unwrap().initial = false;
+    seen.ask(|spec| spec.verification.as_mut().unwrap().initial = false);
     assert!(names(&seen).is_empty(), "the first revision is no longer to be verified");
 }
 

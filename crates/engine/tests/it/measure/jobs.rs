@@ -2,11 +2,10 @@
 
 use super::{asked_first, result, unmeasured};
 use bluegreen_api::{GateState, Phase};
-use bluegreen_engine::{
-    Decision, Observed, decide,
-    job::JobRun,
-    measure::{self, What},
-    observed::{Measurement, ObjectSeen},
+use bluegreen_engine::{Decision, Observed, decide, decision::Role, measure};
+use bluegreen_gates::{
+    ask::{What, job::JobRun},
+    reading::Measurement,
 };
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -34,7 +33,7 @@ fn a_job_has_a_name_of_its_attempt_shown_before_it_ends() {
     assert_eq!(fresh.status.gates[0].message, format!("runs as Job {}", job(&fresh).name));
     assert_ne!(job(&fresh).name, run.name, "a gate that begins again runs another one");
     // Until its Service leads to the candidate it would test what serves already.
-    let ObjectSeen::There(preview) = &mut fresh.preview_service else { panic!("no preview Service") };
+    let Some(preview) = fresh.services.get_mut(&Role::Preview) else { panic!("no preview Service") };
     preview.selector.insert("bluegreen.dev/color".into(), "blue".into());
     assert_eq!(measure::wanted(&fresh), []);
     let Decision::Record(waits) = decide(&fresh) else { panic!("it isn't told") };
@@ -70,7 +69,8 @@ fn measured_by_a_job(more: Value) -> Observed {
 /// What came of a reading of the candidate, five seconds after the gate had begun.
 fn read(seen: &Observed) -> Measurement {
     let at = seen.status.gates[0].since.checked_add(SignedDuration::from_secs(5)).unwrap();
-    Measurement { revision: seen.status.preview.as_ref().unwrap().revision.clone(), ..result(seen, "verification/load", at) }
+    let revision = seen.status.preview.as_ref().unwrap().revision.clone();
+    Measurement { revision, asked: asked_first(seen).asked(), ..result(seen, "verification/load", at) }
 }
 
 fn run_for_it(seen: &Observed) -> JobRun {
@@ -95,7 +95,7 @@ fn a_metric_runs_a_job_for_each_reading() {
     let next = measure::wanted(&seen).remove(0);
     assert_eq!(next.due.duration_since(reading.at), SignedDuration::from_mins(1), "from the end of the one before");
 
-    let ObjectSeen::There(preview) = &mut seen.preview_service else { panic!("no preview Service") };
+    let Some(preview) = seen.services.get_mut(&Role::Preview) else { panic!("no preview Service") };
     preview.selector.insert("bluegreen.dev/color".into(), "blue".into());
     assert_eq!(measure::wanted(&seen), [], "it would measure what serves already");
 }

@@ -7,10 +7,10 @@ mod webhooks;
 
 use crate::world::World;
 use bluegreen_api::Phase;
-use bluegreen_engine::{
-    Observed,
-    measure::{self, What},
-    observed::{CheckOutcome, Measurement, Outcome, Reading},
+use bluegreen_engine::{Observed, measure};
+use bluegreen_gates::{
+    ask::What,
+    reading::{CheckOutcome, Measurement, Outcome, Reading},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -51,6 +51,7 @@ pub(super) fn result(seen: &Observed, gate: &str, at: Timestamp) -> Measurement 
         attempt: seen.status.attempt,
         revision: String::new(),
         at,
+        asked: vec![],
         outcome: Outcome::reading(Reading::NoData),
     }
 }

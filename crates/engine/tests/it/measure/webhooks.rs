@@ -2,9 +2,10 @@
 
 use crate::world::{START, World};
 use bluegreen_api::{Gate, GateState, Phase, Tries};
-use bluegreen_engine::{
-    measure::{self, What},
-    observed::{CheckOutcome, Outcome},
+use bluegreen_engine::measure;
+use bluegreen_gates::{
+    ask::What,
+    reading::{CheckOutcome, Outcome},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};

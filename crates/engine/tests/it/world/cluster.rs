@@ -1,12 +1,15 @@
 //! The cluster: its controllers, its pods, and what is seen of them.
 
-use super::{Pod, World};
+use super::{Pod, World, ask};
 use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Observed,
-    observed::{ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, ObjectSeen, PodSeen, PodTrouble, ServiceSeen},
+    asked::Asked,
+    decision::Role,
+    observed::{ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, PodSeen, PodTrouble, ServiceSeen},
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 impl World {
     /// Deployment and endpoint controllers, one step. Whether anything changed.
@@ -91,21 +94,13 @@ impl World {
     }
 
     pub fn seen(&self) -> Observed {
+        let rollout = Identity { namespace: "web".into(), name: "shop".into(), uid: "uid".into(), generation: self.generation };
         Observed {
-            now: self.now,
-            namespace: "web".into(),
-            name: "shop".into(),
-            uid: "uid".into(),
-            generation: self.generation,
-            deleting: false,
             annotations: self.annotations.clone(),
             by: "kubectl".into(),
-            spec: self.spec.clone(),
-            status: self.status.clone(),
             blue: ColorSeen { progress: self.progress.get(&Color::Blue).cloned(), ..self.color_seen(Color::Blue) },
             green: ColorSeen { progress: self.progress.get(&Color::Green).cloned(), ..self.color_seen(Color::Green) },
-            active_service: self.service_seen("active"),
-            preview_service: self.service_seen("preview"),
+            services: Role::ALL.into_iter().filter_map(|role| Some((role, self.service_seen(role.as_str())?))).collect(),
             endpoints: EndpointsSeen {
                 pods: self.endpoints.iter().map(|pod| EndpointSeen { pod: pod.clone(), ready: true }).collect(),
                 changed: Some(self.now),
@@ -115,10 +110,19 @@ impl World {
             refusals: self.refusals.clone(),
             term: self.term,
             absence: self.absence,
-            blind: self.blind.clone(),
-            default_prometheus: Some("http://prometheus:9090".into()),
-            templates: self.gate_templates.clone(),
+            late: self.late.clone(),
+            ..Observed::nothing_but(rollout, self.asked(), self.status.clone(), self.now)
         }
+    }
+
+    /// Worked out anew only when something about it has changed.
+    fn asked(&self) -> Arc<Asked> {
+        let known = self.asked.borrow().as_ref().filter(|known| known.spec == self.spec && known.templates == self.gate_templates).cloned();
+        known.unwrap_or_else(|| {
+            let asked = ask(self.spec.clone(), self.gate_templates.clone());
+            *self.asked.borrow_mut() = Some(asked.clone());
+            asked
+        })
     }
 
     pub(super) fn color_seen(&self, color: Color) -> ColorSeen {
@@ -145,12 +149,12 @@ impl World {
             available: count(&|pod| pod.ready),
             replica_failure: None,
         };
-        ColorSeen { deployment: ObjectSeen::There(deployment), pods, progress: None }
+        ColorSeen { deployment: Some(deployment), pods, progress: None }
     }
 
-    fn service_seen(&self, role: &str) -> ObjectSeen<ServiceSeen> {
-        let Some(service) = self.services.get(role) else { return ObjectSeen::Absent };
-        ObjectSeen::There(ServiceSeen {
+    fn service_seen(&self, role: &str) -> Option<ServiceSeen> {
+        let service = self.services.get(role)?;
+        Some(ServiceSeen {
             resource_version: service.resource_version.to_string(),
             owner: service.owner.clone(),
             deleting: false,

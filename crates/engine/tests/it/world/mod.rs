@@ -3,17 +3,26 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use bluegreen_engine::{
+    Decision, Effect, Observed,
+    asked::Asked,
+    decide,
+    decision::{Object, Role},
+    measure,
+    observed::{Absence, Late, Owner, Progress, Refusal, RevisionSeen},
+};
+use bluegreen_gates::{
+    reading::{Measurement, Outcome, Reading},
+    templates::Templates,
+};
+use std::cell::RefCell;
+use std::sync::Arc;
+
 mod cluster;
 mod operator;
 mod writes;
 
 use bluegreen_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, Color, Phase};
-use bluegreen_engine::{
-    Decision, Effect, Observed, decide,
-    decision::{Object, Role},
-    measure,
-    observed::{Absence, Blind, Measurement, Outcome, Owner, Progress, Reading, Refusal, RevisionSeen, TemplatesSeen},
-};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -73,9 +82,11 @@ pub struct World {
     pub results: Vec<Measurement>,
     pub refusals: Vec<Refusal>,
     pub absence: Option<Absence>,
-    pub blind: Option<Blind>,
+    pub late: Vec<Late>,
     /// Templates of gates that the operator sees.
-    pub gate_templates: TemplatesSeen,
+    pub gate_templates: Templates,
+    /// What `spec` came to when it was last looked at.
+    asked: RefCell<Option<Arc<Asked>>>,
     pub term: i64,
     /// What a gate measures: by gate name and image of the side that is measured.
     pub gauge: fn(&str, &str, Timestamp) -> Outcome,
@@ -97,6 +108,24 @@ pub struct World {
     pub crashes: bool,
     version: u64,
     pods_made: u64,
+}
+
+/// Settings of the one rollout that all tests are about.
+pub fn ask(spec: BlueGreenRolloutSpec, templates: Templates) -> Arc<Asked> {
+    Arc::new(Asked::of(spec, ("web", "shop"), templates, Some("http://prometheus:9090")))
+}
+
+/// Somebody changes what `spec` asks for.
+pub trait Ask {
+    fn ask(&mut self, change: impl FnOnce(&mut BlueGreenRolloutSpec));
+}
+
+impl Ask for Observed {
+    fn ask(&mut self, change: impl FnOnce(&mut BlueGreenRolloutSpec)) {
+        let mut spec = self.asked.spec.clone();
+        change(&mut spec);
+        self.asked = ask(spec, self.asked.templates.clone());
+    }
 }
 
 pub fn pass(_: &str, _: &str, _: Timestamp) -> Outcome {
@@ -159,8 +188,9 @@ impl World {
             results: vec![],
             refusals: vec![],
             absence: None,
-            blind: None,
-            gate_templates: TemplatesSeen::default(),
+            late: vec![],
+            gate_templates: Templates::new(),
+            asked: RefCell::default(),
             term: 1,
             gauge: pass,
             slices_follow: true,

@@ -2,12 +2,10 @@
 
 use super::World;
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
-use bluegreen_engine::{
-    Decision, Effect, Observed, decide,
-    decision::Change,
-    measure::{self, What},
-    observed::{CheckOutcome, Measurement, Outcome, Reading},
-    progress,
+use bluegreen_engine::{Decision, Effect, Observed, decide, decision::Change, measure, observed::progress};
+use bluegreen_gates::{
+    ask::What,
+    reading::{CheckOutcome, Measurement, Outcome, Reading},
 };
 use std::collections::BTreeMap;
 
@@ -222,6 +220,7 @@ impl World {
                 attempt: wanted.attempt,
                 revision: wanted.revision,
                 at: self.now,
+                asked: wanted.what.asked(),
                 outcome,
             });
         }

@@ -5,7 +5,7 @@ use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Effect, Observed,
     decision::{Change, Guard, Object, Role, Target},
-    observed::{Owner, Refusal, RevisionSeen},
+    observed::{Owner, Refusal, RevisionSeen, labels, services},
     render,
 };
 use serde_json::{Value, json};
@@ -122,8 +122,8 @@ impl World {
                 let old = self.services.get(role.as_str());
                 let mut service = Service {
                     resource_version: old.map_or(version, |old| old.resource_version),
-                    selector: render::selector("shop", target),
-                    ports: render::service_ports(*role, &target.ports),
+                    selector: labels::selector("shop", target),
+                    ports: services::service_ports(*role, &target.ports),
                     epoch: old.map(|service| service.epoch.clone()).unwrap_or_default(),
                     owner: Owner::Us,
                     former,

@@ -9,6 +9,7 @@ mod step;
 use crate::setup::{Budget, Setup};
 use bluegreen_api::{BlueGreenRolloutStatus, Color};
 use bluegreen_engine::{Pass, decision::Role, observed::*, pass::Step};
+use bluegreen_gates::reading::Measurement;
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};
 

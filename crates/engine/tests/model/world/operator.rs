@@ -6,11 +6,12 @@ use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
 use bluegreen_engine::{
     Effect, Observed, Pass, decide,
     decision::{Change, Guard, Object, Role, Target},
-    measure::{self, What},
-    observed::{Owner, RevisionSeen},
+    measure,
+    observed::{Owner, RevisionSeen, progress},
     pass::{End, Step},
-    progress, render,
+    render,
 };
+use bluegreen_gates::ask::{Ask, What};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -250,9 +251,9 @@ impl World {
     }
 }
 
-fn due_of(wanted: measure::Wanted) -> Due {
+fn due_of(wanted: Ask) -> Due {
     let check = matches!(wanted.what, What::Http { .. } | What::Url { .. } | What::Webhook { .. });
-    let measure::Wanted { gate, definition, attempt, revision, due, .. } = wanted;
+    let Ask { gate, definition, attempt, revision, due, .. } = wanted;
     Due { gate, definition, attempt, revision, at: second(due), check }
 }
 

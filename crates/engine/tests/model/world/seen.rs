@@ -1,12 +1,11 @@
 //! What an operator sees, now or as it was before.
 
 use super::{Operator, Pod, Rollout, Service, Text, Thing, World, at, index};
-use bluegreen_api::{BlueGreenRolloutSpec, Color};
+use bluegreen_api::Color;
 use bluegreen_engine::{
     Observed,
     decision::{Role, Target},
-    observed::{ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, ObjectSeen, Owner, PodSeen, ServiceSeen, TemplatesSeen},
-    render,
+    observed::{ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, Owner, PodSeen, ServiceSeen, labels, services},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,44 +15,29 @@ impl World {
         before.unwrap_or(&self.rollout).clone()
     }
 
-    pub fn spec(&self, rollout: &Rollout) -> BlueGreenRolloutSpec {
-        let mut spec = self.setup.specs[rollout.settings].clone();
-        spec.image = Some(self.setup.images[rollout.image].into());
-        (spec.replicas, spec.paused) = (rollout.replicas, rollout.paused);
-        spec
-    }
-
     pub fn seen(&self, operator: &Operator, stale: Option<Thing>) -> Observed {
         let rollout = self.rollout_as_seen(stale);
         let active = self.before.active.as_ref().filter(|_| stale == Some(Thing::ActiveService)).or(self.services[0].as_ref());
         let endpoints = self.before.endpoints.as_ref().filter(|_| stale == Some(Thing::Endpoints)).unwrap_or(&self.endpoints);
+        let identity = Identity { namespace: "web".into(), name: "shop".into(), uid: "uid".into(), generation: rollout.generation };
+        let asked = self.setup.asked((rollout.settings, rollout.image, rollout.replicas, rollout.paused));
+        let services = [(Role::Active, active), (Role::Preview, self.services[1].as_ref())];
         Observed {
-            now: at(self.now),
-            namespace: "web".into(),
-            name: "shop".into(),
-            uid: "uid".into(),
-            generation: rollout.generation,
             deleting: rollout.deleting,
             annotations: rollout.orders.clone(),
             by: "kubectl".into(),
-            spec: self.spec(&rollout),
-            status: rollout.status.clone(),
             blue: self.color_seen(Color::Blue, operator, stale),
             green: self.color_seen(Color::Green, operator, stale),
-            active_service: self.service_seen(Role::Active, active),
-            preview_service: self.service_seen(Role::Preview, self.services[1].as_ref()),
+            services: services.into_iter().filter_map(|(role, service)| Some((role, self.service_seen(role, service?)))).collect(),
             endpoints: EndpointsSeen {
                 pods: endpoints.iter().map(|name| EndpointSeen { pod: format!("shop-{name}"), ready: true }).collect(),
                 changed: None,
             },
             revisions: self.revisions.as_ref().clone(),
             results: operator.results.clone(),
-            refusals: vec![],
             term: operator.term,
             absence: operator.absence,
-            blind: None,
-            default_prometheus: Some("http://prometheus:9090".into()),
-            templates: TemplatesSeen::default(),
+            ..Observed::nothing_but(identity, asked, rollout.status.clone(), at(self.now))
         }
     }
 
@@ -84,27 +68,26 @@ impl World {
             available: told.ready,
             replica_failure: None,
         };
-        ColorSeen { deployment: ObjectSeen::There(deployment), pods, progress: None }
+        ColorSeen { deployment: Some(deployment), pods, progress: None }
     }
 
-    fn service_seen(&self, role: Role, service: Option<&Arc<Service>>) -> ObjectSeen<ServiceSeen> {
-        let Some(service) = service else { return ObjectSeen::Absent };
+    fn service_seen(&self, role: Role, service: &Arc<Service>) -> ServiceSeen {
         let target = |(color, revision): &(Color, Text)| Target { color: *color, revision: revision.to_string(), ports: vec![] };
-        let mut ports = render::service_ports(role, &self.setup.specs[0].service.ports);
+        let mut ports = services::service_ports(role, &self.setup.specs[0].service.ports);
         if !service.ports_intact {
             ports.iter_mut().for_each(|port| port.port += 1);
         }
-        ObjectSeen::There(ServiceSeen {
+        ServiceSeen {
             resource_version: service.version.to_string(),
             owner: Owner::Us,
             deleting: false,
             labels_intact: true,
             settings_intact: true,
             epoch: service.epoch.to_string(),
-            selector: service.selects.as_ref().map(|selects| render::selector("shop", &target(selects))).unwrap_or_default(),
+            selector: service.selects.as_ref().map(|selects| labels::selector("shop", &target(selects))).unwrap_or_default(),
             ports,
             former: service.former.as_ref().map(|former| former.to_string()),
-        })
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use super::{Action, Answer, COLORS, Child, Deployment, Due, Edit, Evidence, Operator, ROLES, Rollout, Service, Who, World, at};
 use crate::broken::Broken;
 use bluegreen_api::BlueGreenRolloutStatus;
-use bluegreen_engine::observed::{Absence, CheckOutcome, Measurement, Outcome, Reading};
+use bluegreen_engine::observed::Absence;
+use bluegreen_gates::reading::{CheckOutcome, Measurement, Outcome, Reading};
 use std::sync::Arc;
 
 impl World {
@@ -238,7 +239,7 @@ impl World {
         if answer == Answer::Pass {
             self.bear_witness(&gate, &definition, attempt, &revision);
         }
-        self.operator.results.push(Measurement { gate, definition, attempt, revision, at: at(self.now), outcome });
+        self.operator.results.push(Measurement { gate, definition, attempt, revision, at: at(self.now), asked: vec![], outcome });
     }
 
     fn bear_witness(&mut self, gate: &str, definition: &str, attempt: i64, revision: &str) {

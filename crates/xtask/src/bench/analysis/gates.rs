@@ -3,8 +3,8 @@
 use anyhow::{Result, anyhow};
 use bluegreen_api::{GateState, Score};
 use bluegreen_gates::reading::Reading;
+use bluegreen_gates::trial::{Stage, Trial};
 use bluegreen_gates::weigh::errors::Counts;
-use bluegreen_gates::{trial::Stage, trial::Trial};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

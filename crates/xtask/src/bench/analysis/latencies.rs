@@ -4,8 +4,11 @@
 
 use anyhow::{Result, anyhow};
 use bluegreen_gates::reading::Reading;
-use bluegreen_gates::{reading::buckets::Buckets, weigh::latencies, weigh::latencies::Histograms, weigh::latencies::Rule};
-use bluegreen_gates::{weigh::errors, weigh::errors::Counters};
+use bluegreen_gates::weigh::errors::{self, Counters};
+use bluegreen_gates::{
+    reading::buckets::Buckets,
+    weigh::latencies::{self, Histograms, Rule},
+};
 use rand::rngs::StdRng;
 use rand_distr::{Binomial, Distribution, Poisson};
 

@@ -6,7 +6,11 @@ use crate::measure::{
 };
 use axum::{Router, http::HeaderMap, response::Redirect, routing::post};
 use bluegreen_gates::{
-    ask::What, ask::question::Question, ask::question::Secret, ask::question::Whose, reading::Outcome, reading::Reading,
+    ask::{
+        What,
+        question::{Question, Secret, Whose},
+    },
+    reading::{Outcome, Reading},
 };
 use serde_json::json;
 use std::{os::unix::fs::symlink, time::Duration};

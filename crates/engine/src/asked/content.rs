@@ -1,41 +1,34 @@
-//! The revision that `spec` asks for.
+//! The content of the revision that `spec` asks for.
 
-use crate::{observed::Observed, revision};
 use bluegreen_api::{BlueGreenRolloutSpec, ServicePort};
-use bluegreen_gates::invalid::Invalid;
-use serde_json::Value;
+use bluegreen_gates::{hash, invalid::Invalid};
+use serde_json::{Value, json};
 
-/// The revision that `spec` asks for.
+/// What must change together to serve, as `spec` has it: a revision is named by its digest.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
-    /// The short hash; that of the stored revision with the same content if there is one.
-    pub hash: String,
-    /// Hash of the content, whatever the collision count.
+pub struct Content {
+    /// SHA-256, in lower-case base 32, over the canonical JSON (RFC 8785) of template and ports as they are stored, without null map entries.
     pub digest: String,
-    /// What `status.collisionCount` must be for this hash.
-    pub collision_count: i64,
     pub image: String,
     /// The pod template with the image put in.
     pub template: Value,
     pub ports: Vec<ServicePort>,
 }
 
-impl Wanted {
-    pub fn parse(seen: &Observed) -> Result<Self, Invalid> {
-        let (template, image) = with_image(&seen.spec, &seen.name)?;
-        let ports = seen.spec.service.ports.clone();
-        let digest = revision::digest(&template, &ports);
-        let known = seen.revisions.iter().find(|revision| revision.digest == digest || revision::is_restored(revision, &digest));
-        let (hash, collision_count) = match known {
-            Some(revision) => (revision.hash.clone(), seen.status.collision_count),
-            None => revision::free_hash(&digest, seen.status.collision_count, &seen.revisions),
-        };
-        Ok(Self { hash, digest, collision_count, image, template, ports })
+impl Content {
+    pub fn of(spec: &BlueGreenRolloutSpec, rollout: &str) -> Result<Self, Invalid> {
+        let (template, image) = with_image(spec, rollout)?;
+        let ports = spec.service.ports.clone();
+        Ok(Self { digest: digest(&template, &ports), image, template, ports })
     }
 }
 
+pub(crate) fn digest(template: &Value, ports: &[ServicePort]) -> String {
+    hash::hash(&json!({"template": template, "ports": ports}))
+}
+
 /// The template with `spec.image` in its container, and the image that names the revision to people.
-pub(crate) fn with_image(spec: &BlueGreenRolloutSpec, name: &str) -> Result<(Value, String), Invalid> {
+fn with_image(spec: &BlueGreenRolloutSpec, name: &str) -> Result<(Value, String), Invalid> {
     let mut template = spec.template.0.clone();
     let containers = template.pointer_mut("/spec/containers").and_then(Value::as_array_mut);
     let Some(containers) = containers.filter(|containers| !containers.is_empty()) else {
@@ -73,7 +66,7 @@ pub(crate) fn image_in(template: &Value, spec: &BlueGreenRolloutSpec, name: &str
     container.get("image").and_then(Value::as_str).map(str::to_owned)
 }
 
-pub(crate) fn chosen(containers: &[Value], spec: &BlueGreenRolloutSpec, name: &str) -> Result<usize, Invalid> {
+fn chosen(containers: &[Value], spec: &BlueGreenRolloutSpec, name: &str) -> Result<usize, Invalid> {
     let position = |wanted: &str| containers.iter().position(|container| container["name"].as_str() == Some(wanted));
     let names = || containers.iter().filter_map(|container| container["name"].as_str()).collect::<Vec<_>>().join(", ");
     match &spec.container {

@@ -1,0 +1,91 @@
+//! What `spec` asks for, worked out once for each generation by who reads the object, and carried along.
+
+pub mod content;
+pub mod settings;
+
+pub use content::Content;
+pub use settings::Settings;
+
+use bluegreen_api::BlueGreenRolloutSpec;
+use bluegreen_gates::{
+    ask::prometheus::Server,
+    gates::{self, GateDefinition, Kind},
+    invalid::Invalid,
+    stage::Stage,
+    templates::{Group, Templates},
+};
+
+/// `spec` with its defaults, and what follows from it. The parts that can be wrong are results of their own, so that a bad query stops
+/// no repair.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub spec: BlueGreenRolloutSpec,
+    /// Those that it names, as they were seen.
+    pub templates: Templates,
+    pub settings: Settings,
+    pub content: Result<Content, Invalid>,
+    /// One for each of [`Stage::ALL`].
+    gates: [Gates; Stage::ALL.len()],
+}
+
+#[derive(Clone, Debug)]
+struct Gates {
+    stage: Stage,
+    all: Result<Vec<GateDefinition>, Invalid>,
+    /// Those of a side that has no other beside it: the first revision has nothing to be compared with.
+    alone: Vec<GateDefinition>,
+}
+
+impl Asked {
+    /// Of a rollout of this namespace and name. `default_prometheus`: the one to ask where the rollout names none.
+    pub fn of(
+        spec: BlueGreenRolloutSpec,
+        (namespace, rollout): (&str, &str),
+        templates: Templates,
+        default_prometheus: Option<&str>,
+    ) -> Self {
+        let prometheus = prometheus(&spec, default_prometheus);
+        let gates = |stage: Stage| {
+            let asked = stage.of(&spec);
+            let all = prometheus.as_ref().map_err(Clone::clone).and_then(|prometheus| {
+                let groups = Group::all(stage, (asked.checks, asked.metrics), asked.templates, &spec.parameters, namespace, &templates)?;
+                gates::with(stage, gates::definitions(stage, &groups, prometheus.as_ref())?, asked.score)
+            });
+            let alone = all.as_deref().map(alone).unwrap_or_default();
+            Gates { stage, all, alone }
+        };
+        let (settings, content, gates) = (Settings::of(&spec), Content::of(&spec, rollout), Stage::ALL.map(gates));
+        Self { spec, templates, settings, content, gates }
+    }
+
+    /// The gates of a stage; those that compare only where there is another side.
+    pub fn gates(&self, stage: Stage, beside_another: bool) -> Result<&[GateDefinition], &Invalid> {
+        let Some(gates) = self.gates.iter().find(|gates| gates.stage == stage) else { return Ok(&[]) };
+        gates.all.as_ref().map(|all| if beside_another { all.as_slice() } else { gates.alone.as_slice() })
+    }
+
+    /// What is wrong with `spec`, if anything is.
+    pub fn invalid(&self) -> Option<&Invalid> {
+        let of_gates = || self.gates.iter().find_map(|gates| gates.all.as_ref().err());
+        self.content.as_ref().err().or_else(of_gates)
+    }
+}
+
+fn alone(gates: &[GateDefinition]) -> Vec<GateDefinition> {
+    let mut gates = gates.to_vec();
+    gates.retain_mut(|gate| match &mut gate.kind {
+        Kind::Metric(plan) => plan.alone(),
+        Kind::Check(_) | Kind::Score(_) => true,
+    });
+    gates::drop_if_empty(&mut gates);
+    gates
+}
+
+/// The Prometheus to ask where a metric names none: what the rollout names, else the operator's own.
+fn prometheus(spec: &BlueGreenRolloutSpec, default: Option<&str>) -> Result<Option<Server>, Invalid> {
+    let Some(named) = spec.sources.as_ref().and_then(|sources| sources.prometheus.as_ref()) else {
+        return Ok(default.map(Server::of_operator));
+    };
+    let server = Server::named(&named.address, named.credentials.clone()).with(&named.headers);
+    server.map(Some).map_err(|Invalid(why)| Invalid(format!("spec.sources.prometheus: {why}")))
+}
