@@ -49,7 +49,7 @@ impl From<kube::Error> for Refused {
 
 impl From<request::Error> for Refused {
     fn from(error: request::Error) -> Self {
-        Self::no_answer(format!("the request can't be made: {error}"))
+        Self::no_answer(format!("the request could not be built: {error}"))
     }
 }
 

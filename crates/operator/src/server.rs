@@ -43,7 +43,7 @@ async fn metrics(State(pages): State<Pages>) -> Response {
     pages.metrics.set_leading(pages.leadership.borrow().term(Instant::now()).is_some());
     match metrics::text(&pages.registry) {
         Ok(page) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], page).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics can't be written: {error}\n")).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("encoding the metrics failed: {error}\n")).into_response(),
     }
 }
 

@@ -126,7 +126,7 @@ impl<Of: TemplateOf> OneKind<Of> {
         match &*begun {
             Some((since, task)) if !task.is_finished() => *since,
             _ => {
-                tracing::info!(kind = Template::<Of>::WORD, "a rollout names a template of this kind: they are watched from now on");
+                tracing::info!(kind = Template::<Of>::WORD, "watching templates of this kind, since a rollout names one");
                 let since = clock::now();
                 *begun = Some((since, begin()));
                 since
@@ -152,5 +152,5 @@ impl<Of: TemplateOf> OneKind<Of> {
 }
 
 fn blind<Of: TemplateOf>(why: &str, since: Timestamp) -> Blind {
-    Blind { why: format!("the objects of kind {}: {why}", Template::<Of>::WORD), since }
+    Blind { why: format!("{}: {why}", Of::plural(&())), since }
 }

@@ -53,7 +53,7 @@ impl<Of: TemplateOf> Kind for Template<Of> {
     }
 
     fn forbidden(message: &str) -> String {
-        format!("give the operator a {} to list and watch {}: {message}", Of::ROLE, Of::plural(&()))
+        format!("the operator needs a {} to list and watch {}: {message}", Of::ROLE, Of::plural(&()))
     }
 }
 
