@@ -26,12 +26,7 @@ use std::collections::BTreeMap;
     doc = "A BlueGreenRollout deploys each change of its image or template beside the live version, verifies the new version, switches all traffic to it at once, monitors it, and goes back at once if it fails.",
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Phase of the rollout"),
-    printcolumn(
-        name = "Active",
-        type_ = "string",
-        json_path = ".status.active.color",
-        description = "Color that user traffic reaches"
-    ),
+    printcolumn(name = "Active", type_ = "string", json_path = ".status.active.color", description = "Color that user traffic reaches"),
     printcolumn(name = "Image", type_ = "string", json_path = ".status.active.image", description = "Image that user traffic reaches"),
     printcolumn(name = "Candidate", type_ = "string", json_path = ".status.preview.image", description = "Image of the candidate"),
     printcolumn(
