@@ -53,7 +53,7 @@ pub struct Watched<T> {
 #[derive(Default)]
 struct Renewal {
     wanted: AtomicU64,
-    /// Of those that were wanted, the latest after which a list began that is complete.
+    /// The latest wanted renewal after which a list began that is complete.
     done: AtomicU64,
     /// Each shelf has its own, so that all are woken in the same order each time.
     news: Notify,
@@ -218,7 +218,7 @@ async fn expire(cache: Arc<Cache>, queue: Arc<Queue>) {
 
 /// News of a watch.
 pub enum News {
-    /// What concerns these has changed.
+    /// Objects of these rollouts have changed.
     Changed(Vec<Key>),
     /// Nothing is missing now; `again`: after the watch was down.
     Listed { again: bool },

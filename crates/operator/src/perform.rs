@@ -78,7 +78,7 @@ impl Performer {
             }
             Err(Not::Stale) => {
                 tracing::debug!(rollout = %key, change = ?effect.change, why = effect.why, "not written: the object changed since it was read");
-                // Whoever wrote the object may have recorded a newer intention as well.
+                // The writer of the object may have recorded a newer intention as well.
                 self.refresh(&self.cache.rollouts, key).await;
                 Performed::Stale
             }
@@ -117,7 +117,7 @@ impl Performer {
                 self.create(key, render::restored_revision(seen, hash, number, &live)).await
             }
             Ok(_) if was_seen => {
-                // By now it runs another revision, whose content must not be stored under this one's name.
+                // The Deployment runs another revision by now, whose content must not be stored under this name.
                 self.refresh(&self.cache.deployments, &name).await;
                 Err(Not::Stale)
             }

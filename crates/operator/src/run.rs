@@ -104,7 +104,7 @@ async fn operate(
     let end = end(leadership, &mut watches, stop).await;
     stop_work.send_replace(true);
     if end.is_ok() {
-        // What was begun is finished while the lease is still ours; then somebody else may lead at once.
+        // Work in progress is finished while the lease is still ours; then another operator may lead at once.
         let _ = tokio::time::timeout(FINISH, worker).await;
         stop_leading.send_replace(true);
         let _ = tokio::join!(tokio::time::timeout(FINISH, lease), tokio::time::timeout(FINISH, delivery));

@@ -1,4 +1,4 @@
-//! What the operator tells of itself over HTTP: metrics, whether it lives, whether it is ready.
+//! The operator's own pages over HTTP: metrics, liveness, readiness.
 
 use crate::{cache::Cache, lease::Leadership, metrics, metrics::Metrics, queue::Queue};
 use axum::{

@@ -49,7 +49,7 @@ impl Templates {
         Self { client, namespace, own: OneKind::default(), cluster: OneKind::default(), named: Arc::default(), queue }
     }
 
-    /// What is seen of the templates that a rollout names. From now on it is looked at when one of them changes.
+    /// The templates that a rollout names, as they are seen. From now on the rollout is reconciled when a template changes.
     pub fn seen(&self, rollout: &Key, spec: &BlueGreenRolloutSpec) -> TemplatesSeen {
         let before = spec.verification.iter().flat_map(|verification| &verification.templates);
         let after = spec.monitoring.iter().flat_map(|monitoring| &monitoring.templates);

@@ -1,4 +1,4 @@
-//! What is kept of a BlueGreenRollout. One that can't be read is kept as the reason why, so that it stops nothing else.
+//! A BlueGreenRollout as it is cached. A rollout that can't be parsed is kept as the reason why, so that it stops nothing else.
 
 use super::{Kind, Labels, Wire};
 use crate::intern::Text;
@@ -25,7 +25,7 @@ pub struct Rollout {
     status: Option<Box<str>>,
 }
 
-/// What is asked for and what is recorded.
+/// Desired and recorded state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Terms {
     pub spec: BlueGreenRolloutSpec,

@@ -115,9 +115,9 @@ impl Candidate {
             tracing::warn!(lease = %self.name, error = %why, "the lease could not be read or written; retrying");
             self.trouble = Some(why);
         }
-        // What stands there now is unknown: look before the next write.
+        // The state of the Lease is unknown now: read before the next write.
         self.ours = None;
-        // Who leads has a deadline to meet.
+        // A leader has a deadline to meet.
         let leading = matches!(*self.leadership.borrow(), Leadership::Leading { .. });
         if leading { self.times.retry / 4 } else { self.times.retry }
     }

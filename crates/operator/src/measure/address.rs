@@ -76,7 +76,7 @@ impl Rules {
         self.against(&bare).map_or_else(|| Ok((url, bare.to_string())), Err)
     }
 
-    /// What is wrong with a metric source or with the URL of a check, if anything is.
+    /// The error in a metric source or in the URL of a check, if there is one.
     pub fn against(&self, url: &Url) -> Option<String> {
         let ip = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
         if ip.is_some_and(|ip| !self.may_ask(ip)) {

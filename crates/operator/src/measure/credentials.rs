@@ -1,4 +1,4 @@
-//! What sources are shown: a Secret in the rollout's namespace, or the operator's own files, read when it is needed and kept for a moment.
+//! Credentials of sources: a Secret in the rollout's namespace, or the operator's own files, read when it is needed and kept for a moment.
 
 mod own;
 
@@ -36,11 +36,11 @@ const UNUSED: Duration = Duration::from_mins(10);
 pub struct Access {
     /// Shows what the keys say by themselves.
     pub client: Client,
-    /// What headers may be filled with.
+    /// Values for headers, by key.
     pub keys: Arc<Keys>,
 }
 
-/// What a Secret holds, or a directory that is like one.
+/// The content of a Secret, or of a directory with the same keys.
 type Keys = BTreeMap<String, Vec<u8>>;
 
 impl Access {
@@ -72,7 +72,7 @@ enum Unread {
     Unknown(String),
 }
 
-/// What the latest look at a Secret or a directory came to.
+/// The result of the latest read of a Secret or a directory.
 #[derive(Default)]
 struct Kept {
     looked: Option<Instant>,

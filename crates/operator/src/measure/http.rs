@@ -16,7 +16,7 @@ use std::{
 /// Pods that one check asks at the same time.
 const AT_ONCE: usize = 16;
 
-/// What is asked of every pod.
+/// The request to every pod.
 pub struct Request<'a> {
     pub scheme: Scheme,
     pub path: &'a str,

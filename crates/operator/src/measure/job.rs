@@ -167,7 +167,7 @@ impl Jobs {
         JobEnd::Deleted
     }
 
-    /// What its last pod left: of those that failed, if it failed.
+    /// Exit code and log of the last pod; of the last failed pod if the Job failed.
     async fn remains(&self, run: &JobRun, succeeded: bool) -> Remains {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &run.namespace);
         let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", run.name));

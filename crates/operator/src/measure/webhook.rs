@@ -109,7 +109,7 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
     }
 
-    /// Who answers there could say yes in another's name, and would learn what was signed.
+    /// The server there could approve in another's name, and would learn the signed content.
     #[tokio::test]
     async fn another_server_is_not_asked_in_its_stead() {
         let elsewhere = service(200).await;

@@ -1,4 +1,4 @@
-//! What the operator's own Prometheus is shown: files in a directory, as a mounted Secret or a projected volume has them.
+//! Credentials of the operator's own Prometheus: files in a directory, as a mounted Secret or a projected volume has them.
 
 use super::{Access, Kept, Keys, PATIENCE};
 use crate::measure::Rules;
@@ -47,7 +47,7 @@ impl Own {
                 Ok(Ok(Ok(keys))) => kept.take(keys, &word, &self.rules),
                 Ok(Ok(Err(why))) => kept.access = Some(Err(format!("{word} {why}"))),
                 Ok(Err(error)) => kept.access = Some(Err(format!("reading {word} failed: {error}"))),
-                // What is known is as good as it was a moment ago.
+                // The known keys are as good as a moment ago.
                 Err(_) if matches!(kept.access, Some(Ok(_))) => {}
                 Err(_) => kept.access = Some(Err(format!("reading {word} timed out"))),
             }
