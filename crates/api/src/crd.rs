@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-/// What the derive gives, with the default status that kstatus wants of a fresh object, and the rules that need the object's name.
+/// The derived CRD, with the default status that kstatus expects of a new object, and the rules that need the object's name.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = BlueGreenRollout::crd();
     for version in &mut crd.spec.versions {
@@ -21,8 +21,8 @@ pub fn crd() -> CustomResourceDefinition {
     crd
 }
 
-/// Lines of doc comments are one text to `kubectl explain`. A null is taken as an absent field, which the API server does
-/// for fields that aren't nullable: rules then see no field that is there and yet isn't.
+/// Joins the lines of doc comments into one text for `kubectl explain`. Drops `nullable`: the API server then treats a null as an
+/// absent field, so that no rule sees a field that is present without a value.
 pub(crate) fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     if let Some(values) = schema.enum_.as_mut() {

@@ -111,7 +111,7 @@ impl JsonSchema for Duration {
     }
 }
 
-/// How long something is kept: a duration, or the word `Never` for "it is never taken away".
+/// The time that an object is kept: a duration, or `Never` if it is never removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
     For(Duration),

@@ -1,4 +1,4 @@
-//! `GateTemplate` and `ClusterGateTemplate`: checks and metrics that are written once and named by many rollouts.
+//! `GateTemplate` and `ClusterGateTemplate`: checks and metrics that many rollouts share.
 
 use crate::{Check, Metric, crd::tidy};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
-/// A GateTemplate holds checks and metrics for rollouts of its namespace, which name it in `spec.verification.templates` and
-/// `spec.monitoring.templates`. A change of it holds for all of them at once: the gates that it changes start anew.
+/// A GateTemplate holds checks and metrics for rollouts of its namespace, which name the template in `spec.verification.templates` and
+/// `spec.monitoring.templates`. A change applies to all these rollouts at once: gates that it changes start anew.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -19,24 +19,25 @@ use std::{collections::BTreeMap, fmt};
     kind = "GateTemplate",
     namespaced,
     derive = "PartialEq",
-    doc = "A GateTemplate holds checks and metrics for rollouts of its namespace, which name it in spec.verification.templates and spec.monitoring.templates. A change of it holds for all of them at once: the gates that it changes start anew."
+    doc = "A GateTemplate holds checks and metrics for rollouts of its namespace, which name the template in spec.verification.templates and spec.monitoring.templates. A change applies to all these rollouts at once: gates that it changes start anew."
 )]
 #[x_kube(
     validation = Rule::new("has(self.checks) && self.checks.size() > 0 || has(self.metrics) && self.metrics.size() > 0")
         .message("a template without checks and metrics verifies nothing: add one")
 )]
 pub struct GateTemplateSpec {
-    /// What rollouts may, or must, say for themselves. In the strings of checks and metrics `{{ parameters.NAME }}` stands for one, as in
-    /// queries, URLs, headers, bodies and addresses; a limit (`max`, `min`, `maxFactor`, `factorFrom`, `tolerated`, `falseAlarms`) may be one.
+    /// Parameters that rollouts may set, and must set where there is no default. `{{ parameters.NAME }}` is replaced in the strings of
+    /// checks and metrics, as in queries, URLs, headers, bodies and addresses. A limit (`max`, `min`, `maxFactor`, `factorFrom`,
+    /// `tolerated`, `falseAlarms`) may be a parameter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub parameters: Vec<Parameter>,
-    /// As `spec.verification.checks` of a rollout.
+    /// Checks, as in `spec.verification.checks` of a rollout.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub checks: Vec<Check>,
-    /// As `spec.verification.metrics` of a rollout. In monitoring, where there is no other side to compare with, a comparison (of
-    /// errors or of latencies) is left out, and so is `maxFactor`, unless it is of the time before the switch: that one is left out before it.
+    /// Metrics, as in `spec.verification.metrics` of a rollout. Monitoring has no other side to compare with: it leaves out comparisons (of
+    /// errors or of latencies) and `maxFactor` of the active side. Verification leaves out `maxFactor` of the time before the switch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub metrics: Vec<Metric>,
@@ -50,38 +51,38 @@ pub struct GateTemplateSpec {
     version = "v1alpha1",
     kind = "ClusterGateTemplate",
     derive = "PartialEq",
-    doc = "A ClusterGateTemplate holds checks and metrics for rollouts of all namespaces, as a GateTemplate does for those of its own."
+    doc = "A ClusterGateTemplate is a GateTemplate for rollouts of all namespaces."
 )]
 pub struct ClusterGateTemplateSpec(pub GateTemplateSpec);
 
-/// Something that a rollout says for itself.
+/// A parameter that a rollout may set.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Parameter {
     /// Name of the parameter, unique within the template.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[A-Za-z][-_A-Za-z0-9]*$"))]
     pub name: String,
-    /// What it is for a rollout that says nothing. Without a default every rollout must give it.
+    /// Value for rollouts that don't set the parameter. Without a default every rollout must set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub default: Option<String>,
-    /// What it means, with its unit.
+    /// Meaning of the parameter, with its unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
 }
 
-/// A template, with what the rollout says for itself.
+/// A reference to a template, with values for its parameters.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TemplateReference {
-    /// GateTemplate (default): of the rollout's namespace. ClusterGateTemplate: of the cluster.
+    /// Kind of the template. GateTemplate (default): in the rollout's namespace. ClusterGateTemplate: in the cluster.
     #[serde(default)]
     pub kind: TemplateKind,
-    /// Its name.
+    /// Name of the template.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Its parameters, by name. Values are strings: quote numbers.
+    /// Values of the template's parameters, by name. Values are strings: quote numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub parameters: BTreeMap<String, String>,
@@ -129,7 +130,7 @@ fn items(schema: &mut JSONSchemaProps) -> Option<&mut JSONSchemaProps> {
     }
 }
 
-/// What a rollout must write as a number may be a parameter in a template, and nothing in between.
+/// A limit, which must be a number in a rollout, may be a parameter in a template, and nothing in between.
 fn limits(schema: &mut JSONSchemaProps, names: &[&str]) {
     for name in names {
         let Some(limit) = property(schema, name) else { continue };

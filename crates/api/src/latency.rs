@@ -5,47 +5,47 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Whether requests take longer on the candidate than on the active side, told from the buckets of histograms. Both must get like traffic:
-/// synthetic load on both, or mirrored requests. An incident that hits both sides alike condemns neither.
+/// Compares how long requests take on the candidate and on the active side, from the buckets of histograms. Both sides must get like
+/// traffic: synthetic load on both, or mirrored requests. An incident that hits both sides alike fails no candidate.
 ///
-/// Each reading weighs what came to both sides since the last one, by a test that may be looked at as often as one likes. What one side had
-/// waits until the other one has had requests too, for `noDataLimit` readings. Of a tail that few requests feel it sees next to nothing.
+/// Each reading weighs the requests of both sides since the last reading, by a test that stays valid at every look. Requests of one side
+/// wait until the other side has had requests too, for `noDataLimit` readings. The test hardly notices a tail that few requests feel.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.credentials) || has(self.headers)) || has(self.address)")
     .message("credentials and headers are for the address beside them: set address too, or those of sources.prometheus"))]
 pub struct Latency {
-    /// PromQL for the counters of a side's buckets, one series for each `le`, without rate or increase:
-    /// `sum by (le) (http_request_duration_seconds_bucket{pod=~"{{ pods }}"})`. Variables as in a query. At most 64, `+Inf` among them;
-    /// those that both sides have are compared. No native histograms.
+    /// PromQL for the counters of a side's buckets, one series for each `le`, without rate or increase: `sum by (le)
+    /// (http_request_duration_seconds_bucket{pod=~"{{ pods }}"})`. Variables as in a query. At most 64 buckets, `+Inf` among them; buckets
+    /// that both sides have are compared. No native histograms.
     #[schemars(length(min = 1, max = 4096))]
     pub buckets: String,
-    /// Up to which probability a request of the candidate may be slower than one of the active side. `"0.5"`: alike; `"0.56"`: a small
-    /// difference, `"0.64"` a medium, `"0.71"` a large one. Default 0.56; at least 0.5, less than 1.
+    /// Tolerated probability that a request of the candidate is slower than a request of the active side. `"0.5"`: no difference; `"0.56"`:
+    /// a small, `"0.64"` a medium, `"0.71"` a large difference. Default 0.56; at least 0.5, less than 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
     pub tolerated: Option<String>,
-    /// The probability that a candidate no worse than tolerated is condemned, over the whole attempt, however often it is looked at. All
-    /// comparisons, of errors and of latencies, share it alike. Default 5%; more than 0, at most 20%.
+    /// Probability that a candidate no worse than tolerated fails, over the whole attempt, however many readings are taken. All comparisons
+    /// of the stage, of errors and of latencies, divide this probability equally. Default 5%; more than 0, at most 20%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?%?$"))]
     pub false_alarms: Option<String>,
-    /// Requests that each side must have had for a pass. Default 100.
+    /// Requests that each side must have had before the metric passes. Default 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub min_requests: Option<i64>,
-    /// The server, as `http://prometheus:9090`. Default: `sources.prometheus`, else the operator's own.
+    /// Address of the Prometheus server, as `http://prometheus:9090`. Default: `sources.prometheus`, else the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub address: Option<String>,
-    /// Shown to this `address` only.
+    /// Credentials, sent to this `address` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// Sent to this `address` only: at most 16 headers by name, as `X-Scope-OrgID: team-a`. Not for secrets.
+    /// Headers by name, at most 16, sent to this `address` only, as `X-Scope-OrgID: team-a`. Not for secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub headers: BTreeMap<String, String>,
-    /// For an answer. Default 10s.
+    /// Time limit for an answer. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }

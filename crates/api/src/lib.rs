@@ -1,4 +1,4 @@
-//! The `BlueGreenRollout` resource and the templates that it names: their types, their schema and the words that conditions use.
+//! The `BlueGreenRollout` resource and the templates that it names: types, schema, condition types and reasons.
 //!
 //! This crate knows no client and no runtime, so that anything may depend on it.
 

@@ -3,7 +3,7 @@
 /// The field manager of every write.
 pub const FIELD_MANAGER: &str = "bluegreen";
 
-/// On every owned object and its pods: the rollout it belongs to.
+/// On every owned object and its pods: the name of the rollout.
 pub const ROLLOUT_LABEL: &str = "bluegreen.dev/rollout";
 /// On both Deployments and their pods: `blue` or `green`.
 pub const COLOR_LABEL: &str = "bluegreen.dev/color";
@@ -23,11 +23,12 @@ pub const PREFIX: &str = "bluegreen.dev/";
 /// On Deployments and Services: raised when a recorded intention on the object is withdrawn, so that a
 /// writer who still holds the older intention is refused by the changed resourceVersion.
 pub const EPOCH_ANNOTATION: &str = "bluegreen.dev/epoch";
-/// On the active Service: the revision that the latest promotion left. After a lost status it tells a standby from a candidate.
+/// On the active Service: the revision that the latest promotion left. After the loss of the status this annotation distinguishes a
+/// standby from a candidate.
 pub const FORMER_ANNOTATION: &str = "bluegreen.dev/former-revision";
-/// On an object of somebody else: its owner allows this rollout to take it over.
+/// On an object of another owner: permission for this rollout to adopt the object.
 pub const ADOPT_ANNOTATION: &str = "bluegreen.dev/adopt";
-/// On ControllerRevisions: the whole hash of what the revision was made from, to tell a clash of short hashes.
+/// On ControllerRevisions: the full hash of template and ports, which shows a collision of short hashes.
 pub const DIGEST_ANNOTATION: &str = "bluegreen.dev/digest";
 /// On ControllerRevisions: the ports of the Service, as JSON.
 pub const PORTS_ANNOTATION: &str = "bluegreen.dev/ports";

@@ -1,4 +1,4 @@
-//! Queries to Prometheus that are ready-made, for whoever doesn't want to write PromQL.
+//! Ready-made queries to Prometheus, for teams that don't want to write PromQL.
 
 use crate::Duration;
 use kube::KubeSchema;
@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A query that the operator writes: of the pods of the side that is judged, found by the labels `namespace` and `pod` that scraping gives.
-/// What it is stands in docs/ready-metrics.md, and as it was asked in `status.gates[].measured.asked`.
+/// A query that the operator writes, for the pods of the side that is judged, found by the labels `namespace` and `pod` that scraping adds.
+/// docs/ready-metrics.md shows each query; `status.gates[].measured.asked` shows the query as it was sent.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -19,15 +19,15 @@ use std::fmt;
         .message("a window of less than 10s holds too few scrapes: set at least 10s")
 )]
 pub struct ReadyQuery {
-    /// ErrorRate, SuccessRate: a share of the answers, 0 to 1. LatencyP50, LatencyP95, LatencyP99: of the time to answer, in seconds.
-    /// RequestRate: answers in a second. CPU, Memory: the share of its limit that the container uses which is nearest to it. Restarts: of
-    /// all containers, in the window.
+    /// Metric to measure. ErrorRate, SuccessRate: share of answers, 0 to 1. LatencyP50, LatencyP95, LatencyP99: seconds to answer.
+    /// RequestRate: answers per second. CPU, Memory: use as a share of its limit, of the container nearest to its limit. Restarts: restarts
+    /// of all containers in the window.
     pub metric: ReadyMetric,
-    /// Who counts requests. HTTP: the program, as Prometheus' client libraries name it. OpenTelemetry: the program. Istio: the sidecar.
-    /// Linkerd: the proxy. None for CPU, Memory and Restarts; else required.
+    /// Source of the metric. HTTP: the program, under the names of Prometheus' client libraries. OpenTelemetry: the program. Istio: the
+    /// sidecar. Linkerd: the proxy. Required, except for CPU, Memory and Restarts, which have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<ReadySource>,
-    /// How far back it looks: over some scrapes. Default 1m, at least 10s.
+    /// Window to look back over, with several scrapes in it. Default 1m, at least 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Duration>,
 }

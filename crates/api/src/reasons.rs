@@ -5,9 +5,9 @@ pub const RECONCILING: &str = "Reconciling";
 pub const STALLED: &str = "Stalled";
 pub const PROMOTED: &str = "Promoted";
 
-/// The active side serves the revision that `spec` asks for, and nothing is under way.
+/// The active side serves the revision of `spec`, and no rollout is in progress.
 pub const AVAILABLE: &str = "Available";
-/// The active side serves, but not with all the pods it should have.
+/// The active side serves with fewer pods than requested.
 pub const DEGRADED: &str = "Degraded";
 pub const INITIALIZING: &str = "Initializing";
 pub const DEPLOYING: &str = "DeployingPreview";
@@ -25,18 +25,19 @@ pub const ROLLED_BACK: &str = "RolledBack";
 pub const PAUSED: &str = "Paused";
 pub const NO_REPLICAS: &str = "NoReplicas";
 
-/// `spec` can't be carried out; the message says why.
+/// `spec` can't be carried out; the message gives the cause.
 pub const INVALID_SPEC: &str = "InvalidSpec";
-/// The API server refused an object; the message holds its words.
+/// The API server refused an object; the message quotes its answer.
 pub const REFUSED: &str = "Refused";
-/// An object of that name belongs to somebody else.
+/// An object of the required name belongs to another owner.
 pub const NOT_OURS: &str = "NotOurs";
-/// An object is on its way out and will be made anew.
+/// An object is being deleted and will be recreated.
 pub const BEING_DELETED: &str = "BeingDeleted";
-/// The operator can't watch objects that it decides from.
+/// The operator can't watch objects that its decisions need.
 pub const WATCH_DOWN: &str = "WatchDown";
-/// Pods of the new revision don't get ready in time, or never can.
+/// The pods of the new revision made no progress within `spec.progressDeadline`.
 pub const PROGRESS_DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
+/// The pods of the new revision can never become ready, for example for an invalid image name.
 pub const HOPELESS: &str = "Hopeless";
 pub const CHECK_FAILED: &str = "CheckFailed";
 pub const METRIC_FAILED: &str = "MetricFailed";

@@ -1,4 +1,4 @@
-//! `spec`: what a team asks for. The operator reads it and never writes it.
+//! `spec`: the desired state, written by users. The operator reads `spec` and never writes it.
 
 use crate::{
     Check, Credentials, Duration, JobCheck, Latency, Lifetime, PodTemplate, QueryRange, ReadyQuery, TemplateReference, WebQuery,
@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// BlueGreenRollout deploys each change of its image or template beside the live version, verifies it,
-/// switches all traffic to it at once, watches it, and goes back in an instant when it is bad.
+/// A BlueGreenRollout deploys each change of its image or template beside the live version, verifies the new version, switches all traffic
+/// to it at once, monitors it, and goes back at once if it fails.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -23,22 +23,17 @@ use std::collections::BTreeMap;
     derive = "PartialEq",
     shortname = "bgr",
     category = "all",
-    doc = "BlueGreenRollout deploys each change of its image or template beside the live version, verifies it, switches all traffic to it at once, watches it, and goes back in an instant when it is bad.",
+    doc = "A BlueGreenRollout deploys each change of its image or template beside the live version, verifies the new version, switches all traffic to it at once, monitors it, and goes back at once if it fails.",
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
-    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Where the rollout stands"),
-    printcolumn(
-        name = "Active",
-        type_ = "string",
-        json_path = ".status.active.color",
-        description = "The color that user traffic reaches"
-    ),
-    printcolumn(name = "Image", type_ = "string", json_path = ".status.active.image", description = "The image that user traffic reaches"),
-    printcolumn(name = "Candidate", type_ = "string", json_path = ".status.preview.image", description = "The image that is on its way"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Phase of the rollout"),
+    printcolumn(name = "Active", type_ = "string", json_path = ".status.active.color", description = "Color that user traffic reaches"),
+    printcolumn(name = "Image", type_ = "string", json_path = ".status.active.image", description = "Image that user traffic reaches"),
+    printcolumn(name = "Candidate", type_ = "string", json_path = ".status.preview.image", description = "Image of the candidate"),
     printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status",
-        description = "True when what spec asks for serves in full"
+        description = "True when the revision of spec serves with all its pods"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
@@ -46,14 +41,14 @@ use std::collections::BTreeMap;
         type_ = "string",
         json_path = ".status.active.revision",
         priority = 1,
-        description = "The revision that user traffic reaches"
+        description = "Revision that user traffic reaches"
     ),
     printcolumn(
         name = "Message",
         type_ = "string",
         json_path = ".status.message",
         priority = 1,
-        description = "What is going on, in a sentence"
+        description = "Current state, in one sentence"
     )
 )]
 #[x_kube(
@@ -68,55 +63,56 @@ use std::collections::BTreeMap;
         .message("two images: set image, or the image of the container in the template, not both")
 )]
 pub struct BlueGreenRolloutSpec {
-    /// The image of the container named by `container`. A change of it starts a rollout. Leave it out to have the image in `template`.
+    /// Image of the container that `container` names. A change starts a rollout. If unset, the image in `template` is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
-    /// The container that gets `image`. Default: the only container, else the one named like the rollout.
+    /// Name of the container that gets `image`. Default: the only container, else the container with the rollout's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub container: Option<String>,
-    /// How many pods serve. Default 1. The scale subresource (kubectl scale, an HPA) writes it. 0 is obeyed at once; a rollout then waits for replicas.
+    /// Number of pods that serve. Default 1. The scale subresource (kubectl scale, an HPA) writes this field. 0 takes effect at once; a new
+    /// revision then waits until replicas is raised.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 100_000))]
     pub replicas: i32,
-    /// The pods to run, as in a Deployment. A change starts a rollout.
+    /// Pods to run, as in a Deployment. A change starts a rollout.
     pub template: PodTemplate,
     /// Seconds that a new pod must be ready before it counts as available. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86_400))]
     pub min_ready_seconds: Option<i32>,
-    /// How many former revisions are kept as ControllerRevisions. Default 10, at least 2.
+    /// Number of former revisions kept as ControllerRevisions. Default 10, at least 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 100))]
     pub revision_history_limit: Option<i32>,
-    /// How long new pods may make no progress before the rollout is aborted. Default 10m.
+    /// Time that new pods may go without progress before the rollout is aborted. Default 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress_deadline: Option<Duration>,
-    /// Hold the rollout where it is. What protects the live side (repair, roll back) goes on. Default false.
+    /// Holds the rollout in its phase. Repair and rollback of the live side go on. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
     /// The two Services: `active` carries user traffic, `preview` reaches the candidate.
     pub service: ServiceSettings,
-    /// The candidate before its promotion.
+    /// Settings of the candidate before its promotion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<PreviewSettings>,
-    /// What the candidate must pass before it may be promoted. Default: nothing but that its pods are available.
+    /// Checks and metrics that the candidate must pass before its promotion. Default: none; the candidate's pods must be available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
-    /// When the switch happens. Default: as soon as the candidate is verified.
+    /// Mode and time of the switch. Default: the switch follows verification at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promotion: Option<Promotion>,
-    /// How the new version is watched after the switch, while the former one still stands by. Default: not at all.
+    /// Checks and metrics of the new version after the switch, while the former version stands by. Default: no monitoring.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<Monitoring>,
-    /// When the side that was left is scaled down.
+    /// Times after which a side without traffic is scaled down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_down: Option<ScaleDown>,
-    /// Where metrics come from.
+    /// Sources of metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<Sources>,
-    /// Texts of your own, by name, for checks and metrics and for what templates are given: `{{ parameters.zone }}`. Quote numbers.
+    /// Your own text values by name, for checks, metrics and the parameters of templates: `{{ parameters.zone }}`. Quote numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub parameters: BTreeMap<String, String>,
@@ -126,7 +122,7 @@ fn one() -> i32 {
     1
 }
 
-/// The Services of a rollout. Their names are set once.
+/// The two Services of a rollout. Their names are set once.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -144,13 +140,13 @@ fn one() -> i32 {
         .reason(Reason::FieldValueForbidden)
 )]
 pub struct ServiceSettings {
-    /// The ports of both Services. They belong to the revision: a change starts a rollout, and is switched together with the pods.
+    /// Ports of both Services. Ports belong to the revision: a change starts a rollout, and the switch moves ports and pods together.
     #[schemars(length(min = 1, max = 32))]
     pub ports: Vec<ServicePort>,
-    /// The Service that user traffic goes through. Default name: that of the rollout.
+    /// Service for user traffic. Default name: the rollout's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<ServiceObject>,
-    /// The Service that reaches the candidate only. Default name: that of the rollout with `-preview`.
+    /// Service that reaches the candidate only. Default name: the rollout's name with `-preview`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<ServiceObject>,
 }
@@ -159,25 +155,25 @@ pub struct ServiceSettings {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServicePort {
-    /// A DNS label. Required when there are several ports.
+    /// Name of the port, a DNS label. Required when there are several ports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: Option<String>,
-    /// What clients connect to, 1 to 65535.
+    /// Port that clients connect to, 1 to 65535.
     #[schemars(range(min = 1, max = 65_535))]
     pub port: i32,
-    /// The pods' port: a number, or a container port's name. Default: `port`.
+    /// Port of the pods: a number, or the name of a container port. Default: `port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("minimum" = 1, "maximum" = 65_535, "maxLength" = 15, "pattern" = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub target_port: Option<IntOrString>,
-    /// TCP (default), UDP or SCTP.
+    /// Protocol of the port: TCP (default), UDP or SCTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
-    /// As in a Service.
+    /// Application protocol, as in a Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub app_protocol: Option<String>,
-    /// A fixed port on every node, for the active Service only, as NodePort or LoadBalancer.
+    /// Fixed port on every node, for an active Service of type NodePort or LoadBalancer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_535))]
     pub node_port: Option<i32>,
@@ -198,7 +194,7 @@ pub struct ServiceObject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: Option<String>,
-    /// ClusterIP, NodePort or LoadBalancer. Default ClusterIP.
+    /// Type of the Service: ClusterIP (default), NodePort or LoadBalancer.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<ServiceType>,
     /// Labels for the Service, besides the operator's own.
@@ -225,12 +221,12 @@ pub enum ServiceType {
     LoadBalancer,
 }
 
-/// The candidate before its promotion.
+/// Settings of the candidate before its promotion.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PreviewSettings {
-    /// How many pods the candidate has until it is promoted: a number of at least 1, or a percentage of `replicas` from 1% to 100%, rounded up.
-    /// Default: full size. Before the switch it is always brought to full size.
+    /// Number of pods of the candidate until its promotion: a number of at least 1, or a percentage of `replicas` from 1% to 100%, rounded
+    /// up. Default: full size. The candidate always gets full size before the switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(
         validation = Rule::new("type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')")
@@ -239,7 +235,7 @@ pub struct PreviewSettings {
     pub replicas: Option<IntOrString>,
 }
 
-/// What the candidate must pass before it may be promoted: all checks in their order, then all metrics.
+/// Checks and metrics that the candidate must pass before its promotion: all checks in their order, then all metrics.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -247,29 +243,30 @@ pub struct PreviewSettings {
         .message("a weight counts in a score: set score, or leave weight out")
 )]
 pub struct Verification {
-    /// Done once, one after the other; each must pass.
+    /// Checks, run once, one after the other. Each must pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub checks: Vec<Check>,
-    /// Measured side by side once the checks have passed; each must pass.
+    /// Metrics, measured side by side after the checks have passed. Each must pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub metrics: Vec<Metric>,
-    /// Templates whose checks and metrics belong to it too: checks after those above and before all metrics. Their gates are named
-    /// `verification/TEMPLATE/NAME`. A template that doesn't exist holds the rollout until it does.
+    /// Templates that add checks and metrics. Their checks run after the checks above and before all metrics. Their gates are named
+    /// `verification/TEMPLATE/NAME`. A template that doesn't exist holds the rollout until the template is created.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"]))]
     pub templates: Vec<TemplateReference>,
-    /// How metrics with a `weight` decide together; checks and other metrics decide as ever.
+    /// Joint verdict of the metrics with a `weight`. Checks and other metrics decide alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Score>,
-    /// How long all of it may take before the candidate is aborted. Default 1h.
+    /// Time limit for all checks and metrics together, after which the candidate is aborted. Default 1h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// What a failed check or metric does. Abort (default): the candidate is given up. Pause: it is kept and waits for a person.
+    /// Action after a failed check or metric. Abort (default): the candidate is aborted. Pause: the candidate stays, and the rollout waits
+    /// for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<VerificationFailure>,
-    /// Whether the very first revision is verified too. Until it has passed, the active Service selects nothing. Default false.
+    /// Verifies the very first revision too. The active Service selects no pods until that revision has passed. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub initial: bool,
 }
@@ -280,16 +277,16 @@ pub enum VerificationFailure {
     Pause,
 }
 
-/// How several metrics decide together: by the share of their weights that is good.
+/// Joint verdict of several metrics, by the share of their weights that is good.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Score {
-    /// The share of the weights that must be good, a number or a percentage: `80%`. More than 0, at most 100%.
+    /// Share of the weights that must be good, a number or a percentage: `80%`. More than 0, at most 100%.
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?%?$"))]
     pub min: String,
 }
 
-/// Measured again and again: readings, which make a verdict.
+/// A value that is measured repeatedly; its readings add up to a verdict.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -309,86 +306,89 @@ pub struct Score {
         .message("a dry run passes whatever it measures, and has nothing to weigh: leave out weight or dryRun")
 )]
 pub struct Metric {
-    /// Unique within its list.
+    /// Name of the metric, unique within its list.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// A query to Prometheus.
+    /// Query to Prometheus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusQuery>,
-    /// Another source of numbers: Datadog, Graphite, InfluxDB, a service of yours.
+    /// Query to another source of numbers over HTTP: Datadog, Graphite, InfluxDB, your own service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web: Option<WebQuery>,
-    /// A Job of yours for each reading: the last line of its log is the value, one number. If it fails the source failed, and never the
-    /// version.
+    /// Job that runs for each reading. The last line of its log is the value, one number. A Job that fails counts as a failure of the
+    /// source, never of the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobCheck>,
-    /// Verification only: the candidate's errors against the active side's, by a test that is sound at every look.
+    /// Verification only: compares the candidate's error rate with the active side's, by a test that stays valid at every look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
-    /// Verification only: how long the candidate's requests take, against the active side's, by a test that is sound at every look.
+    /// Verification only: compares the candidate's latencies with the active side's, by a test that stays valid at every look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
-    /// The largest good value, a number in quotes or a percentage: `"0.01"`, `1%`.
+    /// Largest good value, a number in quotes or a percentage: `"0.01"`, `1%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?%?$"))]
     pub max: Option<String>,
-    /// The smallest good value, a number in quotes or a percentage: `"0.99"`, `99%`.
+    /// Smallest good value, a number in quotes or a percentage: `"0.99"`, `99%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?%?$"))]
     pub min: Option<String>,
-    /// How many times the same query's value for another side (`factorOf`) is still good. More than 0. For errors `comparison` is the
+    /// Largest good ratio of the value to the same query's value for another side (`factorOf`). More than 0. For errors `comparison` is the
     /// better judge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
     pub max_factor: Option<String>,
-    /// ActiveSide (default): before the switch, with like traffic on both sides. BeforeSwitch, in monitoring: the former side at the moment
-    /// of the switch. More than the version may differ then, so a value above is inconclusive: `onUnknown` decides.
+    /// Side that `maxFactor` compares with. ActiveSide (default): the active side before the switch, with like traffic on both sides.
+    /// BeforeSwitch, in monitoring: the former side at the moment of the switch. More than the version may differ by then, so a larger
+    /// ratio is inconclusive: `onUnknown` decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor_of: Option<FactorOf>,
-    /// Up to this value, a number or a percentage, `maxFactor` doesn't matter: 0.1% of errors condemn nobody where the active side has
-    /// none. Default 0.
+    /// `maxFactor` does not apply to values up to this number or percentage: 0.1% of errors may be good even if the active side has none.
+    /// Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?%?$"))]
     pub factor_from: Option<String>,
-    /// CEL that is true for a good value, for what limits can't say: `value < 100.0 || value < previous`. It knows `value`, `previous` (the
-    /// reading before) and, in verification, `active` (the active side's), all doubles: 2.0, not 2.
+    /// CEL expression that is true for a good value, where limits don't suffice: `value < 100.0 || value < previous`. Variables: `value`,
+    /// `previous` (the reading before) and, in verification, `active` (the active side's value). All are doubles: write 2.0, not 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub good_if: Option<String>,
-    /// From one reading to the next. Default 10s, with `job` 1m; at least 1s.
+    /// Time from one reading to the next. Default 10s, with `job` 1m; at least 1s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Duration>,
-    /// Good readings that make a pass. Default 5. Not used in monitoring: there the bake time decides.
+    /// Good readings needed for a pass. Default 5. Not used in monitoring, where `monitoring.duration` decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub count: Option<i32>,
-    /// How long the first reading waits. Default: 0s before the switch; after it the query's range (`[1m]`, `ready.window`), which still
-    /// holds the former version.
+    /// Time before the first reading. Default: 0s before the switch; after the switch the query's range (`[1m]`, `ready.window`), which
+    /// still holds data of the former version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_delay: Option<Duration>,
-    /// Bad readings in a row that make a failure. Default 1.
+    /// Bad readings in a row that fail the metric. Default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub failure_limit: Option<i32>,
-    /// How many readings in a row that are only worse than before the switch make it inconclusive. Default: as `failureLimit`.
+    /// Readings in a row, worse than before the switch but within all other limits, that make the metric inconclusive. Default:
+    /// `failureLimit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub inconclusive_limit: Option<i32>,
-    /// How long readings must be bad, with no good one between, to make a failure. Default 0s: `failureLimit` alone decides.
+    /// Time that readings must stay bad, with no good reading in between, before the metric fails. Default 0s: `failureLimit` alone
+    /// decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_for: Option<Duration>,
-    /// Readings in a row without data (empty answer, NaN) that make it inconclusive. Default 5.
+    /// Readings in a row without data (empty answer, NaN) that make the metric inconclusive. Default 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub no_data_limit: Option<i32>,
-    /// Readings in a row that the source failed to give and that make it inconclusive, never a failure. Default 5.
+    /// Readings in a row that the source failed to give and that make the metric inconclusive, never failed. Default 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub error_limit: Option<i32>,
-    /// Measured and told, but passed whatever the verdict: for a limit that nobody knows yet to be right. Default false.
+    /// Report only: the metric is measured and its verdict recorded, but it always passes. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
-    /// What it counts in its stage's `score`, 1 to 100. Default: it decides alone.
+    /// Weight in the `score` of its stage, 1 to 100. Default: none; the metric decides alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub weight: Option<i32>,
@@ -401,14 +401,14 @@ impl Metric {
     }
 }
 
-/// What a factor is a factor of.
+/// Side that `maxFactor` compares with.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FactorOf {
     ActiveSide,
     BeforeSwitch,
 }
 
-/// A query whose answer is one number.
+/// A query to Prometheus that returns one number.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -421,100 +421,100 @@ pub enum FactorOf {
         .message("minRequests needs to know how requests are counted: set requests, a query that yields their number")
 )]
 pub struct PrometheusQuery {
-    /// PromQL that yields one number: a scalar, or a vector of one series. Variables: `{{ namespace }}`, `{{ rollout }}`, `{{ interval }}`
-    /// (as `10s`); of the side that is judged `{{ color }}`, `{{ revision }}`, `{{ pods }}` (a regex of the pods' names); of the side
-    /// beside it `{{ other.color }}`, `{{ other.revision }}`, `{{ other.pods }}`.
+    /// PromQL that returns one number: a scalar, or a vector of one series. Variables: `{{ namespace }}`, `{{ rollout }}`, `{{ interval }}`
+    /// (as `10s`); for the side that is judged `{{ color }}`, `{{ revision }}`, `{{ pods }}` (a regex of pod names); for the side beside it
+    /// `{{ other.color }}`, `{{ other.revision }}`, `{{ other.pods }}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub query: Option<String>,
-    /// Without PromQL: errors, latencies and requests as common sources name them, CPU, memory and restarts.
+    /// Ready-made query, without PromQL: errors, latencies and requests as common sources name them, CPU, memory and restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<ReadyQuery>,
-    /// Takes the query at many moments, and makes one number of its values.
+    /// Evaluates the query at many moments and reduces their values to one number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<QueryRange>,
-    /// The fewest requests to judge a value by, 1 or more: with fewer the reading has no data. Default: any number will do.
+    /// Fewest requests that a value may rest on, 1 or more. A reading with fewer requests has no data. Default: no minimum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub min_requests: Option<i64>,
-    /// PromQL that yields how many requests the value rests on, for `minRequests`. Default with `ready`: those in its window.
+    /// PromQL that returns the number of requests behind the value, for `minRequests`. Default with `ready`: the requests in its window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub requests: Option<String>,
-    /// The server, as `http://prometheus:9090`. Default: `sources.prometheus`, else the operator's own.
+    /// Address of the Prometheus server, as `http://prometheus:9090`. Default: `sources.prometheus`, else the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub address: Option<String>,
-    /// Shown to this `address` only.
+    /// Credentials, sent to this `address` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// Sent to this `address` only: at most 16 headers by name, as `X-Scope-OrgID: team-a`. Not for secrets.
+    /// Headers by name, at most 16, sent to this `address` only, as `X-Scope-OrgID: team-a`. Not for secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub headers: BTreeMap<String, String>,
-    /// For an answer. Default 10s.
+    /// Time limit for an answer. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
-/// Whether requests fail more often on the candidate than on the active side. Both must get like traffic: synthetic load on both, or
-/// mirrored requests. An incident that hits both sides alike condemns neither.
+/// Compares how often requests fail on the candidate and on the active side. Both sides must get like traffic: synthetic load on both, or
+/// mirrored requests. An incident that hits both sides alike fails no candidate.
 ///
-/// Each reading weighs what came to both sides since the last one, as a sequential likelihood ratio test; it may be looked at as often as
-/// one likes. What one side had waits until the other one has had requests too, for `noDataLimit` readings.
+/// Each reading weighs the requests of both sides since the last reading, as a sequential likelihood ratio test, which stays valid at every
+/// look. Requests of one side wait until the other side has had requests too, for `noDataLimit` readings.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.credentials) || has(self.headers)) || has(self.address)")
     .message("credentials and headers are for the address beside them: set address too, or those of sources.prometheus"))]
 pub struct Comparison {
-    /// PromQL for the counter of a side's failed requests, without rate or increase:
-    /// `sum(http_requests_total{code=~"5..",pod=~"{{ pods }}"})`. Variables as in a query. No data is 0 where there are requests: a counter
-    /// appears with the first error.
+    /// PromQL for the counter of a side's failed requests, without rate or increase: `sum(http_requests_total{code=~"5..",pod=~"{{ pods
+    /// }}"})`. Variables as in a query. No data counts as 0 where there are requests, since a counter appears with the first error.
     #[schemars(length(min = 1, max = 4096))]
     pub errors: String,
-    /// The counter of all of a side's requests, failed ones included, in the same way.
+    /// PromQL for the counter of all requests of a side, failed requests included, without rate or increase.
     #[schemars(length(min = 1, max = 4096))]
     pub requests: String,
-    /// How many times the active side's rate of errors is tolerated. Default 1; 1 to 1000.
+    /// Tolerated ratio of the candidate's error rate to the active side's. Default 1; 1 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
     pub tolerated: Option<String>,
-    /// The probability that a candidate no worse than tolerated is condemned, over the whole attempt, however often it is looked at. All
-    /// comparisons, of errors and of latencies, share it alike. Default 5%; more than 0, at most 20%.
+    /// Probability that a candidate no worse than tolerated fails, over the whole attempt, however many readings are taken. All comparisons
+    /// of the stage, of errors and of latencies, divide this probability equally. Default 5%; more than 0, at most 20%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?%?$"))]
     pub false_alarms: Option<String>,
-    /// Requests that each side must have had for a pass. Default 100.
+    /// Requests that each side must have had before the metric passes. Default 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub min_requests: Option<i64>,
-    /// The server, as `http://prometheus:9090`. Default: `sources.prometheus`, else the operator's own.
+    /// Address of the Prometheus server, as `http://prometheus:9090`. Default: `sources.prometheus`, else the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub address: Option<String>,
-    /// Shown to this `address` only.
+    /// Credentials, sent to this `address` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// Sent to this `address` only: at most 16 headers by name, as `X-Scope-OrgID: team-a`. Not for secrets.
+    /// Headers by name, at most 16, sent to this `address` only, as `X-Scope-OrgID: team-a`. Not for secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub headers: BTreeMap<String, String>,
-    /// For an answer. Default 10s.
+    /// Time limit for an answer. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
-/// When the switch happens.
+/// Mode and time of the switch.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Promotion {
-    /// Automatic (default): once the candidate is verified. Manual: a person says so, by `kubectl annotate bgr NAME bluegreen.dev/promote=REVISION`.
+    /// Automatic (default): the switch follows verification. Manual: a person approves with `kubectl annotate bgr NAME
+    /// bluegreen.dev/promote=REVISION`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<PromotionMode>,
-    /// How long a verified candidate waits before it may be promoted. Default 0s.
+    /// Time that a verified candidate waits before its promotion. Default 0s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Duration>,
-    /// How long a candidate may wait for its promotion before it is aborted. Default: for ever.
+    /// Time that a candidate may wait for its promotion before it is aborted. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
@@ -525,7 +525,7 @@ pub enum PromotionMode {
     Manual,
 }
 
-/// How the new version is watched after the switch. The former version stands by at full size all the time.
+/// Checks and metrics of the new version after the switch. The former version stands by at full size throughout.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -533,29 +533,32 @@ pub enum PromotionMode {
         .message("a weight counts in a score: set score, or leave weight out")
 )]
 pub struct Monitoring {
-    /// How long the new version is watched. Only time with readings counts for a metric. Default 10m.
+    /// Time that the new version is monitored. For a metric only time with readings counts. Default 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<Duration>,
-    /// Measured all the time, on the active side.
+    /// Metrics of the active side, measured throughout.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub metrics: Vec<Metric>,
-    /// Done once after the switch, on the active side.
+    /// Checks of the active side, run once after the switch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub checks: Vec<Check>,
-    /// Templates whose checks and metrics belong to it too. What only compares with the active side is left out here. Their gates are
-    /// named `monitoring/TEMPLATE/NAME`. A template that doesn't exist holds the rollout until it does.
+    /// Templates that add checks and metrics. Comparisons with the active side are left out here. Gates are named
+    /// `monitoring/TEMPLATE/NAME`. A template that doesn't exist holds the rollout until the template is created.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"]))]
     pub templates: Vec<TemplateReference>,
-    /// How metrics with a `weight` decide together, as in `verification`. Good is what is good to the end of the duration.
+    /// Joint verdict of the metrics with a `weight`, as in `verification`. A metric is good if it has stayed good to the end of the
+    /// duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Score>,
-    /// What a failed check or metric does. RollBack (default): traffic goes back at once. Pause: a person decides, by `rollback` or `accept`.
+    /// Action after a failed check or metric. RollBack (default): traffic goes back at once. Pause: a person decides, by the annotation
+    /// `rollback` or `accept`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<MonitoringFailure>,
-    /// What happens when the duration is over and a metric could not be judged. Hold (default): wait for readings or a person. RollBack. Pass.
+    /// Action when the duration is over and a metric could not be judged. Hold (default): the rollout waits for readings or a person.
+    /// RollBack: traffic goes back. Pass: the metric counts as passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_unknown: Option<OnUnknown>,
 }
@@ -573,26 +576,27 @@ pub enum OnUnknown {
     Pass,
 }
 
-/// When the side that was left is scaled down.
+/// Times after which a side without traffic is scaled down.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaleDown {
-    /// Always waited for before a side that served is scaled down, so that every client has followed the switch. Default 10s.
+    /// Time that a side which served always keeps its pods after the switch, so that every client has followed. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<Duration>,
-    /// How long after `drain` the former version still stands by at full size, as the instant way back. Default 30s; 0s: not at all; Never: until the next rollout.
+    /// Time after `drain` that the former version stands by at full size, for an instant rollback. Default 30s. 0s: no standby. Never:
+    /// standby until the next rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Lifetime>,
-    /// How long an aborted candidate is kept, to be looked at. Default 30s.
+    /// Time that an aborted candidate keeps its pods, for inspection. Default 30s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_abort: Option<Duration>,
 }
 
-/// Where metrics come from.
+/// Sources of metrics.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sources {
-    /// The Prometheus that queries go to. Default: the operator's own setting.
+    /// Prometheus that queries go to. Default: the operator's own setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusSource>,
 }
@@ -601,13 +605,13 @@ pub struct Sources {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PrometheusSource {
-    /// Its address, as `http://prometheus.monitoring:9090`.
+    /// Address of the server, as `http://prometheus.monitoring:9090`.
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub address: String,
-    /// Shown to the server.
+    /// Credentials for the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// Sent with each query: at most 16 headers by name, as `X-Scope-OrgID: team-a`. Not for secrets: those are `credentials`.
+    /// Headers by name, at most 16, sent with each query, as `X-Scope-OrgID: team-a`. Not for secrets: use `credentials`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub headers: BTreeMap<String, String>,

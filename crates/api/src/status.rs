@@ -1,4 +1,4 @@
-//! `status`: what the operator has decided. Every effect follows from what is recorded here.
+//! `status`: the decisions of the operator. Every effect follows from this record.
 
 use crate::{Protocol, ServicePort};
 use jiff::Timestamp;
@@ -7,81 +7,83 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
-/// What the operator has decided and seen.
+/// State that the operator has recorded. Every effect follows from it.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BlueGreenRolloutStatus {
-    /// The generation of `spec` that this status answers.
+    /// Generation of `spec` that this status reflects.
     pub observed_generation: i64,
-    /// Where the rollout stands. More phases may come: for programs there are the conditions.
+    /// Phase of the rollout. More phases may come: programs should read the conditions.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "phase_schema")]
     pub phase: Option<Phase>,
-    /// What is going on, in a sentence.
+    /// Current state in one sentence: cause, end, and the next command if there is one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// What kind of trouble keeps pods from getting ready, where the message names one. More kinds may come.
+    /// Kind of trouble that keeps pods from getting ready, where the message names one. More kinds may come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<TroubleKind>,
     /// Number of the latest attempt to bring a revision live.
     pub attempt: i64,
     /// Number of the latest revision.
     pub revisions: i64,
-    /// Pods of the active side.
+    /// Number of pods of the active side.
     pub replicas: i32,
-    /// Selects the pods of the active side, for an HPA.
+    /// Label selector of the active side's pods, for an HPA.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub selector: String,
-    /// The side that user traffic reaches.
+    /// Side that user traffic reaches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active: Option<Side>,
-    /// The side of the candidate.
+    /// Side of the candidate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preview: Option<Side>,
-    /// The side that the latest promotion left, still at full size: the instant way back.
+    /// Side that the latest promotion left, still at full size, for an instant rollback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standby: Option<Side>,
-    /// The side that was aborted or rolled back and is to be scaled down.
+    /// Side that was aborted or rolled back and will be scaled down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaving: Option<Side>,
-    /// The revision that was active before the present one: the slow way back.
+    /// Revision that was active before the present revision. A rollback without a standby deploys it again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<Side>,
-    /// The revision that was given up. It is not tried again until `spec` asks for another one, or someone says retry.
+    /// Revision that was aborted or rolled back. It is not tried again until `spec` asks for another revision, or a person annotates the
+    /// rollout with `retry`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Rejected>,
-    /// What stands before the promotion, or before the end of the monitoring, and how far it is.
+    /// Gates of the current attempt and their progress.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub gates: Vec<Gate>,
-    /// Why and how the attempt is being ended, in Aborting and RollingBack.
+    /// Reason and outcome of the attempt, in Aborting and RollingBack.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
-    /// The clock of the phase.
+    /// Clock of the phase.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
-    /// Orders that were carried out or came too late: verb and value. They do nothing until their value changes.
+    /// Annotations that were carried out or came too late, by verb. Each has no effect until its value changes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub orders: BTreeMap<String, String>,
-    /// Held by an order, as by `spec.paused`.
+    /// Paused by annotation, as by `spec.paused`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub paused_by_order: bool,
-    /// The size in `spec` that came together with the candidate and waits for the switch or the abort.
+    /// Value of `spec.replicas` that came together with the candidate, and takes effect with the switch or the abort.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_replicas: Option<i32>,
-    /// Raised whenever a recorded intention is withdrawn.
+    /// Counter, raised whenever a recorded intention is withdrawn.
     #[serde(skip_serializing_if = "is_zero")]
     pub epoch: i64,
-    /// Raised when two revisions share a short hash.
+    /// Counter, raised when two revisions share a short hash.
     #[serde(skip_serializing_if = "is_zero")]
     pub collision_count: i64,
-    /// The attempt under way.
+    /// Attempt in progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current: Option<Attempt>,
-    /// The latest finished attempts, the newest first, at most 10.
+    /// Latest finished attempts, newest first, at most 10.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Attempt>,
-    /// Ready always; Reconciling and Stalled only while True, never both; Promoted when the revision of `spec` is active and its monitoring has ended.
+    /// Conditions. Ready and Promoted are always present. Promoted is True when the revision of `spec` is active and its monitoring has
+    /// ended. Reconciling and Stalled are present only while True, and never both.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -121,34 +123,34 @@ impl fmt::Display for Color {
     }
 }
 
-/// Where a rollout stands. The order is that of the state machine.
+/// Phase of a rollout. The order is that of the state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Phase {
-    /// The first revision gets its pods.
+    /// The pods of the first revision start.
     Initializing,
     /// The active side serves; nothing is under way.
     Healthy,
-    /// The candidate's pods are coming up.
+    /// The candidate's pods start.
     DeployingPreview,
-    /// Checks and metrics of the candidate.
+    /// Checks and metrics of the candidate run.
     Verifying,
-    /// Verified; waits for an approval or a time.
+    /// The candidate is verified, and waits for an approval or a time.
     AwaitingPromotion,
-    /// The candidate is brought to full size.
+    /// The candidate is scaled to full size.
     ScalingUp,
-    /// The switch is decided and under way.
+    /// The switch is recorded and in progress.
     Promoting,
-    /// The new active side is watched; the former stands by.
+    /// The new active side is monitored; the former side stands by.
     Monitoring,
-    /// The former side is scaled down.
+    /// The former side stands by, then is scaled down.
     ScalingDown,
-    /// The candidate is given up before the switch.
+    /// The candidate is removed before the switch.
     Aborting,
     /// Traffic goes back to the former revision.
     RollingBack,
-    /// The candidate was given up; the last good revision serves.
+    /// The candidate was aborted; the last good revision serves.
     Aborted,
-    /// A revision was rolled back; the last good one serves.
+    /// A revision was rolled back; the last good revision serves.
     RolledBack,
 }
 
@@ -206,21 +208,21 @@ fn optional_time_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time", "nullable": true})
 }
 
-/// A revision in a color, with the size that is asked of it.
+/// A revision in a color, with the size of its Deployment.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Side {
     pub color: Color,
     /// Short hash of pod template and ports.
     pub revision: String,
-    /// Its number: 1, 2, 3…
+    /// Number of the revision: 1, 2, 3…
     pub number: i64,
     pub image: String,
-    /// The size asked of its Deployment.
+    /// Replicas requested of the Deployment.
     pub replicas: i32,
-    /// Of its Service while that selects this side.
+    /// Ports of the Service while the Service selects this side.
     pub ports: Vec<SidePort>,
-    /// `metadata.generation` of its Deployment after the latest write; another is drift.
+    /// `metadata.generation` of the Deployment after the operator's latest write. Any other generation is drift.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
 }
@@ -234,7 +236,7 @@ impl ServicePort {
     }
 }
 
-/// A revision that was given up.
+/// A revision that was aborted or rolled back.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejected {
@@ -242,24 +244,24 @@ pub struct Rejected {
     pub number: i64,
     pub attempt: i64,
     pub image: String,
-    /// A word for programs.
+    /// Reason, as one word for programs.
     pub reason: String,
-    /// A sentence for people.
+    /// Reason, as a sentence for people.
     pub message: String,
     #[schemars(schema_with = "time_schema")]
     pub at: Timestamp,
 }
 
-/// How the attempt under way is going to end, once that is decided.
+/// Outcome of the attempt in progress, once it is decided.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ending {
     pub outcome: Outcome,
-    /// A word for programs.
+    /// Reason, as one word for programs.
     pub reason: String,
-    /// A sentence for people.
+    /// Reason, as a sentence for people.
     pub message: String,
-    /// A person said so: for a switch back one ready pod is enough.
+    /// Requested by a person: one ready pod is enough for the switch back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ordered: bool,
     /// The standby was gone: the former revision is deployed again before the switch back.
@@ -267,34 +269,34 @@ pub struct Ending {
     pub slow: bool,
 }
 
-/// Something that must be passed, and how far it is.
+/// A gate that must be passed, and its progress.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Gate {
     /// `verification/NAME`, `verification/TEMPLATE/NAME`, the same with `monitoring`, or `approval`.
     pub name: String,
     pub state: GateState,
-    /// What it counts in the gate `verification/score` or `monitoring/score`. A gate with a weight decides nothing alone.
+    /// Weight in the gate `verification/score` or `monitoring/score`. A gate with a weight decides nothing alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<i32>,
-    /// Hash of the gate's definition: a result counts only for the definition it was got with.
+    /// Hash of the gate's definition. A result counts only for the definition that it was measured with.
     pub definition: String,
-    /// Why the gate is in its state, in a sentence.
+    /// Reason for the state, in one sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// When the state was reached.
+    /// Time when the gate reached its state.
     #[schemars(schema_with = "time_schema")]
     pub since: Timestamp,
-    /// For a metric: what was measured.
+    /// Readings of a metric and their sum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
-    /// For a check that asks something outside of the pods: the tries so far that did not settle it.
+    /// Tries so far of a check that is not settled, for a check of a URL, a Job or a webhook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<Tries>,
 }
 
 impl Gate {
-    /// Its state decides what becomes of the attempt; that of a gate with a weight counts in the score only.
+    /// Whether this gate decides about the attempt alone. A gate with a weight counts in the score only.
     pub const fn decides(&self) -> bool {
         self.weight.is_none()
     }
@@ -304,9 +306,9 @@ impl Gate {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tries {
-    /// How many were answered with no, or not at all.
+    /// Number of tries that failed or had no answer.
     pub failed: i32,
-    /// When the latest came to its end.
+    /// Time when the latest try ended.
     #[schemars(schema_with = "time_schema")]
     pub at: Timestamp,
 }
@@ -319,7 +321,7 @@ pub enum GateState {
     Inconclusive,
 }
 
-/// What keeps pods from getting ready.
+/// Kind of trouble that keeps pods from getting ready.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TroubleKind {
     /// An image can't be pulled.
@@ -334,7 +336,7 @@ pub enum TroubleKind {
     Create,
 }
 
-/// The readings of a metric and what they add up to.
+/// The readings of a metric and their sum.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Measured {
@@ -342,52 +344,53 @@ pub struct Measured {
     pub good: i32,
     /// Bad readings in a row.
     pub bad_in_row: i32,
-    /// When the first of them was taken.
+    /// Time of the first of these bad readings.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "optional_time_schema")]
     pub bad_since: Option<Timestamp>,
-    /// Readings in a row that were worse than before the switch and broke no other limit.
+    /// Readings in a row that were worse than before the switch but within all other limits.
     #[serde(skip_serializing_if = "is_zero")]
     pub doubtful_in_row: i32,
-    /// When the first of them was taken.
+    /// Time of the first of these readings.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "optional_time_schema")]
     pub doubtful_since: Option<Timestamp>,
-    /// Readings without data in a row.
+    /// Readings in a row without data.
     pub no_data_in_row: i32,
     /// Readings in a row that the source failed to give.
     pub errors_in_row: i32,
-    /// Milliseconds covered by readings that had data: what counts as bake time.
+    /// Milliseconds covered by readings with data; monitoring counts this time only.
     pub covered_millis: i64,
-    /// What a comparison has added up to.
+    /// Sums of a comparison of errors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared: Option<Compared>,
-    /// What a comparison of latencies has added up to.
+    /// Sums of a comparison of latencies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distributions: Option<Distributions>,
-    /// What was asked for the latest reading, ready to be asked by hand: the queries with their variables put in, each up to 1024 characters; or the Job.
+    /// Requests of the latest reading, to be repeated by hand: the queries with their variables replaced, each up to 1024 characters; or
+    /// the Job.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<String>,
     /// The verdict of a dry run, where it would not have passed: `Failed` or `Inconclusive`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<GateState>,
-    /// The latest readings, the newest first, at most 10.
+    /// Latest readings, newest first, at most 10.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub readings: Vec<Reading>,
 }
 
-/// Requests of both sides since the first reading, and what they tell.
+/// Requests of both sides since the first reading, and the evidence in them.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Compared {
     pub candidate: Counted,
     pub active: Counted,
-    /// For each ratio of error rates looked for (1.25, 1.5, 2, 3, 5 and 10 times the tolerated one) the natural logarithm of how many times
-    /// likelier it makes the counts, as text.
+    /// Evidence for each ratio of error rates that is tested (1.25, 1.5, 2, 3, 5 and 10 times the tolerated ratio), as text: the natural
+    /// logarithm of how many times likelier that ratio makes the counts.
     pub evidence: Vec<String>,
 }
 
-/// Of one side, as text: counters are no whole numbers everywhere.
+/// Counts of one side, as text: counters are not whole numbers everywhere.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Counted {
@@ -395,36 +398,36 @@ pub struct Counted {
     pub errors: String,
     /// All requests since the first reading.
     pub requests: String,
-    /// The counter of failed requests when weighed last.
+    /// Counter of failed requests at the last weighing.
     pub errors_at: String,
-    /// The counter of all requests then.
+    /// Counter of all requests at the last weighing.
     pub requests_at: String,
 }
 
-/// How long requests of both sides took since the first reading, and what that tells.
+/// Durations of requests of both sides since the first reading, and the evidence in them.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Distributions {
-    /// The upper bounds of the buckets that both sides have, as text, the smallest first and `+Inf` last; at most 64.
+    /// Upper bounds of the buckets that both sides have, as text, from the smallest to `+Inf`; at most 64.
     pub bounds: Vec<String>,
     pub candidate: Distribution,
     pub active: Distribution,
-    /// Pairs that were weighed, of one request of either side: in each reading as many as the side with fewer requests had. As text.
+    /// Number of weighed pairs of one request of each side, as text. Each reading adds as many pairs as the side with fewer requests had.
     pub pairs: String,
-    /// In how many of these the candidate's request was slower, those in the same bucket counted half. As text.
+    /// Number of these pairs in which the candidate's request was slower, as text. A pair in one bucket counts half.
     pub slower: String,
-    /// For each bet (1/32, 1/16, 1/8, 1/4, 1/2 and 3/4 of what is had, on a pair in which the candidate's request is slower) the natural
-    /// logarithm of what it has made of 1, as text.
+    /// Evidence for each bet (1/32, 1/16, 1/8, 1/4, 1/2 and 3/4 of the stake, on pairs in which the candidate's request is slower), as
+    /// text: the natural logarithm of the factor by which a stake of 1 has grown.
     pub evidence: Vec<String>,
 }
 
-/// The requests of one side.
+/// Requests of one side.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Distribution {
     /// Requests since the first reading, as text.
     pub requests: String,
-    /// The buckets' cumulative counters when weighed last, as text, in the order of the bounds.
+    /// Cumulative counters of the buckets at the last weighing, as text, in the order of the bounds.
     pub buckets_at: Vec<String>,
 }
 
@@ -434,7 +437,7 @@ pub struct Distribution {
 pub struct Reading {
     #[schemars(schema_with = "time_schema")]
     pub at: Timestamp,
-    /// The number measured, as text; or NoData, NaN, Infinite, TooFew, Failed.
+    /// Measured number, as text; or NoData, NaN, Infinite, TooFew, Failed.
     pub value: String,
 }
 
@@ -442,23 +445,23 @@ pub struct Reading {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Clock {
-    /// When the phase began.
+    /// Time when the phase began.
     #[schemars(schema_with = "time_schema")]
     pub since: Timestamp,
-    /// Milliseconds that don't count: paused, or without an operator to look.
+    /// Milliseconds that don't count: the rollout was paused, or no operator was running.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub excluded_millis: i64,
-    /// Since when the clock stands still.
+    /// Time since which the clock stands still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "optional_time_schema")]
     pub stopped: Option<Timestamp>,
-    /// Absences of the operator up to here are accounted for.
+    /// Time up to which absences of the operator are accounted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "optional_time_schema")]
     pub accounted_until: Option<Timestamp>,
 }
 
-/// One try to bring a revision live.
+/// An attempt to bring a revision live.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
@@ -466,21 +469,21 @@ pub struct Attempt {
     pub revision: String,
     pub number: i64,
     pub image: String,
-    /// The image that served before it, and serves again when it fails.
+    /// Image that served before the attempt, and serves again if the attempt fails.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub from_image: String,
-    /// The field manager that last wrote `spec` when it began.
+    /// Field manager that last wrote `spec` when the attempt began.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
-    /// The phases it went through, and when it entered each.
+    /// Phases of the attempt, with the time when each began.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<PhaseTime>,
-    /// Results of its gates, set when it ends.
+    /// Results of its gates, set when the attempt ends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateResult>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// A word for programs: why it ended so.
+    /// Reason of the outcome, as one word for programs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -508,7 +511,7 @@ pub struct GateResult {
     pub message: String,
 }
 
-/// How an attempt ended.
+/// Outcome of an attempt.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     Promoted,
@@ -516,6 +519,6 @@ pub enum Outcome {
     RolledBack,
     /// `spec` went back to the revision that served before.
     Reverted,
-    /// `spec` asked for yet another revision before the switch.
+    /// `spec` asked for another revision before the switch.
     Superseded,
 }

@@ -1,4 +1,4 @@
-//! The pod template: kept exactly as the API server stores it, with a schema for its common fields.
+//! Templates of pods and Jobs: kept exactly as the API server stores them, with a schema for their common fields.
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
@@ -24,7 +24,7 @@ impl JsonSchema for PodTemplate {
         let root = SchemaSettings::openapi3().into_generator().into_root_schema_for::<PodTemplateSpec>();
         let root = Value::from(root);
         let mut template = open(&root, &root, 0);
-        template["description"] = json!("The pods to run, as in a Deployment. A change starts a rollout.");
+        template["description"] = json!("Pods to run, as in a Deployment. A change starts a rollout.");
         template["required"] = json!(["spec"]);
         template["properties"]["metadata"] = metadata("pods");
         let spec = &mut template["properties"]["spec"];
@@ -36,7 +36,7 @@ impl JsonSchema for PodTemplate {
     }
 }
 
-/// What a Job is made from, kept as JSON like a pod template.
+/// A template for Jobs, kept as JSON like a pod template.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobTemplate(pub Value);
@@ -50,10 +50,10 @@ impl JsonSchema for JobTemplate {
         true
     }
 
-    /// The fields that this project knows a default for. The others are the API server's to check, when the Job is created.
+    /// The fields for which this project has a default. The API server checks all other fields when the Job is created.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         schemars::json_schema!({
-            "description": "The Job to run, as in a CronJob.",
+            "description": "Job to run, as in a CronJob.",
             "type": "object",
             "required": ["spec"],
             "properties": {
@@ -64,13 +64,13 @@ impl JsonSchema for JobTemplate {
                     "required": ["template"],
                     "x-kubernetes-preserve-unknown-fields": true,
                     "properties": {
-                        "backoffLimit": {"description": "Retries. Default 0.", "type": "integer", "format": "int32", "minimum": 0},
+                        "backoffLimit": {"description": "Number of retries. Default 0.", "type": "integer", "format": "int32", "minimum": 0},
                         "ttlSecondsAfterFinished": {
-                            "description": "Seconds that it stays, to be looked at. Default 600, of a metric 120.",
+                            "description": "Seconds that a finished Job is kept. Default 600, for a metric 120.",
                             "type": "integer", "format": "int32", "minimum": 0,
                         },
                         "template": {
-                            "description": "Its pods. Default of restartPolicy: Never.",
+                            "description": "Pods of the Job. restartPolicy defaults to Never.",
                             "type": "object",
                             "required": ["spec"],
                             "x-kubernetes-preserve-unknown-fields": true,
@@ -83,10 +83,10 @@ impl JsonSchema for JobTemplate {
     }
 }
 
-/// Objects nested deeper than this are accepted as they are: their words are the API server's to check.
+/// Objects nested deeper than this are accepted unchecked: the API server checks them when a pod is created.
 const DEPTH: usize = 6;
 
-/// Deeper than this the reader of `kubectl explain` has Kubernetes' own pages: the CRD has a size to keep.
+/// Fields nested deeper than this have no description, which keeps the CRD small: `kubectl explain deployment` has them.
 const EXPLAINED: usize = 3;
 
 /// A copy of `schema` with references resolved, in which every object keeps fields it doesn't know,
@@ -130,7 +130,7 @@ fn open(schema: &Value, root: &Value, depth: usize) -> Value {
     Value::Object(out)
 }
 
-/// `whose`: of what they are labels and annotations.
+/// `whose`: the object that carries these labels and annotations.
 fn metadata(whose: &str) -> Value {
     let map = |what: &str| json!({"description": what, "type": "object", "maxProperties": 256, "additionalProperties": {"type": "string"}});
     let mut labels = map(&format!("Labels of the {whose}. The prefix bluegreen.dev/ is the operator's."));

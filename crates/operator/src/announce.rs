@@ -36,7 +36,7 @@ impl Announcer {
     pub fn announce(&self, rollout: &Key, uid: &str, announcement: Announcement) {
         let letter = Letter { rollout: rollout.clone(), uid: uid.to_owned(), announcement };
         if let Err(mpsc::error::TrySendError::Full(letter)) = self.outbox.try_send(letter) {
-            tracing::warn!(rollout = %letter.rollout, reason = %letter.announcement.reason, "too many events wait to be sent; this one is dropped");
+            tracing::warn!(rollout = %letter.rollout, reason = %letter.announcement.reason, "event dropped: too many events are waiting to be sent");
         }
     }
 }
@@ -62,7 +62,7 @@ async fn send(requests: &Requests, instance: &str, letter: Letter) {
         // Told before: by an earlier life, or by another one of us.
         Err(refused) if refused.code == 409 => {}
         Err(refused) => {
-            tracing::warn!(rollout = %letter.rollout, reason = %letter.announcement.reason, error = %refused, "an event could not be sent")
+            tracing::warn!(rollout = %letter.rollout, reason = %letter.announcement.reason, error = %refused, "event could not be sent")
         }
     }
 }

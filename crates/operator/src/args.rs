@@ -7,80 +7,81 @@ use crate::{
 use clap::{Parser, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-/// Runs BlueGreenRollouts: deploys each change beside the live version, verifies it, switches all traffic to it at once,
-/// watches it, and goes back in an instant when it is bad.
+/// Operates BlueGreenRollouts: deploys each change beside the live version, verifies the new version, switches all traffic to it at once,
+/// monitors it, and goes back at once if it fails.
 ///
-/// It finds its cluster as kubectl does: by KUBECONFIG, by ~/.kube/config, or by the service account of its pod.
-/// Several may run; one leads, the others stand by with warm caches. The CustomResourceDefinition has to be installed.
+/// The cluster is found as by kubectl: from KUBECONFIG, ~/.kube/config, or the service account of the pod.
+/// Several operators may run; one leads, the others stand by with full caches. The CustomResourceDefinitions must be installed.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bluegreen-operator", version, max_term_width = 120)]
 pub struct Args {
-    /// Only look after rollouts in this namespace. Default: in all of them, which takes a ClusterRole
+    /// Namespace of the rollouts to operate. Default: all namespaces, which needs a ClusterRole
     #[arg(long, env = "BLUEGREEN_NAMESPACE", value_name = "NAMESPACE")]
     pub namespace: Option<String>,
 
-    /// Where /metrics, /healthz and /readyz are served
+    /// Address that serves /metrics, /healthz and /readyz
     #[arg(long, env = "BLUEGREEN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
-    /// The Prometheus that metrics are asked of when a rollout names none, as http://prometheus.monitoring:9090
+    /// Default Prometheus, for rollouts that name none, as http://prometheus.monitoring:9090
     #[arg(long, env = "BLUEGREEN_PROMETHEUS_ADDRESS", value_name = "URL")]
     pub prometheus_address: Option<Source>,
 
-    /// A directory with what that Prometheus is shown, in files named like the keys of a Secret of credentials: token, username, password,
-    /// ca.crt, tls.crt, tls.key. They are read again every 30 seconds, so that a mounted Secret or token may change. No address that a
-    /// rollout names is shown them
+    /// Directory with credentials for the default Prometheus, in files named like the keys of a Secret: token, username, password, ca.crt,
+    /// tls.crt, tls.key. The files are read again every 30 seconds, so that a mounted Secret or token may change. The credentials are sent
+    /// to no address that a rollout names
     #[arg(long, env = "BLUEGREEN_PROMETHEUS_CREDENTIALS", value_name = "DIRECTORY", requires = "prometheus_address")]
     pub prometheus_credentials: Option<PathBuf>,
 
-    /// Ask metrics, webhooks and the URLs of checks only of addresses that begin like this (same scheme, host and port, same path or
-    /// below). Can be given several times. Default: any address that a rollout names. Pods are asked anyway
+    /// Allowed address of metrics, webhooks and the URLs of checks: same scheme, host and port, same path or below. May be repeated.
+    /// Default: all addresses that rollouts name. Requests to pods are always allowed
     #[arg(long, env = "BLUEGREEN_ALLOWED_METRIC_SOURCES", value_name = "URL", value_delimiter = ',')]
     pub allowed_metric_source: Vec<Source>,
 
-    /// Let checks and metrics ask loopback and link-local addresses: for development. Who may write a rollout could otherwise
-    /// reach the operator's own machine and the cloud's metadata service through it
+    /// Allow checks and metrics to reach loopback and link-local addresses, for development only. With this flag anyone who may write a
+    /// rollout can reach the operator's own machine and the cloud's metadata service
     #[arg(long, env = "BLUEGREEN_ALLOW_LOOPBACK_TARGETS")]
     pub allow_loopback_targets: bool,
 
-    /// A file with the key that webhooks are signed with: their header Bluegreen-Signature is the HMAC-SHA256 of the body. It is read for
-    /// each request, so that a Secret may change; white space at its end isn't part of the key. While it can't be read no webhook is sent
+    /// File with the key that signs webhooks: the header Bluegreen-Signature is the HMAC-SHA256 of the body. The file is read for each
+    /// request, so that a mounted Secret may change; white space at its end is not part of the key. While the file is unreadable, no
+    /// webhook is sent
     #[arg(long, env = "BLUEGREEN_WEBHOOK_KEY_FILE", value_name = "FILE")]
     pub webhook_key_file: Option<PathBuf>,
 
-    /// Namespace of the Lease by which one of several operators leads. Default: the operator's own
+    /// Namespace of the Lease for leader election. Default: the operator's own namespace
     #[arg(long, env = "BLUEGREEN_LEASE_NAMESPACE", value_name = "NAMESPACE")]
     pub lease_namespace: Option<String>,
 
-    /// Name of that Lease: operators that look after different rollouts need different ones
+    /// Name of the Lease for leader election. Operators with different rollouts need different Leases
     #[arg(long, env = "BLUEGREEN_LEASE_NAME", value_name = "NAME", default_value = "bluegreen-operator")]
     pub lease_name: String,
 
-    /// Seconds after which others may take over from a leader who is silent
+    /// Seconds without a renewal after which another operator may take over the Lease
     #[arg(long, env = "BLUEGREEN_LEASE_DURATION", value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(3..=3600))]
     pub lease_duration: u64,
 
-    /// Seconds without a renewal after which a leader stops; less than the lease's duration. Default: two thirds of it
+    /// Seconds without a renewal after which the leader stops, less than --lease-duration. Default: two thirds of --lease-duration
     #[arg(long, env = "BLUEGREEN_LEASE_RENEW_DEADLINE", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(2..=3600))]
     pub lease_renew_deadline: Option<u64>,
 
-    /// The name by which this process holds the Lease; must be no other's. Default: the pod's name, else one made up
+    /// Unique name of this process as holder of the Lease. Default: the name of the pod, else a generated name
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub identity: Option<String>,
 
-    /// How many rollouts are looked at at the same time
+    /// Number of rollouts that are reconciled at the same time
     #[arg(long, env = "BLUEGREEN_CONCURRENCY", value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 
-    /// Threads that do the work
+    /// Number of worker threads
     #[arg(long, env = "BLUEGREEN_THREADS", value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub threads: u16,
 
-    /// What is logged: a level (error, warn, info, debug, trace), or levels by module, as info,bluegreen_operator=debug
+    /// Log level (error, warn, info, debug, trace), or levels by module, as info,bluegreen_operator=debug
     #[arg(long, env = "BLUEGREEN_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
 
-    /// How it is logged: text for people, json for programs
+    /// Log format: text for people, json for programs
     #[arg(long, env = "BLUEGREEN_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
@@ -93,7 +94,7 @@ pub enum LogFormat {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "--lease-renew-deadline ({deadline}s) must be less than --lease-duration ({duration}s): a leader has to stop before others may begin"
+    "--lease-renew-deadline ({deadline}s) must be less than --lease-duration ({duration}s): a leader must stop before another operator may begin"
 )]
 pub struct InvalidTimes {
     deadline: u64,
@@ -122,7 +123,7 @@ impl Args {
         Signer(self.webhook_key_file.clone())
     }
 
-    /// Two processes on one machine are two.
+    /// Unique for each process, also on one machine.
     pub fn identity(&self) -> String {
         let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let made_up = || {

@@ -50,7 +50,7 @@ impl ByName {
         if watches.get(&id).is_some_and(|watch| !watch.task.is_finished()) {
             return;
         }
-        tracing::info!(%rollout, kind = T::WORD, object = %name, label = names::ROLLOUT_LABEL, "an object of this name lacks the rollout's label; it is watched by its name");
+        tracing::info!(%rollout, kind = T::WORD, object = %name, label = names::ROLLOUT_LABEL, "an object with this name lacks the rollout's label; watching it by name");
         let api = Api::<Arriving<T>>::namespaced(self.client.clone(), &name.namespace);
         let changes = watches::of_one(api, &name.name);
         let task = tokio::spawn(follow(changes, cache.clone(), self.queue.clone(), rollout.clone(), name.clone())).abort_handle();
@@ -91,7 +91,7 @@ async fn follow<T: Kind>(
                 watched.shelf().gone(&name, Instant::now());
             }
             Err(error) => {
-                tracing::debug!(kind = T::WORD, object = %name, %error, "the watch by name has failed and is tried again");
+                tracing::debug!(kind = T::WORD, object = %name, %error, "the watch by name failed; retrying");
                 pause.rest().await;
                 continue;
             }

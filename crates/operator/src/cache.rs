@@ -53,7 +53,7 @@ pub struct Watched<T> {
 #[derive(Default)]
 struct Renewal {
     wanted: AtomicU64,
-    /// Of those that were wanted, the latest after which a list began that is complete.
+    /// The latest wanted renewal after which a list began that is complete.
     done: AtomicU64,
     /// Each shelf has its own, so that all are woken in the same order each time.
     news: Notify,
@@ -89,7 +89,7 @@ impl<T> Watched<T> {
         self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers whether that is news: one trouble is told once, not once per try.
+    /// Returns whether the trouble is new: it is logged once, not once per try.
     fn went_down(&self, why: String, now: Timestamp) -> bool {
         let mut down = self.down();
         let since = down.as_ref().map_or(now, |down| down.since);
@@ -150,14 +150,14 @@ impl Cache {
         }
     }
 
-    /// What is still missing before the first decision, in words; nothing when all caches are full, and as new as they have to be.
+    /// The caches that are not yet filled, or not new enough, for the first decision, in words.
     pub fn missing(&self) -> Vec<String> {
         fn one<T: Kind>(watched: &Watched<T>) -> Option<String> {
             let down = watched.down().clone();
             let why = down.as_ref().map_or("listing", |down| down.why.as_str());
             let unfit = match (watched.is_full(), watched.renewal.is_done()) {
-                (false, _) => "is not full yet",
-                (_, false) => "is to be listed anew before this process leads",
+                (false, _) => "is not filled yet",
+                (_, false) => "must be listed again before this process leads",
                 (true, true) => return None,
             };
             Some(format!("the {} cache {unfit}: {why}", T::WORD))
@@ -178,8 +178,8 @@ impl Cache {
         }
     }
 
-    /// Lists everything anew, and returns when that is done. A watch that has told nothing for minutes may have nothing to tell, or
-    /// nobody to tell it: who begins to lead must not take what was for what is.
+    /// Lists everything again, and returns when that is done. A watch without news for minutes may have lost its connection: a new leader
+    /// must not act on an old state.
     pub async fn renew(&self) {
         let Self { rollouts, deployments, services, pods, slices, revisions, .. } = self;
         let all = [&rollouts.renewal, &deployments.renewal, &services.renewal, &pods.renewal, &slices.renewal, &revisions.renewal];
@@ -191,7 +191,7 @@ impl Cache {
     pub fn blind(&self) -> Option<Blind> {
         fn one<T: Kind>(watched: &Watched<T>) -> Option<Blind> {
             let down = watched.down().clone()?;
-            Some(Blind { why: format!("the objects of kind {}: {}", T::WORD, down.why), ..down })
+            Some(Blind { why: format!("{}: {}", T::Of::plural(&()), down.why), ..down })
         }
         let all =
             [one(&self.rollouts), one(&self.deployments), one(&self.services), one(&self.pods), one(&self.slices), one(&self.revisions)];
@@ -216,9 +216,9 @@ async fn expire(cache: Arc<Cache>, queue: Arc<Queue>) {
     }
 }
 
-/// What a watch has to tell.
+/// News of a watch.
 pub enum News {
-    /// What concerns these has changed.
+    /// Objects of these rollouts have changed.
     Changed(Vec<Key>),
     /// Nothing is missing now; `again`: after the watch was down.
     Listed { again: bool },
@@ -252,7 +252,7 @@ pub async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, wat
                 Err(error) => {
                     let why = words::<T>(&error);
                     if watched.went_down(why.clone(), clock::now()) {
-                        tracing::warn!(kind = T::WORD, error = %why, "the watch has failed and is tried again");
+                        tracing::warn!(kind = T::WORD, error = %why, "the watch failed; retrying");
                     }
                     break;
                 }
@@ -265,7 +265,7 @@ pub async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, wat
     }
 }
 
-/// Why a watch fails, for people.
+/// The cause of a failed watch, for people.
 fn words<T: Kind>(error: &watcher::Error) -> String {
     use watcher::Error;
     let (Error::InitialListFailed(cause) | Error::WatchStartFailed(cause) | Error::WatchFailed(cause)) = error else {
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(cache.renew().now_or_never(), None);
         assert_eq!(cache.missing().len(), 6);
         pods.went_down("the API server is busy".into(), Timestamp::UNIX_EPOCH);
-        let told = "the pod cache is to be listed anew before this process leads: the API server is busy";
+        let told = "the pod cache must be listed again before this process leads: the API server is busy";
         assert!(cache.missing().contains(&told.to_owned()), "{:?}", cache.missing());
     }
 }

@@ -31,7 +31,7 @@ pub fn watches(config: &Config, metrics: Metrics) -> kube::Result<Client> {
 /// Longer than a watch lasts, and than an API server works on a list by itself, which is a minute: their own ends come first.
 const SILENCE: Duration = Duration::from_secs(65);
 
-/// By this name the API server's audit log knows the operator's requests.
+/// User agent; the API server's audit log shows it with each request.
 pub fn named(mut config: Config) -> Config {
     let name = http::HeaderValue::from_static(concat!("bluegreen-operator/", env!("CARGO_PKG_VERSION")));
     config.headers.push((http::header::USER_AGENT, name));

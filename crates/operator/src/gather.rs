@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::time::Instant;
 
-/// What a look at a rollout needs besides its objects.
+/// Input of a reconcile besides the objects.
 #[derive(Clone, Copy, Debug)]
 pub struct Leading {
     pub term: i64,

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             runtime.shutdown_background();
             end
         }
-        Err(error) => Err(anyhow::Error::new(error).context("the threads can't be started")),
+        Err(error) => Err(anyhow::Error::new(error).context("starting the threads failed")),
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,

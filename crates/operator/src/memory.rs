@@ -1,4 +1,4 @@
-//! What this process remembers of each rollout besides what the cluster holds. Losing it costs time, never safety.
+//! State of each rollout that only this process has. Its loss costs time, never safety.
 
 use crate::key::Key;
 use bluegreen_api::Color;
@@ -38,7 +38,7 @@ pub struct Remembered {
 }
 
 impl Memory {
-    /// What is remembered of the rollout of that name and uid; one with another uid is another rollout.
+    /// The memory of the rollout with that name and uid. Another uid is another rollout.
     pub fn of<R>(&self, key: &Key, uid: &str, look: impl FnOnce(&mut Remembered) -> R) -> R {
         let mut rollouts = self.rollouts();
         if !rollouts.contains_key(key) {

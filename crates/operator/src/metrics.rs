@@ -1,4 +1,4 @@
-//! The operator's own metrics. No label holds the name of an object: their number stays bounded.
+//! The operator's own metrics. No label holds the name of an object, so the number of series stays bounded.
 
 use bluegreen_api::{Attempt, BlueGreenRolloutStatus, GateState, Outcome, Phase};
 use jiff::Timestamp;
@@ -112,23 +112,28 @@ impl Default for Metrics {
 impl Metrics {
     pub fn register(&self) -> Registry {
         let mut all = Registry::with_prefix("bluegreen");
-        all.register("reconciles", "Looks at a rollout, by how they ended", self.reconciles.clone());
-        all.register_with_unit("reconcile", "Time that a look at a rollout took", Unit::Seconds, self.reconcile_time.clone());
-        all.register("transitions", "Steps from one phase to the next that were recorded", self.transitions.clone());
-        all.register_with_unit("phase", "Time that a rollout spent in a phase it has left", Unit::Seconds, self.phase_time.clone());
+        all.register("reconciles", "Reconciles of rollouts by result", self.reconciles.clone());
+        all.register_with_unit("reconcile", "Duration of a reconcile", Unit::Seconds, self.reconcile_time.clone());
+        all.register("transitions", "Recorded transitions between phases", self.transitions.clone());
+        all.register_with_unit(
+            "phase",
+            "Time that rollouts spent in a phase, counted when they leave it",
+            Unit::Seconds,
+            self.phase_time.clone(),
+        );
         all.register_with_unit(
             "promotion",
-            "Time from the start of an attempt until its revision was switched to",
+            "Time from the start of an attempt to the switch to its revision",
             Unit::Seconds,
             self.promotion_time.clone(),
         );
-        all.register("attempts", "Attempts that have ended, by their outcome", self.attempts.clone());
-        all.register("measurements", "Checks done and readings taken, by kind and result", self.measurements.clone());
-        all.register("gate_verdicts", "Turns of a gate to a verdict, by stage", self.verdicts.clone());
-        all.register("api_requests", "Requests to the API server", self.requests.clone());
+        all.register("attempts", "Finished attempts by outcome", self.attempts.clone());
+        all.register("measurements", "Checks and readings by kind and result", self.measurements.clone());
+        all.register("gate_verdicts", "Gate verdicts by stage and state", self.verdicts.clone());
+        all.register("api_requests", "Requests to the API server by verb, resource and code", self.requests.clone());
         all.register("rollouts", "Rollouts by phase", self.phases.clone());
-        all.register("queue_depth", "Rollouts that are ready to be looked at, or wait for their time", self.queue.clone());
-        all.register("leading", "1 while this operator leads", self.leading.clone());
+        all.register("queue_depth", "Queued rollouts by state: ready, or waiting for a time", self.queue.clone());
+        all.register("leading", "1 while this operator is the leader, else 0", self.leading.clone());
         all
     }
 
@@ -168,7 +173,7 @@ impl Metrics {
         }
     }
 
-    /// What a Record says about times and outcomes. Phases that were passed through are told by the history.
+    /// Counts the times and outcomes of a Record. The history has the phases that were passed within one record.
     pub fn recorded(&self, old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) {
         let attempts = new.current.iter().chain(&new.history);
         for attempt in attempts {
@@ -186,7 +191,7 @@ impl Metrics {
         }
     }
 
-    /// Gates that have turned to another verdict, or begun anew and reached one. Those of an attempt that has ended are told by the history.
+    /// Counts gates that reached another verdict, or began anew and reached a verdict. The history has the gates of an attempt that ended.
     fn judged(&self, old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) {
         let of_ended = |attempt: &&Attempt| {
             let known = old.history.iter().any(|known| known.attempt == attempt.attempt);
@@ -308,7 +313,7 @@ mod tests {
         for pair in steps.windows(2) {
             metrics.recorded(&pair[0], &pair[1]);
         }
-        // One that fails with the end of its attempt is told by the history alone.
+        // A gate that fails together with its attempt is in the history only.
         let result = serde_json::json!({"name": "monitoring/errors", "state": "Failed"});
         let ended = serde_json::json!({"attempt": 2, "revision": "abc", "number": 2, "image": "shop:2", "gates": [result]});
         let ended = BlueGreenRolloutStatus { history: vec![serde_json::from_value(ended).unwrap()], ..with(vec![]) };

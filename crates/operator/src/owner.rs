@@ -4,7 +4,7 @@ use crate::{intern::Text, kinds::WireMeta};
 use bluegreen_api::names;
 use bluegreen_engine::observed::Owner;
 
-/// What an object's metadata tells about its owner.
+/// The owner of an object, from its metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ownership {
     controller: Option<Controller>,

@@ -78,8 +78,8 @@ impl Performer {
                 Performed::Done
             }
             Err(Not::Stale) => {
-                tracing::debug!(rollout = %key, change = ?effect.change, why = effect.why, "the object isn't the one that was seen");
-                // Whoever wrote the object may have recorded a newer intention as well.
+                tracing::debug!(rollout = %key, change = ?effect.change, why = effect.why, "not written: the object changed since it was read");
+                // The writer of the object may have recorded a newer intention as well.
                 self.refresh(&self.cache.rollouts, key).await;
                 Performed::Stale
             }
@@ -118,12 +118,12 @@ impl Performer {
                 self.create(key, render::restored_revision(seen, hash, number, &live)).await
             }
             Ok(_) if was_seen => {
-                // By now it runs another revision, whose content must not be stored under this one's name.
+                // The Deployment runs another revision by now, whose content must not be stored under this name.
                 self.refresh(&self.cache.deployments, &name).await;
                 Err(Not::Stale)
             }
-            Ok(_) => Err(lost(&name, "is not this rollout's or runs another revision")),
-            Err(refused) if refused.is_absent() && !was_seen => Err(lost(&name, "is gone as well")),
+            Ok(_) => Err(lost(&name, "belongs to another owner or runs another revision")),
+            Err(refused) if refused.is_absent() && !was_seen => Err(lost(&name, "is gone too")),
             Err(refused) if refused.is_absent() => {
                 self.cache.deployments.shelf().gone(&name, Instant::now());
                 Err(Not::Stale)
@@ -244,7 +244,7 @@ impl Performer {
     /// A live read after a write that was refused as stale: the next look tells if it could not be read.
     pub async fn refresh<T: Kind>(&self, watched: &Watched<T>, name: &Key) {
         if let Err(refused) = self.read(watched, name).await {
-            tracing::warn!(kind = T::WORD, object = %name, error = %refused, "could not be read anew");
+            tracing::warn!(kind = T::WORD, object = %name, error = %refused, "the object could not be read again");
         }
     }
 
@@ -321,7 +321,7 @@ fn is_owned(live: &Value, seen: &Observed) -> bool {
 }
 
 fn lost(deployment: &Key, how: &str) -> Not {
-    let message = format!("it was lost, and Deployment {}, which could tell what was in it, {how}", deployment.name);
+    let message = format!("it was deleted, and Deployment {}, the only copy of its template, {how}", deployment.name);
     Not::Refused(Refused { code: 404, reason: "NotFound".into(), message })
 }
 

@@ -131,7 +131,7 @@ impl Inner {
         let again = std::mem::take(&mut place.again);
         place.failures = if next == Next::BackOff { place.failures.saturating_add(1) } else { 0 };
         let delay = match next {
-            // What happened meanwhile may be the remedy.
+            // The change that came meanwhile may be the remedy.
             Next::BackOff if again => Some(FIRST_BACK_OFF),
             Next::BackOff => Some(back_off(place.failures)),
             _ if again => Some(Duration::ZERO),

@@ -33,10 +33,10 @@ pub enum Sight {
 /// Why a reconcile ends without having reached its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
-    #[error("this operator doesn't lead")]
+    #[error("this operator is not the leader")]
     NotLeading,
     /// It was changed while it was looked at.
-    #[error("the rollout was changed meanwhile")]
+    #[error("the rollout changed since it was read")]
     Stale,
     #[error("{what}: {refused}")]
     Api { what: &'static str, refused: Refused },
@@ -54,7 +54,7 @@ pub async fn reconcile(world: &mut impl World, decide: fn(&Observed) -> Decision
             },
             (Step::Record(status), Some(seen)) => match world.record(seen, &status).await {
                 Err(Trouble::Stale) => {
-                    tracing::debug!(rollout = %seen.name, namespace = %seen.namespace, "not recorded: the rollout was changed meanwhile");
+                    tracing::debug!(rollout = %seen.name, namespace = %seen.namespace, "not recorded: the rollout changed since it was read");
                     pass.in_vain()
                 }
                 recorded => {
@@ -83,15 +83,15 @@ fn next(world: &mut impl World, seen: &Observed, end: &End, last: Option<&Decisi
             Next::In(until.map_or(RESYNC, |until| wait(until, clock::now())))
         }
         End::SameAgain if last.is_some_and(makes_only) => {
-            tracing::warn!(%rollout, %namespace, ?last, "what was made is gone again: somebody deletes it");
+            tracing::warn!(%rollout, %namespace, ?last, "an object that was created is gone again: another client deletes it");
             Next::BackOff
         }
         End::SameAgain => {
-            tracing::error!(%rollout, %namespace, ?last, "the same was decided again though it was done");
+            tracing::error!(%rollout, %namespace, ?last, "bug: a completed action was decided again");
             Next::BackOff
         }
         End::Unsettled => {
-            tracing::warn!(%rollout, %namespace, ?last, "the rollout doesn't settle; it is looked at again in a second");
+            tracing::warn!(%rollout, %namespace, ?last, "the rollout doesn't settle; retrying in a second");
             Next::In(Duration::from_secs(1))
         }
     }

@@ -49,7 +49,7 @@ impl From<kube::Error> for Refused {
 
 impl From<request::Error> for Refused {
     fn from(error: request::Error) -> Self {
-        Self::no_answer(format!("the request can't be made: {error}"))
+        Self::no_answer(format!("the request could not be built: {error}"))
     }
 }
 
@@ -112,7 +112,7 @@ impl Requests {
 
     /// Writes a status, if the rollout is still at this resourceVersion.
     ///
-    /// By JSON patch: the rest of the object, and who owns which of its fields, stays as it is without being sent.
+    /// As a JSON patch: the rest of the object, and who owns which of its fields, stays as it is without being sent.
     pub async fn record(&self, key: &Key, resource_version: &str, status: &BlueGreenRolloutStatus) -> Answer<Seen<Rollout>> {
         let patch = [
             json!({"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version}).to_string(),

@@ -28,10 +28,10 @@ use tokio::{
     task::JoinSet,
 };
 
-/// What is under way when a signal comes gets this long.
+/// Time for work in progress after a signal.
 const FINISH: Duration = Duration::from_secs(10);
 
-/// Runs until a signal comes. An error is a reason to be restarted.
+/// Runs until a signal. After an error the process should be restarted.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     args.times()?;
     rustls::crypto::ring::default_provider().install_default().map_err(|_| anyhow!("another TLS provider is installed already"))?;
@@ -39,17 +39,17 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut config = client::named(config);
     config.connect_timeout = Some(Duration::from_secs(5));
     let metrics = Metrics::default();
-    let main = client::main(&config, metrics.clone()).context("no client for the API server can be made")?;
+    let main = client::main(&config, metrics.clone()).context("creating the client for the API server failed")?;
     let gauge = Sources::new(args.rules(), args.signer(), args.prometheus_credentials.clone(), main.clone());
-    let gauge = gauge.context("no client for checks and metrics can be made")?;
+    let gauge = gauge.context("creating the client for checks and metrics failed")?;
     let outside = Outside {
         main,
-        watches: client::watches(&config, metrics.clone()).context("no client for watches can be made")?,
-        leases: client::lease(&config).context("no client for the lease can be made")?,
+        watches: client::watches(&config, metrics.clone()).context("creating the client for watches failed")?,
+        leases: client::lease(&config).context("creating the client for the lease failed")?,
         namespace: config.default_namespace.clone(),
         gauge: Arc::new(gauge),
     };
-    let listener = TcpListener::bind(args.listen).await.with_context(|| format!("can't listen on {}", args.listen))?;
+    let listener = TcpListener::bind(args.listen).await.with_context(|| format!("listening on {} failed", args.listen))?;
     operate(args, outside, metrics, Some(listener), told_to_stop()?).await
 }
 
@@ -104,7 +104,7 @@ async fn operate(
     let end = end(leadership, &mut watches, stop).await;
     stop_work.send_replace(true);
     if end.is_ok() {
-        // What was begun is finished while the lease is still ours; then somebody else may lead at once.
+        // Work in progress is finished while the lease is still ours; then another operator may lead at once.
         let _ = tokio::time::timeout(FINISH, worker).await;
         stop_leading.send_replace(true);
         let _ = tokio::join!(tokio::time::timeout(FINISH, lease), tokio::time::timeout(FINISH, delivery));
@@ -170,12 +170,12 @@ async fn lead(shell: Arc<Shell>, at_once: usize, mut leadership: watch::Receiver
 
 /// Ends with a signal.
 fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM failed")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT failed")?;
     Ok(async move {
         tokio::select! {
-            _ = terminate.recv() => tracing::info!("told to stop by SIGTERM"),
-            _ = interrupt.recv() => tracing::info!("told to stop by SIGINT"),
+            _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
         }
     })
 }
@@ -187,11 +187,11 @@ async fn end(mut leadership: watch::Receiver<Leadership>, watches: &mut JoinSet<
         () = stop => {}
         lost = leadership.wait_for(|leadership| *leadership == Leadership::Lost) => {
             return Err(match lost {
-                Ok(_) => anyhow!("leadership is lost: this process ends, since only a restart gives a clean state"),
-                Err(_) => anyhow!("the task that holds the lease has ended: this is a fault of the operator"),
+                Ok(_) => anyhow!("leadership was lost: this process ends, since only a restart gives a clean state"),
+                Err(_) => anyhow!("bug: the task that holds the lease has ended"),
             });
         }
-        ended = watches.join_next() => return Err(anyhow!("a watch has ended ({ended:?}): this is a fault of the operator")),
+        ended = watches.join_next() => return Err(anyhow!("bug: a watch has ended ({ended:?})")),
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the operator tells of itself over HTTP: metrics, whether it lives, whether it is ready.
+//! The operator's own pages over HTTP: metrics, liveness, readiness.
 
 use crate::{cache::Cache, lease::Leadership, metrics, metrics::Metrics, queue::Queue};
 use axum::{
@@ -43,7 +43,7 @@ async fn metrics(State(pages): State<Pages>) -> Response {
     pages.metrics.set_leading(pages.leadership.borrow().term(Instant::now()).is_some());
     match metrics::text(&pages.registry) {
         Ok(page) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], page).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics can't be written: {error}\n")).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("encoding the metrics failed: {error}\n")).into_response(),
     }
 }
 

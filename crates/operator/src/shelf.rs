@@ -29,7 +29,7 @@ pub struct Shelf<T> {
     told: u64,
     /// While a list lasts, whose objects come in another order: the latest version in it so far.
     listing: Option<u64>,
-    /// What stands in, in the order of its end.
+    /// Stand-ins, in the order of their end.
     ends: VecDeque<(Instant, Key)>,
 }
 
@@ -56,12 +56,12 @@ impl<T> StandIn<T> {
     }
 }
 
-/// What is seen under a name.
+/// The object seen under a name.
 #[derive(Debug)]
 pub enum Look<T> {
     Nothing,
     Object(Arc<Seen<T>>),
-    /// What stood in for it has stood for too long without the watch catching up: only a live read can tell.
+    /// The stand-in has expired before the watch caught up: only a live read shows the object.
     Overdue,
 }
 

@@ -96,7 +96,7 @@ impl<'a> OneRollout<'a> {
     /// The rollout, read live.
     async fn read(&self) -> Result<Option<Arc<Seen<Rollout>>>, Trouble> {
         let Shell { cache, performer, .. } = self.shell;
-        let unread = |refused| Trouble::Api { what: "the rollout can't be read", refused };
+        let unread = |refused| Trouble::Api { what: "reading the rollout failed", refused };
         performer.read(&cache.rollouts, self.key).await.map_err(unread)?;
         Ok(cache.rollouts.shelf().get(self.key, Instant::now()))
     }
@@ -112,7 +112,7 @@ impl<'a> OneRollout<'a> {
     /// Reads live what watches are late to tell of. Whether there was such a thing.
     async fn catch_up(&self, seen: &Observed) -> Result<bool, Trouble> {
         let Shell { cache, performer, .. } = self.shell;
-        let unread = |refused| Trouble::Api { what: "what its watch is late to tell of can't be read", refused };
+        let unread = |refused| Trouble::Api { what: "reading objects that a late watch has not shown failed", refused };
         let mut late = false;
         for color in [Color::Blue, Color::Green] {
             late |= performer.catch_up(&cache.deployments, &self.deployment(color)).await.map_err(unread)?;
@@ -143,7 +143,7 @@ impl<'a> OneRollout<'a> {
     /// that leaves would be taken for gone, and keep its pods; and for as long as there is no status.
     async fn survey(&self, seen: &Observed) -> Result<(), Trouble> {
         let Shell { cache, memory, performer, .. } = self.shell;
-        let unread = |refused| Trouble::Api { what: "what has its names can't be read", refused };
+        let unread = |refused| Trouble::Api { what: "reading the objects with the rollout's names failed", refused };
         for color in [Color::Blue, Color::Green] {
             if seen.color(color).deployment.as_ref().is_none() {
                 performer.read(&cache.deployments, &self.deployment(color)).await.map_err(unread)?;
@@ -171,12 +171,12 @@ impl<'a> OneRollout<'a> {
         if told.as_deref() == Some(why) {
             return;
         }
-        tracing::warn!(rollout = %self.key, why, "the rollout can't be read: it is left as it is until it is changed");
+        tracing::warn!(rollout = %self.key, why, "the rollout can't be parsed and is ignored until it changes");
         let announcement = Announcement {
             type_: "Warning",
             reason: "Unreadable".to_owned(),
             action: "Read".to_owned(),
-            note: format!("The operator can't read this rollout and leaves it as it is until it is changed: {why}"),
+            note: format!("The operator ignores this rollout until it changes, since it can't be parsed: {why}"),
             key: format!("unreadable-{why}"),
         };
         self.shell.announcer.announce(self.key, uid, announcement);
@@ -254,7 +254,7 @@ impl World for OneRollout<'_> {
                 performer.refresh(&cache.rollouts, self.key).await;
                 Err(Trouble::Stale)
             }
-            Err(refused) => Err(Trouble::Api { what: "the status can't be recorded", refused }),
+            Err(refused) => Err(Trouble::Api { what: "recording the status failed", refused }),
         }
     }
 

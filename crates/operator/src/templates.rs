@@ -50,7 +50,7 @@ impl Templates {
         Self { client, namespace, own: OneKind::default(), cluster: OneKind::default(), named: Arc::default(), queue }
     }
 
-    /// What is seen of the templates that a rollout names. From now on it is looked at when one of them changes.
+    /// The templates that a rollout names, as they are seen. From now on the rollout is reconciled when a template changes.
     pub fn seen(&self, rollout: &Key, spec: &BlueGreenRolloutSpec) -> TemplatesSeen {
         let before = spec.verification.iter().flat_map(|verification| &verification.templates);
         let after = spec.monitoring.iter().flat_map(|monitoring| &monitoring.templates);
@@ -127,7 +127,7 @@ impl<Of: TemplateOf> OneKind<Of> {
         match &*begun {
             Some((since, task)) if !task.is_finished() => *since,
             _ => {
-                tracing::info!(kind = Template::<Of>::WORD, "a rollout names a template of this kind: they are watched from now on");
+                tracing::info!(kind = Template::<Of>::WORD, "watching templates of this kind, since a rollout names one");
                 let since = clock::now();
                 *begun = Some((since, begin()));
                 since
@@ -153,5 +153,5 @@ impl<Of: TemplateOf> OneKind<Of> {
 }
 
 fn blind<Of: TemplateOf>(why: &str, since: Timestamp) -> Blind {
-    Blind { why: format!("the objects of kind {}: {why}", Template::<Of>::WORD), since }
+    Blind { why: format!("{}: {why}", Of::plural(&())), since }
 }

@@ -15,7 +15,7 @@ const LASTS: u32 = 50;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Of every watch.
+/// Settings of every watch.
 pub fn config() -> watcher::Config {
     watcher::Config::default().page_size(PAGE).timeout(LASTS)
 }
@@ -37,7 +37,7 @@ impl Pause {
     }
 }
 
-/// What has this name, whenever it changes; None when there is nothing, or no more.
+/// The object of this name, whenever it changes; None if it does not exist.
 pub fn of_one<T>(api: Api<T>, name: &str) -> impl Stream<Item = watcher::Result<Option<T>>> + Send + use<T>
 where
     T: Resource + Clone + DeserializeOwned + Debug + Send + 'static,

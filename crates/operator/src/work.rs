@@ -59,11 +59,11 @@ async fn look(shell: &Shell, key: &Key) -> Next {
         Ok(Ok(Ok(next))) => ("ok", next),
         Ok(Ok(Err(trouble))) => troubled(key, &trouble),
         Ok(Err(_)) => {
-            tracing::error!(rollout = %key, "a look at the rollout panicked: a fault of the operator; it is tried again later");
+            tracing::error!(rollout = %key, "bug: the reconcile panicked; retrying later");
             ("panic", Next::BackOff)
         }
         Err(_) => {
-            tracing::warn!(rollout = %key, seconds = TIMEOUT.as_secs(), "a look at the rollout took too long; it is tried again later");
+            tracing::warn!(rollout = %key, seconds = TIMEOUT.as_secs(), "the reconcile timed out; retrying later");
             ("timeout", Next::BackOff)
         }
     };
@@ -77,7 +77,7 @@ fn troubled(key: &Key, trouble: &Trouble) -> (&'static str, Next) {
         Trouble::NotLeading => ("not_leading", Next::In(NOT_LEADING)),
         Trouble::Stale => ("stale", Next::BackOff),
         Trouble::Api { .. } => {
-            tracing::warn!(rollout = %key, error = %trouble, "a look at the rollout failed; it is tried again later");
+            tracing::warn!(rollout = %key, error = %trouble, "the reconcile failed; retrying later");
             ("error", Next::BackOff)
         }
     }

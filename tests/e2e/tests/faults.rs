@@ -128,7 +128,7 @@ async fn an_operator_that_may_not_watch_pods_any_more_tries_nothing_new_and_says
         own.start("kube-apiserver");
     });
     rollout.spec(&json!({"monitoring": null})).await;
-    let why = "can't watch the objects of kind pod: pods is forbidden";
+    let why = "can't watch pods: pods is forbidden";
     let told = |seen: &Seen| seen.works() == "WatchDown" && seen.status.message.contains(why);
     let held = rollout.until("says that it can't watch pods", told).await;
     assert!(held.is(Phase::Monitoring), "nothing is passed: {}", held.status.message);

@@ -59,7 +59,7 @@ async fn after_sigterm_the_lease_is_free_and_the_other_leads() {
     let rollout = space.rollout(&shop()).await;
     rollout.until_healthy("1.0.0").await;
     tokio::task::block_in_place(|| leader.terminate());
-    assert!(leader.log().contains("the lease is released"), "{}", leader.log());
+    assert!(leader.log().contains("lease released"), "{}", leader.log());
     rollout.version("2.0.0").await;
     rollout.until_healthy("2.0.0").await;
     assert_eq!(holder(&space).await, "two");

@@ -146,7 +146,7 @@ async fn an_incident_that_hits_both_sides_condemns_neither_and_a_prometheus_that
         rollout.until("it says that nobody can judge", |seen| gate(seen).is_some_and(|gate| gate.state == GateState::Inconclusive)).await;
     assert_eq!((held.serves(), held.is(Phase::Promoting)), ("1.0.0", false));
     let words = &gate(&held).unwrap().message;
-    assert!(words.contains("the source failed: Prometheus at") && words.contains("can't be reached"), "{words}");
+    assert!(words.contains("the source failed: Prometheus at") && words.contains("is unreachable"), "{words}");
     let weighed = compared(&held).cloned().unwrap();
     drop(away);
     rollout.until("it goes on", |seen| gate(seen).is_some_and(|gate| gate.state == GateState::Running)).await;

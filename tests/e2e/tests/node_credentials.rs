@@ -74,7 +74,7 @@ async fn a_prometheus_that_wants_a_password_is_shown_the_operators_own_and_a_wro
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
 
-    let refused = format!("Prometheus at {} answered 401 Unauthorized: it wants other credentials", prometheus.address);
+    let refused = format!("Prometheus at {} answered 401 Unauthorized: it refused the credentials", prometheus.address);
     let told = |seen: &Seen| seen.status.gates.iter().any(|gate| gate.message.contains(&refused));
     let held = rollout.until("is told that the password is wrong", told).await;
     assert_eq!(held.serves(), "1.0.0");

@@ -97,7 +97,7 @@ async fn an_operator_of_one_namespace_tells_what_lets_it_read_the_clusters_templ
     let rollout = space.rollout(&naming("ClusterGateTemplate", &space.name)).await;
     let held = rollout.until("is told", |seen| seen.works() == "WatchDown").await;
     let message = &held.status.message;
-    assert!(message.contains("give the operator a ClusterRole to list and watch clustergatetemplates"), "{message}");
+    assert!(message.contains("the operator needs a ClusterRole to list and watch clustergatetemplates"), "{message}");
     let role = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/rbac/namespaced/cluster-templates/cluster-gate-templates.yaml");
     space.ground.run(&["apply", "-f", role]);
     let (binding, role) = (format!("--serviceaccount={}:bluegreen-operator", space.name), "bluegreen-operator-cluster-gate-templates");

@@ -107,7 +107,7 @@ async fn a_webhook_is_asked_again_until_it_says_yes_and_each_question_is_signed(
     let key = space.ground.directory(&space.name).join("webhook-key");
     let _operator = space.operator_named("one", &["--webhook-key-file", key.to_str().unwrap()]);
     let rollout = second(&space, &desk.asked_by(1_000)).await;
-    rollout.until("is told that there is no key", tells("webhooks are not sent unsigned, and the key file ")).await;
+    rollout.until("is told that there is no key", tells("the webhook was not sent: its key file ")).await;
     assert!(desk.asked().is_empty(), "{:?}", desk.asked());
 
     // As an editor leaves it: the line break isn't meant.

@@ -84,7 +84,7 @@ fn a_rollout_is_looked_at_when_a_template_that_it_names_comes_changes_or_goes() 
 fn templates_that_cannot_be_watched_hold_those_who_name_one_and_nobody_else() {
     for (code, words) in [
         (404, "the API server doesn't know clustergatetemplates: is its CustomResourceDefinition installed?"),
-        (403, "give the operator a ClusterRole to list and watch clustergatetemplates: made up: code 403"),
+        (403, "the operator needs a ClusterRole to list and watch clustergatetemplates: made up: code 403"),
     ] {
         run(3, async |world| {
             let refused = Faults { refused: Some(("clustergatetemplates", code)), ..Faults::default() };
@@ -92,7 +92,7 @@ fn templates_that_cannot_be_watched_hold_those_who_name_one_and_nobody_else() {
             world.template(&CLUSTER_GATE_TEMPLATE, "slo", &slo());
             world.create("shop", &json!({}));
             world.create("named", &naming("ClusterGateTemplate"));
-            told(world, "named", &format!("can't watch the objects of kind clustergatetemplate: {words}")).await;
+            told(world, "named", &format!("can't watch clustergatetemplates: {words}")).await;
             healthy(world, "shop", "1.0.0").await;
             world.image("shop", "2.0.0");
             healthy(world, "shop", "2.0.0").await;
@@ -115,7 +115,7 @@ fn an_operator_that_begins_without_a_right_to_read_templates_repairs_what_serves
         world.set_faults(Faults { refused: Some(("gatetemplates", 403)), ..Faults::default() });
         world.seats[0].kill();
         world.image("shop", "2.0.0");
-        told(world, "shop", "give the operator a Role to list and watch gatetemplates").await;
+        told(world, "shop", "the operator needs a Role to list and watch gatetemplates").await;
         world.edit(&SERVICE, "shop", &json!({"spec": {"selector": {"bluegreen.dev/color": "green"}}}));
         world.pass(60).await;
         assert_eq!(world.reached("shop"), [bluegreen_sim::world::image("1.0.0")], "{}", world.story());

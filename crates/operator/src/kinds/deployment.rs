@@ -1,4 +1,4 @@
-//! What is kept of a Deployment.
+//! A Deployment as it is cached.
 
 use super::{Kind, Labels, Wire, WireMeta};
 use crate::owner::Ownership;

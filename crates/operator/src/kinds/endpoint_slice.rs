@@ -1,4 +1,4 @@
-//! What is kept of an EndpointSlice.
+//! An EndpointSlice as it is cached.
 
 use super::{HasMeta, Kind, WireMeta};
 use crate::{clock, intern::Text};

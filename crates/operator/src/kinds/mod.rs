@@ -1,4 +1,4 @@
-//! What is kept of each kind of object: only what decisions read. Everything else is dropped while it is parsed.
+//! Each kind of object as it is cached: only fields that decisions read. All other fields are dropped while parsing.
 
 mod deployment;
 mod endpoint_slice;
@@ -54,7 +54,7 @@ pub struct Seen<T> {
     pub body: T,
 }
 
-/// What is kept of every object's metadata.
+/// Metadata of an object as it is cached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     pub namespace: Arc<str>,

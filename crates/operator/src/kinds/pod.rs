@@ -1,4 +1,4 @@
-//! What is kept of a Pod: whether it gets on, and if not, why not, in its own words.
+//! A Pod as it is cached: its progress, or the cause of its trouble in its own words.
 
 use super::{Kind, Wire};
 use crate::intern::Text;

@@ -1,4 +1,4 @@
-//! What is kept of a ControllerRevision. Its data stays with the API server.
+//! A ControllerRevision as it is cached. Its data stays with the API server.
 
 use super::{HasMeta, Kind, WireMeta};
 use crate::{intern::Text, owner::Ownership};

@@ -1,4 +1,4 @@
-//! What is kept of a BlueGreenRollout. One that can't be read is kept as the reason why, so that it stops nothing else.
+//! A BlueGreenRollout as it is cached. A rollout that can't be parsed is kept as the reason why, so that it stops nothing else.
 
 use super::{Kind, Labels, Wire};
 use crate::intern::Text;
@@ -25,7 +25,7 @@ pub struct Rollout {
     status: Option<Box<str>>,
 }
 
-/// What is asked for and what is recorded.
+/// Desired and recorded state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Terms {
     pub spec: BlueGreenRolloutSpec,
@@ -35,9 +35,9 @@ pub struct Terms {
 impl Rollout {
     /// An error says why they can't be read.
     pub fn terms(&self) -> Result<Terms, String> {
-        let spec = serde_json::from_str(&self.spec).map_err(|error| format!("its spec can't be read: {error}"))?;
+        let spec = serde_json::from_str(&self.spec).map_err(|error| format!("spec can't be parsed: {error}"))?;
         let status = match &self.status {
-            Some(status) => serde_json::from_str(status).map_err(|error| format!("its status can't be read: {error}"))?,
+            Some(status) => serde_json::from_str(status).map_err(|error| format!("status can't be parsed: {error}"))?,
             None => BlueGreenRolloutStatus::default(),
         };
         Ok(Terms { spec, status })
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn one_that_cannot_be_read_is_kept_with_the_reason() {
         let body = arrive::<Rollout>(json!({"metadata": {"name": "shop"}, "spec": {"replicas": "many"}})).body;
-        assert!(body.terms().unwrap_err().starts_with("its spec can't be read"), "");
+        assert!(body.terms().unwrap_err().starts_with("spec can't be parsed"), "");
         let unknown = arrive::<Rollout>(json!({"metadata": {"name": "shop"}, "spec": spec(), "status": {"phase": "Levitating"}})).body;
         assert!(unknown.terms().unwrap_err().contains("Levitating"));
     }

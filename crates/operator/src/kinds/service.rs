@@ -1,4 +1,4 @@
-//! What is kept of a Service.
+//! A Service as it is cached.
 
 use super::{Kind, Labels, Wire, deployment::epoch};
 use crate::{intern::Text, owner::Ownership};

@@ -1,4 +1,4 @@
-//! What is kept of a GateTemplate or a ClusterGateTemplate. One that can't be read is kept as the reason why.
+//! A GateTemplate or ClusterGateTemplate as it is cached. For a template that can't be parsed, the error is cached.
 
 use super::{Kind, Wire, WireMeta};
 use bluegreen_api::{ClusterGateTemplate, GateTemplate, GateTemplateSpec};
@@ -21,10 +21,10 @@ impl<Of> Template<Of> {
     }
 }
 
-/// What differs between the two.
+/// The difference between the two kinds.
 pub trait TemplateOf: Resource<DynamicType = ()> + Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
     const WORD: &'static str;
-    /// What lets the operator read it.
+    /// The kind of role that lets the operator read templates.
     const ROLE: &'static str;
 }
 
@@ -53,7 +53,7 @@ impl<Of: TemplateOf> Kind for Template<Of> {
     }
 
     fn forbidden(message: &str) -> String {
-        format!("give the operator a {} to list and watch {}: {message}", Of::ROLE, Of::plural(&()))
+        format!("the operator needs a {} to list and watch {}: {message}", Of::ROLE, Of::plural(&()))
     }
 }
 

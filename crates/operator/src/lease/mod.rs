@@ -25,7 +25,7 @@ pub enum Leadership {
         until: Instant,
         absence: Option<Absence>,
     },
-    /// It was ours. The process has to end: only a restart gives a clean state.
+    /// Leadership was lost. The process must end: only a restart gives a clean state.
     Lost,
 }
 
@@ -57,9 +57,9 @@ pub struct Candidate {
     sighting: Option<Sighting>,
     /// The Lease as we wrote it last.
     ours: Option<Lease>,
-    /// A leader who hasn't renewed by then has lost.
+    /// The end of leadership, unless the lease is renewed before.
     deadline: Option<Instant>,
-    /// Why the latest try failed, told once and not once per try.
+    /// The cause of the latest failure, logged once and not once per try.
     trouble: Option<String>,
 }
 
@@ -71,7 +71,7 @@ impl Candidate {
         (Self { leases, name: name.to_owned(), me, times, leadership, sighting: None, ours: None, deadline: None, trouble: None }, watcher)
     }
 
-    /// Goes on until leadership was lost or `stop` is told; in the latter case the lease is released.
+    /// Runs until leadership is lost or `stop` completes; in the latter case the lease is released.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
             let pause = tokio::select! {
@@ -94,7 +94,7 @@ impl Candidate {
     /// One try, and the pause after it.
     async fn round(&mut self) -> Duration {
         if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            tracing::error!(lease = %self.name, "the lease could not be renewed in time: somebody else may lead now");
+            tracing::error!(lease = %self.name, "the lease was not renewed in time: another operator may lead now");
             self.leadership.send_replace(Leadership::Lost);
             return Duration::ZERO;
         }
@@ -112,12 +112,12 @@ impl Candidate {
     fn failed(&mut self, failure: &Failure) -> Duration {
         let why = failure.to_string();
         if self.trouble.as_ref() != Some(&why) {
-            tracing::warn!(lease = %self.name, error = %why, "the lease could not be read or written; it is tried again");
+            tracing::warn!(lease = %self.name, error = %why, "the lease could not be read or written; retrying");
             self.trouble = Some(why);
         }
-        // What stands there now is unknown: look before the next write.
+        // The state of the Lease is unknown now: read before the next write.
         self.ours = None;
-        // Who leads has a deadline to meet.
+        // A leader has a deadline to meet.
         let leading = matches!(*self.leadership.borrow(), Leadership::Leading { .. });
         if leading { self.times.retry / 4 } else { self.times.retry }
     }
@@ -132,7 +132,7 @@ impl Candidate {
         self.sighting = current.as_ref().map(|lease| step::sighted(self.sighting.take(), record(lease), now));
         match step::next(self.sighting.as_ref(), &self.me, leading, now, &self.times) {
             Step::Acquire { .. } | Step::Wait(_) if leading => {
-                tracing::error!(lease = %self.name, holder = ?self.sighting, "the lease is somebody else's now");
+                tracing::error!(lease = %self.name, holder = ?self.sighting, "the lease was taken by another operator");
                 self.leadership.send_replace(Leadership::Lost);
                 Ok(Duration::ZERO)
             }
@@ -190,7 +190,7 @@ impl Candidate {
         self.in_time(self.leases.get_opt(&self.name)).await
     }
 
-    /// None: somebody else was faster.
+    /// None: another operator was faster.
     async fn write(&self, lease: &Lease, exists: bool) -> Result<Option<Lease>, Failure> {
         let params = PostParams { field_manager: Some(bluegreen_api::names::FIELD_MANAGER.into()), ..PostParams::default() };
         let written = if exists {
@@ -213,7 +213,7 @@ impl Candidate {
         }
     }
 
-    /// So that another one need not wait until it has run out.
+    /// Releases the lease, so that another operator need not wait until it expires.
     async fn release(mut self) {
         let Some(mut lease) = self.ours.take() else { return };
         self.leadership.send_replace(Leadership::Standby);
@@ -221,8 +221,8 @@ impl Candidate {
         spec.holder_identity = Some(String::new());
         spec.renew_time = Some(MicroTime(clock::now()));
         match self.write(&lease, true).await {
-            Ok(_) => tracing::info!(lease = %self.name, "the lease is released"),
-            Err(failure) => tracing::warn!(lease = %self.name, error = %failure, "the lease could not be released; it runs out by itself"),
+            Ok(_) => tracing::info!(lease = %self.name, "lease released"),
+            Err(failure) => tracing::warn!(lease = %self.name, error = %failure, "the lease could not be released; it expires by itself"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a candidate for leadership does next: a pure function of the Lease as it was read and of what is remembered of it.
+//! The next step of a candidate for leadership: a pure function of the Lease as it was read and of what is remembered of it.
 //!
 //! Whether somebody else's lease has run out is judged by how long *this* process has seen it unchanged, never by the other's clock.
 

@@ -30,7 +30,7 @@ pub struct Source(Url);
 
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidSource {
-    #[error("not a URL ({0}): write it as http://prometheus.monitoring:9090")]
+    #[error("not a valid URL ({0}): write for example http://prometheus.monitoring:9090")]
     Url(String),
     #[error("a source must begin with http:// or https:// and have a host")]
     Scheme,
@@ -69,21 +69,23 @@ impl Rules {
 
     /// A URL that may be asked, and how it is told: without its query, in which there may be secrets. Or why it isn't asked.
     pub fn checked(&self, text: &str) -> Result<(Url, String), String> {
-        let url = Url::parse(text).map_err(|error| format!("{text} can't be asked: {error}"))?;
+        let url = Url::parse(text).map_err(|error| format!("{text} is not a valid URL: {error}"))?;
         let mut bare = url.clone();
         bare.set_query(None);
         bare.set_fragment(None);
         self.against(&bare).map_or_else(|| Ok((url, bare.to_string())), Err)
     }
 
-    /// What is wrong with a metric source or with the URL of a check, if anything is.
+    /// The error in a metric source or in the URL of a check, if there is one.
     pub fn against(&self, url: &Url) -> Option<String> {
         let ip = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
         if ip.is_some_and(|ip| !self.may_ask(ip)) {
-            return Some(format!("{url} is a loopback or link-local address, which this operator doesn't ask"));
+            return Some(format!(
+                "{url} is a loopback or link-local address, which the operator refuses to reach (--allow-loopback-targets)"
+            ));
         }
         let allowed = self.sources.is_empty() || self.sources.iter().any(|source| source.covers(url));
-        (!allowed).then(|| format!("{url} is none of the addresses that this operator may ask (--allowed-metric-source)"))
+        (!allowed).then(|| format!("{url} is not one of the addresses that the operator may reach (--allowed-metric-source)"))
     }
 }
 
@@ -108,7 +110,7 @@ pub fn redirects() -> Policy {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the name stands for loopback or link-local addresses only, which this operator doesn't ask")]
+#[error("the name resolves to loopback or link-local addresses only, which the operator refuses to reach (--allow-loopback-targets)")]
 struct Forbidden;
 
 /// Whether the rules are why there is no answer.
@@ -177,7 +179,7 @@ mod tests {
         let rules = Rules { local: false, sources: vec!["http://prom:9090".parse().unwrap()] };
         let against = |url: &str| rules.against(&Url::parse(url).unwrap());
         assert_eq!(against("http://prom:9090/api/v1/query"), None);
-        assert!(against("http://other:9090/").unwrap().contains("none of the addresses"));
+        assert!(against("http://other:9090/").unwrap().contains("not one of the addresses"));
         assert!(against("http://[::1]:9090/").unwrap().contains("loopback"));
     }
 }

@@ -37,7 +37,7 @@ pub fn outside(rules: &Arc<Rules>, settings: impl Fn(ClientBuilder) -> ClientBui
     let builder = || settings(common().dns_resolver(Arc::new(Resolver(rules.clone()))));
     builder().build().or_else(|error| {
         // An image may have none, and most of what is asked is within the cluster.
-        tracing::warn!(error = cause(&error), "no CA certificates are found: URLs with https:// can't be asked");
+        tracing::warn!(error = cause(&error), "no CA certificates found: requests to https:// URLs will fail");
         builder().tls_certs_only([]).build()
     })
 }

@@ -1,4 +1,4 @@
-//! What sources are shown: a Secret in the rollout's namespace, or the operator's own files, read when it is needed and kept for a moment.
+//! Credentials of sources: a Secret in the rollout's namespace, or the operator's own files, read when it is needed and kept for a moment.
 
 mod own;
 
@@ -36,11 +36,11 @@ const UNUSED: Duration = Duration::from_mins(10);
 pub struct Access {
     /// Shows what the keys say by themselves.
     pub client: Client,
-    /// What headers may be filled with.
+    /// Values for headers, by key.
     pub keys: Arc<Keys>,
 }
 
-/// What a Secret holds, or a directory that is like one.
+/// The content of a Secret, or of a directory with the same keys.
 type Keys = BTreeMap<String, Vec<u8>>;
 
 impl Access {
@@ -52,7 +52,7 @@ impl Access {
     fn with(keys: Keys, rules: &Arc<Rules>) -> Result<Self, String> {
         let shown = Shown::of(&keys)?;
         let client = client::outside(rules, |builder| client::kept_open(shown.clone().put_into(builder)));
-        let client = client.map_err(|error| format!("makes no client: {}", cause(&error)))?;
+        let client = client.map_err(|error| format!("can't be used: {}", cause(&error)))?;
         Ok(Self { client, keys: Arc::new(keys) })
     }
 }
@@ -72,7 +72,7 @@ enum Unread {
     Unknown(String),
 }
 
-/// What the latest look at a Secret or a directory came to.
+/// The result of the latest read of a Secret or a directory.
 #[derive(Default)]
 struct Kept {
     looked: Option<Instant>,
@@ -111,7 +111,7 @@ impl Credentials {
         if kept.is_old() {
             self.look(named, &mut kept).await;
         }
-        kept.access.clone().unwrap_or_else(|| Err(format!("{} was not read", word(named))))
+        kept.access.clone().unwrap_or_else(|| Err(format!("{} has not been read yet", word(named))))
     }
 
     fn place(&self, named: &Named) -> Arc<tokio::sync::Mutex<Kept>> {
@@ -140,7 +140,7 @@ impl Credentials {
         let word = word(named);
         match Api::<Secret>::namespaced(self.api.clone(), &named.namespace).get_opt(&named.name).await {
             Ok(Some(secret)) => Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()),
-            Ok(None) => Err(Unread::Refused(format!("{word} doesn't exist: create it, or take out credentials"))),
+            Ok(None) => Err(Unread::Refused(format!("{word} doesn't exist: create it, or remove credentials"))),
             Err(kube::Error::Api(status)) if status.code == 403 => Err(Unread::Refused(format!(
                 "the operator may not read {word}: bind the ClusterRole bluegreen-operator-secrets to it in namespace {} (docs/analysis.md)",
                 named.namespace
@@ -166,7 +166,7 @@ impl Shown {
     fn of(keys: &Keys) -> Result<Self, String> {
         let text = |key: &str| {
             let value = keys.get(key).map(|value| std::str::from_utf8(value.trim_ascii_end()));
-            value.transpose().map_err(|_| format!("holds no text in {key}"))
+            value.transpose().map_err(|_| format!("has a key {key} that is not text"))
         };
         let authorization = match (text("token")?, text("username")?, text("password")?) {
             (None, None, None) => None,
@@ -174,14 +174,14 @@ impl Shown {
             (None, Some(user), Some(password)) => {
                 Some(header(&format!("Basic {}", data_encoding::BASE64.encode(format!("{user}:{password}").as_bytes())))?)
             }
-            (None, ..) => return Err("holds only one of username and password: set both".into()),
-            (Some(_), ..) => return Err("holds a token beside username and password: keep one of them".into()),
+            (None, ..) => return Err("has only one of username and password: set both".into()),
+            (Some(_), ..) => return Err("has a token beside username and password: keep one of them".into()),
         };
-        let pem = |key: &str, error: &reqwest::Error| format!("holds no certificates in PEM in {key}: {}", cause(error));
+        let pem = |key: &str, error: &reqwest::Error| format!("has no PEM certificates in {key}: {}", cause(error));
         let authorities = keys.get("ca.crt").map(|ca| Certificate::from_pem_bundle(ca)).transpose();
         let authorities = authorities.map_err(|error| pem("ca.crt", &error))?;
         if authorities.as_ref().is_some_and(Vec::is_empty) {
-            return Err("holds no certificates in PEM in ca.crt".into());
+            return Err("has no PEM certificates in ca.crt".into());
         }
         let identity = match (keys.get("tls.crt"), keys.get("tls.key")) {
             (None, None) => None,
@@ -189,7 +189,7 @@ impl Shown {
                 let both = [certificate.as_slice(), b"\n", key].concat();
                 Some(Identity::from_pem(&both).map_err(|error| pem("tls.crt, with its key in tls.key", &error))?)
             }
-            _ => return Err("holds only one of tls.crt and tls.key: set both".into()),
+            _ => return Err("has only one of tls.crt and tls.key: set both".into()),
         };
         Ok(Self { authorization, authorities, identity })
     }
@@ -211,7 +211,7 @@ impl Shown {
 
 /// A header that is never logged.
 pub fn header(text: &str) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| "holds characters that no header can have".to_owned())?;
+    let mut value = HeaderValue::from_str(text).map_err(|_| "has characters that are not valid in a header".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -19,7 +19,7 @@ use std::{
 /// Pods that one check asks at the same time.
 const AT_ONCE: usize = 16;
 
-/// What is asked of every pod.
+/// The request to every pod.
 pub struct Request<'a> {
     pub scheme: Scheme,
     pub path: &'a str,
@@ -28,7 +28,7 @@ pub struct Request<'a> {
 
 pub async fn check(line: &Line<'_>, rules: &Rules, targets: &[HttpTarget], request: &Request<'_>) -> CheckOutcome {
     if targets.is_empty() {
-        return CheckOutcome::NotDone("no pod is ready to be asked".to_owned());
+        return CheckOutcome::NotDone("no pod is ready".to_owned());
     }
     let on = on(&request.exchange.method, request.path);
     let requests: Vec<_> = targets.iter().map(|target| ask(line, rules, target, &on, request)).collect();
@@ -48,9 +48,11 @@ pub async fn check(line: &Line<'_>, rules: &Rules, targets: &[HttpTarget], reque
 /// The status that passed, or how the check ends.
 async fn ask(line: &Line<'_>, rules: &Rules, target: &HttpTarget, on: &str, request: &Request<'_>) -> Result<u16, CheckOutcome> {
     let HttpTarget { pod, ip, port } = target;
-    let Ok(ip) = ip.parse::<IpAddr>() else { return Err(CheckOutcome::NotDone(format!("{pod} has {ip:?} for an address"))) };
+    let Ok(ip) = ip.parse::<IpAddr>() else { return Err(CheckOutcome::NotDone(format!("{pod} has the invalid address {ip:?}"))) };
     if !rules.may_ask(ip) {
-        return Err(CheckOutcome::NotDone(format!("{pod} has a loopback or link-local address ({ip}), which this operator doesn't ask")));
+        return Err(CheckOutcome::NotDone(format!(
+            "{pod} has a loopback or link-local address ({ip}), which the operator refuses to reach (--allow-loopback-targets)"
+        )));
     }
     let scheme = match request.scheme {
         Scheme::HTTP => "http",
@@ -59,7 +61,7 @@ async fn ask(line: &Line<'_>, rules: &Rules, target: &HttpTarget, on: &str, requ
     let url = format!("{scheme}://{}{}", SocketAddr::new(ip, *port), request.path);
     match Url::parse(&url) {
         Ok(url) => line.ask(pod, on, &url, request.exchange).await,
-        Err(error) => Err(CheckOutcome::NotDone(format!("{pod} can't be asked{on}: {error}"))),
+        Err(error) => Err(CheckOutcome::NotDone(format!("the request to {pod}{on} is not valid: {error}"))),
     }
 }
 
@@ -309,11 +311,14 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let by_address = not_done("http://127.0.0.1:1/?a=b", &rules).await;
-        assert_eq!(by_address, "http://127.0.0.1:1/ is a loopback or link-local address, which this operator doesn't ask");
+        assert_eq!(
+            by_address,
+            "http://127.0.0.1:1/ is a loopback or link-local address, which the operator refuses to reach (--allow-loopback-targets)"
+        );
         let by_name = not_done("http://localhost:1/", &rules).await;
-        assert!(by_name.contains("the name stands for loopback"), "{by_name}");
+        assert!(by_name.contains("the name resolves to loopback"), "{by_name}");
         let elsewhere = Rules { local: true, sources: vec!["http://127.0.0.1:2".parse().unwrap()] };
-        assert!(not_done("http://127.0.0.1:1/", &elsewhere).await.contains("none of the addresses"));
+        assert!(not_done("http://127.0.0.1:1/", &elsewhere).await.contains("not one of the addresses"));
     }
 
     #[tokio::test]

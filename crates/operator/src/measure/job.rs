@@ -117,9 +117,9 @@ impl Jobs {
             Err(_) => return Err(JobEnd::NotBegun(LATE.into())),
         }
         match in_time(self.jobs(run).get(&run.name)).await {
-            Ok(job) if !is_of(&job, run) => Err(JobEnd::NotBegun("somebody else has one of this name: delete it".into())),
+            Ok(job) if !is_of(&job, run) => Err(JobEnd::NotBegun("a Job with this name belongs to another owner: delete that Job".into())),
             Ok(job) if job.metadata.deletion_timestamp.is_some() => {
-                Err(JobEnd::NotBegun("a former one of this name is being deleted".into()))
+                Err(JobEnd::NotBegun("an earlier Job with this name is being deleted".into()))
             }
             Ok(job) => Ok(Begun::Found(job)),
             Err(why) => Err(JobEnd::NotBegun(why)),
@@ -159,7 +159,7 @@ impl Jobs {
                 }
                 Ok(None) => return JobEnd::Deleted,
                 Err(why) => {
-                    tracing::debug!(job = %run.name, %why, "a Job can't be watched just now");
+                    tracing::debug!(job = %run.name, %why, "reading the Job failed; retrying");
                     pause.rest().await;
                 }
             }
@@ -167,7 +167,7 @@ impl Jobs {
         JobEnd::Deleted
     }
 
-    /// What its last pod left: of those that failed, if it failed.
+    /// Exit code and log of the last pod; of the last failed pod if the Job failed.
     async fn remains(&self, run: &JobRun, succeeded: bool) -> Remains {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &run.namespace);
         let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", run.name));
@@ -177,7 +177,7 @@ impl Jobs {
         };
         if !all.iter().any(has_run) {
             return Remains {
-                never_ran: Some(all.iter().find_map(obstacle).unwrap_or_else(|| "it has no pods".into())),
+                never_ran: Some(all.iter().find_map(obstacle).unwrap_or_else(|| "the Job has no pods".into())),
                 ..Remains::default()
             };
         }
@@ -208,9 +208,9 @@ impl Jobs {
         let jobs: Api<Job> = Api::namespaced(self.client.clone(), namespace);
         match timeout(PATIENCE, jobs.delete(name, &params)).await {
             Ok(Err(Error::Api(status))) if matches!(status.code, 404 | 409) => {}
-            Ok(Ok(_)) => tracing::info!(job = %name, %namespace, "deleted a Job that is no longer waited for"),
-            Ok(Err(why)) => tracing::warn!(job = %name, %namespace, "a Job that is no longer waited for can't be deleted: {why}"),
-            Err(_) => tracing::warn!(job = %name, %namespace, "no answer when a Job was to be deleted that is no longer waited for"),
+            Ok(Ok(_)) => tracing::info!(job = %name, %namespace, "deleted a Job that is no longer needed"),
+            Ok(Err(why)) => tracing::warn!(job = %name, %namespace, "deleting a Job that is no longer needed failed: {why}"),
+            Err(_) => tracing::warn!(job = %name, %namespace, "deleting a Job that is no longer needed timed out"),
         }
     }
 

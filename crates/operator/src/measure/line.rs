@@ -11,7 +11,7 @@ use bluegreen_gates::{
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use tokio::{sync::Semaphore, time::Instant};
 
-/// Who asks. A place among the requests in flight is taken for one request, not for the pause before the next.
+/// The sender of requests. A place among the requests in flight is taken for one request, not for the pause before the next.
 pub struct Line<'a> {
     pub client: &'a Client,
     pub slots: &'a Semaphore,

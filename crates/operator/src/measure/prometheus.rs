@@ -34,7 +34,7 @@ async fn ask(
     (query, at): (&str, Option<Timestamp>),
     timeout: Duration,
 ) -> Result<Value, String> {
-    let not_an_address = |error: &dyn std::fmt::Display| format!("{address} is not the address of a Prometheus: {error}");
+    let not_an_address = |error: &dyn std::fmt::Display| format!("{address} is not a valid address of a Prometheus: {error}");
     let url = Url::parse(address).map_err(|error| not_an_address(&error))?;
     if let Some(why) = rules.against(&url) {
         return Err(why);
@@ -48,7 +48,7 @@ async fn ask(
         let query = if let Some(at) = at { query.at(at.as_second()) } else { query };
         let query = headers.iter().fold(query, |query, (name, value)| query.header(name.clone(), value.clone()));
         let answer = query.post_raw().await;
-        let answer = answer.map_err(|error| format!("Prometheus at {address} can't be reached: {}", cause(&error)))?;
+        let answer = answer.map_err(|error| format!("Prometheus at {address} is unreachable: {}", cause(&error)))?;
         let status = answer.status();
         let body = body(answer).await.map_err(|why| format!("the answer of Prometheus at {address} can't be read: {why}"))?;
         Ok((status, body))
@@ -56,10 +56,10 @@ async fn ask(
     let late = |_| Err(format!("Prometheus at {address} did not answer within {seconds}s"));
     let (status, body) = tokio::time::timeout(timeout, asked).await.unwrap_or_else(late)?;
     if matches!(status.as_u16(), 401 | 403) {
-        return Err(format!("Prometheus at {address} answered {status}: it wants other credentials"));
+        return Err(format!("Prometheus at {address} answered {status}: it refused the credentials"));
     }
     let Ok(answer) = serde_json::from_slice::<Answer>(&body) else {
-        return Err(format!("{address} answered {status}, and not as a Prometheus does"));
+        return Err(format!("{address} answered {status}, without the JSON of a Prometheus"));
     };
     if answer.status != "success" {
         return Err(format!("Prometheus at {address} refused the query: {}: {}", answer.error_type, answer.error));
@@ -110,7 +110,7 @@ fn buckets_in(data: Value) -> Result<Reading, String> {
         Err(_) if histogram => Err("the query returned native histograms, whose buckets have no le; ask for those with classic buckets, \
              …_bucket, or compare a quantile of them: prometheus with histogram_quantile(…) and maxFactor"
             .to_owned()),
-        Err(error) => Err(format!("the query returned a {result_type}, and no buckets: {error}")),
+        Err(error) => Err(format!("the query returned a {result_type}, not buckets: {error}")),
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
         for status in [401, 403] {
             let told = answering(status, json!("who are you")).await;
             assert!(
-                failed(&told).contains(&format!("answered {status}")) && failed(&told).contains("it wants other credentials"),
+                failed(&told).contains(&format!("answered {status}")) && failed(&told).contains("it refused the credentials"),
                 "{told:?}"
             );
         }
@@ -281,9 +281,9 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_none_away_slow_or_too_talkative_is_named() {
         let none = serve("/api/v1/query", post(|| async { (StatusCode::BAD_GATEWAY, "<html>") })).await;
-        assert_eq!(failed(&asked(&none, "up").await), format!("{none} answered 502 Bad Gateway, and not as a Prometheus does"));
+        assert_eq!(failed(&asked(&none, "up").await), format!("{none} answered 502 Bad Gateway, without the JSON of a Prometheus"));
         let away = asked("http://127.0.0.1:1", "up").await;
-        assert!(failed(&away).starts_with("Prometheus at http://127.0.0.1:1 can't be reached: "), "{away:?}");
+        assert!(failed(&away).starts_with("Prometheus at http://127.0.0.1:1 is unreachable: "), "{away:?}");
         let slow = serve("/api/v1/query", post(|| async { tokio::time::sleep(Duration::from_secs(5)).await })).await;
         assert_eq!(failed(&asked(&slow, "up").await), format!("Prometheus at {slow} did not answer within 0.5s"));
         let talkative = serve("/api/v1/query", post(|| async { "x".repeat(2 * super::super::answer::LARGEST) })).await;

@@ -17,15 +17,15 @@ impl Signer {
         let (read, name) = (path.clone(), path.display());
         let key = match tokio::task::spawn_blocking(move || std::fs::read(read)).await {
             Ok(Ok(key)) => key,
-            Ok(Err(error)) => return Err(format!("webhooks are not sent unsigned, and the key file {name} can't be read: {error}")),
-            Err(error) => return Err(format!("webhooks are not sent unsigned, and reading the key file {name} was broken off: {error}")),
+            Ok(Err(error)) => return Err(format!("the webhook was not sent: its key file {name} can't be read: {error}")),
+            Err(error) => return Err(format!("the webhook was not sent: reading its key file {name} failed: {error}")),
         };
         // Editors and `echo` leave a line break that nobody means.
         let key = key.trim_ascii_end();
         if key.is_empty() {
-            return Err(format!("webhooks are not sent unsigned, and the key file {name} is empty"));
+            return Err(format!("the webhook was not sent: its key file {name} is empty"));
         }
-        let unsigned = |error: &dyn std::fmt::Display| format!("the webhook can't be signed: {error}");
+        let unsigned = |error: &dyn std::fmt::Display| format!("the webhook was not sent: signing failed: {error}");
         let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|error| unsigned(&error))?;
         mac.update(body);
         let signature = format!("sha256={}", HEXLOWER.encode(&mac.finalize().into_bytes()));
@@ -59,7 +59,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_that_is_away_or_empty_signs_nothing_and_says_so() {
-        let why = "webhooks are not sent unsigned, and the key file FILE";
+        let why = "the webhook was not sent: its key file FILE";
         assert_eq!(signed(Some(" \n"), "a").await, Err(format!("{why} is empty")));
         assert_eq!(signed(None, "a").await, Err(format!("{why} can't be read: No such file or directory (os error 2)")));
     }

@@ -66,7 +66,7 @@ pub fn local() -> Rules {
     Rules { local: true, ..Rules::default() }
 }
 
-/// What a check that says nothing asks, in less time.
+/// A check with its defaults, but with shorter times.
 pub fn plain() -> Exchange {
     Exchange {
         method: Method::GET,

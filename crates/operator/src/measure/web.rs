@@ -45,7 +45,7 @@ fn headers(access: &Access, question: &WebQuestion) -> Result<HeaderMap, String>
             HeaderSource::SecretKey(key) => {
                 let value = access.keys.get(key).ok_or_else(|| format!("the Secret has no key {key} for the header {name}"))?;
                 let text = std::str::from_utf8(value.trim_ascii_end()).ok().and_then(|text| header(text).ok());
-                text.ok_or_else(|| format!("the key {key} of the Secret holds characters that no header can have"))?
+                text.ok_or_else(|| format!("the key {key} of the Secret is not a valid header value"))?
             }
         };
         headers.insert(name.clone(), value);

@@ -106,7 +106,7 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
     }
 
-    /// Who answers there could say yes in another's name, and would learn what was signed.
+    /// The server there could approve in another's name, and would learn the signed content.
     #[tokio::test]
     async fn another_server_is_not_asked_in_its_stead() {
         let elsewhere = service(200).await;
@@ -119,7 +119,7 @@ mod tests {
     async fn without_a_key_or_at_a_forbidden_address_nothing_is_sent_and_nothing_has_failed() {
         let url = service(200).await;
         let unsigned = asked(&url, &local(), Some("/nowhere/key".into())).await;
-        let why = "webhooks are not sent unsigned, and the key file /nowhere/key can't be read: No such file or directory (os error 2)";
+        let why = "the webhook was not sent: its key file /nowhere/key can't be read: No such file or directory (os error 2)";
         assert_eq!(unsigned, CheckOutcome::NotDone(why.into()));
         assert!(matches!(asked(&url, &Rules::default(), None).await, CheckOutcome::NotDone(_)));
         assert!(matches!(asked("http://localhost:1/", &Rules::default(), None).await, CheckOutcome::NotDone(_)));

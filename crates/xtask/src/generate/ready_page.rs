@@ -9,17 +9,17 @@ use bluegreen_gates::ask::ready;
 use super::COMMAND;
 
 const BEGINNING: &str = "\
-What `prometheus.ready` asks, source by source; how it is used: [analysis.md](analysis.md#without-promql). The window is the default here, and `{{ namespace }}` and
-`{{ pods }}` (a regex of the pods' names) stand for the side that is judged: so whatever is scraped needs the labels `namespace` and `pod`, as the Prometheus Operator and
-most other installations give them. Where names are others, copy a query into `prometheus.query` and change it.
+This page shows the queries of `prometheus.ready`, source by source. [analysis.md](analysis.md#without-promql) shows how to use them. The window is the default, 1m.
+`{{ namespace }}` and `{{ pods }}` (a regex of pod names) select the side that is judged. All series need the labels `namespace` and `pod`, which the Prometheus Operator
+and most other installations add. If your metrics have other names, copy a query into `prometheus.query` and change it.
 
-| metric | what it is |
+| metric | meaning |
 |---|---|
 ";
 
 const AFTER_THE_TABLE: &str = "
-Without requests there is no share and no latency: no data while nothing was ever counted, NaN (0 / 0) while nothing is. With requests of which none failed ErrorRate is 0 and
-SuccessRate 1, also before the first failure gives its counter a beginning. Rates need two scrapes in the window: make it four times as long as what lies between two of them.
+Without requests there is no share and no latency: the result is empty if no request was ever counted, and NaN (0 / 0) if none was counted in the window. If no request
+failed, ErrorRate is 0 and SuccessRate is 1, even before the counter of failures exists. Rates need two scrapes in the window: set the window to four scrape intervals.
 ";
 
 pub(super) fn page() -> Result<String> {
@@ -42,38 +42,38 @@ pub(super) fn page() -> Result<String> {
 
 fn what(metric: ReadyMetric) -> &'static str {
     match metric {
-        ReadyMetric::ErrorRate => "the share of requests that failed, of those that were answered: 0 to 1",
-        ReadyMetric::SuccessRate => "the share of them that didn't",
-        ReadyMetric::LatencyP50 => "the median of the time to answer, in seconds",
-        ReadyMetric::LatencyP95 => "its 95th percentile",
-        ReadyMetric::LatencyP99 => "its 99th percentile",
-        ReadyMetric::RequestRate => "requests answered in a second, by all pods together",
-        ReadyMetric::CPU => "the share of its limit that the container uses which is nearest to it",
-        ReadyMetric::Memory => "the same of memory, at its highest in the window",
-        ReadyMetric::Restarts => "how often containers started anew in the window, in all pods together",
+        ReadyMetric::ErrorRate => "failed requests as a share of answered requests, 0 to 1",
+        ReadyMetric::SuccessRate => "successful requests as a share of answered requests, 0 to 1",
+        ReadyMetric::LatencyP50 => "median time to answer, in seconds",
+        ReadyMetric::LatencyP95 => "95th percentile of the time to answer, in seconds",
+        ReadyMetric::LatencyP99 => "99th percentile of the time to answer, in seconds",
+        ReadyMetric::RequestRate => "answered requests per second, of all pods together",
+        ReadyMetric::CPU => "CPU use as a share of the limit, of the container nearest to its limit",
+        ReadyMetric::Memory => "memory use as a share of the limit, of the container nearest to its limit; the highest value in the window",
+        ReadyMetric::Restarts => "restarts of containers in the window, of all pods together",
     }
 }
 
-/// What it is that counts, and what there must be for it.
+/// The program that counts, and its requirements.
 fn needs(source: Option<ReadySource>) -> &'static str {
     match source {
         Some(ReadySource::HTTP) => {
-            "Counted by the program itself, under the names that Prometheus' client libraries have made common: the status is the label `code`, durations are in seconds.
-Probes and scrapes are requests like any others where the program counts them."
+            "The program counts its requests, under the usual names of Prometheus' client libraries: the label `code` is the status, durations are in seconds.
+Probes and scrapes are included if the program counts them."
         }
         Some(ReadySource::OpenTelemetry) => {
-            "Counted by the program itself, by the stable semantic conventions of HTTP servers, as a histogram with buckets (a native one has none). Probes and scrapes are requests
-like any others where the program counts them. Where metrics are pushed, attributes of the resource must become the labels `namespace` and `pod`."
+            "The program counts its requests, under the stable semantic conventions of HTTP servers, as a histogram with buckets (native histograms have none). Probes and scrapes are
+included if the program counts them. If metrics are pushed, resource attributes must become the labels `namespace` and `pod`."
         }
-        Some(ReadySource::Istio) => "Counted by the sidecar beside the pod that answers. Without sidecars there is no data.",
+        Some(ReadySource::Istio) => "The sidecar of the answering pod counts. Without sidecars there is no data.",
         Some(ReadySource::Linkerd) => {
-            "Counted by the proxy beside the pod that answers. What failed is what Linkerd says of it: statuses from 500, and in gRPC its own codes. Latency is the time to the
-first byte. Probes, and requests to the proxy itself (port 4191), are left out: they would be traffic where there is none."
+            "The proxy of the answering pod counts. Failures are those of Linkerd's own classification: statuses from 500, and failure codes of gRPC. Latency is the time to the
+first byte. Probes, and requests to the proxy itself (port 4191), are excluded: they are not user traffic."
         }
         None => {
-            "CPU and Memory are measured by the kubelet (cAdvisor), limits and Restarts by kube-state-metrics, whose labels `namespace`, `pod` and `container` must be kept
-(`honor_labels: true`). A container without a limit is left out; where none has one there is no data. Restarts may be a fraction, since Prometheus extrapolates:
-write `max: \"0\"` for none at all."
+            "The kubelet (cAdvisor) measures CPU and Memory; kube-state-metrics measures limits and Restarts, and its labels `namespace`, `pod` and `container` must be kept
+(`honor_labels: true`). Containers without a limit are left out; if no container has a limit, there is no data. Restarts may be a fraction, since Prometheus extrapolates:
+write `max: \"0\"` to allow no restart."
         }
     }
 }

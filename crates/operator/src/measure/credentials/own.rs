@@ -1,4 +1,4 @@
-//! What the operator's own Prometheus is shown: files in a directory, as a mounted Secret or a projected volume has them.
+//! Credentials of the operator's own Prometheus: files in a directory, as a mounted Secret or a projected volume has them.
 
 use super::{Access, Kept, Keys, PATIENCE};
 use crate::measure::Rules;
@@ -46,13 +46,13 @@ impl Own {
             match read {
                 Ok(Ok(Ok(keys))) => kept.take(keys, &word, &self.rules),
                 Ok(Ok(Err(why))) => kept.access = Some(Err(format!("{word} {why}"))),
-                Ok(Err(error)) => kept.access = Some(Err(format!("{word} was not read: {error}"))),
-                // What is known is as good as it was a moment ago.
+                Ok(Err(error)) => kept.access = Some(Err(format!("reading {word} failed: {error}"))),
+                // The known keys are as good as a moment ago.
                 Err(_) if matches!(kept.access, Some(Ok(_))) => {}
-                Err(_) => kept.access = Some(Err(format!("{word} can't be read in time"))),
+                Err(_) => kept.access = Some(Err(format!("reading {word} timed out"))),
             }
         }
-        kept.access.clone().unwrap_or_else(|| Err(format!("{word} was not read")))
+        kept.access.clone().unwrap_or_else(|| Err(format!("{word} has not been read yet")))
     }
 }
 
@@ -66,11 +66,11 @@ fn read(directory: &Path) -> Result<Keys, String> {
             return Ok(keys);
         }
     }
-    Err("changes while it is read".into())
+    Err("changed while it was read".into())
 }
 
 fn files(directory: &Path) -> Result<Keys, String> {
-    fs::read_dir(directory).map_err(|error| format!("can't be read: {error}: mount the credentials there, or take out the flag"))?;
+    fs::read_dir(directory).map_err(|error| format!("can't be read: {error}: mount the credentials there, or remove the flag"))?;
     let mut keys = Keys::new();
     for name in FILES {
         match content(&directory.join(name)) {
@@ -78,11 +78,11 @@ fn files(directory: &Path) -> Result<Keys, String> {
                 keys.insert(name.to_owned(), content);
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(format!("holds a file {name} that can't be read: {error}")),
+            Err(error) => return Err(format!("has a file {name} that can't be read: {error}")),
         }
     }
     if keys.is_empty() {
-        return Err(format!("holds none of the files {}: mount the credentials there, or take out the flag", FILES.join(", ")));
+        return Err(format!("has none of the files {}: mount the credentials there, or remove the flag", FILES.join(", ")));
     }
     Ok(keys)
 }
@@ -91,7 +91,7 @@ fn content(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     File::open(path)?.take(LARGEST + 1).read_to_end(&mut content)?;
     if content.len() as u64 > LARGEST {
-        return Err(io::Error::other("it is larger than 1 MiB"));
+        return Err(io::Error::other("larger than 1 MiB"));
     }
     Ok(content)
 }

@@ -93,12 +93,12 @@ async fn the_keys_of_a_secret_say_what_a_source_is_shown() {
 #[tokio::test]
 async fn what_is_wrong_with_a_secret_is_told_and_what_is_in_it_isnt() {
     for (keys, why) in [
-        (vec![("username", "hidden")], "holds only one of username and password: set both"),
-        (vec![("token", "hidden"), ("username", "me"), ("password", "p")], "holds a token beside username and password: keep one of them"),
-        (vec![("token", "hid\nden")], "holds characters that no header can have"),
-        (vec![("ca.crt", "hidden")], "holds no certificates in PEM in ca.crt"),
-        (vec![("tls.crt", "hidden")], "holds only one of tls.crt and tls.key: set both"),
-        (vec![("tls.crt", "hidden"), ("tls.key", "hidden")], "holds no certificates in PEM in tls.crt, with its key in tls.key"),
+        (vec![("username", "hidden")], "has only one of username and password: set both"),
+        (vec![("token", "hidden"), ("username", "me"), ("password", "p")], "has a token beside username and password: keep one of them"),
+        (vec![("token", "hid\nden")], "has characters that are not valid in a header"),
+        (vec![("ca.crt", "hidden")], "has no PEM certificates in ca.crt"),
+        (vec![("tls.crt", "hidden")], "has only one of tls.crt and tls.key: set both"),
+        (vec![("tls.crt", "hidden"), ("tls.key", "hidden")], "has no PEM certificates in tls.crt, with its key in tls.key"),
     ] {
         let told = shown(&keys).await.unwrap_err();
         assert!(told.starts_with(&format!("Secret web/prom {why}")) && !told.contains("hidden"), "{told}");
@@ -110,7 +110,7 @@ async fn a_secret_that_is_missing_and_then_appears_is_found_and_a_change_of_it_n
     let server = Server::default();
     let credentials = server.credentials().await;
     let of = async || credentials.of(&named()).await.map(|access| access.keys.get("token").cloned().unwrap_or_default());
-    assert_eq!(of().await.unwrap_err(), "Secret web/prom doesn't exist: create it, or take out credentials");
+    assert_eq!(of().await.unwrap_err(), "Secret web/prom doesn't exist: create it, or remove credentials");
     server.set("1", &[("token", "first")]);
     assert!(of().await.is_err(), "not yet looked for again");
     tokio::time::advance(MISSING).await;
@@ -160,7 +160,7 @@ async fn a_token_that_a_source_refuses_is_a_broken_source_and_says_so() {
         };
         let address = format!("http://{}", serve(Router::new().route("/api/v1/query", post(answer))).await);
         assert_eq!(asked(&[("token", "right")], &address).await, Reading::Value(1.0));
-        let refused = Reading::Failed(format!("Prometheus at {address} answered {told}: it wants other credentials"));
+        let refused = Reading::Failed(format!("Prometheus at {address} answered {told}: it refused the credentials"));
         assert_eq!(asked(&[("token", "wrong")], &address).await, refused);
         assert_eq!(asked(&[("username", "right"), ("password", "right")], &address).await, refused);
     }
@@ -181,7 +181,7 @@ async fn a_certificate_is_taken_from_the_authorities_of_the_secret_only_and_for_
         (server, authority_of_another_name.as_str(), "UnknownIssuer"),
     ] {
         let told = asked(&[("ca.crt", authority), ("token", "hidden")], &format!("https://{address}")).await;
-        let why = format!("Prometheus at https://{address} can't be reached: invalid peer certificate: {why}");
+        let why = format!("Prometheus at https://{address} is unreachable: invalid peer certificate: {why}");
         assert_eq!(told, Reading::Failed(why));
     }
 }

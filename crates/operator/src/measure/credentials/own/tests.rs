@@ -105,7 +105,7 @@ async fn a_prometheus_that_leads_elsewhere_is_not_followed_with_credentials() {
     let away = post(move || async move { Redirect::temporary(&elsewhere) });
     let address = format!("http://{}", serve(Router::new().route("/api/v1/query", away)).await);
     let told = asked(&volume.sources(), &address, Whose::Operator).await;
-    assert_eq!(told, Reading::Failed(format!("{address} answered 307 Temporary Redirect, and not as a Prometheus does")));
+    assert_eq!(told, Reading::Failed(format!("{address} answered 307 Temporary Redirect, without the JSON of a Prometheus")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,15 +138,15 @@ async fn what_is_wrong_with_the_directory_is_told_with_what_to_do_and_what_is_in
     for (directory, why) in [
         (
             Path::new("/nowhere/credentials"),
-            "can't be read: No such file or directory (os error 2): mount the credentials there, or take out the flag",
+            "can't be read: No such file or directory (os error 2): mount the credentials there, or remove the flag",
         ),
         (
             nothing.0.as_path(),
-            "holds none of the files token, username, password, ca.crt, tls.crt, tls.key: mount the credentials there, or take out the flag",
+            "has none of the files token, username, password, ca.crt, tls.crt, tls.key: mount the credentials there, or remove the flag",
         ),
-        (one.0.as_path(), "holds only one of username and password: set both"),
-        (too_large.0.as_path(), "holds a file token that can't be read: it is larger than 1 MiB"),
-        (no_file.0.as_path(), "holds a file token that can't be read: Is a directory (os error 21)"),
+        (one.0.as_path(), "has only one of username and password: set both"),
+        (too_large.0.as_path(), "has a file token that can't be read: larger than 1 MiB"),
+        (no_file.0.as_path(), "has a file token that can't be read: Is a directory (os error 21)"),
     ] {
         let told = asked(&sources(Some(directory.to_path_buf())), "http://127.0.0.1:1", Whose::Operator).await;
         let why = format!("the directory {} of --prometheus-credentials {why}", directory.display());
@@ -159,7 +159,7 @@ async fn a_directory_that_is_mounted_late_is_found_and_one_that_goes_is_missed()
     let volume = Volume::new("late");
     let own = volume.own();
     let token = async || own.access().await.map(|access| access.keys["token"].clone());
-    assert!(token().await.unwrap_err().contains("holds none of the files"));
+    assert!(token().await.unwrap_err().contains("has none of the files"));
     volume.set("1", &[("token", "1")]);
     assert!(token().await.is_err(), "not yet looked for again");
     tokio::time::advance(MISSING).await;
