@@ -28,7 +28,11 @@ impl Cluster {
     /// Installs what `config/default` holds: the resource, and the operator's account with no more rights than it
     /// needs. Returns a kubeconfig of that account.
     pub fn install(&self) -> Result<PathBuf> {
-        let config = paths::repository().join("config/default");
+        self.install_from(&paths::repository().join("config/default"))
+    }
+
+    /// The same from another `config/default`, as an earlier commit had it.
+    pub fn install_from(&self, config: &Path) -> Result<PathBuf> {
         let mut apply = self.kubectl(["apply", "--server-side", "--force-conflicts", "--kustomize"]);
         succeed(apply.arg(config), "install config/default")?;
         self.await_resource()?;
