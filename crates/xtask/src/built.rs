@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use bluegreen_cluster::paths;
 use serde_json::Value;
 
 use crate::interrupt::spawn;
@@ -19,6 +20,12 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here)
+}
+
+/// Where cargo builds to.
+pub(crate) fn target() -> PathBuf {
+    let clusters = paths::cluster_root();
+    clusters.parent().map_or_else(|| root().join("target"), Path::to_path_buf)
 }
 
 /// A program that cargo built.

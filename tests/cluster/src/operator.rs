@@ -25,6 +25,15 @@ impl Cluster {
         }
     }
 
+    /// About how long two cores build the programs of Kubernetes that such a cluster still lacks; zero if they are all there.
+    pub fn time_to_build(kind: Kind) -> Duration {
+        let nodes = match kind {
+            Kind::Fake => binaries::FAKE_NODE,
+            Kind::Node => binaries::REAL_NODE,
+        };
+        binaries::time_to_build(&[binaries::CONTROL_PLANE, nodes].concat())
+    }
+
     /// Installs what `config/default` holds: the resource, and the operator's account with no more rights than it
     /// needs. Returns a kubeconfig of that account.
     pub fn install(&self) -> Result<PathBuf> {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use bluegreen_cluster::{OPERATOR, paths};
+use bluegreen_cluster::OPERATOR;
 
-use crate::built::{binary, build_in, cargo, root};
+use crate::built::{Built, binary, build_in, cargo, root, target};
 use crate::interrupt;
 
 /// A program, and the CRD and RBAC that belong to it.
@@ -77,7 +77,7 @@ fn of_commit(commit: &str) -> Result<Operator> {
     Ok(Operator { label, origin: subject.trim().to_owned(), program: kept_program, config: source.join("config/default") })
 }
 
-fn program(built: Vec<crate::built::Built>) -> Result<PathBuf> {
+fn program(built: Vec<Built>) -> Result<PathBuf> {
     match built.into_iter().find(|built| built.target == OPERATOR) {
         Some(built) => Ok(built.path),
         None => bail!("cargo built no program named {OPERATOR}"),
@@ -107,11 +107,6 @@ fn kept(built: &Path, directory: &Path) -> Result<PathBuf> {
         .and_then(|_| fs::rename(&unfinished, &to))
         .with_context(|| format!("cannot copy {} to {}", built.display(), to.display()))?;
     Ok(to)
-}
-
-fn target() -> PathBuf {
-    let clusters = paths::cluster_root();
-    clusters.parent().map_or_else(|| root().join("target"), Path::to_path_buf)
 }
 
 fn directory(name: &str) -> PathBuf {

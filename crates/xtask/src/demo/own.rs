@@ -32,7 +32,7 @@ pub(super) fn run(release: bool) -> Result<()> {
             images.display()
         );
     }
-    eprintln!("Building the operator (about two minutes the first time) …");
+    eprintln!("Compiling the operator …");
     let operator = binary(OPERATOR, release)?;
     interrupt::check()?;
     let _operator = begin(&dir, &operator)?;
