@@ -14,7 +14,19 @@ use crate::interrupt::spawn;
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
+    // `cargo run` sets them for us. Build scripts ask for them, and would take the same build by hand for another one:
+    // ring, and all that depends on it, would be compiled anew each time in turn.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_of_our_package) {
+            cargo.env_remove(name);
+        }
+    }
     cargo
+}
+
+/// Whether a variable says which package is being run.
+fn is_of_our_package(name: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.starts_with(start))
 }
 
 pub(crate) fn root() -> &'static Path {
@@ -78,6 +90,18 @@ pub(crate) fn binary(package: &str, release: bool) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_by_us_has_the_environment_of_one_by_hand() {
+        // Cargo has set these for this very test.
+        assert!(
+            std::env::vars().any(|(name, _)| name == "CARGO_PKG_NAME") && std::env::vars().any(|(name, _)| name == "CARGO_MANIFEST_DIR")
+        );
+        let cargo = cargo();
+        let removed = |wanted: &str| cargo.get_envs().any(|(name, value)| name == wanted && value.is_none());
+        assert!(removed("CARGO_PKG_NAME") && removed("CARGO_MANIFEST_DIR"));
+        assert!(!removed("CARGO_HOME") && !removed("CARGO_TARGET_DIR") && !removed("CARGO"));
+    }
 
     #[test]
     fn only_programs_are_taken_from_what_cargo_says() {
