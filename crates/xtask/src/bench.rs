@@ -83,7 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let plan = Plan { sizes, one_at_a_time, restarts: usize::from(options.restarts), rounds: usize::from(options.rounds) };
     let operators = operators::of(options.beside.as_deref())?;
     interrupt::check()?;
-    println!("{}", plan.told(&operators));
+    println!("{}", plan.text(&operators));
     let labels: Vec<_> = operators.iter().map(|operator| operator.label.clone()).collect();
     let mut table = Table::new(&labels);
     let started = Instant::now();
@@ -123,9 +123,9 @@ struct Plan {
 }
 
 impl Plan {
-    fn told(&self, operators: &[Operator]) -> String {
+    fn text(&self, operators: &[Operator]) -> String {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let who: Vec<_> = operators.iter().map(|operator| format!("  {}: {}", operator.label, operator.origin)).collect();
+        let origins: Vec<_> = operators.iter().map(|operator| format!("  {}: {}", operator.label, operator.origin)).collect();
         let minutes = self.time(operators.len()).as_secs().div_ceil(60);
         format!(
             "Rollouts of two replicas without analysis, on fake nodes; about {minutes} minutes on two cores (this machine has {cores}). The load average is {}.\n\
@@ -133,7 +133,7 @@ impl Plan {
              Each operator runs alone, with its own CRD and RBAC, on a new cluster for each number of rollouts, one after the other in turn.\n\
              Requests are counted in the API server's audit log, CPU time and memory in /proc.",
             load_average(),
-            who.join("\n")
+            origins.join("\n")
         )
     }
 
@@ -162,7 +162,7 @@ struct Turn {
     restarts: bool,
 }
 
-/// The order turns round each time: a machine that grows slower or faster favours nobody.
+/// The order turns round each time: a machine that grows slower or faster then favours neither.
 fn turns(plan: &Plan, operators: usize) -> Vec<Turn> {
     let mut turns = Vec::new();
     for round in 0..plan.rounds {
@@ -175,7 +175,7 @@ fn turns(plan: &Plan, operators: usize) -> Vec<Turn> {
     turns
 }
 
-/// What else the machine did in the last minute.
+/// Programs that wanted to run in the last minute, on average.
 fn load_average() -> String {
     let all = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     all.split(' ').next().unwrap_or("unknown").to_owned()

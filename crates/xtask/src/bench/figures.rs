@@ -64,7 +64,7 @@ pub(super) struct Cpu {
 }
 
 impl Cpu {
-    /// What a process has used so far.
+    /// CPU time of a process so far.
     pub(super) fn of(pid: i32) -> Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is not there any more"))?;
         // The program's name stands in brackets and may hold anything. User and system time are the 14th and 15th field.
@@ -83,7 +83,7 @@ impl Cpu {
         (self.user + self.system).as_secs_f64() * 1000.0 / count as f64
     }
 
-    pub(super) fn told(self, count: usize) -> String {
+    pub(super) fn text(self, count: usize) -> String {
         let each = |time: Duration| time.as_secs_f64() * 1000.0 / count as f64;
         format!("{:.2} ms a rollout ({:.2} in the program, {:.2} in the kernel)", self.each(count), each(self.user), each(self.system))
     }

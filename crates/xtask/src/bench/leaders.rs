@@ -1,4 +1,4 @@
-//! Cold start and change of leader: the time until the operator has recorded changes that nobody else could record.
+//! Cold start and change of leader: the time until the operator has recorded changes that no other operator could record.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -131,7 +131,7 @@ impl Change {
         })?;
         let (seen, holders) = (&run.observer.seen, self.holders);
         let taken = seen.holders.iter().skip(holders).find(|(holder, _)| !holder.is_empty());
-        let taken = taken.map(|(_, at)| *at).context("changes were recorded, but nobody took the lease")?;
+        let taken = taken.map(|(_, at)| *at).context("changes were recorded, but no operator took the lease")?;
         let at: Vec<_> = names.iter().filter_map(|name| seen.rollouts.get(name)?.recorded).map(|(_, at)| at).collect();
         let (first, last) = (at.iter().min().copied(), at.iter().max().copied());
         let after = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(from)).context("no change was recorded");
@@ -181,7 +181,7 @@ impl Member {
         let member = Self { name, port };
         member.until_ready()?;
         // The first to be ready is the first to ask for the lease; the second waits for it.
-        run.observer.until("somebody holds the lease", |seen| seen.holders.last().is_some_and(|(holder, _)| !holder.is_empty()))?;
+        run.observer.until("an operator holds the lease", |seen| seen.holders.last().is_some_and(|(holder, _)| !holder.is_empty()))?;
         Ok(member)
     }
 

@@ -25,7 +25,7 @@ struct Line {
     text: String,
 }
 
-/// What is known of one rollout.
+/// State of one rollout.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     /// The image that users reach, once nothing is under way.
@@ -34,14 +34,14 @@ pub(super) struct Watched {
     pub(super) recorded: Option<(i64, Instant)>,
     /// By color: since when its Deployment has been available at full size.
     available: BTreeMap<String, Instant>,
-    /// What the active Service selects.
+    /// Revision that the active Service selects.
     revision: Option<String>,
     /// From the candidate's availability to the switch, for each switch but the first, since they were forgotten.
     pub(super) switches: Vec<Duration>,
     pub(super) switched: Option<Instant>,
 }
 
-/// What the watches have shown.
+/// All that the watches have shown.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) rollouts: BTreeMap<String, Watched>,

@@ -14,7 +14,7 @@ use crate::interrupt;
 pub(super) struct Operator {
     /// The head of its column.
     pub(super) label: String,
-    /// What it was built from.
+    /// Where its sources come from.
     pub(super) origin: String,
     pub(super) program: PathBuf,
     /// Its `config/default`.

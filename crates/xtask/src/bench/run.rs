@@ -32,14 +32,14 @@ pub(super) struct Run<'a> {
     versions: u32,
 }
 
-/// What a part of the run took of the API server and of the processor.
+/// Requests and CPU time of a part of the run.
 struct Cost {
     requests: Requests,
     cpu: Cpu,
 }
 
 impl<'a> Run<'a> {
-    /// Installs what belongs to the operator, and starts it.
+    /// Installs the CRD and RBAC of the operator, and starts it.
     pub(super) fn begin(cluster: Cluster, operator: &'a Operator, rollouts: usize) -> Result<Self> {
         let kubeconfig = cluster.install_from(&operator.config)?.display().to_string();
         load::kubectl(&cluster, &["create", "namespace", NAME])?;
@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
         }
         let each = cost.requests.all() as f64 / rollouts as f64;
         println!("  together {each:.2} a rollout; besides, {} for leases and watches in all", cost.requests.apart);
-        println!("  CPU time of the operator: {}", cost.cpu.told(rollouts));
+        println!("  CPU time of the operator: {}", cost.cpu.text(rollouts));
     }
 
     pub(super) fn deploy(&mut self) -> Result<()> {
