@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use bluegreen_cluster::paths;
 use serde_json::Value;
 
 use crate::interrupt::spawn;
@@ -13,12 +14,30 @@ use crate::interrupt::spawn;
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
+    // `cargo run` sets them for us. Build scripts ask for them, and would take the same build by hand for another one:
+    // ring, and all that depends on it, would be compiled anew each time in turn.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_of_our_package) {
+            cargo.env_remove(name);
+        }
+    }
     cargo
+}
+
+/// Whether a variable says which package is being run.
+fn is_of_our_package(name: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.starts_with(start))
 }
 
 pub(crate) fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here)
+}
+
+/// Where cargo builds to.
+pub(crate) fn target() -> PathBuf {
+    let clusters = paths::cluster_root();
+    clusters.parent().map_or_else(|| root().join("target"), Path::to_path_buf)
 }
 
 /// A program that cargo built.
@@ -32,14 +51,19 @@ pub(crate) struct Built {
     pub(crate) is_test: bool,
 }
 
-/// Builds by cargo with these words, and tells what came of it.
+/// Builds by cargo with these words; the compiler's progress is shown. Returns the programs that were built.
 pub(crate) fn build(words: &[&str]) -> Result<Vec<Built>> {
-    let mut child = spawn(cargo().args(words).args(["--quiet", "--message-format=json-render-diagnostics"]).stdout(Stdio::piped()))?;
+    build_in(cargo(), words)
+}
+
+/// The same by a cargo of the caller's, as in another checkout.
+pub(crate) fn build_in(mut cargo: Command, words: &[&str]) -> Result<Vec<Built>> {
+    let mut child = spawn(cargo.args(words).arg("--message-format=json-render-diagnostics").stdout(Stdio::piped()))?;
     let mut messages = String::new();
     let mut output = child.0.stdout.take().context("cargo without output")?;
     output.read_to_string(&mut messages).context("cannot read what cargo built")?;
     let status = child.0.wait().context("cannot wait for cargo")?;
-    ensure!(status.success(), "`cargo {}` failed ({status}); what it said is above", words.join(" "));
+    ensure!(status.success(), "`cargo {}` failed ({status}); its errors are above", words.join(" "));
     Ok(messages.lines().filter_map(built).collect())
 }
 
@@ -66,6 +90,18 @@ pub(crate) fn binary(package: &str, release: bool) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_by_us_has_the_environment_of_one_by_hand() {
+        // Cargo has set these for this very test.
+        assert!(
+            std::env::vars().any(|(name, _)| name == "CARGO_PKG_NAME") && std::env::vars().any(|(name, _)| name == "CARGO_MANIFEST_DIR")
+        );
+        let cargo = cargo();
+        let removed = |wanted: &str| cargo.get_envs().any(|(name, value)| name == wanted && value.is_none());
+        assert!(removed("CARGO_PKG_NAME") && removed("CARGO_MANIFEST_DIR"));
+        assert!(!removed("CARGO_HOME") && !removed("CARGO_TARGET_DIR") && !removed("CARGO"));
+    }
 
     #[test]
     fn only_programs_are_taken_from_what_cargo_says() {

@@ -28,7 +28,7 @@ enum Task {
     /// Real Kubernetes on this machine, to try things on: up, down, status, kubectl.
     #[command(subcommand)]
     Cluster(cluster::Task),
-    /// See what it is for: a real cluster comes up, versions come and go under load, and it is told as it happens.
+    /// Watch the operator at work: a real cluster comes up, and versions come and go under load.
     Demo(demo::Options),
     /// Run every test that this machine can run, and name what it could not run and why.
     ///
@@ -38,7 +38,7 @@ enum Task {
     /// Attack the promises for longer than the tests of each day do: model, seeds, faults, mutants, churn.
     #[command(subcommand)]
     Prove(prove::Task),
-    /// Measure what a rollout costs, on fake nodes, and compare it with the budgets of the design: about ten minutes.
+    /// Measure the cost of a rollout on fake nodes, beside the project's budgets and beside an earlier commit.
     Bench(bench::Options),
     /// Write the files below config that follow from code: the CRD and what the operator may do.
     Generate {

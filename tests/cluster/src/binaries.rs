@@ -60,13 +60,10 @@ impl Binaries {
     /// `etcd`, `kube-apiserver` and `kubectl` are taken from `KUBEBUILDER_ASSETS` where that is set, as every machine
     /// has it on which operators are developed.
     pub fn prepare(wanted: &[&str]) -> Result<Self> {
-        let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
         let built = paths::cluster_root().join("bin").join(fingerprint()?);
         let mut programs = BTreeMap::new();
         let mut missing = Vec::new();
-        for program in PROGRAMS.iter().filter(|program| wanted.contains(&program.name)) {
-            let given = assets.as_ref().map(|dir| dir.join(program.name)).filter(|path| path.is_file());
-            let path = given.unwrap_or_else(|| built.join(program.name));
+        for (program, path) in places(wanted, &built) {
             if !path.is_file() {
                 missing.push(program);
             }
@@ -86,6 +83,23 @@ impl Binaries {
             .map(PathBuf::as_path)
             .with_context(|| format!("{name} is not among the programs this cluster was prepared with"))
     }
+}
+
+/// Where each of these programs is, or will be built to.
+fn places(wanted: &[&str], built: &Path) -> Vec<(&'static Program, PathBuf)> {
+    let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    let place = |program: &'static Program| {
+        let given = assets.as_ref().map(|dir| dir.join(program.name)).filter(|path| path.is_file());
+        (program, given.unwrap_or_else(|| built.join(program.name)))
+    };
+    PROGRAMS.iter().filter(|program| wanted.contains(&program.name)).map(place).collect()
+}
+
+/// About how long two cores build what is missing of `wanted`; zero if nothing is.
+pub(crate) fn time_to_build(wanted: &[&str]) -> Duration {
+    let built = fingerprint().map(|name| paths::cluster_root().join("bin").join(name)).unwrap_or_default();
+    let missing = places(wanted, &built).into_iter().filter(|(_, path)| !path.is_file());
+    Duration::from_secs(missing.map(|(program, _)| program.seconds).sum())
 }
 
 /// Whether there is Go to build with, or everything was built before.

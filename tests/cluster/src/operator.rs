@@ -25,10 +25,23 @@ impl Cluster {
         }
     }
 
+    /// About how long two cores build the programs of Kubernetes that such a cluster still lacks; zero if they are all there.
+    pub fn time_to_build(kind: Kind) -> Duration {
+        let nodes = match kind {
+            Kind::Fake => binaries::FAKE_NODE,
+            Kind::Node => binaries::REAL_NODE,
+        };
+        binaries::time_to_build(&[binaries::CONTROL_PLANE, nodes].concat())
+    }
+
     /// Installs what `config/default` holds: the resource, and the operator's account with no more rights than it
     /// needs. Returns a kubeconfig of that account.
     pub fn install(&self) -> Result<PathBuf> {
-        let config = paths::repository().join("config/default");
+        self.install_from(&paths::repository().join("config/default"))
+    }
+
+    /// The same from another `config/default`, as an earlier commit had it.
+    pub fn install_from(&self, config: &Path) -> Result<PathBuf> {
         let mut apply = self.kubectl(["apply", "--server-side", "--force-conflicts", "--kustomize"]);
         succeed(apply.arg(config), "install config/default")?;
         self.await_resource()?;

@@ -1,4 +1,4 @@
-//! Counting, and comparing with the budgets of the design.
+//! Counting requests, CPU time and memory of one process.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -49,7 +49,10 @@ impl Requests {
     }
 }
 
-/// What a rollout may cost, from design.md section 9.
+/// Milliseconds of CPU a rollout, on the machine that the budgets were set on.
+pub(super) const CPU_BUDGET: f64 = 6.0;
+
+/// Requests a rollout by resource.
 const BUDGET: &[(&str, usize)] =
     &[("bluegreenrollouts/status", 4), ("controllerrevisions", 1), ("deployments", 2), ("services", 2), ("events", 3)];
 
@@ -61,7 +64,7 @@ pub(super) struct Cpu {
 }
 
 impl Cpu {
-    /// What a process has used so far.
+    /// CPU time of a process so far.
     pub(super) fn of(pid: i32) -> Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is not there any more"))?;
         // The program's name stands in brackets and may hold anything. User and system time are the 14th and 15th field.
@@ -80,14 +83,9 @@ impl Cpu {
         (self.user + self.system).as_secs_f64() * 1000.0 / count as f64
     }
 
-    pub(super) fn told(self, count: usize) -> String {
+    pub(super) fn text(self, count: usize) -> String {
         let each = |time: Duration| time.as_secs_f64() * 1000.0 / count as f64;
-        format!(
-            "{:.2} ms a rollout ({:.2} in the program, {:.2} in the kernel for it)",
-            self.each(count),
-            each(self.user),
-            each(self.system)
-        )
+        format!("{:.2} ms a rollout ({:.2} in the program, {:.2} in the kernel)", self.each(count), each(self.user), each(self.system))
     }
 }
 
@@ -105,35 +103,6 @@ pub(super) fn memory(pid: i32) -> Result<(f64, f64)> {
 pub(super) fn quantile(sorted: &[Duration], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).map_or(0.0, |value| value.as_secs_f64() * 1000.0)
-}
-
-/// The table at the end.
-#[derive(Default)]
-pub(super) struct Table {
-    rows: Vec<[String; 4]>,
-}
-
-impl Table {
-    pub(super) fn compare(&mut self, what: &str, budget: f64, measured: f64, unit: &str) {
-        let verdict = if measured <= budget { "within" } else { "OVER" };
-        self.row(what, &format!("{budget}{unit}"), &format!("{measured:.2}{unit}"), verdict);
-    }
-
-    pub(super) fn row(&mut self, what: &str, budget: &str, measured: &str, verdict: &str) {
-        self.rows.push([what, budget, measured, verdict].map(str::to_owned));
-    }
-
-    pub(super) fn text(&self) -> String {
-        let head = ["", "budget", "measured", "verdict"].map(str::to_owned);
-        let rows: Vec<_> = std::iter::once(&head).chain(&self.rows).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-        let (first, second, third) = (width(0), width(1), width(2));
-        let line = |row: &&[String; 4]| {
-            let [what, budget, measured, verdict] = row;
-            format!("  {what:<first$}  {budget:>second$}  {measured:>third$}  {verdict}")
-        };
-        rows.iter().map(line).collect::<Vec<_>>().join("\n")
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ const REMOVE: &str = "kubectl delete namespace demo\n  kubectl delete -k config/
 
 pub(super) fn run(release: bool) -> Result<()> {
     let server = kubectl(&["config", "view", "--minify", "-o", "jsonpath={.current-context} ({.clusters[0].cluster.server})"]);
-    let server = story::output(server, "tell which cluster is meant; set KUBECONFIG to yours").context("no cluster of your own")?;
+    let server = story::output(server, "find the cluster; set KUBECONFIG to yours").context("no cluster of your own")?;
     let dir = root().join("target").join("demo");
     fs::create_dir_all(&dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;
     println!("On {server}: everything is made in the namespaces demo and {SYSTEM_NAMESPACE}, but for the resource and the cluster roles.");
@@ -32,14 +32,14 @@ pub(super) fn run(release: bool) -> Result<()> {
             images.display()
         );
     }
-    eprintln!("Building the operator (about two minutes the first time) …");
+    eprintln!("Compiling the operator …");
     let operator = binary(OPERATOR, release)?;
     interrupt::check()?;
     let _operator = begin(&dir, &operator)?;
     let kubectl = |words: &[&str]| kubectl(words);
     let spoil = |color: &str| if fake { story::unready_by_annotation(&kubectl, color) } else { unready_by_request(&kubectl, color) };
     Story::begin(&kubectl, &dir, false)?.without_traffic(spoil)?;
-    println!("\nThe operator ends with the demo; what it deployed stays. To remove all of it:\n\n  {REMOVE}");
+    println!("\nThe operator ends with the demo; its CRD and the shop stay. To remove all of it:\n\n  {REMOVE}");
     Ok(())
 }
 
@@ -77,14 +77,14 @@ fn begin(dir: &Path, operator: &Path) -> Result<Ended> {
     spawn(command.stdout(file).stderr(errors))
 }
 
-/// Tells each pod of a color, through the API server, to be ready no more.
+/// Takes the readiness from each pod of a color, by a request through the API server.
 fn unready_by_request(kubectl: &dyn Fn(&[&str]) -> Command, color: &str) -> Result<()> {
     let selector = format!("bluegreen.dev/color={color}");
     let words = ["get", "pods", "-n", "demo", "-l", &selector, "-o", "jsonpath={range .items[*]}{.metadata.name}{\"\\n\"}{end}"];
     for pod in story::output(kubectl(&words), "list the pods of the new version")?.lines() {
         let path = format!("/api/v1/namespaces/demo/pods/{pod}:8080/proxy/control?ready=false");
         let mut post = kubectl(&["create", "--raw", &path, "--filename=-"]);
-        // A pod that can't be reached this way is told by the rollout that doesn't roll back.
+        // A pod that can't be reached this way shows in the rollout, which doesn't roll back.
         let _ = post.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
     Ok(())

@@ -29,7 +29,7 @@ pub(super) struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    /// Applies the manifest and tells until it serves.
+    /// Applies the manifest and shows what happens until it serves.
     pub(super) fn begin(kubectl: Kubectl<'a>, dir: &Path, measured: bool) -> Result<Self> {
         heading("Version 1.0.0: one manifest");
         let manifest = dir.join("shop.yaml");
@@ -44,8 +44,8 @@ impl<'a> Story<'a> {
     }
 
     pub(super) fn with_traffic(mut self, cluster: &Cluster, load: &Path) -> Result<()> {
-        // As long as the cluster is there: what Prometheus measures before a switch must come from somewhere. It is so
-        // little that nobody would take it for users.
+        // As long as the cluster is there: a measurement before the switch needs requests. They are so few that they are
+        // not taken for users.
         let target = format!("http://{}/", self.address("shop-preview")?);
         let words = [&target, "--rate=9", "--no-keep-alive"].map(str::to_owned).to_vec();
         Cluster::attach(cluster.name())?.start_program("test-traffic", load, words, BTreeMap::new())?;
@@ -53,19 +53,19 @@ impl<'a> Story<'a> {
 
         heading(&format!("Version 2.0.0 is deployed beside it, tested, and switched to, while {rate} requests a second come in"));
         let (status, counted) = self.under_load(cluster, load, "2.0.0")?;
-        println!("\n  {}", counted.told());
+        println!("\n  {}", counted.text());
         ended(&status, Outcome::Promoted)?;
         ensure!(counted.failed == 0, "no request should have failed, but there were {:?}", counted.failures);
 
         heading("Version 3.0.0-errors answers every fifth request with an error: Prometheus sees it on the preview");
         let (status, counted) = self.under_load(cluster, load, "3.0.0-errors")?;
-        println!("\n  Users never reached it: {}", counted.told());
+        println!("\n  Users never reached it: {}", counted.text());
         ended(&status, Outcome::Aborted)?;
         ensure!(counted.failed == 0, "no request should have failed, but there were {:?}", counted.failures);
 
         heading("Version 4.0.0-errors-under-load is good until users come: it passes the tests, and goes bad after the switch");
         let (status, counted) = self.under_load(cluster, load, "4.0.0-errors-under-load")?;
-        println!("\n  {}", counted.told());
+        println!("\n  {}", counted.text());
         println!("  Those are the price of a version that is bad only with users: it served {}.", served(&status));
         ended(&status, Outcome::RolledBack)
     }
@@ -90,7 +90,7 @@ impl<'a> Story<'a> {
                 return Ok(());
             }
             let words = ["get", "service/shop", "-n", "demo", "-o", "jsonpath={.spec.selector.bluegreen\\.dev/color}"];
-            spoil(output(kubectl(&words), "tell which color is active")?.trim())
+            spoil(output(kubectl(&words), "find the active color")?.trim())
         })?;
         println!("\n  It served {}.", served(&status));
         ended(&status, Outcome::RolledBack)
@@ -112,7 +112,7 @@ impl<'a> Story<'a> {
         output((self.kubectl)(&["patch", "bgr/shop", "-n", "demo", "--type=merge", "-p", &patch]), "patch the rollout").map(drop)
     }
 
-    /// Tells what becomes of the latest change.
+    /// Shows what becomes of the latest change.
     fn follow(&mut self) -> Result<BlueGreenRolloutStatus> {
         self.attempt += 1;
         self.timeline.until_the_end_of(self.attempt, || Ok(()))
@@ -167,11 +167,11 @@ fn served(status: &BlueGreenRolloutStatus) -> String {
     let at = |wanted| phases.iter().find(|entered| entered.phase == wanted).map(|entered| entered.at);
     match (at(Promoting), at(RollingBack)) {
         (Some(switched), Some(back)) => format!("for {:.1} s", back.duration_since(switched).as_secs_f64()),
-        _ => "for a time that its history doesn't tell".to_owned(),
+        _ => "for a time that its history doesn't show".to_owned(),
     }
 }
 
-/// What a kubectl says; it has to succeed.
+/// Output of a kubectl, which has to succeed.
 pub(super) fn output(mut kubectl: Command, what: &str) -> Result<String> {
     let output = kubectl.stdin(Stdio::null()).output().context("cannot start kubectl; put it in PATH")?;
     ensure!(output.status.success(), "cannot {what}: {}", String::from_utf8_lossy(&output.stderr).trim());

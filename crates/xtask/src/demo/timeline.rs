@@ -1,4 +1,4 @@
-//! Telling what happens to a rollout while it happens.
+//! Showing what happens to a rollout while it happens.
 
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -21,12 +21,12 @@ enum News {
     Ended,
 }
 
-/// Both watches, and what was told already.
+/// Both watches, and what was shown already.
 pub(super) struct Timeline {
     news: Receiver<News>,
     _watches: [Ended; 2],
     since: Instant,
-    told: (Option<Phase>, String),
+    shown: (Option<Phase>, String),
     /// The revisions that users reached, the present one last.
     reached: Vec<String>,
     latest: BlueGreenRolloutStatus,
@@ -47,13 +47,13 @@ impl Timeline {
             news,
             _watches: [rollouts, services],
             since: Instant::now(),
-            told: nothing,
+            shown: nothing,
             reached: Vec::new(),
             latest: BlueGreenRolloutStatus::default(),
         })
     }
 
-    /// Times are told from now on.
+    /// Times are shown from now on.
     pub(super) fn begin(&mut self) {
         self.since = Instant::now();
     }
@@ -62,7 +62,7 @@ impl Timeline {
         println!("  {:>6.1} s  {words}", self.since.elapsed().as_secs_f64());
     }
 
-    /// Tells what happens until the attempt of this number has come to an end. Returns the status then.
+    /// Shows what happens until the attempt of this number has come to an end. Returns the status then.
     pub(super) fn until_the_end_of(&mut self, attempt: i64, mut at_switch: impl FnMut() -> Result<()>) -> Result<BlueGreenRolloutStatus> {
         use Phase::{Aborted, Healthy, RolledBack};
         let until = Instant::now() + PATIENCE;
@@ -71,11 +71,11 @@ impl Timeline {
             match self.news.recv_timeout(Duration::from_millis(100)) {
                 Ok(News::Rollout(rollout)) => {
                     let status = rollout.status.unwrap_or_default();
-                    self.tell(&status);
+                    self.show(&status);
                     self.latest = status;
                 }
                 Ok(News::Service(service)) => {
-                    if self.tell_service(&service) {
+                    if self.show_service(&service) {
                         at_switch()?;
                     }
                 }
@@ -95,18 +95,18 @@ impl Timeline {
         }
     }
 
-    fn tell(&mut self, status: &BlueGreenRolloutStatus) {
+    fn show(&mut self, status: &BlueGreenRolloutStatus) {
         let now = (status.phase, status.message.clone());
-        if now == self.told {
+        if now == self.shown {
             return;
         }
-        let phase = if now.0 == self.told.0 { "" } else { now.0.map_or("", Phase::as_str) };
+        let phase = if now.0 == self.shown.0 { "" } else { now.0.map_or("", Phase::as_str) };
         self.say(&format!("{phase:<17} {}", now.1));
-        self.told = now;
+        self.shown = now;
     }
 
     /// Whether users now reach other pods than before.
-    fn tell_service(&mut self, service: &Value) -> bool {
+    fn show_service(&mut self, service: &Value) -> bool {
         let selected = |label: &str| service["spec"]["selector"][label].as_str().unwrap_or_default().to_owned();
         let (color, revision) = (selected(names::COLOR_LABEL), selected(names::REVISION_LABEL));
         if revision.is_empty() || self.reached.last() == Some(&revision) {
@@ -138,7 +138,7 @@ fn watch<T: DeserializeOwned>(mut kubectl: Command, to: &Sender<News>, news: imp
     std::thread::spawn(move || {
         for object in serde_json::Deserializer::from_reader(output).into_iter() {
             let Ok(object) = object else { break };
-            // Nobody listens any more at the end of the story.
+            // At the end of the story there is no receiver.
             if to.send(news(object)).is_err() {
                 return;
             }

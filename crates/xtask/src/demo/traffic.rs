@@ -18,7 +18,7 @@ pub(super) struct Traffic {
     loads: Vec<Ended>,
 }
 
-/// What came of all the requests.
+/// Outcome of all requests.
 #[derive(Debug, Default, Deserialize, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) sent: u64,
@@ -90,7 +90,7 @@ impl Counted {
         }
     }
 
-    pub(super) fn told(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let versions = self.versions.iter().map(|(name, version)| {
             let failed = if version.failed > 0 { format!(", {} of them with an error", version.failed) } else { String::new() };
             format!("{name} answered {}{failed}", version.answers)
@@ -105,11 +105,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_kinds_of_users_are_added_up_and_told() {
+    fn both_kinds_of_users_are_added_up() {
         let one = r#"{"sent": 10, "failed": 1, "failures": {"status 500": 1}, "versions": {"1.0.0": {"answers": 10, "failed": 1, "first": "x"}}}"#;
         let mut all: Counted = serde_json::from_str(one).unwrap();
         all.add(serde_json::from_str(one).unwrap());
-        assert_eq!(all.told(), "2 of 20 requests failed (1.0.0 answered 20, 2 of them with an error).");
+        assert_eq!(all.text(), "2 of 20 requests failed (1.0.0 answered 20, 2 of them with an error).");
         assert_eq!(all.failures["status 500"], 2);
     }
 }
