@@ -334,7 +334,7 @@ proptest! {
         is_blind in any::<bool>(),
     ) {
         let mut seen = case.seen.clone();
-        seen.late = Vec::from_iter(is_blind.then(|| Late { kind: Watched::Pod, why: "forbidden".into(), since: at(-600) }));
+        seen.late = Vec::from_iter(is_blind.then(|| Late { kind: ObjectKind::Pod, why: "forbidden".into(), since: at(-600) }));
         if service == 2 {
             seen.services.remove(&Role::Active);
         } else if let (1, Some(it)) = (service, seen.services.get_mut(&Role::Active)) {
@@ -423,7 +423,7 @@ proptest! {
     #[test]
     fn with_old_eyes_nothing_goes_forward(case in worlds(), age in 0..60_i64) {
         let mut seen = case.seen.clone();
-        seen.late = vec![Late { kind: Watched::Pod, why: "forbidden".into(), since: at(-age) }];
+        seen.late = vec![Late { kind: ObjectKind::Pod, why: "forbidden".into(), since: at(-age) }];
         let from = seen.status.phase;
         let forward = |to: Option<Phase>| match to {
             Some(Phase::DeployingPreview | Phase::Verifying | Phase::ScalingUp | Phase::Promoting) => true,

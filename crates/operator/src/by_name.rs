@@ -8,6 +8,7 @@ use crate::{
     watches::{self, Pause},
 };
 use bluegreen_api::names;
+use bluegreen_engine::observed::ObjectKind;
 use futures::{Stream, StreamExt};
 use kube::{Api, Client, runtime::watcher};
 use std::{
@@ -19,7 +20,7 @@ use tokio::{task::AbortHandle, time::Instant};
 pub struct ByName {
     client: Client,
     queue: Arc<Queue>,
-    watches: Mutex<HashMap<(&'static str, Key), Watch>>,
+    watches: Mutex<HashMap<(ObjectKind, Key), Watch>>,
 }
 
 struct Watch {
@@ -39,7 +40,7 @@ impl ByName {
     {
         let blind = found.is_some_and(|found| found.head.rollout.as_ref() != Some(&rollout.name));
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = (T::WORD, name.clone());
+        let id = (T::KIND, name.clone());
         if !blind {
             if watches.get(&id).is_some_and(|watch| watch.rollout == *rollout) {
                 watches.remove(&id).inspect(|watch| watch.task.abort());
@@ -50,7 +51,7 @@ impl ByName {
         if watches.get(&id).is_some_and(|watch| !watch.task.is_finished()) {
             return;
         }
-        tracing::info!(%rollout, kind = T::WORD, object = %name, label = names::ROLLOUT_LABEL, "an object with this name lacks the rollout's label; watching it by name");
+        tracing::info!(%rollout, kind = T::KIND.as_str(), object = %name, label = names::ROLLOUT_LABEL, "an object with this name lacks the rollout's label; watching it by name");
         let api = Api::<Arriving<T>>::namespaced(self.client.clone(), &name.namespace);
         let changes = watches::of_one(api, &name.name);
         let task = tokio::spawn(follow(changes, cache.clone(), self.queue.clone(), rollout.clone(), name.clone())).abort_handle();
@@ -91,7 +92,7 @@ async fn follow<T: Kind>(
                 watched.shelf().gone(&name, Instant::now());
             }
             Err(error) => {
-                tracing::debug!(kind = T::WORD, object = %name, %error, "the watch by name failed; retrying");
+                tracing::debug!(kind = T::KIND.as_str(), object = %name, %error, "the watch by name failed; retrying");
                 pause.rest().await;
                 continue;
             }

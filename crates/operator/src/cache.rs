@@ -9,7 +9,7 @@ use crate::{
     watches::{self, LONGEST_PAUSE, Pause},
 };
 use bluegreen_api::names;
-use bluegreen_engine::observed::Blind;
+use bluegreen_engine::observed::Late;
 use futures::StreamExt;
 use jiff::Timestamp;
 use kube::{
@@ -19,7 +19,7 @@ use kube::{
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -40,39 +40,61 @@ pub struct Cache {
     filled: Notify,
 }
 
-/// A shelf and how the watch that fills it gets on.
+/// A shelf and the state of the watch that fills it.
 pub struct Watched<T> {
     shelf: Mutex<Shelf<T>>,
-    full: AtomicBool,
-    renewal: Renewal,
-    /// While the watch is down: since when, and the latest error.
-    down: Mutex<Option<Blind>>,
+    terms: Terms,
+    /// While the watch is down.
+    down: Mutex<Option<Down>>,
 }
 
-/// How often a shelf was to be listed anew, and whether it was.
-#[derive(Default)]
-struct Renewal {
-    wanted: AtomicU64,
-    /// The latest wanted renewal after which a list began that is complete.
-    done: AtomicU64,
+/// A watch that is down.
+#[derive(Clone, Debug)]
+pub struct Down {
+    /// The latest error.
+    pub why: String,
+    pub since: Timestamp,
+}
+
+/// The terms of leadership in which a kind is to be listed whole, and was. A watch without news for minutes may have lost its
+/// connection: a new leader must not act on an old state.
+struct Terms {
+    /// Before this process leads, a term that no leader has.
+    wanted: AtomicI64,
+    /// The term that was wanted when the latest complete list began.
+    listed: AtomicI64,
     /// Each shelf has its own, so that all are woken in the same order each time.
     news: Notify,
 }
 
-impl Renewal {
-    fn begin(&self) {
-        self.wanted.fetch_add(1, Ordering::AcqRel);
+impl Terms {
+    /// Of a list that is complete, before any term of this process.
+    const BEFORE: i64 = -1;
+    const NEVER: i64 = i64::MIN;
+
+    fn want(&self, term: i64) {
+        self.wanted.store(term, Ordering::Release);
         self.news.notify_one();
     }
 
-    fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire) == self.wanted.load(Ordering::Acquire)
+    fn wanted(&self) -> i64 {
+        self.wanted.load(Ordering::Acquire)
+    }
+
+    fn listed(&self) -> i64 {
+        self.listed.load(Ordering::Acquire)
+    }
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { wanted: AtomicI64::new(Self::BEFORE), listed: AtomicI64::new(Self::NEVER), news: Notify::new() }
     }
 }
 
 impl<T> Default for Watched<T> {
     fn default() -> Self {
-        Self { shelf: Mutex::default(), full: AtomicBool::new(false), renewal: Renewal::default(), down: Mutex::default() }
+        Self { shelf: Mutex::default(), terms: Terms::default(), down: Mutex::default() }
     }
 }
 
@@ -81,11 +103,17 @@ impl<T> Watched<T> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A list has been complete.
     pub fn is_full(&self) -> bool {
-        self.full.load(Ordering::Acquire)
+        self.terms.listed() != Terms::NEVER
     }
 
-    pub fn down(&self) -> MutexGuard<'_, Option<Blind>> {
+    /// It was listed whole since this term began.
+    pub fn is_of_term(&self, term: i64) -> bool {
+        self.terms.listed() >= term
+    }
+
+    pub fn down(&self) -> MutexGuard<'_, Option<Down>> {
         self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -93,7 +121,7 @@ impl<T> Watched<T> {
     fn went_down(&self, why: String, now: Timestamp) -> bool {
         let mut down = self.down();
         let since = down.as_ref().map_or(now, |down| down.since);
-        down.replace(Blind { why, since }).is_none()
+        down.replace(Down { why, since }).is_none()
     }
 }
 
@@ -155,12 +183,12 @@ impl Cache {
         fn one<T: Kind>(watched: &Watched<T>) -> Option<String> {
             let down = watched.down().clone();
             let why = down.as_ref().map_or("listing", |down| down.why.as_str());
-            let unfit = match (watched.is_full(), watched.renewal.is_done()) {
+            let unfit = match (watched.is_full(), watched.is_of_term(watched.terms.wanted())) {
                 (false, _) => "is not filled yet",
                 (_, false) => "must be listed again before this process leads",
                 (true, true) => return None,
             };
-            Some(format!("the {} cache {unfit}: {why}", T::WORD))
+            Some(format!("the cache of {} {unfit}: {why}", T::KIND.as_str()))
         }
         let all =
             [one(&self.rollouts), one(&self.deployments), one(&self.services), one(&self.pods), one(&self.slices), one(&self.revisions)];
@@ -178,24 +206,23 @@ impl Cache {
         }
     }
 
-    /// Lists everything again, and returns when that is done. A watch without news for minutes may have lost its connection: a new leader
-    /// must not act on an old state.
-    pub async fn renew(&self) {
+    /// Lists everything again in this term, and returns when that is done.
+    pub async fn renew(&self, term: i64) {
         let Self { rollouts, deployments, services, pods, slices, revisions, .. } = self;
-        let all = [&rollouts.renewal, &deployments.renewal, &services.renewal, &pods.renewal, &slices.renewal, &revisions.renewal];
-        all.into_iter().for_each(Renewal::begin);
+        let all = [&rollouts.terms, &deployments.terms, &services.terms, &pods.terms, &slices.terms, &revisions.terms];
+        all.into_iter().for_each(|terms| terms.want(term));
         self.filled().await;
     }
 
-    /// A watch that is down, if any is: the one for the longest time.
-    pub fn blind(&self) -> Option<Blind> {
-        fn one<T: Kind>(watched: &Watched<T>) -> Option<Blind> {
-            let down = watched.down().clone()?;
-            Some(Blind { why: format!("{}: {}", T::Of::plural(&()), down.why), ..down })
+    /// The kinds whose watches are down.
+    pub fn late(&self) -> Vec<Late> {
+        fn one<T: Kind>(watched: &Watched<T>) -> Option<Late> {
+            let Down { why, since } = watched.down().clone()?;
+            Some(Late { kind: T::KIND, why, since })
         }
         let all =
             [one(&self.rollouts), one(&self.deployments), one(&self.services), one(&self.pods), one(&self.slices), one(&self.revisions)];
-        all.into_iter().flatten().min_by_key(|down| down.since)
+        all.into_iter().flatten().collect()
     }
 
     /// Every rollout that there is, in the order of their names.
@@ -229,13 +256,13 @@ pub enum News {
 pub async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, watched: &Watched<T>, tell: impl Fn(News)) {
     let mut pause = Pause::default();
     'anew: loop {
-        let renewal = watched.renewal.wanted.load(Ordering::Acquire);
+        let term = watched.terms.wanted();
         let mut events = std::pin::pin!(watcher(api.clone(), config.clone()));
         let mut listed_at = None;
         loop {
             let event = tokio::select! {
                 biased;
-                () = watched.renewal.news.notified() => continue 'anew,
+                () = watched.terms.news.notified() => continue 'anew,
                 event = events.next() => event,
             };
             let Some(event) = event else { break };
@@ -245,14 +272,14 @@ pub async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, wat
                     tell(News::Changed(concerned(watched, event)));
                     if listed {
                         listed_at = Some(Instant::now());
-                        watched.renewal.done.store(renewal, Ordering::Release);
+                        watched.terms.listed.store(term, Ordering::Release);
                         tell(News::Listed { again: watched.down().take().is_some() });
                     }
                 }
                 Err(error) => {
                     let why = words::<T>(&error);
                     if watched.went_down(why.clone(), clock::now()) {
-                        tracing::warn!(kind = T::WORD, error = %why, "the watch failed; retrying");
+                        tracing::warn!(kind = T::KIND.as_str(), error = %why, "the watch failed; retrying");
                     }
                     break;
                 }
@@ -290,11 +317,7 @@ fn concerned<T: Kind>(watched: &Watched<T>, event: Event<Arriving<T>>) -> Vec<Ke
         }
         Event::InitApply(object) | Event::Apply(object) => shelf.arrived(object.seen),
         Event::Delete(object) => shelf.departed(&object.seen.head),
-        Event::InitDone => {
-            let gone = shelf.list_ends();
-            watched.full.store(true, Ordering::Release);
-            gone
-        }
+        Event::InitDone => shelf.list_ends(),
     }
 }
 
@@ -307,11 +330,11 @@ mod tests {
     fn who_begins_to_lead_waits_for_what_is_to_be_listed_anew() {
         let cache = Cache::default();
         let Cache { rollouts, deployments, services, pods, slices, revisions, .. } = &cache;
-        for full in [&rollouts.full, &deployments.full, &services.full, &pods.full, &slices.full, &revisions.full] {
-            full.store(true, Ordering::Release);
+        for terms in [&rollouts.terms, &deployments.terms, &services.terms, &pods.terms, &slices.terms, &revisions.terms] {
+            terms.listed.store(Terms::BEFORE, Ordering::Release);
         }
         assert_eq!(cache.filled().now_or_never(), Some(()));
-        assert_eq!(cache.renew().now_or_never(), None);
+        assert_eq!(cache.renew(0).now_or_never(), None);
         assert_eq!(cache.missing().len(), 6);
         pods.went_down("the API server is busy".into(), Timestamp::UNIX_EPOCH);
         let told = "the pod cache must be listed again before this process leads: the API server is busy";

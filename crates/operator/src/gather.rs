@@ -1,20 +1,19 @@
 //! Puts together all that a decision may depend on: caches, memory and the time.
 
 use crate::{
+    asking::Terms,
     cache::Cache,
     clock,
     key::Key,
-    kinds::{Deployment, EndpointSlice, Pod, Revision, Rollout, Seen, Service, Terms},
+    kinds::{Deployment, EndpointSlice, Pod, Revision, Rollout, Seen, Service},
     memory::Memory,
-    templates::Templates,
 };
 use bluegreen_api::{Color, names};
 use bluegreen_engine::{
     Observed,
     decision::Role,
     observed::{
-        Absence, ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, PodSeen, RevisionSeen, ServiceSeen, TemplatesSeen, labels,
-        services,
+        Absence, ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, PodSeen, RevisionSeen, ServiceSeen, labels, services,
     },
 };
 use jiff::Timestamp;
@@ -31,12 +30,10 @@ pub struct Leading {
 pub struct Gatherer {
     pub cache: Arc<Cache>,
     pub memory: Arc<Memory>,
-    pub default_prometheus: Option<String>,
-    pub templates: Templates,
 }
 
 impl Gatherer {
-    pub fn observe(&self, key: &Key, rollout: &Seen<Rollout>, terms: Terms, leading: Leading) -> Observed {
+    pub fn observe(&self, key: &Key, rollout: &Seen<Rollout>, terms: &Terms, leading: Leading) -> Observed {
         let now = to_the_millisecond(clock::now());
         let mut seen = self.rollout(key, rollout, terms, leading, now);
         seen.blue = self.color(key, &seen, Color::Blue);
@@ -44,7 +41,6 @@ impl Gatherer {
         seen.services = Role::ALL.into_iter().filter_map(|role| Some((role, self.service(key, &seen, role)?))).collect();
         seen.endpoints = self.endpoints(key, &services::service_name(&seen, Role::Active));
         seen.revisions = self.revisions(key, &seen);
-        seen.templates = self.templates.seen(key, &seen.spec);
         self.memory.of(key, &seen.uid.clone(), |remembered| {
             seen.blue.progress = remembered.fold(Color::Blue, &seen.blue, now);
             seen.green.progress = remembered.fold(Color::Green, &seen.green, now);
@@ -54,30 +50,21 @@ impl Gatherer {
         seen
     }
 
-    fn rollout(&self, key: &Key, rollout: &Seen<Rollout>, terms: Terms, leading: Leading, now: Timestamp) -> Observed {
-        Observed {
-            now,
+    fn rollout(&self, key: &Key, rollout: &Seen<Rollout>, terms: &Terms, leading: Leading, now: Timestamp) -> Observed {
+        let identity = Identity {
             namespace: key.namespace.to_string(),
             name: key.name.to_string(),
             uid: rollout.head.uid.to_string(),
             generation: rollout.body.generation,
+        };
+        Observed {
             deleting: rollout.body.deleting,
             annotations: rollout.body.annotations.to_map(),
             by: rollout.body.by.to_string(),
-            spec: terms.spec,
-            status: terms.status,
-            blue: ColorSeen::default(),
-            green: ColorSeen::default(),
-            services: BTreeMap::new(),
-            endpoints: EndpointsSeen::default(),
-            revisions: vec![],
-            results: vec![],
-            refusals: vec![],
             term: leading.term,
             absence: leading.absence,
-            blind: self.cache.blind(),
-            default_prometheus: self.default_prometheus.clone(),
-            templates: TemplatesSeen::default(),
+            late: self.cache.late().into_iter().chain(terms.late.iter().cloned()).collect(),
+            ..Observed::nothing_but(identity, terms.asked.clone(), terms.status.as_ref().clone(), now)
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod announce;
 pub mod args;
+mod asking;
 mod by_name;
 mod cache;
 mod client;

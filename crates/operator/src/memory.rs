@@ -24,8 +24,6 @@ pub struct Memory {
 #[derive(Debug, Default)]
 pub struct Remembered {
     uid: Box<str>,
-    /// The term of leadership in which the rollout was last read live.
-    pub read_in: Option<i64>,
     /// The term of leadership in which objects with its names were looked for, whatever their labels.
     pub surveyed_in: Option<i64>,
     /// Why it can't be read, as far as that was told.
@@ -130,9 +128,9 @@ mod tests {
     #[test]
     fn a_rollout_of_the_same_name_begins_with_nothing() {
         let (memory, key) = (Memory::default(), Key::new("a", "shop"));
-        memory.of(&key, "1", |remembered| remembered.read_in = Some(3));
-        assert_eq!(memory.of(&key, "1", |remembered| remembered.read_in), Some(3));
-        assert_eq!(memory.of(&key, "2", |remembered| remembered.read_in), None);
+        memory.of(&key, "1", |remembered| remembered.surveyed_in = Some(3));
+        assert_eq!(memory.of(&key, "1", |remembered| remembered.surveyed_in), Some(3));
+        assert_eq!(memory.of(&key, "2", |remembered| remembered.surveyed_in), None);
     }
 
     #[test]

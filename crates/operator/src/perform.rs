@@ -244,7 +244,7 @@ impl Performer {
     /// A live read after a write that was refused as stale: the next look tells if it could not be read.
     pub async fn refresh<T: Kind>(&self, watched: &Watched<T>, name: &Key) {
         if let Err(refused) = self.read(watched, name).await {
-            tracing::warn!(kind = T::WORD, object = %name, error = %refused, "the object could not be read again");
+            tracing::warn!(kind = T::KIND.as_str(), object = %name, error = %refused, "the object could not be read again");
         }
     }
 

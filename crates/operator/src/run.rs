@@ -3,6 +3,7 @@
 use crate::{
     announce::Announcer,
     args::Args,
+    asking::Asking,
     by_name::ByName,
     cache::Cache,
     client,
@@ -129,12 +130,11 @@ fn assemble(
     let requests = Requests::new(main);
     cache.watch(&watching, args.namespace.as_deref(), &queue, watches);
     Ok(Shell {
-        gatherer: Gatherer {
-            cache: cache.clone(),
-            memory: memory.clone(),
-            default_prometheus: args.prometheus_address.as_ref().map(ToString::to_string),
-            templates: Templates::new(watching.clone(), args.namespace.clone(), queue.clone()),
-        },
+        gatherer: Gatherer { cache: cache.clone(), memory: memory.clone() },
+        asking: Asking::new(
+            Templates::new(watching.clone(), args.namespace.clone(), queue.clone()),
+            args.prometheus_address.as_ref().map(ToString::to_string),
+        ),
         performer: Performer::new(requests, cache.clone(), memory.clone()),
         measuring: Measuring::new(gauge, memory.clone(), queue.clone(), metrics.clone()),
         by_name: ByName::new(watching, queue.clone()),
@@ -147,15 +147,13 @@ fn assemble(
     })
 }
 
-/// Waits for full caches and for leadership; then works.
+/// Waits for leadership, and for caches that were listed since it began; then works.
 async fn lead(shell: Arc<Shell>, at_once: usize, mut leadership: watch::Receiver<Leadership>, mut stop: watch::Receiver<bool>) {
     let ready = async {
-        shell.cache.filled().await;
-        let leads = leadership.wait_for(|leadership| matches!(leadership, Leadership::Leading { .. })).await.is_ok();
-        if leads {
-            shell.cache.renew().await;
-        }
-        leads
+        let leads = |leadership: &Leadership| matches!(leadership, Leadership::Leading { .. });
+        let Ok(Leadership::Leading { term, .. }) = leadership.wait_for(leads).await.map(|leadership| *leadership) else { return false };
+        shell.cache.renew(term).await;
+        true
     };
     let leads = tokio::select! {
         biased;

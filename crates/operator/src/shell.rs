@@ -2,11 +2,12 @@
 
 use crate::{
     announce::Announcer,
+    asking::Asking,
     by_name::ByName,
     cache::Cache,
     gather::{Gatherer, Leading},
     key::Key,
-    kinds::{Rollout, Seen, Terms},
+    kinds::{Rollout, Seen},
     lease::Leadership,
     measure::Measuring,
     memory::Memory,
@@ -31,6 +32,7 @@ pub struct Shell {
     pub cache: Arc<Cache>,
     pub memory: Arc<Memory>,
     pub gatherer: Gatherer,
+    pub asking: Asking,
     pub performer: Performer,
     pub measuring: Arc<Measuring>,
     pub by_name: ByName,
@@ -57,7 +59,7 @@ impl Shell {
         self.measuring.forget(key);
         self.by_name.forget(key);
         self.memory.forget(key);
-        self.gatherer.templates.forget(key);
+        self.asking.forget(key);
     }
 }
 
@@ -74,23 +76,15 @@ impl<'a> OneRollout<'a> {
         Self { shell, key, rollout: None }
     }
 
-    /// The rollout, no older than anything that is known of it, and no older than this term of leadership:
-    /// what a former leader recorded last may not have come to the cache yet.
-    async fn rollout(&self, term: i64) -> Result<Option<Arc<Seen<Rollout>>>, Trouble> {
-        let Shell { cache, memory, .. } = self.shell;
-        let look = cache.rollouts.shelf().look(self.key, Instant::now());
+    /// The rollout, no older than anything that is known of it. All rollouts were listed since this process began to lead, so that it is
+    /// no older than what a former leader recorded.
+    async fn rollout(&self) -> Result<Option<Arc<Seen<Rollout>>>, Trouble> {
+        let look = self.shell.cache.rollouts.shelf().look(self.key, Instant::now());
         match look {
-            Look::Nothing => return Ok(None),
-            Look::Object(seen) if memory.of(self.key, &seen.head.uid, |remembered| remembered.read_in) == Some(term) => {
-                return Ok(Some(seen));
-            }
-            Look::Object(_) | Look::Overdue => {}
+            Look::Nothing => Ok(None),
+            Look::Object(seen) => Ok(Some(seen)),
+            Look::Overdue => self.read().await,
         }
-        let found = self.read().await?;
-        if let Some(found) = &found {
-            memory.of(self.key, &found.head.uid, |remembered| remembered.read_in = Some(term));
-        }
-        Ok(found)
     }
 
     /// The rollout, read live.
@@ -213,9 +207,9 @@ fn takes_an_orphan(seen: &Observed, effect: &Effect) -> bool {
 impl World for OneRollout<'_> {
     async fn look(&mut self) -> Result<Sight, Trouble> {
         let leading = self.shell.leading()?;
-        self.rollout = self.rollout(leading.term).await?;
+        self.rollout = self.rollout().await?;
         let Some(rollout) = &self.rollout else { return Ok(Sight::Gone) };
-        let terms = match rollout.body.terms() {
+        let terms = match self.shell.asking.of(self.key, rollout) {
             Ok(terms) => terms,
             Err(why) => {
                 self.complain(&rollout.head.uid, &why);
@@ -225,16 +219,15 @@ impl World for OneRollout<'_> {
         let surveyed_in = self.shell.memory.of(self.key, &rollout.head.uid, |remembered| remembered.surveyed_in);
         // A lost status is rebuilt from what is there: what has lost its label since must not be missing.
         if surveyed_in != Some(leading.term) || terms.status.phase.is_none() {
-            self.survey(&self.shell.gatherer.observe(self.key, rollout, terms.clone(), leading)).await?;
+            self.survey(&self.shell.gatherer.observe(self.key, rollout, &terms, leading)).await?;
         }
-        let mut seen = self.shell.gatherer.observe(self.key, rollout, terms, leading);
+        let mut seen = self.shell.gatherer.observe(self.key, rollout, &terms, leading);
         // While one thing is read, another may have stood in for long enough.
         for _ in 0..3 {
             if !self.catch_up(&seen).await? {
                 break;
             }
-            let terms = Terms { spec: seen.spec, status: seen.status };
-            seen = self.shell.gatherer.observe(self.key, rollout, terms, leading);
+            seen = self.shell.gatherer.observe(self.key, rollout, &terms, leading);
         }
         self.follow_by_name(&seen);
         Ok(Sight::Seen(Box::new(seen)))

@@ -2,16 +2,16 @@
 //! API server, and neither their CustomResourceDefinitions nor a right to read them is needed.
 
 use crate::{
-    cache::{self, News, Watched},
+    cache::{self, Down, News, Watched},
     clock,
     key::Key,
-    kinds::{Arriving, Kind, Template, TemplateOf},
+    kinds::{Arriving, Seen, Template, TemplateOf},
     queue::Queue,
     watches,
 };
 use bluegreen_api::{BlueGreenRolloutSpec, ClusterGateTemplate, GateTemplate, TemplateKind};
-use bluegreen_engine::observed::{Blind, TemplatesSeen};
-use bluegreen_gates::templates::TemplateSeen;
+use bluegreen_engine::observed::Late;
+use bluegreen_gates::{stage::Stage, templates::TemplateSeen};
 use jiff::Timestamp;
 use kube::{Api, Client};
 use std::{
@@ -26,13 +26,26 @@ pub struct Templates {
     namespace: Option<String>,
     own: OneKind<GateTemplate>,
     cluster: OneKind<ClusterGateTemplate>,
-    named: Arc<Named>,
+    followed: Arc<Followed>,
     queue: Arc<Queue>,
 }
 
-/// The templates that each rollout names, as it was last looked at.
+/// The templates that a rollout names.
+pub type Named = BTreeSet<(TemplateKind, Key)>;
+
+/// What each rollout names, as it was last looked at.
 #[derive(Default)]
-struct Named(Mutex<BTreeMap<Key, BTreeSet<(TemplateKind, Key)>>>);
+struct Followed(Mutex<BTreeMap<Key, Arc<Named>>>);
+
+/// One template as it is seen.
+struct Sight {
+    /// Another one for another content.
+    version: String,
+    /// Where it was asked for: its content takes time to read.
+    seen: Option<TemplateSeen>,
+    /// Its kind can't be watched.
+    late: Option<Late>,
+}
 
 struct OneKind<Of> {
     watched: Arc<Watched<Template<Of>>>,
@@ -47,48 +60,61 @@ impl<Of> Default for OneKind<Of> {
 
 impl Templates {
     pub fn new(client: Client, namespace: Option<String>, queue: Arc<Queue>) -> Self {
-        Self { client, namespace, own: OneKind::default(), cluster: OneKind::default(), named: Arc::default(), queue }
+        Self { client, namespace, own: OneKind::default(), cluster: OneKind::default(), followed: Arc::default(), queue }
     }
 
-    /// The templates that a rollout names, as they are seen. From now on the rollout is reconciled when a template changes.
-    pub fn seen(&self, rollout: &Key, spec: &BlueGreenRolloutSpec) -> TemplatesSeen {
-        let before = spec.verification.iter().flat_map(|verification| &verification.templates);
-        let after = spec.monitoring.iter().flat_map(|monitoring| &monitoring.templates);
-        let named: BTreeSet<_> =
-            before.chain(after).map(|reference| (reference.kind, place(reference.kind, &reference.name, rollout))).collect();
+    /// Watches the templates that a rollout names. From now on the rollout is looked at when one of them changes.
+    pub fn follow(&self, rollout: &Key, spec: &BlueGreenRolloutSpec) -> Arc<Named> {
+        let references = Stage::ALL.into_iter().flat_map(|stage| stage.of(spec).templates);
+        let named: Named = references.map(|reference| (reference.kind, place(reference.kind, &reference.name, rollout))).collect();
+        let named = Arc::new(named);
         // Before any of them is looked for, so that no change after that goes by unheard.
-        self.named.set(rollout, &named);
-        let mut seen = TemplatesSeen::default();
-        for (kind, template) in named {
-            let (found, blind) = match kind {
-                TemplateKind::GateTemplate => self.one(kind, &self.own, &template),
-                TemplateKind::ClusterGateTemplate => self.one(kind, &self.cluster, &template),
-            };
-            seen.by_name.insert((kind, template.name.to_string()), found);
-            seen.blind = [seen.blind, blind].into_iter().flatten().min_by_key(|blind| blind.since);
-        }
-        seen
+        self.followed.set(rollout, &named);
+        named
     }
 
-    fn one<Of: TemplateOf>(&self, kind: TemplateKind, of: &OneKind<Of>, template: &Key) -> (TemplateSeen, Option<Blind>) {
+    /// In which versions these are seen, in their order, and which of their kinds are late.
+    pub fn versions(&self, named: &Named) -> (Vec<String>, Vec<Late>) {
+        let sights: Vec<Sight> = named.iter().map(|(kind, template)| self.look(*kind, template, false)).collect();
+        let late = sights.iter().filter_map(|sight| sight.late.clone()).collect();
+        (sights.into_iter().map(|sight| sight.version).collect(), late)
+    }
+
+    /// What these hold.
+    pub fn seen(&self, named: &Named) -> bluegreen_gates::templates::Templates {
+        let one = |(kind, template): &(TemplateKind, Key)| {
+            let seen = self.look(*kind, template, true).seen.unwrap_or(TemplateSeen::Absent);
+            ((*kind, template.name.to_string()), seen)
+        };
+        named.iter().map(one).collect()
+    }
+
+    fn look(&self, kind: TemplateKind, template: &Key, whole: bool) -> Sight {
+        match kind {
+            TemplateKind::GateTemplate => self.one(kind, &self.own, template, whole),
+            TemplateKind::ClusterGateTemplate => self.one(kind, &self.cluster, template, whole),
+        }
+    }
+
+    fn one<Of: TemplateOf>(&self, kind: TemplateKind, of: &OneKind<Of>, template: &Key, whole: bool) -> Sight {
         let since = of.begun(|| {
             let api: Api<Arriving<Template<Of>>> = match &self.namespace {
                 Some(namespace) if kind == TemplateKind::GateTemplate => Api::namespaced(self.client.clone(), namespace),
                 _ => Api::all(self.client.clone()),
             };
-            let (watched, named, queue) = (of.watched.clone(), self.named.clone(), self.queue.clone());
+            let (watched, named, queue) = (of.watched.clone(), self.followed.clone(), self.queue.clone());
             let hear = move |news| match news {
                 News::Changed(templates) => queue.add_all(named.that(|(of, name)| *of == kind && templates.contains(name))),
                 News::Listed { .. } => queue.add_all(named.that(|(of, _)| *of == kind)),
             };
             tokio::spawn(async move { cache::follow(api, watches::config(), &watched, hear).await }).abort_handle()
         });
-        of.look(template, since)
+        of.look(template, since, whole)
     }
 
     /// The rollout is gone.
     pub fn forget(&self, rollout: &Key) {
-        self.named.set(rollout, &BTreeSet::new());
+        self.followed.set(rollout, &Arc::default());
     }
 }
 
@@ -100,16 +126,16 @@ fn place(kind: TemplateKind, name: &str, rollout: &Key) -> Key {
     }
 }
 
-impl Named {
-    fn all(&self) -> MutexGuard<'_, BTreeMap<Key, BTreeSet<(TemplateKind, Key)>>> {
+impl Followed {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Named>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, rollout: &Key, named: &BTreeSet<(TemplateKind, Key)>) {
+    fn set(&self, rollout: &Key, named: &Arc<Named>) {
         let mut all = self.all();
         if named.is_empty() {
             all.remove(rollout);
-        } else if all.get(rollout) != Some(named) {
+        } else {
             all.insert(rollout.clone(), named.clone());
         }
     }
@@ -127,7 +153,7 @@ impl<Of: TemplateOf> OneKind<Of> {
         match &*begun {
             Some((since, task)) if !task.is_finished() => *since,
             _ => {
-                tracing::info!(kind = Template::<Of>::WORD, "watching templates of this kind, since a rollout names one");
+                tracing::info!(kind = Of::KIND.as_str(), "watching templates of this kind, since a rollout names one");
                 let since = clock::now();
                 *begun = Some((since, begin()));
                 since
@@ -135,23 +161,22 @@ impl<Of: TemplateOf> OneKind<Of> {
         }
     }
 
-    /// While the watch is down what is known is still told; while nothing was listed yet there is nothing to tell.
-    fn look(&self, template: &Key, since: Timestamp) -> (TemplateSeen, Option<Blind>) {
+    /// While the watch is down the last known content counts; while nothing was listed yet there is none. `whole`: with its content.
+    fn look(&self, template: &Key, since: Timestamp, whole: bool) -> Sight {
         let down = self.watched.down().clone();
+        let late = |Down { why, since }: Down| Late { kind: Of::KIND, why, since };
         if !self.watched.is_full() {
-            let Blind { why, since } = down.unwrap_or_else(|| Blind { why: "listing".to_owned(), since });
-            return (TemplateSeen::Unknown(why.clone()), Some(blind::<Of>(&why, since)));
+            let down = down.unwrap_or_else(|| Down { why: "listing".to_owned(), since });
+            let seen = whole.then(|| TemplateSeen::Unknown(down.why.clone()));
+            return Sight { version: format!("unknown: {}", down.why), seen, late: Some(late(down)) };
         }
         let found = self.watched.shelf().get(template, Instant::now());
-        let seen = match found.map(|found| found.body.spec()) {
+        let version = found.as_ref().map_or("absent", |found| &found.head.resource_version).to_owned();
+        let read = |found: Option<Arc<Seen<Template<Of>>>>| match found.map(|found| found.body.spec()) {
             None => TemplateSeen::Absent,
             Some(Ok(spec)) => TemplateSeen::There(Box::new(spec)),
             Some(Err(why)) => TemplateSeen::Unknown(why),
         };
-        (seen, down.map(|down| blind::<Of>(&down.why, down.since)))
+        Sight { version, seen: whole.then(|| read(found)), late: down.map(late) }
     }
-}
-
-fn blind<Of: TemplateOf>(why: &str, since: Timestamp) -> Blind {
-    Blind { why: format!("{}: {why}", Of::plural(&())), since }
 }

@@ -65,7 +65,7 @@ impl Observed {
 
     /// What is late of the objects that a rollout has, the longest first.
     pub fn late(&self) -> Option<&Late> {
-        self.late_of(Watched::is_of_the_rollout)
+        self.late_of(ObjectKind::is_of_the_rollout)
     }
 
     /// What is late of the templates that it names.
@@ -73,7 +73,7 @@ impl Observed {
         self.late_of(|kind| !kind.is_of_the_rollout())
     }
 
-    fn late_of(&self, such: impl Fn(Watched) -> bool) -> Option<&Late> {
+    fn late_of(&self, such: impl Fn(ObjectKind) -> bool) -> Option<&Late> {
         self.late.iter().filter(|late| such(late.kind)).min_by_key(|late| late.since)
     }
 
@@ -126,7 +126,7 @@ pub struct Identity {
 
 /// A kind of objects that decisions are made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Watched {
+pub enum ObjectKind {
     Rollout,
     Deployment,
     Service,
@@ -137,7 +137,7 @@ pub enum Watched {
     ClusterGateTemplate,
 }
 
-impl Watched {
+impl ObjectKind {
     /// All of them, as people call them.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -161,7 +161,7 @@ impl Watched {
 /// A watch is late to tell of the objects of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Late {
-    pub kind: Watched,
+    pub kind: ObjectKind,
     /// Why that is so: the latest error of the watch, as a rule.
     pub why: String,
     pub since: Timestamp,

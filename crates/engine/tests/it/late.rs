@@ -5,7 +5,7 @@ use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Change, Object, Role},
-    observed::{Late, Watched},
+    observed::{Late, ObjectKind},
 };
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 // Found by attack.
 #[test]
 fn nothing_goes_forward_while_a_watch_is_down() {
-    let down = |world: &World| Late { kind: Watched::Pod, why: "connection refused".into(), since: world.now };
+    let down = |world: &World| Late { kind: ObjectKind::Pod, why: "connection refused".into(), since: world.now };
     // A candidate that is all there, as far as the old caches tell.
     let mut world = World::live(json!({}));
     world.spec.image = Some("shop:2".into());
@@ -43,7 +43,7 @@ fn while_a_watch_is_down_the_way_back_and_repairs_go_on() {
     world.spec.image = Some("shop:2".into());
     world.generation += 1;
     world.run_until(Phase::Monitoring);
-    world.late = vec![Late { kind: Watched::Pod, why: "connection refused".into(), since: world.now }];
+    world.late = vec![Late { kind: ObjectKind::Pod, why: "connection refused".into(), since: world.now }];
     world.services.get_mut("active").unwrap().selector.clear();
     assert!(matches!(decide(&world.seen()), Decision::Act(_)), "a stripped selector is put right");
     let revision = world.status.active.as_ref().unwrap().revision.clone();
@@ -123,7 +123,7 @@ fn pods_that_only_a_lagging_watch_shows_end_no_way_back() {
 #[test]
 fn a_new_size_is_obeyed_when_a_watch_has_just_gone_down() {
     let mut world = World::live(json!({}));
-    world.late = vec![Late { kind: Watched::Pod, why: "connection refused".into(), since: world.now }];
+    world.late = vec![Late { kind: ObjectKind::Pod, why: "connection refused".into(), since: world.now }];
     world.change(json!({"replicas": 5}));
     world.operator();
     assert_eq!(world.deployments[&Color::Blue].replicas, 5, "{}", world.story());

@@ -174,7 +174,7 @@ fn a_retry_lets_the_score_and_what_was_bad_in_it_begin_anew() {
     assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
 }
 
-/// Watched for two minutes, with a score of 60 % asked for.
+/// ObjectKind for two minutes, with a score of 60 % asked for.
 fn watched() -> World {
     let mut spec = scored("monitoring", "60%", three());
     spec["monitoring"]["duration"] = json!("2m");

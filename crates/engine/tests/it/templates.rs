@@ -256,7 +256,7 @@ fn a_first_revision_with_a_missing_template_does_not_serve() {
 }
 
 fn down(world: &World) -> Late {
-    Late { kind: Watched::GateTemplate, why: "forbidden".into(), since: world.now }
+    Late { kind: ObjectKind::GateTemplate, why: "forbidden".into(), since: world.now }
 }
 
 const CANT_WATCH: &str = "WatchDown: Nothing is tried or passed while the operator can't watch GateTemplates: forbidden";

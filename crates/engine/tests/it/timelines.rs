@@ -4,7 +4,7 @@ use crate::world::World;
 use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     decision::Object,
-    observed::{Absence, Late, Watched},
+    observed::{Absence, Late, ObjectKind},
 };
 use bluegreen_gates::reading::{Outcome, Reading};
 use insta::assert_snapshot;
@@ -242,7 +242,7 @@ fn with_a_watch_down_the_switch_waits() {
     world.run_for(20);
     from_here(&mut world);
     world.note("fault  pods can't be watched");
-    world.late = vec![Late { kind: Watched::Pod, why: "connection refused".into(), since: world.now }];
+    world.late = vec![Late { kind: ObjectKind::Pod, why: "connection refused".into(), since: world.now }];
     world.order("promote");
     world.run_for(60);
     assert_eq!(world.serves().as_deref(), Some("shop:1"));

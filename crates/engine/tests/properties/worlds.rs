@@ -326,7 +326,7 @@ impl TemplatesAre {
 
     /// For so long that it is told.
     fn late(self) -> Option<Late> {
-        (self == Self::Unwatched).then(|| Late { kind: Watched::GateTemplate, why: "forbidden".into(), since: at(-600) })
+        (self == Self::Unwatched).then(|| Late { kind: ObjectKind::GateTemplate, why: "forbidden".into(), since: at(-600) })
     }
 }
 

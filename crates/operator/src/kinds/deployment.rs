@@ -3,6 +3,7 @@
 use super::{Kind, Labels, Wire, WireMeta};
 use crate::owner::Ownership;
 use bluegreen_api::names;
+use bluegreen_engine::observed::ObjectKind;
 use serde::Deserialize;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +81,7 @@ fn ours(key: &str) -> bool {
 impl Kind for Deployment {
     type Of = k8s_openapi::api::apps::v1::Deployment;
     type Wire = Wire<WireSpec, WireStatus>;
-    const WORD: &'static str = "deployment";
+    const KIND: ObjectKind = ObjectKind::Deployment;
 
     fn trim(wire: Self::Wire) -> Self {
         let Wire { metadata, spec, status } = wire;

@@ -2,6 +2,7 @@
 
 use super::{HasMeta, Kind, WireMeta};
 use crate::{clock, intern::Text};
+use bluegreen_engine::observed::ObjectKind;
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -69,7 +70,7 @@ impl Endpoint {
 impl Kind for EndpointSlice {
     type Of = k8s_openapi::api::discovery::v1::EndpointSlice;
     type Wire = WireSlice;
-    const WORD: &'static str = "endpointslice";
+    const KIND: ObjectKind = ObjectKind::EndpointSlice;
 
     fn trim(wire: Self::Wire) -> Self {
         Self {

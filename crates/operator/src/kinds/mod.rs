@@ -14,12 +14,13 @@ pub use endpoint_slice::EndpointSlice;
 pub use labels::Labels;
 pub use pod::Pod;
 pub use revision::Revision;
-pub use rollout::{Rollout, Terms};
+pub use rollout::Rollout;
 pub use service::Service;
 pub use template::{Template, TemplateOf};
 
 use crate::{intern::intern, owner::Ownership};
 use bluegreen_api::names;
+use bluegreen_engine::observed::ObjectKind;
 use jiff::Timestamp;
 use kube::{Resource, core::ObjectMeta};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
@@ -31,8 +32,8 @@ pub trait Kind: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
     type Of: Resource<DynamicType = ()>;
     /// The part of its JSON that is looked at.
     type Wire: DeserializeOwned + HasMeta;
-    /// For logs and metrics: a word, in lower case.
-    const WORD: &'static str;
+    /// Its kind, for logs and for what is late.
+    const KIND: ObjectKind;
 
     fn trim(wire: Self::Wire) -> Self;
 

@@ -3,7 +3,7 @@
 use super::{Kind, Wire};
 use crate::intern::Text;
 use bluegreen_api::{Color, names};
-use bluegreen_engine::observed::PodTrouble;
+use bluegreen_engine::observed::{ObjectKind, PodTrouble};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -192,7 +192,7 @@ fn named_ports(spec: Option<WireSpec>) -> Box<[(Text, u16)]> {
 impl Kind for Pod {
     type Of = k8s_openapi::api::core::v1::Pod;
     type Wire = Wire<WireSpec, WireStatus>;
-    const WORD: &'static str = "pod";
+    const KIND: ObjectKind = ObjectKind::Pod;
 
     fn trim(wire: Self::Wire) -> Self {
         let Wire { metadata, spec, status } = wire;

@@ -3,6 +3,7 @@
 use super::{HasMeta, Kind, WireMeta};
 use crate::{intern::Text, owner::Ownership};
 use bluegreen_api::names;
+use bluegreen_engine::observed::ObjectKind;
 use serde::Deserialize;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +34,7 @@ impl HasMeta for WireRevision {
 impl Kind for Revision {
     type Of = k8s_openapi::api::apps::v1::ControllerRevision;
     type Wire = WireRevision;
-    const WORD: &'static str = "controllerrevision";
+    const KIND: ObjectKind = ObjectKind::ControllerRevision;
 
     fn trim(wire: Self::Wire) -> Self {
         let meta = &wire.metadata;

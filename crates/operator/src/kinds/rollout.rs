@@ -3,6 +3,7 @@
 use super::{Kind, Labels, Wire};
 use crate::intern::Text;
 use bluegreen_api::{BlueGreenRollout, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Phase, names};
+use bluegreen_engine::observed::ObjectKind;
 use jiff::Timestamp;
 use serde::{
     Deserialize, Deserializer,
@@ -25,22 +26,16 @@ pub struct Rollout {
     status: Option<Box<str>>,
 }
 
-/// Desired and recorded state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Terms {
-    pub spec: BlueGreenRolloutSpec,
-    pub status: BlueGreenRolloutStatus,
-}
-
 impl Rollout {
-    /// An error says why they can't be read.
-    pub fn terms(&self) -> Result<Terms, String> {
-        let spec = serde_json::from_str(&self.spec).map_err(|error| format!("spec can't be parsed: {error}"))?;
-        let status = match &self.status {
-            Some(status) => serde_json::from_str(status).map_err(|error| format!("status can't be parsed: {error}"))?,
-            None => BlueGreenRolloutStatus::default(),
-        };
-        Ok(Terms { spec, status })
+    /// An error says why it can't be read.
+    pub fn spec(&self) -> Result<BlueGreenRolloutSpec, String> {
+        serde_json::from_str(&self.spec).map_err(|error| format!("spec can't be parsed: {error}"))
+    }
+
+    /// An error says why it can't be read.
+    pub fn status(&self) -> Result<BlueGreenRolloutStatus, String> {
+        let Some(status) = &self.status else { return Ok(BlueGreenRolloutStatus::default()) };
+        serde_json::from_str(status).map_err(|error| format!("status can't be parsed: {error}"))
     }
 }
 
@@ -92,7 +87,7 @@ fn last_writer(entries: &[ManagedFields]) -> Option<&str> {
 impl Kind for Rollout {
     type Of = BlueGreenRollout;
     type Wire = Wire<Value, Value>;
-    const WORD: &'static str = "bluegreenrollout";
+    const KIND: ObjectKind = ObjectKind::Rollout;
 
     fn rollout(metadata: &super::WireMeta) -> Option<&str> {
         Some(&metadata.name)
@@ -151,20 +146,20 @@ mod tests {
         .body;
         assert_eq!(&*body.by, "argocd");
         assert_eq!((body.annotations.get("bluegreen.dev/promote"), body.annotations.get("other")), (Some("abc"), None));
-        assert_eq!(body.terms().unwrap().spec.image.as_deref(), Some("shop:1"));
+        assert_eq!(body.spec().unwrap().image.as_deref(), Some("shop:1"));
     }
 
     #[test]
     fn one_that_cannot_be_read_is_kept_with_the_reason() {
         let body = arrive::<Rollout>(json!({"metadata": {"name": "shop"}, "spec": {"replicas": "many"}})).body;
-        assert!(body.terms().unwrap_err().starts_with("spec can't be parsed"), "");
+        assert!(body.spec().unwrap_err().starts_with("spec can't be parsed"), "");
         let unknown = arrive::<Rollout>(json!({"metadata": {"name": "shop"}, "spec": spec(), "status": {"phase": "Levitating"}})).body;
-        assert!(unknown.terms().unwrap_err().contains("Levitating"));
+        assert!(unknown.status().unwrap_err().contains("Levitating"));
     }
 
     #[test]
     fn the_default_status_of_a_fresh_object_is_read() {
         let body = arrive::<Rollout>(json!({"metadata": {"name": "shop"}, "spec": spec(), "status": {"observedGeneration": -1}})).body;
-        assert_eq!(body.terms().unwrap().status.observed_generation, -1);
+        assert_eq!(body.status().unwrap().observed_generation, -1);
     }
 }

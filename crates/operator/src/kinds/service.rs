@@ -3,6 +3,7 @@
 use super::{Kind, Labels, Wire, deployment::epoch};
 use crate::{intern::Text, owner::Ownership};
 use bluegreen_api::{Protocol, ServicePort};
+use bluegreen_engine::observed::ObjectKind;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::{Deserialize, de::IgnoredAny};
 use std::collections::BTreeMap;
@@ -63,7 +64,7 @@ impl From<WirePort> for ServicePort {
 impl Kind for Service {
     type Of = k8s_openapi::api::core::v1::Service;
     type Wire = Wire<WireSpec, IgnoredAny>;
-    const WORD: &'static str = "service";
+    const KIND: ObjectKind = ObjectKind::Service;
 
     fn trim(wire: Self::Wire) -> Self {
         let Wire { metadata, spec, .. } = wire;

@@ -2,6 +2,7 @@
 
 use super::{Kind, Wire, WireMeta};
 use bluegreen_api::{ClusterGateTemplate, GateTemplate, GateTemplateSpec};
+use bluegreen_engine::observed::ObjectKind;
 use kube::Resource;
 use serde_json::Value;
 use std::{fmt, marker::PhantomData};
@@ -23,25 +24,25 @@ impl<Of> Template<Of> {
 
 /// The difference between the two kinds.
 pub trait TemplateOf: Resource<DynamicType = ()> + Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
-    const WORD: &'static str;
+    const KIND: ObjectKind;
     /// The kind of role that lets the operator read templates.
     const ROLE: &'static str;
 }
 
 impl TemplateOf for GateTemplate {
-    const WORD: &'static str = "gatetemplate";
+    const KIND: ObjectKind = ObjectKind::GateTemplate;
     const ROLE: &'static str = "Role";
 }
 
 impl TemplateOf for ClusterGateTemplate {
-    const WORD: &'static str = "clustergatetemplate";
+    const KIND: ObjectKind = ObjectKind::ClusterGateTemplate;
     const ROLE: &'static str = "ClusterRole";
 }
 
 impl<Of: TemplateOf> Kind for Template<Of> {
     type Of = Of;
     type Wire = Wire<Value, Value>;
-    const WORD: &'static str = Of::WORD;
+    const KIND: ObjectKind = Of::KIND;
 
     fn trim(wire: Self::Wire) -> Self {
         Self { spec: wire.spec.unwrap_or_default().to_string().into(), of: PhantomData }

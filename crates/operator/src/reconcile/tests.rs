@@ -1,17 +1,15 @@
 use super::*;
-use crate::{
-    gather::{Gatherer, Leading},
-    key::Key,
-    kinds::{Rollout, Seen, sample::arrive},
-    templates::Templates,
-};
+use crate::clock;
 use bluegreen_api::Color;
 use bluegreen_engine::{
     Why,
+    asked::Asked,
     decision::{Change, Guard},
+    observed::Identity,
 };
+use bluegreen_gates::templates::Templates;
 use serde_json::json;
-use tower::BoxError;
+use std::sync::Arc;
 
 /// What the loop did, in order.
 #[derive(Default)]
@@ -25,17 +23,14 @@ struct Script {
 }
 
 fn observed(looks: i64) -> Observed {
-    let rollout: Seen<Rollout> = arrive(json!({
-        "metadata": {"name": "shop", "namespace": "a", "uid": "u", "generation": looks},
-        "spec": {"template": {"spec": {"containers": [{"name": "shop", "image": "shop:1"}]}}, "service": {"ports": [{"port": 80}]}}
-    }));
-    let nobody = tower::service_fn(|_: http::Request<kube::client::Body>| {
-        std::future::pending::<Result<http::Response<kube::client::Body>, BoxError>>()
+    let spec = json!({
+        "image": "shop:1",
+        "template": {"spec": {"containers": [{"name": "shop"}]}},
+        "service": {"ports": [{"port": 80}]},
     });
-    let templates = Templates::new(kube::Client::new(nobody, "a"), None, Default::default());
-    let gatherer = Gatherer { cache: Default::default(), memory: Default::default(), default_prometheus: None, templates };
-    let terms = rollout.body.terms().unwrap();
-    gatherer.observe(&Key::new("a", "shop"), &rollout, terms, Leading { term: 1, absence: None })
+    let rollout = Identity { namespace: "a".into(), name: "shop".into(), uid: "u".into(), generation: looks };
+    let asked = Asked::of(serde_json::from_value(spec).unwrap(), ("a", "shop"), Templates::new(), None);
+    Observed::nothing_but(rollout, Arc::new(asked), BlueGreenRolloutStatus::default(), clock::now())
 }
 
 impl World for Script {

@@ -10,7 +10,7 @@ use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::Object,
-    observed::{EndpointSeen, Late, Owner, Refusal, Watched},
+    observed::{EndpointSeen, Late, ObjectKind, Owner, Refusal},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -112,7 +112,7 @@ fn the_former_side_goes_after_its_time_if_the_new_serves() {
             ("paused", |seen| seen.ask(|spec| spec.paused = true), &[]),
             ("paused by order", |seen| seen.status.paused_by_order = true, &[]),
             ("bad input", |seen| seen.ask(|spec| spec.template.0 = json!({})), &[]),
-            ("a watch is down", |seen| seen.late = vec![Late { kind: Watched::Pod, why: "no answer".into(), since: seen.now }], &[]),
+            ("a watch is down", |seen| seen.late = vec![Late { kind: ObjectKind::Pod, why: "no answer".into(), since: seen.now }], &[]),
             (
                 "users still reach a pod of it",
                 |seen| seen.endpoints.pods = vec![EndpointSeen { pod: seen.blue.pods[0].name.clone(), ready: true }],

@@ -11,7 +11,7 @@ use bluegreen_api::{GateState, Phase, Protocol, Side};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Role, Target},
-    observed::{Late, Owner, Watched},
+    observed::{Late, ObjectKind, Owner},
 };
 use bluegreen_gates::reading::{CheckOutcome, Outcome, Reading};
 use jiff::Timestamp;
@@ -124,7 +124,7 @@ fn the_switch_waits_until_everything_of_the_candidate_is_there() {
             ("not all pods are available", |seen| green(seen).available = 2, &[]),
             ("no ready pod is seen", |seen| seen.green.pods.iter_mut().for_each(|pod| pod.ready = false), &[]),
             ("no pod is ready, as its Deployment tells", |seen| green(seen).ready = 0, &[]),
-            ("a watch is down", |seen| seen.late = vec![Late { kind: Watched::Pod, why: "no answer".into(), since: seen.now }], &[]),
+            ("a watch is down", |seen| seen.late = vec![Late { kind: ObjectKind::Pod, why: "no answer".into(), since: seen.now }], &[]),
             ("fewer are asked for", |seen| green(seen).replicas = 2, &["scale green to 3: the size is another"]),
         ],
     );
