@@ -5,9 +5,9 @@ use crate::{
     clock,
     key::Key,
     kinds::{Deployment, Kind, Revision, Seen},
+    live::Live,
     memory::Memory,
     requests::{Answer, Refused, Requests},
-    shelf::Look,
 };
 use bluegreen_api::{Color, names};
 use bluegreen_engine::{
@@ -40,6 +40,7 @@ pub enum Performed {
 
 pub struct Performer {
     pub requests: Requests,
+    pub live: Live,
     pub cache: Arc<Cache>,
     pub memory: Arc<Memory>,
     recent: Mutex<VecDeque<(Key, Arc<Value>)>>,
@@ -47,7 +48,7 @@ pub struct Performer {
 
 impl Performer {
     pub fn new(requests: Requests, cache: Arc<Cache>, memory: Arc<Memory>) -> Self {
-        Self { requests, cache, memory, recent: Mutex::default() }
+        Self { live: Live::new(requests.clone()), requests, cache, memory, recent: Mutex::default() }
     }
 
     pub async fn perform(&self, key: &Key, seen: &Observed, effect: &Effect) -> Performed {
@@ -80,7 +81,7 @@ impl Performer {
             Err(Not::Stale) => {
                 tracing::debug!(rollout = %key, change = ?effect.change, why = effect.why, "not written: the object changed since it was read");
                 // The writer of the object may have recorded a newer intention as well.
-                self.refresh(&self.cache.rollouts, key).await;
+                self.live.refresh(&self.cache.rollouts, key).await;
                 Performed::Stale
             }
             Err(Not::Refused(Refused { code, message, .. })) => {
@@ -102,7 +103,7 @@ impl Performer {
                 Ok(())
             }
             // The name says what is in it: written before, and not seen since.
-            Err(refused) if refused.code == 409 => match self.read(&self.cache.revisions, &name).await {
+            Err(refused) if refused.code == 409 => match self.live.read(&self.cache.revisions, &name).await {
                 Ok(()) => Err(Not::Stale),
                 Err(refused) => Err(Not::Refused(refused)),
             },
@@ -119,7 +120,7 @@ impl Performer {
             }
             Ok(_) if was_seen => {
                 // The Deployment runs another revision by now, whose content must not be stored under this name.
-                self.refresh(&self.cache.deployments, &name).await;
+                self.live.refresh(&self.cache.deployments, &name).await;
                 Err(Not::Stale)
             }
             Ok(_) => Err(lost(&name, "belongs to another owner or runs another revision")),
@@ -215,37 +216,8 @@ impl Performer {
         if !is_stale(&refused, guard) {
             return Not::Refused(refused);
         }
-        self.refresh(watched, name).await;
+        self.live.refresh(watched, name).await;
         Not::Stale
-    }
-
-    /// Reads an object live and lets it stand in: the watch may be late, or blind to it for want of a label.
-    pub async fn read<T: Kind>(&self, watched: &Watched<T>, name: &Key) -> Result<(), Refused> {
-        match self.requests.get::<T>(name).await {
-            Ok(found) => watched.shelf().stand_in(found, Instant::now()),
-            Err(refused) if refused.is_absent() => {
-                watched.shelf().gone(name, Instant::now());
-            }
-            Err(refused) => return Err(refused),
-        }
-        Ok(())
-    }
-
-    /// The same, if a watch should have told of it long ago: what is cached is older than what this process knows itself. Whether
-    /// that is so.
-    pub async fn catch_up<T: Kind>(&self, watched: &Watched<T>, name: &Key) -> Result<bool, Refused> {
-        let overdue = matches!(watched.shelf().look(name, Instant::now()), Look::Overdue);
-        if overdue {
-            self.read(watched, name).await?;
-        }
-        Ok(overdue)
-    }
-
-    /// A live read after a write that was refused as stale: the next look tells if it could not be read.
-    pub async fn refresh<T: Kind>(&self, watched: &Watched<T>, name: &Key) {
-        if let Err(refused) = self.read(watched, name).await {
-            tracing::warn!(kind = T::KIND.as_str(), object = %name, error = %refused, "the object could not be read again");
-        }
     }
 
     async fn revision_data(&self, name: &Key) -> Result<Arc<Value>, Not> {

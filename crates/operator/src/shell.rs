@@ -91,7 +91,7 @@ impl<'a> OneRollout<'a> {
     async fn read(&self) -> Result<Option<Arc<Seen<Rollout>>>, Trouble> {
         let Shell { cache, performer, .. } = self.shell;
         let unread = |refused| Trouble::Api { what: "reading the rollout failed", refused };
-        performer.read(&cache.rollouts, self.key).await.map_err(unread)?;
+        performer.live.read(&cache.rollouts, self.key).await.map_err(unread)?;
         Ok(cache.rollouts.shelf().get(self.key, Instant::now()))
     }
 
@@ -109,10 +109,10 @@ impl<'a> OneRollout<'a> {
         let unread = |refused| Trouble::Api { what: "reading objects that a late watch has not shown failed", refused };
         let mut late = false;
         for color in [Color::Blue, Color::Green] {
-            late |= performer.catch_up(&cache.deployments, &self.deployment(color)).await.map_err(unread)?;
+            late |= performer.live.catch_up(&cache.deployments, &self.deployment(color)).await.map_err(unread)?;
         }
         for role in Role::ALL {
-            late |= performer.catch_up(&cache.services, &self.service(seen, role)).await.map_err(unread)?;
+            late |= performer.live.catch_up(&cache.services, &self.service(seen, role)).await.map_err(unread)?;
         }
         Ok(late)
     }
@@ -140,12 +140,12 @@ impl<'a> OneRollout<'a> {
         let unread = |refused| Trouble::Api { what: "reading the objects with the rollout's names failed", refused };
         for color in [Color::Blue, Color::Green] {
             if seen.color(color).deployment.as_ref().is_none() {
-                performer.read(&cache.deployments, &self.deployment(color)).await.map_err(unread)?;
+                performer.live.read(&cache.deployments, &self.deployment(color)).await.map_err(unread)?;
             }
         }
         for role in Role::ALL {
             if seen.service(role).is_none() {
-                performer.read(&cache.services, &self.service(seen, role)).await.map_err(unread)?;
+                performer.live.read(&cache.services, &self.service(seen, role)).await.map_err(unread)?;
             }
         }
         memory.of(self.key, &seen.uid, |remembered| remembered.surveyed_in = Some(seen.term));
@@ -244,7 +244,7 @@ impl World for OneRollout<'_> {
                 Ok(())
             }
             Err(refused) if matches!(refused.code, 404 | 409) => {
-                performer.refresh(&cache.rollouts, self.key).await;
+                performer.live.refresh(&cache.rollouts, self.key).await;
                 Err(Trouble::Stale)
             }
             Err(refused) => Err(Trouble::Api { what: "recording the status failed", refused }),

@@ -1,7 +1,6 @@
 //! A Deployment as it is cached.
 
-use super::{Kind, Labels, Wire, WireMeta};
-use crate::owner::Ownership;
+use super::{Kind, Labels, Ownership, Wire, WireMeta};
 use bluegreen_api::names;
 use bluegreen_engine::observed::ObjectKind;
 use serde::Deserialize;
@@ -91,7 +90,7 @@ impl Kind for Deployment {
             None => (1, 0, None),
         };
         Self {
-            ownership: metadata.ownership(),
+            ownership: Ownership::of(&metadata),
             deleting: metadata.deleting(),
             generation: metadata.generation,
             epoch: epoch(&metadata),

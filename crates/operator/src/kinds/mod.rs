@@ -3,28 +3,32 @@
 mod deployment;
 mod endpoint_slice;
 mod labels;
+mod owner;
 mod pod;
 mod revision;
 mod rollout;
 mod service;
 mod template;
+mod wire;
+mod writer;
 
 pub use deployment::Deployment;
 pub use endpoint_slice::EndpointSlice;
 pub use labels::Labels;
+pub use owner::Ownership;
 pub use pod::Pod;
 pub use revision::Revision;
 pub use rollout::Rollout;
 pub use service::Service;
 pub use template::{Template, TemplateOf};
+pub use wire::{HasMeta, Wire, WireMeta};
 
-use crate::{intern::intern, owner::Ownership};
+use crate::intern::intern;
 use bluegreen_api::names;
 use bluegreen_engine::observed::ObjectKind;
-use jiff::Timestamp;
 use kube::{Resource, core::ObjectMeta};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 /// A kind of object that the operator reads.
 pub trait Kind: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
@@ -67,6 +71,16 @@ pub struct Head {
 }
 
 impl Head {
+    fn of<T: Kind>(meta: &WireMeta) -> Self {
+        Self {
+            namespace: intern(&meta.namespace),
+            name: intern(&meta.name),
+            uid: meta.uid.as_str().into(),
+            resource_version: meta.resource_version.as_str().into(),
+            rollout: T::rollout(meta).map(intern),
+        }
+    }
+
     /// resourceVersions of one kind compare as integers; one that is no integer is the oldest.
     pub fn version(&self) -> u64 {
         version(&self.resource_version)
@@ -75,86 +89,6 @@ impl Head {
 
 pub fn version(resource_version: &str) -> u64 {
     resource_version.parse().unwrap_or(0)
-}
-
-/// The metadata that is looked at.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct WireMeta {
-    pub name: String,
-    pub namespace: String,
-    pub uid: String,
-    pub resource_version: String,
-    pub generation: i64,
-    pub labels: Option<BTreeMap<String, String>>,
-    pub annotations: Option<BTreeMap<String, String>>,
-    pub owner_references: Option<Vec<WireOwner>>,
-    pub creation_timestamp: Option<Timestamp>,
-    pub deletion_timestamp: Option<String>,
-    pub managed_fields: Option<Vec<rollout::ManagedFields>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct WireOwner {
-    pub api_version: String,
-    pub kind: String,
-    pub name: String,
-    pub uid: String,
-    pub controller: Option<bool>,
-}
-
-impl WireMeta {
-    pub fn label(&self, key: &str) -> Option<&str> {
-        self.labels.as_ref()?.get(key).map(String::as_str)
-    }
-
-    pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.as_ref()?.get(key).map(String::as_str)
-    }
-
-    pub fn deleting(&self) -> bool {
-        self.deletion_timestamp.is_some()
-    }
-
-    pub fn ownership(&self) -> Ownership {
-        Ownership::of(self)
-    }
-
-    fn head<T: Kind>(&self) -> Head {
-        Head {
-            namespace: intern(&self.namespace),
-            name: intern(&self.name),
-            uid: self.uid.as_str().into(),
-            resource_version: self.resource_version.as_str().into(),
-            rollout: T::rollout(self).map(intern),
-        }
-    }
-}
-
-/// Has Kubernetes' metadata.
-pub trait HasMeta {
-    fn metadata(&self) -> &WireMeta;
-}
-
-/// The usual shape of an object's JSON.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Wire<Spec, Status> {
-    pub metadata: WireMeta,
-    #[serde(default = "none", bound(deserialize = "Spec: Deserialize<'de>"))]
-    pub spec: Option<Spec>,
-    #[serde(default = "none", bound(deserialize = "Status: Deserialize<'de>"))]
-    pub status: Option<Status>,
-}
-
-fn none<T>() -> Option<T> {
-    None
-}
-
-impl<Spec, Status> HasMeta for Wire<Spec, Status> {
-    fn metadata(&self) -> &WireMeta {
-        &self.metadata
-    }
 }
 
 /// An object on its way from the API server: trimmed, with the little metadata that kube's watcher goes by.
@@ -167,7 +101,7 @@ pub struct Arriving<T> {
 impl<'de, T: Kind> Deserialize<'de> for Arriving<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = T::Wire::deserialize(deserializer)?;
-        let head = wire.metadata().head::<T>();
+        let head = Head::of::<T>(wire.metadata());
         let meta = ObjectMeta {
             name: Some(head.name.to_string()),
             namespace: Some(head.namespace.to_string()),

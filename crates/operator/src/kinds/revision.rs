@@ -1,7 +1,7 @@
 //! A ControllerRevision as it is cached. Its data stays with the API server.
 
 use super::{HasMeta, Kind, WireMeta};
-use crate::{intern::Text, owner::Ownership};
+use crate::{intern::Text, kinds::Ownership};
 use bluegreen_api::names;
 use bluegreen_engine::observed::ObjectKind;
 use serde::Deserialize;
@@ -39,7 +39,7 @@ impl Kind for Revision {
     fn trim(wire: Self::Wire) -> Self {
         let meta = &wire.metadata;
         Self {
-            ownership: meta.ownership(),
+            ownership: Ownership::of(&meta),
             hash: Text::of(meta.label(names::REVISION_LABEL).unwrap_or_default()),
             number: wire.revision,
             digest: Text::of(meta.annotation(names::DIGEST_ANNOTATION).unwrap_or_default()),

@@ -1,7 +1,7 @@
 //! A Service as it is cached.
 
 use super::{Kind, Labels, Wire, deployment::epoch};
-use crate::{intern::Text, owner::Ownership};
+use crate::{intern::Text, kinds::Ownership};
 use bluegreen_api::{Protocol, ServicePort};
 use bluegreen_engine::observed::ObjectKind;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -70,7 +70,7 @@ impl Kind for Service {
         let Wire { metadata, spec, .. } = wire;
         let spec = spec.unwrap_or_default();
         Self {
-            ownership: metadata.ownership(),
+            ownership: Ownership::of(&metadata),
             deleting: metadata.deleting(),
             epoch: epoch(&metadata),
             labels: Labels::all(metadata.labels),

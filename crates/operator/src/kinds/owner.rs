@@ -1,6 +1,7 @@
 //! Whose an object is.
 
-use crate::{intern::Text, kinds::WireMeta};
+use super::wire::WireMeta;
+use crate::intern::Text;
 use bluegreen_api::names;
 use bluegreen_engine::observed::Owner;
 
