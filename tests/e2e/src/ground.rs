@@ -1,6 +1,6 @@
 //! The cluster that all tests share.
 
-use bluegreen_cluster::{Cluster, Kind, Signal, paths};
+use bluegreen_cluster::{Cluster, Kind, Signal, paths, patience};
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -28,6 +28,7 @@ impl Ground {
     pub fn get() -> &'static Self {
         static GROUND: OnceLock<Ground> = OnceLock::new();
         GROUND.get_or_init(|| {
+            patience::slow_down();
             let ground = Self { cluster: cluster() };
             ground.install();
             ground
@@ -102,6 +103,7 @@ pub struct OwnGround {
 
 impl OwnGround {
     pub fn up(name: &str) -> Self {
+        patience::slow_down();
         // What a run left that was killed.
         if let Ok(left) = Cluster::attach(name) {
             left.down().unwrap();

@@ -1,23 +1,20 @@
-//! Everything that happened in a namespace, as its watches tell it.
+//! Everything that happened in a namespace, as its watches show it.
 
-use super::{Event, Kind, told::Told};
+use crate::patience;
+use bluegreen_witness::{Event, Journal, Kind};
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use kube::{
     Api, Client,
     api::{DynamicObject, ListParams, WatchEvent, WatchParams},
+    core::{ApiResource, GroupVersionKind},
 };
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 use tokio::{sync::watch, task::JoinSet};
-
-/// How long a test waits for what it expects. Controllers of Kubernetes ask an API server that was away again after up to a minute:
-/// they double their pauses up to 30 s, and add as much again at random.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The events so far, and the watches that bring more.
 pub struct Record {
@@ -29,35 +26,32 @@ pub struct Record {
 }
 
 struct Log {
-    told: Mutex<Told>,
+    journal: Mutex<Journal>,
     length: watch::Sender<usize>,
 }
 
 impl Log {
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap()
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap()
     }
 
-    /// Events of one kind, which is then told until this version.
+    /// Events of one kind, whose watch has then shown all until this version.
     fn add(&self, kind: Kind, events: Vec<Event>, complete: u64) {
-        let mut told = self.told();
-        for event in events {
-            told.add(event);
-        }
-        told.complete.insert(kind, complete);
-        self.length.send_replace(told.length());
+        let mut journal = self.journal();
+        journal.add(kind, events, complete);
+        self.length.send_replace(journal.length());
     }
 }
 
 impl Record {
     /// Watches a namespace that is still empty of what is watched.
     pub async fn begin(client: Client, namespace: &str) -> Self {
-        let log = Arc::new(Log { told: Mutex::default(), length: watch::Sender::new(0) });
+        let log = Arc::new(Log { journal: Mutex::default(), length: watch::Sender::new(0) });
         let mut watches = JoinSet::new();
         for kind in Kind::ALL {
-            let api = Api::namespaced_with(client.clone(), namespace, &kind.resource());
+            let api = Api::namespaced_with(client.clone(), namespace, &resource(kind));
             let from = version_now(&api).await;
-            log.told().first = from;
+            log.journal().begin(kind, from);
             watches.spawn(follow(api, kind, from, log.clone()));
         }
         Self { client, namespace: namespace.to_owned(), log, _watches: watches }
@@ -65,22 +59,19 @@ impl Record {
 
     /// The latest version of an object, if it is there.
     pub fn latest(&self, kind: Kind, name: &str) -> Option<Value> {
-        let told = self.log.told();
-        let (_, latest) = told.latest.get(&(kind, name.to_owned()))?;
+        let journal = self.log.journal();
+        let (_, latest) = journal.latest(kind, name)?;
         (!latest.deleted).then(|| Value::clone(&latest.object))
     }
 
     /// All objects of a kind that are there, in the order of their names.
     pub fn all(&self, kind: Kind) -> Vec<Arc<Value>> {
-        let told = self.log.told();
-        let latest = told.latest.values().map(|(_, event)| event).filter(|event| event.kind == kind && !event.deleted);
-        let there: BTreeMap<_, _> = latest.map(|event| (event.name.clone(), event.object.clone())).collect();
-        there.into_values().collect()
+        self.log.journal().all(kind).into_values().collect()
     }
 
     /// How many events there were.
     pub fn len(&self) -> usize {
-        self.log.told().length()
+        self.log.journal().length()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -89,7 +80,7 @@ impl Record {
 
     /// The events since there were so many, as far as they are not forgotten.
     pub fn since(&self, count: usize) -> Vec<Event> {
-        self.log.told().since(count).cloned().collect()
+        self.log.journal().since(count).cloned().collect()
     }
 
     /// Finds something in the state of an object now, or in any that comes: none is passed over. `after`: events before that
@@ -98,8 +89,8 @@ impl Record {
         let mut length = self.log.length.subscribe();
         let of_it = |event: &&Event| event.kind == kind && event.name == name;
         let (latest, mut next) = {
-            let told = self.log.told();
-            (told.latest.get(&(kind, name.to_owned())).cloned(), told.length().max(after))
+            let journal = self.log.journal();
+            (journal.latest(kind, name).cloned(), journal.length().max(after))
         };
         if let Some(found) = latest.filter(|(at, _)| *at >= after).and_then(|(_, event)| find(&event)) {
             return Ok(found);
@@ -107,9 +98,9 @@ impl Record {
         let found = async {
             loop {
                 let news: Vec<_> = {
-                    let told = self.log.told();
-                    let news = told.since(next).filter(of_it).cloned().collect();
-                    next = told.length().max(next);
+                    let journal = self.log.journal();
+                    let news = journal.since(next).filter(of_it).cloned().collect();
+                    next = journal.length().max(next);
                     news
                 };
                 if let Some(found) = news.iter().find_map(&find) {
@@ -118,61 +109,61 @@ impl Record {
                 length.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(PATIENCE, found).await.map_err(|_| PATIENCE)
+        patience::within(found).await
     }
 
-    /// Waits until the watches have told all that has happened until now.
+    /// Waits until the watches have shown all that has happened until now.
     pub async fn catch_up(&self) {
         for kind in Kind::ALL {
-            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource());
+            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource(kind));
             for object in api.list(&ListParams::default()).await.unwrap() {
                 let (name, version) = (object.metadata.name.unwrap_or_default(), number(object.metadata.resource_version.as_deref()));
-                let told = self.until(kind, &name, 0, |event| (event.version >= version).then_some(()));
-                told.await.unwrap_or_else(|waited| panic!("the watch of {} did not tell of {name} within {waited:?}", kind.as_str()));
+                let shown = self.until(kind, &name, 0, |event| (event.version >= version).then_some(()));
+                shown.await.unwrap_or_else(|waited| panic!("the watch of {} did not show {name} within {waited:?}", kind.as_str()));
             }
         }
     }
 
     /// The operators learn late of what happens, and their requests come late: by so much.
     pub fn allow_lag(&self, lag: Duration) {
-        self.log.told().world.lag = lag.try_into().unwrap();
+        self.log.journal().allow_lag(lag.try_into().unwrap());
     }
 
     /// Judges what has happened so far and forgets most of it, for a test that lasts long. The promises that were broken.
     pub fn judge_and_forget(&self) -> Vec<String> {
-        let mut told = self.log.told();
-        told.judge();
-        told.forget();
-        told.world.broken.clone()
+        let mut journal = self.log.journal();
+        let broken = journal.judge().to_vec();
+        journal.forget();
+        broken
     }
 
-    /// Of so many versions, so many came while not every change was told.
+    /// Of so many versions, so many came while not every change was seen.
     pub fn blindness(&self) -> (u64, u64) {
-        let told = self.log.told();
-        let mut gaps = told.world.blind.clone();
-        gaps.sort_by_key(|gap| gap.start);
-        let (mut blind, mut until) = (0, 0);
-        for gap in gaps {
-            blind += gap.end.saturating_sub(gap.start.max(until));
-            until = gap.end.max(until);
-        }
-        let last = told.complete.values().max().copied().unwrap_or_default();
-        (last - told.first, blind)
+        self.log.journal().blindness()
     }
 
     /// The promises that were broken, each in a sentence.
     pub fn broken(&self) -> Vec<String> {
-        self.log.told().broken()
+        self.log.journal().broken()
     }
+}
+
+/// How the API server names a kind.
+pub(crate) fn resource(kind: Kind) -> ApiResource {
+    let (group, version) = match kind {
+        Kind::Rollout => ("bluegreen.dev", "v1alpha1"),
+        Kind::Deployment | Kind::Revision => ("apps", "v1"),
+        Kind::Service | Kind::Pod => ("", "v1"),
+    };
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind.as_str()))
 }
 
 async fn version_now(api: &Api<DynamicObject>) -> u64 {
     number(api.list_metadata(&ListParams::default()).await.unwrap().metadata.resource_version.as_deref())
 }
 
-/// Tells every event from a version on.
+/// Adds every event from a version on.
 async fn follow(api: Api<DynamicObject>, kind: Kind, mut from: u64, log: Arc<Log>) {
-    log.add(kind, Vec::new(), from);
     loop {
         let params = WatchParams::default().timeout(280);
         let Ok(stream) = api.watch(&params, &from.to_string()).await else {
@@ -196,18 +187,18 @@ async fn follow(api: Api<DynamicObject>, kind: Kind, mut from: u64, log: Arc<Log
                 }
             };
             from = number(object.metadata.resource_version.as_deref());
-            log.add(kind, vec![told(kind, object, deleted)], from);
+            log.add(kind, vec![event_of(kind, object, deleted)], from);
         }
     }
 }
 
-fn told(kind: Kind, object: DynamicObject, deleted: bool) -> Event {
+fn event_of(kind: Kind, object: DynamicObject, deleted: bool) -> Event {
     let name = object.metadata.name.clone().unwrap_or_default();
     let version = number(object.metadata.resource_version.as_deref());
-    Event { kind, name, version, deleted, object: Arc::new(serde_json::to_value(object).unwrap()), seen: Timestamp::now(), told: None }
+    Event { kind, name, version, deleted, object: Arc::new(serde_json::to_value(object).unwrap()), seen: Timestamp::now(), known: None }
 }
 
-/// Tells what has changed since a version, and returns the version from which to go on.
+/// Adds what has changed since a version, and returns the version from which to go on.
 async fn look_again(api: &Api<DynamicObject>, kind: Kind, since: u64, log: &Log) -> u64 {
     let list = loop {
         match api.list(&ListParams::default()).await {
@@ -216,20 +207,20 @@ async fn look_again(api: &Api<DynamicObject>, kind: Kind, since: u64, log: &Log)
         }
     };
     let now = number(list.metadata.resource_version.as_deref());
-    let mut gone: BTreeMap<_, _> = {
-        let mut told = log.told();
-        told.world.blind.push(since..now + 1);
-        let there = told.latest.values().filter(|(_, event)| event.kind == kind && !event.deleted);
-        there.map(|(_, event)| (event.name.clone(), event.clone())).collect()
+    let mut gone = {
+        let mut journal = log.journal();
+        journal.missed(since..now + 1);
+        journal.all(kind)
     };
     let mut news = Vec::new();
     for object in list {
         gone.remove(object.metadata.name.as_deref().unwrap_or_default());
         if number(object.metadata.resource_version.as_deref()) > since {
-            news.push(told(kind, object, false));
+            news.push(event_of(kind, object, false));
         }
     }
-    news.extend(gone.into_values().map(|event| Event { deleted: true, version: now, seen: Timestamp::now(), ..event }));
+    let seen = Timestamp::now();
+    news.extend(gone.into_iter().map(|(name, object)| Event { kind, name, version: now, deleted: true, object, seen, known: None }));
     log.add(kind, news, now);
     now
 }

@@ -1,6 +1,12 @@
 //! The promises of the design (section 4), each as something that an outsider can see broken.
 
-use super::{Event, Kind, MARK, MARK_DELETED};
+use crate::{
+    Event, Kind,
+    object::{
+        active_service, drain, is_controlled_by, is_ready, managed, manages, manages_more_than_status, mark, may_be_gone, numbers, owners,
+        time,
+    },
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::{
@@ -9,7 +15,6 @@ use std::{
     sync::Arc,
 };
 
-const FIELD_MANAGER: &str = "bluegreen";
 const ROLLOUT: &str = "bluegreen.dev/rollout";
 const COLOR: &str = "bluegreen.dev/color";
 const REVISION: &str = "bluegreen.dev/revision";
@@ -48,7 +53,7 @@ type Version = (u64, Option<Arc<Value>>);
 
 /// What is there after the events so far, and what they broke.
 #[derive(Clone, Default)]
-pub(super) struct World {
+pub(crate) struct World {
     objects: BTreeMap<(Kind, String), Arc<Value>>,
     /// Every `spec` of a rollout, by its generation: a status answers one of them.
     specs: BTreeMap<(String, i64), Value>,
@@ -62,15 +67,15 @@ pub(super) struct World {
     past: BTreeMap<(Kind, String), Vec<Version>>,
     /// When which version came, in their order.
     came: Vec<(Timestamp, u64)>,
-    /// So late an operator may know of something, and its request arrive, where it isn't known what it had been told.
-    pub(super) lag: SignedDuration,
-    pub(super) blind: Vec<Range<u64>>,
-    pub(super) broken: Vec<String>,
+    /// So late an operator may know of something, and its request arrive, where what its writer knew isn't known.
+    pub(crate) lag: SignedDuration,
+    pub(crate) blind: Vec<Range<u64>>,
+    pub(crate) broken: Vec<String>,
 }
 
 impl World {
     /// In the order of their versions. None of them is older than one that was seen before.
-    pub(super) fn see_in_order<'e>(&mut self, events: impl Iterator<Item = &'e Event>) {
+    pub(crate) fn see_in_order<'e>(&mut self, events: impl Iterator<Item = &'e Event>) {
         let mut ordered: Vec<_> = events.collect();
         ordered.sort_by_key(|event| event.version);
         for event in ordered {
@@ -131,8 +136,8 @@ impl World {
     /// Whoever wrote this knew the world of one of these versions.
     fn known(&self, event: &Event) -> RangeInclusive<u64> {
         let before = self.came.partition_point(|(at, _)| *at < event.seen - self.lag).checked_sub(1);
-        match event.told {
-            Some(told) => told.pods..=told.pods,
+        match event.known {
+            Some(known) => known.pods..=known.pods,
             None if self.lag.is_zero() => event.version..=event.version,
             None => before.map_or(0, |before| self.came[before].1)..=event.version,
         }
@@ -154,10 +159,10 @@ impl World {
     }
 
     /// At most, by whoever tells of more: the watch of pods, or what the Deployment says itself.
-    fn told_ready(&self, event: &Event, rollout: &str, aim: &Aim) -> i64 {
+    fn reported_ready(&self, event: &Event, rollout: &str, aim: &Aim) -> i64 {
         let (_, ready) = self.ready(event, rollout, aim);
-        let since = match event.told {
-            Some(told) => told.deployments,
+        let since = match event.known {
+            Some(known) => known.deployments,
             None if self.lag.is_zero() => return ready,
             None => *self.known(event).start(),
         };
@@ -231,7 +236,7 @@ impl World {
         let phase = status["phase"].as_str().unwrap_or_default();
         let is = |side: &str| Aim::of_side(&status[side]).as_ref() == Some(aim);
         let last = self.aims.get(&event.name).cloned();
-        let (ready, left) = (self.told_ready(event, name, aim), last.as_ref().map_or(0, |last| self.ready(event, name, last).0));
+        let (ready, left) = (self.reported_ready(event, name, aim), last.as_ref().map_or(0, |last| self.ready(event, name, last).0));
         let moved = last.as_ref() != Some(aim);
         let (side, needed) = if phase == "Promoting" && is("preview") {
             (&status["preview"], status["preview"]["replicas"].as_i64().unwrap_or(1).max(1))
@@ -343,7 +348,7 @@ impl World {
         if status["phase"] == "ScalingDown" {
             let active = Aim::of_side(&status["active"]);
             let serving =
-                active.map_or(0, |active| self.told_ready(event, rollout["metadata"]["name"].as_str().unwrap_or_default(), &active));
+                active.map_or(0, |active| self.reported_ready(event, rollout["metadata"]["name"].as_str().unwrap_or_default(), &active));
             if serving == 0 && asked > 0 {
                 self.break_promise(2, event, "the way back was scaled down while nothing else had a ready pod");
             }
@@ -503,61 +508,6 @@ fn versions<'p>(past: &'p [Version], time: &RangeInclusive<u64>) -> impl Iterato
     let (begin, end) = (past.partition_point(|(at, _)| at <= time.start()), past.partition_point(|(at, _)| at <= time.end()));
     let first = begin.checked_sub(1).and_then(|first| past[first].1.as_deref());
     std::iter::once(first).chain(past[begin..end.max(begin)].iter().map(|(_, object)| object.as_deref()))
-}
-
-fn mark(object: &Value) -> &Value {
-    &object["metadata"]["annotations"][MARK]
-}
-
-fn is_ready(pod: &Value) -> bool {
-    let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-    pod["metadata"]["deletionTimestamp"].is_null()
-        && conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
-}
-
-fn active_service(rollout: &Value) -> &str {
-    rollout["spec"]["service"]["active"]["name"].as_str().or(rollout["metadata"]["name"].as_str()).unwrap_or_default()
-}
-
-fn owners(object: &Value) -> &[Value] {
-    object["metadata"]["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-fn is_controlled_by(object: &Value, rollout: &Value) -> bool {
-    owners(object).iter().any(|owner| owner["uid"] == rollout["metadata"]["uid"])
-}
-
-/// The test deleted the object, or the rollout goes.
-fn may_be_gone(before: Option<&Value>, rollout: &Value) -> bool {
-    let by_test = before.is_some_and(|before| !before["metadata"]["annotations"][MARK_DELETED].is_null());
-    by_test || !rollout["metadata"]["deletionTimestamp"].is_null()
-}
-
-fn managed(object: &Value) -> impl Iterator<Item = &Value> {
-    object["metadata"]["managedFields"].as_array().into_iter().flatten().filter(|entry| entry["manager"] == FIELD_MANAGER)
-}
-
-fn manages(object: &Value) -> bool {
-    managed(object).next().is_some()
-}
-
-fn manages_more_than_status(rollout: &Value) -> bool {
-    managed(rollout).any(|entry| entry["subresource"] != "status")
-}
-
-fn numbers(ports: &Value) -> Vec<(Value, Value)> {
-    let ports = ports.as_array().into_iter().flatten();
-    ports.map(|port| (port["port"].clone(), port.get("targetPort").unwrap_or(&port["port"]).clone())).collect()
-}
-
-fn time(value: &Value) -> Option<Timestamp> {
-    value.as_str()?.parse().ok()
-}
-
-fn drain(spec: &Value) -> SignedDuration {
-    let text = spec["scaleDown"]["drain"].as_str();
-    let drain = text.and_then(|text| text.parse::<bluegreen_api::Duration>().ok());
-    drain.map_or(SignedDuration::from_secs(10), |drain| SignedDuration::try_from(drain.0).unwrap_or_default())
 }
 
 #[cfg(test)]

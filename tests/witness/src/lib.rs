@@ -1,18 +1,25 @@
-//! Sees every change in a namespace and holds each against the promises of the design.
+//! Sees what happened to rollouts and holds it against the promises of the design, whoever saw it: watches of a real API server
+//! (`tests/e2e`), the store of a simulated one (`tests/sim`), a story of the engine.
+//!
+//! [`judge`] goes through all changes as plain data: safety, at each write. [`at_rest`] looks at one rollout when nothing happens
+//! any more: promise 10. Both are tested on stories in which a promise is broken.
 //!
 //! All objects of a cluster share one count of versions, so that the events of several watches can be put into the order in
-//! which they happened. [`judge`] goes through them as plain data, and is tested on stories in which a promise is broken.
+//! which they happened.
 
+mod advice;
+mod journal;
 mod judge;
-mod record;
-mod told;
+mod object;
+mod rest;
 
+pub use advice::{Order, advice};
+pub use journal::Journal;
 pub use judge::judge;
-pub(crate) use record::PATIENCE;
-pub use record::Record;
+pub use object::{is_ready, reached};
+pub use rest::{Asked, Why, at_rest};
 
 use jiff::Timestamp;
-use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -43,15 +50,6 @@ impl Kind {
             Self::Revision => "ControllerRevision",
         }
     }
-
-    pub fn resource(self) -> ApiResource {
-        let (group, version) = match self {
-            Self::Rollout => ("bluegreen.dev", "v1alpha1"),
-            Self::Deployment | Self::Revision => ("apps", "v1"),
-            Self::Service | Self::Pod => ("", "v1"),
-        };
-        ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, self.as_str()))
-    }
 }
 
 /// One version of one object.
@@ -64,16 +62,16 @@ pub struct Event {
     /// The object as it was when it was deleted.
     pub deleted: bool,
     pub object: Arc<Value>,
-    /// When it was told to us: not before it happened.
+    /// When the event reached the test: not before it happened.
     pub seen: Timestamp,
-    /// Of a write by an operator, where that is known: what it had been told when it asked for it. Else it is judged by what
-    /// was when it was carried out.
-    pub told: Option<Told>,
+    /// Of a write by an operator, if the test can know it: what the operator's watches had shown when it sent the request. Without
+    /// it a write is judged by the objects at the moment in which it was carried out.
+    pub known: Option<KnownUpTo>,
 }
 
-/// The versions up to which watches had come. What happened later, nobody could know.
+/// The versions up to which the watches of an operator had come. Later changes it could not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct KnownUpTo {
     pub pods: u64,
     pub deployments: u64,
 }

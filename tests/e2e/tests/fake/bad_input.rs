@@ -2,10 +2,15 @@
 //!
 //! Nothing is touched while it is bad, the live side stays protected, the sentence helps, and the fix is noticed by itself.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use bluegreen_api::{Color, Phase};
-use bluegreen_e2e::{Answer, Ground, LONG_ENOUGH, Prometheus, Rollout, Space, manifest::metric, merged, shop, witness::Kind};
+use bluegreen_e2e::{
+    Answer, Ground, Prometheus, Rollout, Space,
+    manifest::metric,
+    merged,
+    patience::{self, long_enough},
+    shop,
+};
+use bluegreen_witness::Kind;
 use serde_json::{Value, json};
 
 /// What exists of the operator's objects besides the live side.
@@ -207,7 +212,7 @@ async fn refused(name: &str, container: Value, fixed: Value, words: &[&str]) {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn an_unknown_field_in_the_template_is_refused_in_the_api_servers_words() {
+async fn an_unknown_field_is_refused_in_the_api_servers_words() {
     refused(
         "unknown-field",
         json!({"name": "shop", "imagePulPolicy": "Always"}),
@@ -226,7 +231,7 @@ async fn a_doubled_env_name_is_refused_in_the_api_servers_words() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn a_value_that_the_api_server_finds_invalid_is_refused_in_its_words() {
+async fn an_invalid_value_is_refused_in_the_api_servers_words() {
     let ports = |port: i32| json!({"name": "shop", "ports": [{"name": "http", "containerPort": port}]});
     refused("invalid-value", ports(70_000), ports(8081), &["containerPort", "must be between 1 and 65535"]).await;
 }
@@ -240,9 +245,9 @@ async fn what_admission_denies_is_told_in_its_words() {
     let rollout = space.rollout(&shop()).await;
     rollout.until_healthy("1.0.0").await;
     // Policies take effect in their own time.
-    while space.kubectl_told(&["create", "deployment", "probe", "--image=forbidden", "--dry-run=server"]).await.success {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    let probe = ["create", "deployment", "probe", "--image=forbidden", "--dry-run=server"];
+    let denies = async || (!space.kubectl_told(&probe).await.success).then_some(());
+    patience::until("the policy takes effect", denies).await;
     rollout.version("2.0.0-forbidden").await;
     let told = rollout.until("tells the denial", |seen| seen.status.message.contains("only images that were scanned")).await;
     assert!(told.stalled() == "InvalidSpec" || told.stalled() == "Refused", "{told:#?}");
@@ -287,7 +292,7 @@ fn service_of_others() -> Value {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn a_service_of_somebody_else_is_left_alone_until_it_is_handed_over() {
+async fn a_foreign_service_is_left_alone_until_it_is_handed_over() {
     let space = Space::new("foreign").await;
     let _operator = space.operator();
     let theirs = space.create(Kind::Service, service_of_others()).await;
@@ -300,7 +305,7 @@ async fn a_service_of_somebody_else_is_left_alone_until_it_is_handed_over() {
             && message.contains("spec.service.active.name"),
         "{message}"
     );
-    tokio::time::sleep(LONG_ENOUGH).await;
+    long_enough().await;
     let now = space.seen(Kind::Service, "shop").unwrap();
     assert_eq!(now["metadata"]["resourceVersion"], json!(theirs.metadata.resource_version), "untouched");
     assert!(space.record.all(Kind::Deployment).is_empty());
@@ -312,7 +317,7 @@ async fn a_service_of_somebody_else_is_left_alone_until_it_is_handed_over() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn another_name_for_the_service_leaves_that_of_somebody_else_alone() {
+async fn another_service_name_leaves_a_foreign_service_alone() {
     let space = Space::new("other-name").await;
     let _operator = space.operator();
     space.create(Kind::Service, service_of_others()).await;

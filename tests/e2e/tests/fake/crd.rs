@@ -1,6 +1,7 @@
 //! The resource on a real API server: what it takes, what it refuses and in which words, how it is shown. Needs no operator.
 
-use bluegreen_e2e::{Ground, Space, manifest::named, merged, shop, witness::Kind};
+use bluegreen_e2e::{Ground, Space, manifest::named, merged, patience, shop};
+use bluegreen_witness::Kind;
 use serde_json::{Value, json};
 
 const DURATION: &str = "must be a duration of whole numbers with h, m, s or ms, for example 90s or 1h30m";
@@ -635,7 +636,7 @@ async fn plain_kubectl_apply_and_the_samples_are_taken() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn roles_of_the_cluster_and_the_operator_may_do_what_they_need_and_no_more() {
+async fn roles_allow_what_is_needed_and_no_more() {
     let space = Space::new("rights").await;
     for role in ["view", "edit", "admin"] {
         space.kubectl(&["create", "serviceaccount", role]).await;
@@ -650,9 +651,8 @@ async fn roles_of_the_cluster_and_the_operator_may_do_what_they_need_and_no_more
         told.output == "yes"
     };
     // The cluster's controller gathers aggregated roles in its own time.
-    while !may("admin", "create", "bluegreenrollouts").await {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    let gathered = async || may("admin", "create", "bluegreenrollouts").await.then_some(());
+    patience::until("admins may create rollouts", gathered).await;
     for (who, verb, what, expected) in [
         ("view", "get", "bluegreenrollouts", true),
         ("view", "watch", "bluegreenrollouts", true),

@@ -1,16 +1,21 @@
 //! Faults of the cluster itself. Each test has a cluster of its own, since it harms it.
 
 use bluegreen_api::{Color, Phase};
-use bluegreen_e2e::{LONG_ENOUGH, OwnGround, SHORT_LEASE, Seen, Space, merged, shop, witness::Kind};
+use bluegreen_e2e::{
+    LEASE, OwnGround, SHORT_LEASE, Seen, Space, merged,
+    patience::{self, long_enough, pause, stretched, text},
+    shop,
+};
+use bluegreen_witness::Kind;
 use serde_json::json;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn an_api_server_that_is_away_in_the_middle_of_a_rollout_delays_it_and_breaks_nothing() {
+async fn an_api_server_that_is_away_delays_and_breaks_nothing() {
     let own = OwnGround::up("e2e-api-server");
     let space = Space::on(own.ground, "away").await;
-    let mut operator = space.operator_named("one", &["--lease-duration", "120"]);
+    let mut operator = space.operator_named("one", 2 * LEASE);
     let rollout = space.rollout(&merged(shop(), &json!({"progressDeadline": "10m", "monitoring": {"duration": "3s"}}))).await;
     rollout.until_healthy("1.0.0").await;
     for (version, at) in [("2.0.0-slow", Phase::DeployingPreview), ("3.0.0", Phase::Monitoring), ("4.0.0", Phase::ScalingDown)] {
@@ -18,7 +23,7 @@ async fn an_api_server_that_is_away_in_the_middle_of_a_rollout_delays_it_and_bre
         rollout.until_phase(at).await;
         tokio::task::block_in_place(|| {
             own.stop("kube-apiserver");
-            std::thread::sleep(Duration::from_secs(3));
+            std::thread::sleep(stretched(Duration::from_secs(3)));
             own.start("kube-apiserver");
             // What it was about to tell of a pod got lost with the connection, and it doesn't try again, as a kubelet does.
             own.stop("kwok");
@@ -35,22 +40,16 @@ async fn an_api_server_that_is_away_in_the_middle_of_a_rollout_delays_it_and_bre
 async fn an_operator_that_loses_its_lease_ends_and_the_next_goes_on() {
     let own = OwnGround::up("e2e-lease");
     let space = Space::on(own.ground, "lost").await;
-    let mut operator = space.operator_named("one", &SHORT_LEASE);
-    let rollout = space.rollout(&merged(shop(), &json!({"promotion": {"mode": "Manual", "timeout": "20s"}}))).await;
+    let mut operator = space.operator_named("one", SHORT_LEASE);
+    let rollout = space.rollout(&merged(shop(), &json!({"promotion": {"mode": "Manual", "timeout": text(Duration::from_secs(20))}}))).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
     let waits = rollout.until("waits for approval", |seen| seen.works() == "AwaitingApproval").await;
     tokio::task::block_in_place(|| own.stop("kube-apiserver"));
-    for _ in 0..1200 {
-        if !operator.runs() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(!operator.runs(), "a leader whose lease has run out ends:\n{}", operator.log());
-    tokio::time::sleep(Duration::from_secs(15)).await;
+    patience::until("a leader whose lease has run out ends", async || (!operator.runs()).then_some(())).await;
+    pause(Duration::from_secs(15)).await;
     tokio::task::block_in_place(|| own.start("kube-apiserver"));
-    let _operator = space.operator_named("one", &SHORT_LEASE);
+    let _operator = space.operator_named("one", SHORT_LEASE);
     rollout.order("promote", &waits.candidate().revision).await;
     rollout.until_healthy("2.0.0").await;
     space.end().await;
@@ -85,11 +84,11 @@ async fn a_switch_that_endpoint_slices_do_not_show_holds_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn one_operator_installed_as_in_config_default_serves_all_namespaces() {
+async fn config_default_installs_one_operator_for_all_namespaces() {
     let own = OwnGround::up("e2e-install");
     let (one, two) = (Space::on(own.ground, "one").await, Space::on(own.ground, "two").await);
     let kubeconfig = tokio::task::block_in_place(|| own.install_operator());
-    let _operator = one.operator_for_all(&kubeconfig, &[]);
+    let _operator = one.operator_for_all(&kubeconfig, LEASE);
     let rollouts = [one.rollout(&shop()).await, two.rollout(&shop()).await];
     for rollout in &rollouts {
         rollout.until_healthy("1.0.0").await;
@@ -100,7 +99,7 @@ async fn one_operator_installed_as_in_config_default_serves_all_namespaces() {
     }
     let foreign = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "till"}, "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 80}]}});
     two.create(Kind::Service, foreign).await;
-    tokio::time::sleep(LONG_ENOUGH).await;
+    long_enough().await;
     assert_eq!(two.seen(Kind::Service, "till").unwrap()["spec"]["selector"], json!({"app": "theirs"}));
     one.end().await;
     two.end().await;
@@ -108,11 +107,11 @@ async fn one_operator_installed_as_in_config_default_serves_all_namespaces() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn an_operator_that_may_not_watch_pods_any_more_tries_nothing_new_and_says_so() {
+async fn without_a_watch_of_pods_nothing_new_is_tried() {
     let own = OwnGround::up("e2e-blind");
     let space = Space::on(own.ground, "blind").await;
     let kubeconfig = tokio::task::block_in_place(|| own.install_operator());
-    let _operator = space.operator_for_all(&kubeconfig, &["--lease-duration", "120"]);
+    let _operator = space.operator_for_all(&kubeconfig, 2 * LEASE);
     let rollout = space.rollout(&merged(shop(), &json!({"progressDeadline": "10m", "monitoring": {"duration": "1h"}}))).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;

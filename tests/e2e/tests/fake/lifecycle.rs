@@ -1,7 +1,12 @@
 //! What people do with any workload: wait for it, scale it, delete it, create it again.
 
 use bluegreen_api::{Color, Phase};
-use bluegreen_e2e::{LONG_ENOUGH, Space, merged, shop, witness::Kind};
+use bluegreen_e2e::{
+    Space, merged,
+    patience::{self, long_enough},
+    shop,
+};
+use bluegreen_witness::Kind;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -62,14 +67,14 @@ async fn an_hpas_size_goes_over_to_the_next_version() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn a_smaller_size_that_comes_with_a_new_version_waits_for_the_switch() {
+async fn a_smaller_size_with_a_new_version_waits_for_the_switch() {
     let space = Space::new("half-time").await;
     let _operator = space.operator();
     let rollout = space.rollout(&merged(shop(), &json!({"replicas": 4, "promotion": {"mode": "Manual"}}))).await;
     rollout.until_healthy("1.0.0").await;
     rollout.spec(&json!({"image": "registry.example/shop:2.0.0", "replicas": 2})).await;
     let waits = rollout.until("waits for approval", |seen| seen.works() == "AwaitingApproval").await;
-    tokio::time::sleep(LONG_ENOUGH).await;
+    long_enough().await;
     assert_eq!(rollout.deployment(Color::Blue)["spec"]["replicas"], 4);
     rollout.order("promote", &waits.candidate().revision).await;
     rollout.until_healthy("2.0.0").await;
@@ -106,7 +111,7 @@ async fn zero_replicas_in_the_middle_of_a_rollout_hold_it() {
     space.kubectl(&["scale", "bgr", "shop", "--replicas=0"]).await;
     rollout.until_size(Color::Blue, 0).await;
     rollout.order("promote", &waits.candidate().revision).await;
-    tokio::time::sleep(LONG_ENOUGH).await;
+    long_enough().await;
     assert_eq!(rollout.now().serves(), "1.0.0");
     space.kubectl(&["scale", "bgr", "shop", "--replicas=2"]).await;
     rollout.until_healthy("2.0.0").await;
@@ -130,10 +135,9 @@ async fn deleting_it_removes_what_it_owns() {
         {
             space.until(kind, name, "is gone", Value::is_null).await;
         }
-        while !space.record.all(Kind::Revision).iter().chain(&space.record.all(Kind::Pod)).collect::<Vec<_>>().is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        tokio::time::sleep(LONG_ENOUGH).await;
+        let nothing = async || [Kind::Revision, Kind::Pod].iter().all(|kind| space.record.all(*kind).is_empty()).then_some(());
+        patience::until("revisions and pods are gone", nothing).await;
+        long_enough().await;
         assert!(space.record.all(Kind::Deployment).is_empty(), "nothing comes back");
         space.end().await;
     }
@@ -141,7 +145,7 @@ async fn deleting_it_removes_what_it_owns() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn an_orphaning_delete_leaves_everything_serving_and_it_is_taken_up_again() {
+async fn orphans_serve_on_and_are_taken_up_again() {
     let space = Space::new("orphan").await;
     let _operator = space.operator();
     let rollout = space.rollout(&shop()).await;
@@ -152,7 +156,7 @@ async fn an_orphaning_delete_leaves_everything_serving_and_it_is_taken_up_again(
     space.kubectl(&["delete", "bgr", "shop", "--cascade=orphan"]).await;
     space.until(Kind::Deployment, "shop-green", "is an orphan", |green| green["metadata"]["ownerReferences"].is_null()).await;
     space.until(Kind::Service, "shop", "is an orphan", |service| service["metadata"]["ownerReferences"].is_null()).await;
-    tokio::time::sleep(LONG_ENOUGH).await;
+    long_enough().await;
     assert_eq!((rollout.pods(Color::Green), rollout.selector()), (pods.clone(), selector.clone()), "everything serves");
 
     let rollout = space.rollout(&merged(shop(), &json!({"image": "registry.example/shop:2.0.0"}))).await;
@@ -187,7 +191,7 @@ async fn orphans_are_taken_up_with_a_new_version_in_the_same_breath() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn one_that_is_created_again_while_the_former_goes_waits_for_it_to_be_gone() {
+async fn one_created_again_waits_until_the_former_is_gone() {
     let space = Space::new("again").await;
     space.until_garbage_is_collected().await;
     let _operator = space.operator();
@@ -219,14 +223,14 @@ async fn deleting_it_in_the_middle_of_a_rollout_leaves_nothing() {
     {
         space.until(kind, name, "is gone", Value::is_null).await;
     }
-    tokio::time::sleep(LONG_ENOUGH).await;
+    long_enough().await;
     assert!(space.record.all(Kind::Deployment).is_empty() && space.record.all(Kind::Service).is_empty());
     space.end().await;
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn settings_of_the_services_follow_spec_and_what_others_added_stays() {
+async fn settings_of_services_follow_spec_and_additions_stay() {
     let space = Space::new("settings").await;
     let _operator = space.operator();
     let rollout = space

@@ -1,7 +1,7 @@
 //! What people order by annotations, and when it counts.
 
 use bluegreen_api::{Color, Phase};
-use bluegreen_e2e::{Answer, LONG_ENOUGH, Prometheus, Rollout, Seen, Space, manifest::metric, merged, shop};
+use bluegreen_e2e::{Answer, Prometheus, Rollout, Seen, Space, manifest::metric, merged, patience::long_enough, shop};
 use serde_json::{Value, json};
 
 fn manual() -> Value {
@@ -13,7 +13,7 @@ async fn until_it_waits_for_approval(rollout: &Rollout<'_>) -> Seen {
 }
 
 async fn nothing_happens(rollout: &Rollout<'_>, before: &Seen) {
-    tokio::time::sleep(LONG_ENOUGH).await;
+    long_enough().await;
     let now = rollout.now();
     assert_eq!((now.phase(), now.serves()), (before.phase(), before.serves()), "{}", now.status.message);
 }
@@ -66,7 +66,7 @@ async fn an_approval_approves_nothing_later() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn an_approval_given_before_the_candidate_is_recorded_counts_for_nothing() {
+async fn an_approval_before_the_candidate_counts_for_nothing() {
     let space = Space::new("early-approval").await;
     let mut operator = space.operator();
     let rollout = space.rollout(&manual()).await;
@@ -176,7 +176,7 @@ async fn a_rejected_revision_is_tried_again_when_someone_says_so() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn an_approval_decides_an_inconclusive_gate_and_neither_a_running_nor_a_failed_one() {
+async fn an_approval_decides_only_an_inconclusive_gate() {
     let space = Space::new("decides").await;
     let _operator = space.operator();
     let prometheus = Prometheus::start(Answer::Value(0.0)).await;

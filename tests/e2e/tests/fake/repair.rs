@@ -1,13 +1,17 @@
 //! What nobody should do to the operator's objects, in every phase that lasts: it is put right on the watch event, no gate is
 //! skipped for it, and nothing that serves is restarted. That no promise is broken meanwhile is the witness's to say.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use bluegreen_api::{Color, Phase};
-use bluegreen_e2e::{Answer, LONG_ENOUGH, Prometheus, Rollout, Space, manifest::metric, merged, shop, witness::Kind};
+use bluegreen_e2e::{
+    Answer, Prometheus, Rollout, Space,
+    manifest::metric,
+    merged,
+    patience::{self, long_enough},
+    shop,
+};
+use bluegreen_witness::Kind;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Everything that is done to a rollout whose active side is of this color.
 async fn tampered(space: &Space, rollout: &Rollout<'_>, active: Color) {
@@ -109,9 +113,8 @@ async fn all_available(space: &Space) {
         };
         let size = space.until(Kind::Deployment, name, "has all its pods", full).await["spec"]["replicas"].clone();
         let color = deployment["spec"]["template"]["metadata"]["labels"]["bluegreen.dev/color"].as_str().unwrap();
-        while json!(space.pods(&[("bluegreen.dev/color", color)]).len()) != size {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let all = async || (json!(space.pods(&[("bluegreen.dev/color", color)]).len()) == size).then_some(());
+        patience::until(&format!("{name} has {size} pods"), all).await;
     }
 }
 
@@ -220,7 +223,7 @@ async fn in_awaiting_promotion() {
     tampered(&space, &rollout, Color::Blue).await;
     status_lost(&rollout, Color::Blue).await;
     let waits = rollout.until("waits for approval again", |seen| seen.works() == "AwaitingApproval").await;
-    tokio::time::sleep(LONG_ENOUGH).await;
+    long_enough().await;
     assert_eq!(rollout.now().serves(), "1.0.0");
     rollout.order("promote", &waits.candidate().revision).await;
     rollout.until_healthy("2.0.0").await;
@@ -329,7 +332,7 @@ async fn in_aborting() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn a_side_that_leaves_goes_also_when_it_lost_its_label_while_no_operator_looked() {
+async fn a_side_that_lost_its_label_unseen_goes_nevertheless() {
     let space = Space::new("leaves").await;
     let mut operator = space.operator();
     let rollout = space.rollout(&merged(shop(), &json!({"promotion": {"mode": "Manual"}, "scaleDown": {"afterAbort": "1h"}}))).await;
@@ -375,7 +378,7 @@ async fn in_rolling_back() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn a_template_edited_by_hand_is_put_right_and_an_annotation_by_kubectl_stays() {
+async fn an_edited_template_is_put_right_and_annotations_stay() {
     let space = Space::new("template-edited").await;
     let _operator = space.operator();
     let rollout = space.rollout(&shop()).await;
@@ -388,7 +391,7 @@ async fn a_template_edited_by_hand_is_put_right_and_an_annotation_by_kubectl_sta
     let restart =
         json!({"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}}}}});
     space.tamper(Kind::Deployment, "shop-blue", &restart).await;
-    tokio::time::sleep(LONG_ENOUGH).await;
+    long_enough().await;
     let blue = rollout.deployment(Color::Blue);
     assert_eq!(blue["spec"]["template"]["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"], "2026-01-01T00:00:00Z");
     rollout.until_healthy("1.0.0").await;

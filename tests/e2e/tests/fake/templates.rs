@@ -41,7 +41,7 @@ async fn create<K: Resource<DynamicType = ()>>(api: &Api<DynamicObject>, name: &
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn a_rollout_that_names_a_missing_template_is_told_and_goes_live_once_it_is_there() {
+async fn a_missing_template_is_reported_and_waited_for() {
     let space = Space::new("templates").await;
     let _operator = space.operator();
     let prometheus = Prometheus::start(Answer::Value(0.0)).await;
@@ -66,7 +66,7 @@ async fn a_rollout_that_names_a_missing_template_is_told_and_goes_live_once_it_i
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn a_template_that_goes_missing_in_the_middle_holds_until_it_is_back() {
+async fn a_template_deleted_midway_holds_until_it_is_back() {
     let space = Space::new("gone-template").await;
     let _operator = space.operator();
     let prometheus = Prometheus::start(Answer::Value(0.0)).await;
@@ -88,7 +88,7 @@ async fn a_template_that_goes_missing_in_the_middle_holds_until_it_is_back() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn an_operator_of_one_namespace_tells_what_lets_it_read_the_clusters_templates() {
+async fn an_operator_of_one_namespace_names_the_missing_role() {
     let space = Space::new("cluster-template").await;
     let _operator = space.operator();
     let prometheus = Prometheus::start(Answer::Value(0.0)).await;
@@ -112,7 +112,7 @@ async fn an_operator_of_one_namespace_tells_what_lets_it_read_the_clusters_templ
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn a_limit_of_a_template_may_be_a_parameter_and_nothing_in_between() {
+async fn a_limit_of_a_template_is_a_number_or_a_parameter() {
     let space = Space::new("limits").await;
     let own = templates::<GateTemplate>(&space);
     let with = |field: &str, value: Value| {

@@ -1,7 +1,5 @@
 //! Webhooks: a service of yours is asked whether a revision may go on, until it says yes.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use axum::{
     Router,
     extract::State,
@@ -9,7 +7,7 @@ use axum::{
     routing::post,
 };
 use bluegreen_api::{Color, Gate, GateState, Phase};
-use bluegreen_e2e::{Rollout, Seen, Space, merged, shop};
+use bluegreen_e2e::{LEASE, Rollout, Seen, Space, merged, shop};
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
@@ -101,11 +99,11 @@ fn noes(seen: &Seen) -> i32 {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn a_webhook_is_asked_again_until_it_says_yes_and_each_question_is_signed() {
+async fn a_webhook_is_asked_until_it_says_yes_and_each_time_signed() {
     let space = Space::new("webhook").await;
     let desk = Desk::saying(StatusCode::INTERNAL_SERVER_ERROR, "no database").await;
     let key = space.ground.directory(&space.name).join("webhook-key");
-    let _operator = space.operator_named("one", &["--webhook-key-file", key.to_str().unwrap()]);
+    let _operator = space.operator_with("one", LEASE, &["--webhook-key-file", key.to_str().unwrap()]);
     let rollout = second(&space, &desk.asked_by(1_000)).await;
     rollout.until("is told that there is no key", tells("webhooks are not sent unsigned, and the key file ")).await;
     assert!(desk.asked().is_empty(), "{:?}", desk.asked());
@@ -137,7 +135,7 @@ async fn a_webhook_is_asked_again_until_it_says_yes_and_each_question_is_signed(
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn an_approval_from_outside_is_asked_for_through_a_restart_of_the_operator() {
+async fn a_webhook_is_asked_on_after_a_restart_of_the_operator() {
     let space = Space::new("webhook-approval").await;
     let mut operator = space.operator();
     let desk = Desk::saying(StatusCode::CONFLICT, "ask Ann").await;

@@ -1,14 +1,14 @@
 //! Real versions that go bad, measured by a real Prometheus: before the switch, after it, and with nobody there to look.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use bluegreen_api::{GateState, Outcome, Phase};
 use bluegreen_cluster::Cluster;
 use bluegreen_e2e::{
-    Operator, Rollout, Seen, Space, merged, shop,
+    Operator, Rollout, Seen, Space, merged,
+    patience::pause,
+    shop,
     traffic::{self, Connections, Load, control},
-    witness::Kind,
 };
+use bluegreen_witness::Kind;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -61,7 +61,7 @@ fn assert_ended(seen: &Seen, outcome: Outcome, reason: &str) {
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn errors_on_the_preview_are_aborted_by_prometheus_and_no_user_sees_them() {
+async fn errors_on_the_preview_are_aborted_before_users_see_them() {
     let space = Space::new("abort").await;
     let _operator = traffic::operator(&space);
     let (rollout, test) = begin(&space, &manifest()).await;
@@ -81,12 +81,12 @@ async fn errors_on_the_preview_are_aborted_by_prometheus_and_no_user_sees_them()
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn a_version_that_goes_bad_after_the_switch_is_rolled_back_by_the_first_reading_that_condemns_it() {
+async fn the_first_bad_reading_after_the_switch_rolls_back() {
     let space = Space::new("rollback").await;
     let _operator = traffic::operator(&space);
     let (rollout, _test) = begin(&space, &manifest()).await;
     let users = Load::on(&space, "shop", 200, Connections::New).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    pause(Duration::from_secs(2)).await;
     let mark = rollout.mark();
     rollout.version("2.0.0-errors-under-load").await;
     rollout.until("it passed the tests and users came", |seen| seen.is(Phase::Monitoring)).await;
@@ -100,7 +100,7 @@ async fn a_version_that_goes_bad_after_the_switch_is_rolled_back_by_the_first_re
     let seen = rollout.until_phase(Phase::RolledBack).await;
     assert_ended(&seen, Outcome::RolledBack, "MetricFailed");
     assert_eq!(aims(&space, &rollout, mark), ["green", "blue"]);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    pause(Duration::from_secs(2)).await;
     let users = users.end().await.summary;
     let (bad, good) = (&users.versions["2.0.0-errors-under-load"], &users.versions["1.0.0"]);
     println!("{} of {} requests failed, all of them answered by the bad version, which answered {}", users.failed, users.sent, bad.answers);
@@ -117,7 +117,7 @@ async fn crash(space: &Space, rollout: &Rollout<'_>, color: &str) {
         if rollout.selector()["bluegreen.dev/color"] != color {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        pause(Duration::from_millis(100)).await;
     }
 }
 
@@ -131,13 +131,13 @@ async fn all_pods_die(space: &Space, operator: &mut Operator, away: Option<Durat
     rollout.version("2.0.0").await;
     let seen = rollout.until("users reach the new version", |seen| seen.is(Phase::Monitoring)).await;
     let color = seen.active().color.as_str();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pause(Duration::from_secs(1)).await;
     if away.is_some() {
         operator.kill();
     }
     let come_back = async {
         if let Some(away) = away {
-            tokio::time::sleep(away).await;
+            pause(away).await;
             *operator = traffic::operator(space);
         }
     };
@@ -147,7 +147,7 @@ async fn all_pods_die(space: &Space, operator: &mut Operator, away: Option<Durat
     assert_eq!(aims(space, &rollout, mark), ["green", "blue"]);
 
     // Whoever comes once kube-proxy has followed is served.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    pause(Duration::from_secs(2)).await;
     let users = users.end().await;
     println!("{} of {} requests failed while the pods of the new version died", users.summary.failed, users.summary.sent);
     let failed = users.answers.iter().rev().take(100).find(|answer| answer.failure.is_some());
@@ -156,7 +156,7 @@ async fn all_pods_die(space: &Space, operator: &mut Operator, away: Option<Durat
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn a_version_whose_pods_all_die_after_the_switch_is_rolled_back() {
+async fn pods_that_all_die_after_the_switch_are_rolled_back() {
     let space = Space::new("die").await;
     let mut operator = traffic::operator(&space);
     all_pods_die(&space, &mut operator, None).await;
@@ -165,7 +165,7 @@ async fn a_version_whose_pods_all_die_after_the_switch_is_rolled_back() {
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn a_version_whose_pods_all_die_together_with_the_operator_is_rolled_back_once_it_is_there_again() {
+async fn pods_that_die_with_the_operator_are_rolled_back_later() {
     let space = Space::new("die-twice").await;
     let mut operator = traffic::operator(&space);
     all_pods_die(&space, &mut operator, Some(Duration::from_secs(3))).await;

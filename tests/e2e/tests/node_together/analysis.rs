@@ -1,106 +1,23 @@
 //! A candidate beside the active side, with the same load on both: their errors compared by what a real Prometheus has counted.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-use bluegreen_api::{Compared, Counted, Gate, GateState, Phase, ReadyMetric, ReadySource};
-use bluegreen_cluster::Cluster;
+use bluegreen_api::{Counted, GateState, Phase, ReadyMetric, ReadySource};
 use bluegreen_e2e::{
-    LONG_ENOUGH, Rollout, Seen, Space, merged, shop,
-    traffic::{self, Connections, Load, control},
+    Seen, Space,
+    beside::{RATE, candidate_beside, compared, fail, gate, manifest, plain, tell},
+    merged,
+    patience::pause,
+    traffic::{self, Connections, Load},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Requests a second to each side.
-const RATE: u32 = 20;
-
-/// How long both sides are in trouble together.
-const INCIDENT: Duration = Duration::from_secs(60);
-
-fn cluster() -> Cluster {
-    Cluster::attach(&std::env::var("BLUEGREEN_CLUSTER").unwrap()).unwrap()
-}
-
-/// One pod a side; forty readings that don't condemn it make a pass. Not one in a thousand healthy versions is condemned, so that the
-/// tests don't fail by chance.
-fn manifest() -> Value {
-    let counter = |code: &str| format!(r#"sum(http_requests_total{{namespace="{{{{ namespace }}}}",pod=~"{{{{ pods }}}}"{code}}})"#);
-    let comparison = json!({"errors": counter(r#",code=~"5..""#), "requests": counter(""), "falseAlarms": "0.1%"});
-    let spec = json!({
-        "replicas": 1,
-        "template": {"spec": {"containers": [{
-            "name": "shop",
-            "ports": [{"name": "http", "containerPort": 8080}],
-            "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1},
-        }]}},
-        "verification": {"metrics": [
-            {"name": "errors", "comparison": comparison, "interval": "1s", "count": 40, "errorLimit": 3, "noDataLimit": 1000},
-        ]},
-        "scaleDown": {"drain": "1s", "after": "1s", "afterAbort": "1s"},
-        "sources": {"prometheus": {"address": cluster().prometheus().unwrap()}},
-    });
-    merged(shop(), &spec)
-}
-
-fn gate(seen: &Seen) -> Option<&Gate> {
-    seen.status.gates.iter().find(|gate| gate.name == "verification/errors")
-}
-
-fn compared(seen: &Seen) -> Option<&Compared> {
-    gate(seen)?.measured.as_ref()?.compared.as_ref()
-}
-
-/// Tells the pods of a revision what share of their requests is to fail.
-async fn fail(space: &Space, revision: &str, share: &str) {
-    tell(space, revision, &format!("error_rate={share}")).await;
-}
-
-async fn tell(space: &Space, revision: &str, settings: &str) {
-    let pods = space.pods(&[("bluegreen.dev/revision", revision)]);
-    assert!(!pods.is_empty(), "revision {revision} has no pods");
-    for pod in pods {
-        control(&format!("{}:8080", pod["status"]["podIP"].as_str().unwrap()), settings).await;
-    }
-}
-
-/// 1.0.0 serves, and one request in fifty fails; then 2.0.0 is there, with as much load.
-async fn candidate_beside<'s>(space: &'s Space, manifest: &Value) -> (Rollout<'s>, Seen, [Load; 2]) {
-    let rollout = space.rollout(manifest).await;
-    let seen = rollout.until_healthy("1.0.0").await;
-    fail(space, &seen.active().revision, "0.02").await;
-    let users = Load::on(space, "shop", RATE, Connections::New).await;
-    rollout.version("2.0.0").await;
-    let seen = rollout.until("the candidate is compared", |seen| seen.is(Phase::Verifying) && gate(seen).is_some()).await;
-    let test = Load::on(space, "shop-preview", RATE, Connections::New).await;
-    (rollout, seen, [users, test])
-}
-
-/// The same rollout without what it compares.
-fn plain() -> Value {
-    let mut plain = manifest();
-    plain["spec"].as_object_mut().unwrap().remove("verification");
-    plain
-}
-
-/// Whatever becomes of the test, it comes back: others need it.
-struct PrometheusAway;
-
-impl PrometheusAway {
-    fn begin() -> Self {
-        cluster().stop_process("prometheus").unwrap();
-        Self
-    }
-}
-
-impl Drop for PrometheusAway {
-    fn drop(&mut self) {
-        cluster().start_process("prometheus").unwrap();
-    }
-}
+/// How long both sides are in trouble together: three hundred requests a side, of which half fail. That trouble of both speaks for
+/// neither is arithmetic, and tested as such with the comparison; here it is seen with what Prometheus counts.
+const INCIDENT: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn five_times_the_errors_of_the_active_side_are_found_within_a_minutes_requests() {
+async fn five_times_the_errors_are_found_within_a_minute() {
     let space = Space::new("five-times").await;
     let _operator = traffic::operator(&space);
     let (rollout, seen, _load) = candidate_beside(&space, &manifest()).await;
@@ -118,18 +35,18 @@ async fn five_times_the_errors_of_the_active_side_are_found_within_a_minutes_req
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn an_incident_that_hits_both_sides_condemns_neither_and_a_prometheus_that_is_away_holds() {
+async fn an_incident_that_hits_both_sides_condemns_neither() {
     let space = Space::new("incident").await;
     let _operator = traffic::operator(&space);
-    // It passes after the incident, and not before Prometheus is away.
+    // It passes after the incident.
     let mut longer = manifest();
-    longer["spec"]["verification"]["metrics"][0]["count"] = json!(95);
+    longer["spec"]["verification"]["metrics"][0]["count"] = json!(60);
     let (rollout, seen, _load) = candidate_beside(&space, &longer).await;
     let revisions = [seen.active().revision.clone(), seen.candidate().revision.clone()];
     for revision in &revisions {
         fail(&space, revision, "0.5").await;
     }
-    tokio::time::sleep(INCIDENT).await;
+    pause(INCIDENT).await;
     for revision in &revisions {
         fail(&space, revision, "0.02").await;
     }
@@ -140,73 +57,8 @@ async fn an_incident_that_hits_both_sides_condemns_neither_and_a_prometheus_that
     let seen = rollout.until("the incident was counted on both sides", hit).await;
     println!("{}", gate(&seen).unwrap().message);
     assert!(seen.is(Phase::Verifying), "{}: {}", seen.status.message, gate(&seen).unwrap().message);
-
-    let away = PrometheusAway::begin();
-    let held =
-        rollout.until("it says that nobody can judge", |seen| gate(seen).is_some_and(|gate| gate.state == GateState::Inconclusive)).await;
-    assert_eq!((held.serves(), held.is(Phase::Promoting)), ("1.0.0", false));
-    let words = &gate(&held).unwrap().message;
-    assert!(words.contains("the source failed: Prometheus at") && words.contains("can't be reached"), "{words}");
-    let weighed = compared(&held).cloned().unwrap();
-    drop(away);
-    rollout.until("it goes on", |seen| gate(seen).is_some_and(|gate| gate.state == GateState::Running)).await;
-    let more = |seen: &Seen| compared(seen).is_some_and(|now| now.candidate.requests != weighed.candidate.requests);
-    let seen = rollout.until("what comes now is added to what was weighed before", more).await;
-    assert!(errors(&compared(&seen).unwrap().candidate) >= errors(&weighed.candidate));
-    // Each wait has its own patience.
-    let most = |seen: &Seen| gate(seen).is_none_or(|gate| gate.measured.as_ref().is_some_and(|measured| measured.good >= 82));
-    rollout.until("most readings are there", most).await;
-    rollout.until("it goes live", |seen| seen.serves() == "2.0.0").await;
     let seen = rollout.until_healthy("2.0.0").await;
     assert_eq!(seen.status.history.first().unwrap().outcome, Some(bluegreen_api::Outcome::Promoted));
-    space.end().await;
-}
-
-#[tokio::test]
-#[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn a_prometheus_that_is_away_while_a_new_version_is_watched_is_no_verdict_and_on_unknown_decides() {
-    let space = Space::new("unknown").await;
-    let _operator = traffic::operator(&space);
-    let metric = json!({"name": "errors", "max": "1%", "interval": "1s", "errorLimit": 3, "prometheus": {"query": "vector(0)"}});
-    let monitoring = |choice: &str| json!({"monitoring": {"duration": "15s", "onUnknown": choice, "metrics": [metric]}});
-    let rollout = space.rollout(&merged(plain(), &monitoring("RollBack"))).await;
-    rollout.until_healthy("1.0.0").await;
-    let watched = |seen: &Seen| {
-        let gate = seen.status.gates.iter().find(|gate| gate.name == "monitoring/errors");
-        seen.is(Phase::Monitoring) && gate.is_some_and(|gate| gate.measured.as_ref().is_some_and(|measured| measured.good > 0))
-    };
-
-    rollout.version("2.0.0").await;
-    rollout.until("the new version is watched", watched).await;
-    let away = PrometheusAway::begin();
-    let seen = rollout.until_phase(Phase::RolledBack).await;
-    assert_eq!(seen.serves(), "1.0.0");
-    let told = &seen.status.history.first().unwrap().message;
-    assert!(told.contains("monitoring/errors could not be judged: the source failed: Prometheus at"), "{told}");
-    drop(away);
-
-    rollout.spec(&monitoring("Pass")).await;
-    rollout.version("3.0.0").await;
-    rollout.until("the next one is watched", watched).await;
-    let away = PrometheusAway::begin();
-    assert_eq!(rollout.until_healthy("3.0.0").await.serves(), "3.0.0");
-    drop(away);
-
-    rollout.spec(&monitoring("Hold")).await;
-    rollout.version("4.0.0").await;
-    rollout.until("the last one is watched", watched).await;
-    let away = PrometheusAway::begin();
-    let held = rollout.until("it is held when its time is over", |seen| seen.works() == "Inconclusive").await;
-    assert!(held.is(Phase::Monitoring) && held.serves() == "4.0.0" && held.status.standby.is_some(), "{:#?}", held.status);
-    let (told, revision) = (&held.status.message, &held.active().revision);
-    println!("{told}");
-    assert!(told.starts_with("monitoring/errors could not be judged: the source failed: Prometheus at"), "{told}");
-    let advice = format!(". Waiting for readings; or decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}");
-    assert!(told.ends_with(&advice), "{told}");
-    tokio::time::sleep(LONG_ENOUGH).await;
-    assert!(rollout.now().is(Phase::Monitoring), "nobody could judge it, and that is no pass");
-    drop(away);
-    rollout.until_healthy("4.0.0").await;
     space.end().await;
 }
 
@@ -235,7 +87,7 @@ fn ready_made() -> Value {
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn ready_made_metrics_and_ranges_measure_a_good_version_and_errors_condemn_a_bad_one() {
+async fn ready_made_metrics_tell_a_good_version_from_a_bad_one() {
     let space = Space::new("ready-made").await;
     let _operator = traffic::operator(&space);
     let rollout = space.rollout(&merged(plain(), &ready_made())).await;
@@ -286,7 +138,7 @@ async fn ready_made_metrics_and_ranges_measure_a_good_version_and_errors_condemn
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn a_candidate_that_is_slower_in_general_is_found_by_the_buckets_of_both_sides() {
+async fn a_slower_candidate_is_found_by_the_buckets_of_both_sides() {
     let space = Space::new("slower").await;
     let _operator = traffic::operator(&space);
     let buckets = r#"sum by (le) (http_request_duration_seconds_bucket{namespace="{{ namespace }}",pod=~"{{ pods }}"})"#;
@@ -303,7 +155,7 @@ async fn a_candidate_that_is_slower_in_general_is_found_by_the_buckets_of_both_s
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn slower_than_before_the_switch_is_told_as_what_it_is_and_waits_for_a_person() {
+async fn slower_than_before_the_switch_waits_for_a_person() {
     let space = Space::new("before").await;
     let _operator = traffic::operator(&space);
     let of = |what: &str| {
@@ -315,7 +167,7 @@ async fn slower_than_before_the_switch_is_told_as_what_it_is_and_waits_for_a_per
     let rollout = space.rollout(&merged(plain(), &more)).await;
     rollout.until_healthy("1.0.0").await;
     let _users = Load::on(&space, "shop", RATE, Connections::New).await;
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    pause(Duration::from_secs(7)).await;
     rollout.version("2.0.0").await;
     let waits = rollout.until("waits for approval", |seen| seen.works() == "AwaitingApproval").await;
     let candidate = waits.candidate().revision.clone();
@@ -352,7 +204,7 @@ async fn a_job_that_fails_is_told_with_its_last_words() {
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn a_job_that_counts_errors_lets_a_good_version_pass_and_condemns_a_bad_one_by_its_number() {
+async fn a_job_that_counts_errors_tells_good_from_bad() {
     let space = Space::new("job-number").await;
     let _operator = traffic::operator(&space);
     let address = json!({"name": "SAMPLE", "value": "$(SHOP_PREVIEW_SERVICE_HOST):$(SHOP_PREVIEW_SERVICE_PORT)"});
@@ -397,7 +249,7 @@ fn every_ready_made_metric() -> Vec<Value> {
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn a_real_prometheus_takes_every_ready_made_query_and_every_count_of_requests() {
+async fn a_real_prometheus_takes_every_ready_made_query() {
     let space = Space::new("every-query").await;
     let _operator = traffic::operator(&space);
     let all = every_ready_made_metric();

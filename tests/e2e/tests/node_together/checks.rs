@@ -1,9 +1,8 @@
 //! What real pods answer: before the switch each of them is asked, after it the active Service, as users are led.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use bluegreen_api::{Color, Gate, GateState, Phase};
-use bluegreen_e2e::{Rollout, Seen, Space, merged, shop, traffic, witness::Kind};
+use bluegreen_e2e::{Rollout, Seen, Space, merged, shop, traffic};
+use bluegreen_witness::Kind;
 use serde_json::{Value, json};
 
 /// Nothing is wrong with it.
@@ -53,7 +52,7 @@ async fn until_rejected(rollout: &Rollout<'_>, tag: &str, phase: Phase, serves: 
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn what_pods_answer_aborts_a_candidate_or_lets_it_pass_and_what_the_active_service_answers_decides_after_the_switch() {
+async fn pod_answers_decide_before_the_switch() {
     let space = Space::new("checks").await;
     let _operator = traffic::operator(&space);
     let rollout = space.rollout(&merged(shop(), &version("1.0.0", GOOD))).await;
@@ -68,6 +67,17 @@ async fn what_pods_answer_aborts_a_candidate_or_lets_it_pass_and_what_the_active
         assert!(why.starts_with("verification/home: shop-green-") && why.ends_with(words), "{why}");
         assert_eq!((rollout.selector(), rollout.pods(Color::Blue)), live, "the live side was touched");
     }
+
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with a real node: cargo xtask test"]
+async fn answers_of_the_active_service_decide_after_the_switch() {
+    let space = Space::new("checks-after").await;
+    let _operator = traffic::operator(&space);
+    let rollout = space.rollout(&merged(shop(), &version("1.0.0", GOOD))).await;
+    rollout.until_healthy("1.0.0").await;
 
     // kube-proxy may lead to the former pods for a moment: it is asked until the version answers.
     let url = address(&space);

@@ -1,9 +1,7 @@
 //! A real Prometheus that wants a password, and an operator that has one for it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use bluegreen_api::GateState;
-use bluegreen_e2e::{Seen, Space, merged, shop};
+use bluegreen_e2e::{LEASE, Seen, Space, merged, shop};
 use serde_json::json;
 use std::{
     fs,
@@ -62,13 +60,13 @@ impl Drop for Prometheus {
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn a_prometheus_that_wants_a_password_is_shown_the_operators_own_and_a_wrong_one_condemns_nobody() {
+async fn a_wrong_password_for_prometheus_condemns_nobody() {
     let space = Space::new("own-credentials").await;
     let prometheus = Prometheus::start();
     prometheus.show("wrong");
     let address = format!("--prometheus-address={}", prometheus.address);
     let credentials = format!("--prometheus-credentials={}", prometheus.directory.join("credentials").display());
-    let _operator = space.operator_named("one", &["--lease-duration", "30", &address, &credentials]);
+    let _operator = space.operator_with("one", LEASE, &[&address, &credentials]);
     let errors = json!({"name": "errors", "max": "1%", "interval": "1s", "count": 2, "prometheus": {"query": "vector(0)"}});
     let rollout = space.rollout(&merged(shop(), &json!({"replicas": 1, "verification": {"metrics": [errors]}}))).await;
     rollout.until_healthy("1.0.0").await;

@@ -1,7 +1,7 @@
 //! Stories in which a promise is broken, and the same ones in which it is kept.
 
 use super::*;
-use crate::witness::Told;
+use crate::{KnownUpTo, MARK, MARK_DELETED};
 
 const DRAIN: &str = "1s";
 
@@ -23,7 +23,7 @@ impl Story {
     fn add(mut self, kind: Kind, name: &str, mut object: Value) -> Self {
         let version = self.events.len() as u64 + 1;
         object["metadata"]["name"] = name.into();
-        self.events.push(Event { kind, name: name.into(), version, deleted: false, object: Arc::new(object), seen: self.now, told: None });
+        self.events.push(Event { kind, name: name.into(), version, deleted: false, object: Arc::new(object), seen: self.now, known: None });
         self
     }
 
@@ -191,7 +191,7 @@ fn a_promotion_needs_all_pods_and_the_ports_of_its_revision() {
 }
 
 #[test]
-fn a_roll_back_needs_as_many_pods_as_are_left_or_one_on_a_persons_order() {
+fn a_roll_back_needs_as_many_pods_as_are_left_or_an_order() {
     let back = |left, standing_by, ordered| {
         let story = Story::promoted("Monitoring").pods("green", "two", 2, false).pods("green", "two", left, true);
         let story = story.pods("blue", "one", 2, false).pods("blue", "one", standing_by, true);
@@ -237,7 +237,7 @@ fn the_standby_keeps_its_size_while_the_new_version_is_watched() {
 }
 
 #[test]
-fn the_former_side_goes_only_after_its_drain_and_while_the_new_one_serves() {
+fn the_former_side_goes_after_its_drain_while_another_serves() {
     Story::promoted("ScalingDown").deployment("blue", "one", 0).breaks(12, "drained");
     let grown = |phase: &str| Story::promoted(phase).edit(BLUE.0, BLUE.1, |blue| blue["spec"]["replicas"] = json!(4));
     for phase in ["Monitoring", "ScalingDown"] {
@@ -276,7 +276,7 @@ fn protected_sides_keep_their_template() {
 }
 
 #[test]
-fn a_first_revision_is_replaced_in_its_color_only_if_users_reached_none_of_it_when_that_was_decided() {
+fn a_first_revision_that_users_reach_is_not_replaced() {
     let first = |ready| {
         let story = Story::begin().status("Initializing", json!({"active": side("blue", "one")}));
         story.service("blue", "one").deployment("blue", "one", 2).pods("blue", "one", 2, ready)
@@ -289,7 +289,7 @@ fn a_first_revision_is_replaced_in_its_color_only_if_users_reached_none_of_it_wh
 }
 
 #[test]
-fn a_standby_that_is_deployed_again_takes_the_place_of_a_candidate_that_was_given_up() {
+fn a_standby_may_take_the_place_of_a_rejected_candidate() {
     let back = json!({"active": side("green", "two"), "standby": side("blue", "one"), "ending": {"slow": true}});
     let aborted = Story::promoted("Healthy").status("Healthy", json!({"active": side("green", "two")})).deployment("blue", "three", 0);
     let deleted = aborted.clone().edit(BLUE.0, BLUE.1, |deployment| deployment["metadata"]["annotations"][MARK_DELETED] = json!("true"));
@@ -309,7 +309,7 @@ fn a_deployment_that_was_deleted_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_template_that_the_test_edited_is_put_right_also_after_its_status_was_written() {
+fn a_template_the_test_edited_is_put_right_at_any_time() {
     let edited = Story::healthy().edit(BLUE.0, BLUE.1, |deployment| {
         marked(deployment);
         deployment["spec"]["template"]["spec"]["image"] = json!("evil");
@@ -322,7 +322,7 @@ fn a_template_that_the_test_edited_is_put_right_also_after_its_status_was_writte
 }
 
 #[test]
-fn the_deployment_of_a_rollout_that_was_made_anew_owes_nothing_to_the_former_one() {
+fn a_deployment_owes_nothing_to_a_former_rollout() {
     /// What was added last is another rollout's.
     fn of_another(mut story: Story, path: &str) -> Story {
         let event = story.events.last_mut().unwrap();
@@ -376,7 +376,7 @@ fn a_rebuilt_status_says_what_the_active_service_says() {
 }
 
 #[test]
-fn a_rebuilt_status_names_what_can_be_deployed_again_of_what_the_active_service_names() {
+fn a_rebuilt_status_names_what_the_active_service_names() {
     let gone = |story: Story| {
         let gone = story.edit(BLUE.0, BLUE.1, |deployment| deployment["metadata"]["annotations"][MARK_DELETED] = json!("true"));
         gone.delete(BLUE.0, BLUE.1).edit(Kind::Rollout, "shop", |rollout| rollout["status"] = json!({"observedGeneration": -1}))
@@ -415,7 +415,7 @@ fn a_write_that_leaves_the_selector_as_it_is_leads_nowhere() {
 }
 
 /// A switch, the pods of which end just before it. `told`: up to so many versions before the switch.
-fn switched_after_its_pods_ended(told: Option<(u64, u64)>) -> Story {
+fn switched_after_its_pods_ended(known: Option<(u64, u64)>) -> Story {
     let count = |story: Story, available: i64| {
         story.edit(Kind::Deployment, "shop-green", |deployment| {
             deployment["status"] = json!({"availableReplicas": available, "observedGeneration": null});
@@ -424,12 +424,12 @@ fn switched_after_its_pods_ended(told: Option<(u64, u64)>) -> Story {
     let mut story = count(count(Story::verified(), 2).promoting(json!({})).pods("green", "two", 1, false), 1).service("green", "two");
     let switch = story.events.last_mut().unwrap();
     let before = |versions: u64| switch.version - versions;
-    switch.told = told.map(|(pods, deployments)| Told { pods: before(pods), deployments: before(deployments) });
+    switch.known = known.map(|(pods, deployments)| KnownUpTo { pods: before(pods), deployments: before(deployments) });
     story
 }
 
 #[test]
-fn a_switch_is_judged_by_what_its_writer_had_been_told_of_the_pods() {
+fn a_switch_is_judged_by_what_its_writer_knew_of_the_pods() {
     switched_after_its_pods_ended(None).breaks(1, "1 ready pods");
     switched_after_its_pods_ended(Some((1, 1))).breaks(1, "1 ready pods");
     // The watch of pods was late, or that of Deployments.
@@ -440,10 +440,10 @@ fn a_switch_is_judged_by_what_its_writer_had_been_told_of_the_pods() {
 #[test]
 fn what_belongs_to_others_is_left_alone() {
     let theirs = Story::begin().add(SHOP.0, SHOP.1, json!({"metadata": {}, "spec": {"selector": {"app": "theirs"}}}));
-    let written = json!([{"manager": FIELD_MANAGER}]);
+    let written = json!([{"manager": "bluegreen"}]);
     theirs.clone().edit(SHOP.0, SHOP.1, |service| service["metadata"]["managedFields"] = written.clone()).breaks(6, "somebody else");
     theirs.edit(SHOP.0, SHOP.1, |service| service["spec"]["selector"] = json!({"app": "other"})).keeps();
-    let spec_written = |rollout: &mut Value| rollout["metadata"]["managedFields"] = json!([{"manager": FIELD_MANAGER}]);
+    let spec_written = |rollout: &mut Value| rollout["metadata"]["managedFields"] = json!([{"manager": "bluegreen"}]);
     Story::healthy().edit(Kind::Rollout, "shop", spec_written).breaks(6, "other than the status");
 }
 
