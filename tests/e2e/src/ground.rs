@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::{
     fs::{self, File},
     io::Write,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -39,6 +40,18 @@ impl Ground {
         self.run(&["apply", "-k", &config("crd")]);
         self.run(&["apply", "-f", &config("rbac/aggregated.yaml")]);
         self.cluster.await_resource().unwrap();
+        if self.is_fake() {
+            let nodes = self.run(&["get", "nodes", "-o", r#"jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}"#]);
+            let unreachable = |address: &str| address.parse().is_ok_and(|address: IpAddr| address.is_multicast());
+            assert!(
+                nodes.split_whitespace().all(unreachable),
+                "nodes at {nodes}: pods of this cluster may have addresses of other machines. Take it down and bring another one up"
+            );
+        }
+    }
+
+    pub fn is_fake(&self) -> bool {
+        self.cluster.kind() == Kind::Fake
     }
 
     /// A client of an administrator. Each test has a runtime of its own, and so needs a client of its own.

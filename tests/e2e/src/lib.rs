@@ -10,6 +10,7 @@ pub mod dice;
 mod ground;
 pub mod manifest;
 mod operator;
+pub mod outside;
 pub mod patience;
 mod prometheus;
 pub mod proxy;

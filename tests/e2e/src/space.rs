@@ -3,6 +3,7 @@
 use crate::{
     ground::{Ground, Told, config, refusal},
     operator::{self, LEASE, Operator},
+    outside::outside,
     patience::{self, long_enough, patience},
     proxy::Proxy,
     record::{Record, resource},
@@ -33,6 +34,8 @@ pub struct Space {
     pub record: Record,
     directory: PathBuf,
     edits: AtomicU64,
+    /// There may be an operator, which asks what rollouts name.
+    asks: bool,
     ended: bool,
 }
 
@@ -40,6 +43,13 @@ impl Space {
     /// A namespace with the rights that an operator needs in it.
     pub async fn new(name: &str) -> Self {
         Self::on(Ground::get(), name).await
+    }
+
+    /// One in which no operator runs, so that rollouts may name any source.
+    pub async fn without_operator(name: &str) -> Self {
+        let mut space = Self::new(name).await;
+        space.asks = false;
+        space
     }
 
     /// One on another cluster than the one that tests share.
@@ -54,7 +64,7 @@ impl Space {
         let token = ground.run(&["create", "token", "bluegreen-operator", "--duration=24h", "--namespace", &name]);
         operator::write_kubeconfig(ground, &directory, &token, &name);
         let record = Record::begin(client.clone(), &name).await;
-        Self { ground, name, client, record, directory, edits: AtomicU64::new(0), ended: false }
+        Self { ground, name, client, record, directory, edits: AtomicU64::new(0), asks: true, ended: false }
     }
 
     /// Where this test writes down what it needs.
@@ -75,6 +85,7 @@ impl Space {
     }
 
     pub fn operator_with(&self, name: &str, lease: Duration, args: &[&str]) -> Operator {
+        assert!(self.asks, "this space was made without an operator");
         let kubeconfig = self.directory.join("kubeconfig");
         Operator::start(&operator::program(), &self.directory, &kubeconfig, Some(&self.name), name, lease, args)
     }
@@ -111,14 +122,22 @@ impl Space {
 
     /// Creates a rollout, or returns what the API server says against it.
     pub async fn try_rollout(&self, manifest: &Value) -> Result<Rollout<'_>, String> {
+        self.assert_asks_nobody_outside(manifest);
         let object: DynamicObject = serde_json::from_value(manifest.clone()).unwrap();
         let params = PostParams { field_manager: Some(TESTER.into()), ..PostParams::default() };
         let created = self.api(Kind::Rollout).create(&params, &object).await.map_err(refusal)?;
         Ok(Rollout::of(self, &created))
     }
 
+    /// What an operator asks here is on this machine; a cluster with a real node has a network of its own.
+    pub fn assert_asks_nobody_outside(&self, manifest: &Value) {
+        let outside = if self.asks && self.ground.is_fake() { outside(manifest) } else { vec![] };
+        assert!(outside.is_empty(), "an operator would ask other machines: {outside:?}. Name addresses of 127.0.0.0/8");
+    }
+
     /// A merge patch by the test, as kubectl would send it.
     pub async fn try_patch(&self, kind: Kind, name: &str, patch: &Value) -> Result<DynamicObject, String> {
+        self.assert_asks_nobody_outside(patch);
         let params = PatchParams { field_manager: Some(TESTER.into()), ..PatchParams::default() };
         self.api(kind).patch(name, &params, &Patch::Merge(patch)).await.map_err(refusal)
     }

@@ -1,4 +1,4 @@
-//! Input that only the operator, Prometheus or the API server can know to be bad. What the schema refuses is in `crd.rs`.
+//! Input that only the operator, Prometheus or the API server can know to be bad. What the schema refuses is in `schema.rs`.
 //!
 //! Nothing is touched while it is bad, the live side stays protected, the sentence helps, and the fix is noticed by itself.
 

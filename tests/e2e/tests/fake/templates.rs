@@ -30,7 +30,8 @@ fn templates<K: Resource<DynamicType = ()>>(space: &Space) -> Api<DynamicObject>
     }
 }
 
-async fn create<K: Resource<DynamicType = ()>>(api: &Api<DynamicObject>, name: &str, spec: &Value) -> Result<(), String> {
+async fn create<K: Resource<DynamicType = ()>>(space: &Space, api: &Api<DynamicObject>, name: &str, spec: &Value) -> Result<(), String> {
+    space.assert_asks_nobody_outside(spec);
     let object = DynamicObject::new(name, &ApiResource::erase::<K>(&())).data(json!({"spec": spec}));
     match api.create(&PostParams::default(), &object).await {
         Ok(_) => Ok(()),
@@ -50,7 +51,7 @@ async fn a_missing_template_is_reported_and_waited_for() {
     let missing = rollout.until("is told", |seen| seen.stalled() == "InvalidSpec").await;
     let expected = format!("spec.verification.templates: GateTemplate {}/slo doesn't exist: create it, or take it out", space.name);
     assert!(missing.status.message.ends_with(&expected), "{}", missing.status.message);
-    create::<GateTemplate>(&api, "slo", &slo(&prometheus.address)).await.unwrap();
+    create::<GateTemplate>(&space, &api, "slo", &slo(&prometheus.address)).await.unwrap();
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
     let live = rollout.until_healthy("2.0.0").await;
@@ -73,7 +74,7 @@ async fn a_template_deleted_midway_holds_until_it_is_back() {
     let api = templates::<GateTemplate>(&space);
     let mut long = slo(&prometheus.address);
     long["metrics"][0]["count"] = json!(10_000);
-    create::<GateTemplate>(&api, "slo", &long).await.unwrap();
+    create::<GateTemplate>(&space, &api, "slo", &long).await.unwrap();
     let rollout = space.rollout(&naming("GateTemplate", "slo")).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
@@ -81,7 +82,7 @@ async fn a_template_deleted_midway_holds_until_it_is_back() {
     api.delete("slo", &DeleteParams::default()).await.unwrap();
     let held = rollout.until("is held", |seen| seen.stalled() == "InvalidSpec").await;
     assert!(held.is(Phase::Verifying) && held.serves() == "1.0.0", "{}", held.status.message);
-    create::<GateTemplate>(&api, "slo", &slo(&prometheus.address)).await.unwrap();
+    create::<GateTemplate>(&space, &api, "slo", &slo(&prometheus.address)).await.unwrap();
     rollout.until_healthy("2.0.0").await;
     space.end().await;
 }
@@ -93,7 +94,7 @@ async fn an_operator_of_one_namespace_names_the_missing_role() {
     let _operator = space.operator();
     let prometheus = Prometheus::start(Answer::Value(0.0)).await;
     let api = templates::<ClusterGateTemplate>(&space);
-    create::<ClusterGateTemplate>(&api, &space.name, &slo(&prometheus.address)).await.unwrap();
+    create::<ClusterGateTemplate>(&space, &api, &space.name, &slo(&prometheus.address)).await.unwrap();
     let rollout = space.rollout(&naming("ClusterGateTemplate", &space.name)).await;
     let held = rollout.until("is told", |seen| seen.works() == "WatchDown").await;
     let message = &held.status.message;
@@ -113,7 +114,7 @@ async fn an_operator_of_one_namespace_names_the_missing_role() {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn a_limit_of_a_template_is_a_number_or_a_parameter() {
-    let space = Space::new("limits").await;
+    let space = Space::without_operator("limits").await;
     let own = templates::<GateTemplate>(&space);
     let with = |field: &str, value: Value| {
         let mut spec = slo("http://prometheus:9090");
@@ -129,7 +130,7 @@ async fn a_limit_of_a_template_is_a_number_or_a_parameter() {
         ("two-kinds", with("comparison", json!({"errors": "e", "requests": "r"})), Err("set exactly one kind of metric")),
         ("parameter", json!({"parameters": [{"name": "a b"}], "metrics": slo("http://p")["metrics"]}), Err("should match")),
     ] {
-        let took = create::<GateTemplate>(&own, name, &spec).await;
+        let took = create::<GateTemplate>(&space, &own, name, &spec).await;
         match expected {
             Ok(()) => assert_eq!(took, Ok(()), "{name}"),
             Err(words) => assert!(took.as_ref().is_err_and(|message| message.contains(words)), "{name}: {took:?}"),
