@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(cache.renew(0).now_or_never(), None);
         assert_eq!(cache.missing().len(), 6);
         pods.went_down("the API server is busy".into(), Timestamp::UNIX_EPOCH);
-        let told = "the pod cache must be listed again before this process leads: the API server is busy";
+        let told = "the cache of pods must be listed again before this process leads: the API server is busy";
         assert!(cache.missing().contains(&told.to_owned()), "{:?}", cache.missing());
     }
 }

@@ -24,6 +24,7 @@ pub mod image;
 mod node;
 mod operator;
 pub mod paths;
+pub mod patience;
 mod process;
 mod state;
 mod up;
@@ -33,7 +34,6 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 pub use rustix::process::Signal;
@@ -43,9 +43,6 @@ use crate::node::Node;
 pub use crate::operator::{OPERATOR, SYSTEM_NAMESPACE, await_resource};
 pub use crate::state::Kind;
 use crate::state::{Process, State};
-
-/// How long any one part of a cluster may take to answer.
-const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A running cluster. Dropping this leaves the cluster running: [`Cluster::down`] ends it.
 #[derive(Debug)]
@@ -253,18 +250,19 @@ impl Cluster {
 
     /// Waits for a sign of one program; its own last words tell why when it doesn't come.
     fn await_that(&self, name: &str, what: &str, happened: impl Fn(&Self) -> bool) -> Result<()> {
-        let until = Instant::now() + PATIENCE;
-        while !happened(self) {
+        let fate = patience::until(|| {
             let process = self.state.processes.iter().find(|process| process.name == name);
             let dead = process.is_some_and(|process| !process.running.is_some_and(process::alive));
-            if dead || Instant::now() > until {
-                let fate = if dead { "ended by itself".to_owned() } else { format!("took over {} s", PATIENCE.as_secs()) };
-                let log = process.map(|process| process::tail(&process.log, 15)).unwrap_or_default();
-                bail!("{name} was to {what}, but {fate}; the end of its log:\n{log}");
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+            if happened(self) { Some(None) } else { dead.then(|| Some("ended by itself".to_owned())) }
+        });
+        let fate = match fate {
+            Ok(None) => return Ok(()),
+            Ok(Some(fate)) => fate,
+            Err(waited) => format!("took over {} s", waited.as_secs()),
+        };
+        let process = self.state.processes.iter().find(|process| process.name == name);
+        let log = process.map(|process| process::tail(&process.log, 15)).unwrap_or_default();
+        bail!("{name} was to {what}, but {fate}; the end of its log:\n{log}")
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::state::Process;
-use crate::{Cluster, Kind, binaries, control_plane, node, paths};
+use crate::{Cluster, Kind, binaries, control_plane, node, paths, patience};
 
 /// Where the operator is installed: the name of the namespace, and of its account in it.
 pub const SYSTEM_NAMESPACE: &str = "bluegreen-system";
@@ -68,13 +67,8 @@ impl Cluster {
 
 /// Waits until `kubectl explain` succeeds: clients discover a resource a moment after its definition was taken.
 pub fn await_resource(explain: &mut std::process::Command) -> Result<()> {
-    for _ in 0..100 {
-        if succeed(explain, "see the resource served").is_ok() {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    succeed(explain, "see the resource served").map(drop)
+    let served = patience::until(|| succeed(explain, "see the resource served").ok());
+    served.map(drop).or_else(|_| succeed(explain, "see the resource served").map(drop))
 }
 
 fn succeed(command: &mut std::process::Command, what: &str) -> Result<String> {

@@ -5,11 +5,11 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::patience;
 use crate::state::{Process, Running};
 
 /// The network that a program runs in.
@@ -92,14 +92,10 @@ pub(crate) fn signal(running: Running, signal: Signal) -> Result<()> {
 /// A graceful end of kube-apiserver takes a minute, in which it holds its port.
 pub(crate) fn kill(running: Running) -> Result<()> {
     signal(running, Signal::KILL)?;
-    let until = Instant::now() + Duration::from_secs(10);
-    while alive(running) {
-        if Instant::now() > until {
-            bail!("process {} is still there 10 s after SIGKILL", running.pid);
-        }
-        std::thread::sleep(Duration::from_millis(5));
+    match patience::until(|| (!alive(running)).then_some(())) {
+        Ok(()) => Ok(()),
+        Err(waited) => bail!("process {} is still there {} s after SIGKILL", running.pid, waited.as_secs()),
     }
-    Ok(())
 }
 
 /// The end of a log, for an error message.

@@ -4,10 +4,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::time::{Duration, Instant};
+use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use bluegreen_cluster::audit::AuditLog;
-use bluegreen_cluster::{Cluster, Kind, Signal};
+use bluegreen_cluster::{Cluster, Kind, Signal, patience};
 
 /// Takes the cluster down also when an assertion fails.
 struct Guard(Option<Cluster>);
@@ -26,12 +27,8 @@ fn output(cluster: &Cluster, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn eventually(what: &str, within: Duration, happened: impl Fn() -> bool) {
-    let until = Instant::now() + within;
-    while !happened() {
-        assert!(Instant::now() < until, "not within {within:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+fn eventually(what: &str, happened: impl Fn() -> bool) {
+    patience::until(|| happened().then_some(())).unwrap_or_else(|waited| panic!("not within {waited:?}: {what}"));
 }
 
 fn pod(name: &str) -> String {
@@ -48,6 +45,7 @@ const RESTARTS: &str = "jsonpath={.status.containerStatuses[0].restartCount}";
 #[test]
 #[ignore = "builds Kubernetes from source, minutes the first time"]
 fn a_cluster_of_fake_nodes_does_what_tests_rely_on() {
+    patience::slow_down();
     let mut guard = Guard(Some(Cluster::up(Kind::Fake, "self-test").unwrap()));
     let cluster = guard.0.as_mut().unwrap();
     pods_meet_the_fate_that_their_image_names(cluster);
@@ -71,29 +69,31 @@ fn pods_meet_the_fate_that_their_image_names(cluster: &Cluster) {
         cluster.create(&pod(name)).unwrap();
     }
     let get = |name: &str, what: &str| output(cluster, &["get", "pod", name, "-o", what]);
-    let soon = Duration::from_secs(120);
-    eventually("a good pod is ready", soon, || get("good", READY) == "True");
+    eventually("a good pod is ready", || get("good", READY) == "True");
     assert_ne!(get("slow", READY), "True");
-    eventually("a crashing pod restarts again and again", soon, || {
+    eventually("a crashing pod restarts again and again", || {
         get("crash", RESTARTS).parse().unwrap_or(0) >= 5 && get("crash", WAITING) == "CrashLoopBackOff"
     });
-    eventually("a missing image backs off", soon, || get("missing", WAITING) == "ImagePullBackOff");
-    eventually("an invalid name is told", soon, || get("invalid", WAITING) == "InvalidImageName");
-    eventually("a slow pod gets ready", soon, || get("slow", READY) == "True");
+    eventually("a missing image backs off", || get("missing", WAITING) == "ImagePullBackOff");
+    eventually("an invalid name is told", || get("invalid", WAITING) == "InvalidImageName");
+    eventually("a slow pod gets ready", || get("slow", READY) == "True");
     assert_eq!(get("unready", READY), "False");
+    // So that whoever asks it leaves the machine in peace.
+    let address = get("good", "jsonpath={.status.podIP} {.status.hostIP}");
+    assert!(address.split(' ').all(|address| address.parse::<Ipv4Addr>().unwrap().is_multicast()), "{address}");
 }
 
 fn a_running_pod_turns_unready_and_ready_again(cluster: &Cluster) {
     let get = || output(cluster, &["get", "pod", "good", "-o", READY]);
     output(cluster, &["annotate", "pod", "good", "test.bluegreen.dev/ready=false"]);
-    eventually("turns unready", Duration::from_secs(120), || get() == "False");
+    eventually("turns unready", || get() == "False");
     output(cluster, &["annotate", "--overwrite", "pod", "good", "test.bluegreen.dev/ready=true"]);
-    eventually("turns ready", Duration::from_secs(120), || get() == "True");
+    eventually("turns ready", || get() == "True");
     output(cluster, &["annotate", "pod", "good", "test.bluegreen.dev/ready-"]);
     // What a test writes itself stays.
     let status = r#"{"status": {"conditions": [{"type": "Ready", "status": "False"}]}}"#;
     output(cluster, &["patch", "pod", "good", "--subresource=status", "-p", status]);
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(patience::stretched(Duration::from_secs(1)));
     assert_eq!(get(), "False");
 }
 
@@ -116,10 +116,8 @@ fn programs_can_be_killed_frozen_and_started_again(cluster: &mut Cluster) {
 
     cluster.signal_process("kwok", Signal::STOP).unwrap();
     output(cluster, &["delete", "pod", "slow", "--wait=false"]);
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(patience::stretched(Duration::from_secs(2)));
     output(cluster, &["get", "pod", "slow"]);
     cluster.signal_process("kwok", Signal::CONT).unwrap();
-    eventually("a frozen program goes on", Duration::from_secs(120), || {
-        !cluster.kubectl(["get", "pod", "slow"]).output().unwrap().status.success()
-    });
+    eventually("a frozen program goes on", || !cluster.kubectl(["get", "pod", "slow"]).output().unwrap().status.success());
 }

@@ -1,6 +1,6 @@
 //! The cluster that all tests share.
 
-use bluegreen_cluster::{Cluster, Kind, Signal, paths};
+use bluegreen_cluster::{Cluster, Kind, Signal, paths, patience};
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::{
     fs::{self, File},
     io::Write,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -28,6 +29,7 @@ impl Ground {
     pub fn get() -> &'static Self {
         static GROUND: OnceLock<Ground> = OnceLock::new();
         GROUND.get_or_init(|| {
+            patience::slow_down();
             let ground = Self { cluster: cluster() };
             ground.install();
             ground
@@ -38,6 +40,18 @@ impl Ground {
         self.run(&["apply", "-k", &config("crd")]);
         self.run(&["apply", "-f", &config("rbac/aggregated.yaml")]);
         self.cluster.await_resource().unwrap();
+        if self.is_fake() {
+            let nodes = self.run(&["get", "nodes", "-o", r#"jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}"#]);
+            let unreachable = |address: &str| address.parse().is_ok_and(|address: IpAddr| address.is_multicast());
+            assert!(
+                nodes.split_whitespace().all(unreachable),
+                "nodes at {nodes}: pods of this cluster may have addresses of other machines. Take it down and bring another one up"
+            );
+        }
+    }
+
+    pub fn is_fake(&self) -> bool {
+        self.cluster.kind() == Kind::Fake
     }
 
     /// A client of an administrator. Each test has a runtime of its own, and so needs a client of its own.
@@ -102,6 +116,7 @@ pub struct OwnGround {
 
 impl OwnGround {
     pub fn up(name: &str) -> Self {
+        patience::slow_down();
         // What a run left that was killed.
         if let Ok(left) = Cluster::attach(name) {
             left.down().unwrap();

@@ -1,6 +1,8 @@
 //! The manifests that tests apply: short, with times that are over soon.
 
+use crate::patience::text;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// A rollout of two replicas whose waits are seconds.
 pub fn shop() -> Value {
@@ -13,7 +15,7 @@ pub fn shop() -> Value {
             "replicas": 2,
             "template": {"spec": {"containers": [{"name": "shop", "ports": [{"name": "http", "containerPort": 8080}]}]}},
             "service": {"ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
-            "progressDeadline": "1m",
+            "progressDeadline": text(Duration::from_secs(60)),
             "scaleDown": {"drain": "1s", "after": "1s", "afterAbort": "1s"},
         },
     })

@@ -1,16 +1,23 @@
 //! An operator process: started, killed, frozen and woken by a test.
 
-use crate::ground::{Ground, repository};
+use crate::{
+    ground::{Ground, repository},
+    patience::stretched,
+};
+use bluegreen_cluster::patience;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File, OpenOptions},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-/// Arguments of an operator whose lease runs out in a test: long enough for a busy machine, and short enough to be waited for.
-pub const SHORT_LEASE: [&str; 2] = ["--lease-duration", "10"];
+/// The lease of an operator that is to keep it: one that a busy machine keeps from renewing its lease for a third of it ends, and
+/// nobody starts it again.
+pub const LEASE: Duration = Duration::from_secs(60);
+/// One that runs out in a test: long enough for a busy machine, and short enough to be waited for.
+pub const SHORT_LEASE: Duration = Duration::from_secs(10);
 
 /// A running operator, or one that has ended. It is killed when the test lets go of it.
 #[derive(Debug)]
@@ -27,7 +34,15 @@ pub fn program() -> PathBuf {
 
 impl Operator {
     /// `name` is its identity: one that is started again under the same name leads at once.
-    pub(crate) fn start(program: &Path, directory: &Path, kubeconfig: &Path, namespace: Option<&str>, name: &str, args: &[&str]) -> Self {
+    pub(crate) fn start(
+        program: &Path,
+        directory: &Path,
+        kubeconfig: &Path,
+        namespace: Option<&str>,
+        name: &str,
+        lease: Duration,
+        args: &[&str],
+    ) -> Self {
         assert!(program.exists(), "{} is missing: run `cargo build -p bluegreen-operator`, or `cargo xtask test`", program.display());
         let log = directory.join(format!("operator-{name}.log"));
         let file = OpenOptions::new().create(true).append(true).open(&log).unwrap();
@@ -36,8 +51,7 @@ impl Operator {
             .env("NO_COLOR", "1")
             .args(namespace.into_iter().flat_map(|namespace| ["--namespace", namespace]))
             .args(["--identity", name, "--listen", "127.0.0.1:0", "--allow-loopback-targets"])
-            // An operator that a busy machine keeps from renewing its lease for a third of it ends, and nobody starts it again.
-            .args(if args.contains(&"--lease-duration") { &[][..] } else { &["--lease-duration", "60"] })
+            .arg(format!("--lease-duration={}", stretched(lease).as_secs()))
             .args(["--log", "info,bluegreen_operator=debug"])
             .args(args)
             .stdin(Stdio::null())
@@ -57,15 +71,13 @@ impl Operator {
     /// Is told to end, and ends.
     pub fn terminate(&mut self) {
         self.signal(Signal::TERM);
-        let until = Instant::now() + Duration::from_secs(60);
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                assert!(status.success(), "operator {} ended with {status} after SIGTERM; the end of its log:\n{}", self.name, self.tail());
-                return;
-            }
-            assert!(Instant::now() < until, "operator {} did not end 60 s after SIGTERM; the end of its log:\n{}", self.name, self.tail());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let ended = patience::until(|| self.child.try_wait().unwrap());
+        assert!(
+            ended.is_ok_and(|status| status.success()),
+            "operator {} ended with {ended:?} after SIGTERM; the end of its log:\n{}",
+            self.name,
+            self.tail()
+        );
     }
 
     /// Stands still, with all that it was about to do.

@@ -1,7 +1,8 @@
 //! One rollout, as a test drives it and waits for it.
 
-use crate::{space::Space, witness::Kind};
+use crate::space::Space;
 use bluegreen_api::{BlueGreenRollout, BlueGreenRolloutStatus, Color, Phase, Side};
+use bluegreen_witness::Kind;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};

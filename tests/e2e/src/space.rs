@@ -2,12 +2,15 @@
 
 use crate::{
     ground::{Ground, Told, config, refusal},
-    operator::{self, Operator},
+    operator::{self, LEASE, Operator},
+    outside::outside,
+    patience::{self, long_enough, patience},
     proxy::Proxy,
+    record::{Record, resource},
     rollout::Rollout,
-    witness::{Kind, PATIENCE, Record},
 };
 use bluegreen_cluster::audit::{AuditLog, Request};
+use bluegreen_witness::{Kind, MARK, MARK_DELETED};
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Client,
@@ -31,6 +34,8 @@ pub struct Space {
     pub record: Record,
     directory: PathBuf,
     edits: AtomicU64,
+    /// There may be an operator, which asks what rollouts name.
+    asks: bool,
     ended: bool,
 }
 
@@ -38,6 +43,13 @@ impl Space {
     /// A namespace with the rights that an operator needs in it.
     pub async fn new(name: &str) -> Self {
         Self::on(Ground::get(), name).await
+    }
+
+    /// One in which no operator runs, so that rollouts may name any source.
+    pub async fn without_operator(name: &str) -> Self {
+        let mut space = Self::new(name).await;
+        space.asks = false;
+        space
     }
 
     /// One on another cluster than the one that tests share.
@@ -52,7 +64,7 @@ impl Space {
         let token = ground.run(&["create", "token", "bluegreen-operator", "--duration=24h", "--namespace", &name]);
         operator::write_kubeconfig(ground, &directory, &token, &name);
         let record = Record::begin(client.clone(), &name).await;
-        Self { ground, name, client, record, directory, edits: AtomicU64::new(0), ended: false }
+        Self { ground, name, client, record, directory, edits: AtomicU64::new(0), asks: true, ended: false }
     }
 
     /// Where this test writes down what it needs.
@@ -64,35 +76,43 @@ impl Space {
 
     /// An operator for this namespace.
     pub fn operator(&self) -> Operator {
-        self.operator_named("one", &[])
+        self.operator_with("one", LEASE, &[])
     }
 
-    pub fn operator_named(&self, name: &str, args: &[&str]) -> Operator {
-        self.operator_from(&operator::program(), name, args)
+    /// `name` is its identity for the lease.
+    pub fn operator_named(&self, name: &str, lease: Duration) -> Operator {
+        self.operator_with(name, lease, &[])
     }
 
-    pub fn operator_from(&self, program: &Path, name: &str, args: &[&str]) -> Operator {
-        Operator::start(program, &self.directory, &self.directory.join("kubeconfig"), Some(&self.name), name, args)
+    pub fn operator_with(&self, name: &str, lease: Duration, args: &[&str]) -> Operator {
+        assert!(self.asks, "this space was made without an operator");
+        let kubeconfig = self.directory.join("kubeconfig");
+        Operator::start(&operator::program(), &self.directory, &kubeconfig, Some(&self.name), name, lease, args)
+    }
+
+    /// Another build of the operator.
+    pub fn operator_from(&self, program: &Path, name: &str) -> Operator {
+        Operator::start(program, &self.directory, &self.directory.join("kubeconfig"), Some(&self.name), name, LEASE, &[])
     }
 
     /// One whose requests go through the proxy.
-    pub fn operator_behind(&self, proxy: &Proxy, name: &str, args: &[&str]) -> Operator {
+    pub fn operator_behind(&self, proxy: &Proxy, name: &str, lease: Duration) -> Operator {
         let direct: Value = serde_json::from_slice(&std::fs::read(self.directory.join("kubeconfig")).unwrap()).unwrap();
         let path = self.directory.join("kubeconfig-proxy");
         std::fs::write(&path, proxy.kubeconfig(direct).to_string()).unwrap();
-        Operator::start(&operator::program(), &self.directory, &path, Some(&self.name), name, args)
+        Operator::start(&operator::program(), &self.directory, &path, Some(&self.name), name, lease, &[])
     }
 
     /// An operator for all namespaces, with the rights of this kubeconfig.
-    pub fn operator_for_all(&self, kubeconfig: &Path, args: &[&str]) -> Operator {
-        let args = [&["--lease-namespace", "bluegreen-system"], args].concat();
-        Operator::start(&operator::program(), &self.directory, kubeconfig, None, "all", &args)
+    pub fn operator_for_all(&self, kubeconfig: &Path, lease: Duration) -> Operator {
+        let args = ["--lease-namespace", "bluegreen-system"];
+        Operator::start(&operator::program(), &self.directory, kubeconfig, None, "all", lease, &args)
     }
 
     // === objects ===
 
     pub fn api(&self, kind: Kind) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &self.name, &kind.resource())
+        Api::namespaced_with(self.client.clone(), &self.name, &resource(kind))
     }
 
     /// Creates a rollout; it has to be taken.
@@ -102,14 +122,22 @@ impl Space {
 
     /// Creates a rollout, or returns what the API server says against it.
     pub async fn try_rollout(&self, manifest: &Value) -> Result<Rollout<'_>, String> {
+        self.assert_asks_nobody_outside(manifest);
         let object: DynamicObject = serde_json::from_value(manifest.clone()).unwrap();
         let params = PostParams { field_manager: Some(TESTER.into()), ..PostParams::default() };
         let created = self.api(Kind::Rollout).create(&params, &object).await.map_err(refusal)?;
         Ok(Rollout::of(self, &created))
     }
 
+    /// What an operator asks here is on this machine; a cluster with a real node has a network of its own.
+    pub fn assert_asks_nobody_outside(&self, manifest: &Value) {
+        let outside = if self.asks && self.ground.is_fake() { outside(manifest) } else { vec![] };
+        assert!(outside.is_empty(), "an operator would ask other machines: {outside:?}. Name addresses of 127.0.0.0/8");
+    }
+
     /// A merge patch by the test, as kubectl would send it.
     pub async fn try_patch(&self, kind: Kind, name: &str, patch: &Value) -> Result<DynamicObject, String> {
+        self.assert_asks_nobody_outside(patch);
         let params = PatchParams { field_manager: Some(TESTER.into()), ..PatchParams::default() };
         self.api(kind).patch(name, &params, &Patch::Merge(patch)).await.map_err(refusal)
     }
@@ -123,14 +151,14 @@ impl Space {
     /// mark that it wasn't the operator.
     pub async fn tamper(&self, kind: Kind, name: &str, patch: &Value) -> u64 {
         let mut patch = patch.clone();
-        patch["metadata"]["annotations"][crate::witness::MARK] = json!(self.edits.fetch_add(1, Ordering::Relaxed).to_string());
+        patch["metadata"]["annotations"][MARK] = json!(self.edits.fetch_add(1, Ordering::Relaxed).to_string());
         let patched = self.patch(kind, name, &patch).await;
         patched.metadata.resource_version.and_then(|version| version.parse().ok()).unwrap_or_default()
     }
 
     /// Deletes an object of the operator's, marked as the test's doing.
     pub async fn tamper_delete(&self, kind: Kind, name: &str) -> u64 {
-        let version = self.tamper(kind, name, &json!({"metadata": {"annotations": {crate::witness::MARK_DELETED: "true"}}})).await;
+        let version = self.tamper(kind, name, &json!({"metadata": {"annotations": {MARK_DELETED: "true"}}})).await;
         self.delete(kind, name).await;
         version
     }
@@ -156,9 +184,9 @@ impl Space {
         )
         .await;
         self.delete(Kind::Rollout, "owner").await;
-        while self.api(Kind::Revision).get_opt("left").await.unwrap().is_some() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let revisions = self.api(Kind::Revision);
+        let collected = async || revisions.get_opt("left").await.unwrap().is_none().then_some(());
+        patience::until("what a rollout left is collected", collected).await;
     }
 
     /// The latest version that the witness has seen, if the object is there.
@@ -230,9 +258,9 @@ impl Space {
     /// Returns when the operator has asked for nothing for a while: what it still has to tell is told.
     pub async fn until_quiet(&self) {
         let mut requests = self.requests();
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + patience();
         loop {
-            tokio::time::sleep(LONG_ENOUGH).await;
+            long_enough().await;
             let last = requests();
             if last.is_empty() {
                 return;
@@ -289,6 +317,3 @@ impl Drop for Space {
         let _ = self.ground.told(&["delete", "namespace", &self.name, "--wait=false"]);
     }
 }
-
-/// For a pause in which something must not happen: long enough for an operator to do it.
-pub const LONG_ENOUGH: Duration = Duration::from_secs(2);

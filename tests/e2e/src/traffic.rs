@@ -1,15 +1,15 @@
 //! Users, played by the load generator. Only a cluster with a real node carries traffic, and only inside its network:
 //! `cargo xtask test` runs these tests there.
 
-use crate::{Operator, ground::repository, space::Space, witness::Kind};
+use crate::{LEASE, Operator, ground::repository, patience, space::Space};
 use bluegreen_load::{Answer, Summary};
+use bluegreen_witness::Kind;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,7 +18,7 @@ use tokio::{
 
 /// An operator that keeps its lease while traffic keeps the machine busy.
 pub fn operator(space: &Space) -> Operator {
-    space.operator_named("one", &["--lease-duration", "30"])
+    space.operator_named("one", LEASE)
 }
 
 /// How users use their connections.
@@ -93,11 +93,8 @@ impl Drop for Load {
 
 /// kube-proxy learns of a Service and its pods a moment after the operator has seen them: nobody promises that moment.
 async fn until_it_answers(address: &str) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while let Err(error) = TcpStream::connect((address, 80)).await {
-        assert!(Instant::now() < until, "nobody answers at {address} 60 s after its pods are ready: {error}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let connects = async || TcpStream::connect((address, 80)).await.ok();
+    patience::until(&format!("somebody answers at {address}, now that its pods are ready"), connects).await;
 }
 
 /// The load generator of this build; `BLUEGREEN_LOAD` names another.

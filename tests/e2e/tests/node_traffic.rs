@@ -5,18 +5,29 @@
 use bluegreen_api::{Color, Phase};
 use bluegreen_cluster::Cluster;
 use bluegreen_e2e::{
-    Rollout, Seen, Space, merged, shop,
+    Rollout, Seen, Space, merged,
+    patience::{pause, stretched},
+    shop,
     traffic::{Connections, Counted, Load, operator},
-    witness::Kind,
 };
 use bluegreen_load::Answer;
+use bluegreen_witness::Kind;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Requests a second, of users who keep their connections and again of those who don't.
 const RATE: u32 = 200;
-const CYCLES: usize = 10;
+
+/// How often the active Service is led elsewhere under load: thirty times in the night.
+const SWITCHES: &str = "BLUEGREEN_SWITCHES";
+
+/// A cycle is three switches: two promotions and a way back.
+fn cycles() -> usize {
+    let switches = std::env::var(SWITCHES).map_or(3, |switches| switches.parse::<usize>().unwrap());
+    assert!(switches > 0 && switches.is_multiple_of(3), "{SWITCHES} is a multiple of 3");
+    switches / 3
+}
 
 /// kube-proxy collects changes for as long as its `--nftables-min-sync-period`, 1 s if nobody says otherwise, and then
 /// writes all rules at once. Should the old addresses leave the EndpointSlices after the new ones came, one such period
@@ -54,7 +65,7 @@ async fn promote(rollout: &Rollout<'_>, version: &str, port: u16) -> Seen {
     rollout.spec(&spec).await;
     let promoted = rollout.until("the new version is watched", |seen| seen.is(Phase::Monitoring) && seen.serves() == version).await;
     // Users must have come before they can leave.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    pause(Duration::from_secs(2)).await;
     promoted
 }
 
@@ -62,7 +73,7 @@ async fn promote(rollout: &Rollout<'_>, version: &str, port: u16) -> Seen {
 /// is rolled back.
 async fn cycle(space: &Space, rollout: &Rollout<'_>, number: usize) {
     // Image and port change together: the old pods don't listen on the new port, nor the new ones on the old.
-    let port = if number == 4 { 8081 } else { 8080 };
+    let port = if number.is_multiple_of(4) { 8081 } else { 8080 };
     let good = format!("{}.0.0", number + 2);
     let promoted = promote(rollout, &good, port).await;
     rollout.order("accept", &promoted.active().revision).await;
@@ -116,7 +127,11 @@ fn assert_follows(counted: &Counted, switches: &Switches) -> Duration {
     for (index, switch) in switches.iter().enumerate() {
         let until = switches.get(index + 1).map_or(counted.summary.ended, |next| next.0 - Duration::from_millis(500));
         let overlap = overlap(&counted.answers, switch, until);
-        assert!(overlap <= KUBE_PROXY, "{overlap:?} after the first answer of {} somebody new was still led elsewhere", switch.1);
+        assert!(
+            overlap <= stretched(KUBE_PROXY),
+            "{overlap:?} after the first answer of {} somebody new was still led elsewhere",
+            switch.1
+        );
         longest = longest.max(overlap);
     }
     longest
@@ -124,12 +139,13 @@ fn assert_follows(counted: &Counted, switches: &Switches) -> Duration {
 
 #[tokio::test]
 #[ignore = "needs a cluster with a real node: cargo xtask test"]
-async fn ten_rollbacks_and_twenty_promotions_fail_no_request() {
+async fn promotions_and_rollbacks_under_load_fail_no_request() {
+    let cycles = cycles();
     let cluster = Cluster::attach(&std::env::var("BLUEGREEN_CLUSTER").unwrap()).unwrap();
-    for number in 2..CYCLES + 2 {
+    for number in 2..cycles + 2 {
         cluster.import_shop(&format!("{number}.5.0"), &[]).unwrap();
     }
-    for number in 10..CYCLES + 2 {
+    for number in 10..cycles + 2 {
         cluster.import_shop(&format!("{number}.0.0"), &[]).unwrap();
     }
     let space = Space::new("traffic").await;
@@ -146,14 +162,14 @@ async fn ten_rollbacks_and_twenty_promotions_fail_no_request() {
     rollout.until_healthy("1.0.0").await;
     let kept = Load::on(&space, "shop", RATE, Connections::Kept).await;
     let new = Load::on(&space, "shop", RATE, Connections::New).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    pause(Duration::from_secs(2)).await;
     let mark = rollout.mark();
-    for number in 0..CYCLES {
+    for number in 0..cycles {
         cycle(&space, &rollout, number).await;
     }
 
     // The last rollback has clients with connections to pods that are going: they, too, are to be served.
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    pause(Duration::from_secs(8)).await;
     let (kept, new) = (kept.end().await, new.end().await);
     for (users, counted) in [("kept connections", &kept), ("new connections", &new)] {
         let summary = &counted.summary;
@@ -164,9 +180,9 @@ async fn ten_rollbacks_and_twenty_promotions_fail_no_request() {
     }
     kept.assert_none_failed();
     new.assert_none_failed();
-    assert!(kept.summary.connections_opened > 64 * CYCLES as u64, "connections were to end with the pods that they led to");
+    assert!(kept.summary.connections_opened > 64 * cycles as u64, "connections were to end with the pods that they led to");
     let switches = switches(&space, &rollout, mark);
-    assert_eq!(switches.len(), 3 * CYCLES, "{switches:?}");
+    assert_eq!(switches.len(), 3 * cycles, "{switches:?}");
     println!("After {} switches, somebody new was led elsewhere for at most {:?}.", switches.len(), assert_follows(&new, &switches));
     space.end().await;
 }

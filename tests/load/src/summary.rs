@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_new_connection_of_the_old_version_is_told_apart_from_its_last_answer() {
+    fn the_last_new_connection_is_not_the_last_answer() {
         let mut tally = Tally::new(Timestamp::UNIX_EPOCH);
         for answer in [
             answer(1, "1.0.0", true, None),

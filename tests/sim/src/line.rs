@@ -6,7 +6,7 @@ use crate::{
     server::{ApiServer, Body, Disturbance, Error, Request},
     store::refusal,
 };
-use bluegreen_e2e::witness::Told;
+use bluegreen_witness::KnownUpTo;
 use http::Response;
 use http_body_util::BodyExt;
 use std::{
@@ -95,7 +95,7 @@ struct State {
     dies_after: Option<u64>,
     made: Vec<Made>,
     /// By lists and watches.
-    told: Told,
+    known: KnownUpTo,
 }
 
 enum Fate {
@@ -109,7 +109,7 @@ enum Fate {
 impl Line {
     pub fn new(server: &ApiServer, dice: Dice) -> Self {
         let state =
-            State { dice, faults: Faults::default(), dead: false, writes: 0, dies_after: None, made: vec![], told: Told::default() };
+            State { dice, faults: Faults::default(), dead: false, writes: 0, dies_after: None, made: vec![], known: KnownUpTo::default() };
         Self { server: server.clone(), state: Arc::new(Mutex::new(state)), died: Arc::default() }
     }
 
@@ -213,11 +213,11 @@ impl Line {
         let Some(request) = Request::read(&parts, &body) else {
             return Ok(refusal(404, "the server could not find the requested resource").respond());
         };
-        let (there, back, told) = {
+        let (there, back, known) = {
             let mut state = self.state();
             let goes_on = request.is_watch() || request.resource.is_lease();
             state.made.push(Made { at: Instant::now(), words: request.words(), goes_on, write: request.is_write() });
-            (state.dice.millis(1, 8), state.dice.millis(1, 8), state.told)
+            (state.dice.millis(1, 8), state.dice.millis(1, 8), state.known)
         };
         let fate = self.fate(&request);
         sleep(there).await;
@@ -232,7 +232,7 @@ impl Line {
                 let line = self.clone();
                 tokio::spawn(async move {
                     sleep(late).await;
-                    let _ = line.server.told(told, |server| server.carry_out(&request));
+                    let _ = line.server.knowing(known, |server| server.carry_out(&request));
                 });
                 sleep(READ_TIMEOUT).await;
                 return Err("timed out".into());
@@ -242,7 +242,7 @@ impl Line {
         let disturbance: Arc<dyn Disturbance> = Arc::new(self.clone());
         let lists = request.is_list().then_some(request.resource.plural);
         let listed = self.server.look(|store| store.version);
-        let answer = self.server.told(told, |server| server.answer(&request, disturbance));
+        let answer = self.server.knowing(known, |server| server.answer(&request, disturbance));
         self.counted(&request, answer.status().as_u16());
         if matches!(fate, Fate::Unanswered) {
             sleep(READ_TIMEOUT).await;
@@ -282,11 +282,11 @@ impl Disturbance for Line {
     }
 
     fn tells(&self, plural: &str, version: u64) {
-        let told = &mut self.state().told;
+        let known = &mut self.state().known;
         if plural == POD.plural {
-            told.pods = told.pods.max(version);
+            known.pods = known.pods.max(version);
         } else if plural == DEPLOYMENT.plural {
-            told.deployments = told.deployments.max(version);
+            known.deployments = known.deployments.max(version);
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     resource::{self, POD, Resource, SERVICE},
     store::{Change, Refusal, Store, Written, refusal},
 };
-use bluegreen_e2e::witness::Told;
+use bluegreen_witness::KnownUpTo;
 use futures::{StreamExt, stream};
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -260,15 +260,15 @@ impl ApiServer {
         answer
     }
 
-    /// Does something for an operator that has been told so much.
-    pub fn told<R>(&self, told: Told, act: impl FnOnce(&Self) -> R) -> R {
-        self.lock().told = Some(told);
+    /// Does something for an operator that knows so much.
+    pub fn knowing<R>(&self, known: KnownUpTo, act: impl FnOnce(&Self) -> R) -> R {
+        self.lock().known = Some(known);
         let done = act(self);
-        self.lock().told = None;
+        self.lock().known = None;
         done
     }
 
-    /// Told of each change.
+    /// KnownUpTo of each change.
     pub fn news(&self) -> Arc<Notify> {
         self.news.clone()
     }
@@ -438,7 +438,7 @@ impl Watch {
             (store.forgotten, store.version, present)
         });
         if from == 0 {
-            // Told all that there is, and then what comes.
+            // KnownUpTo all that there is, and then what comes.
             self.ready.extend(present.iter().map(|object| event("ADDED", object)));
             self.from = version;
         } else if from < forgotten {

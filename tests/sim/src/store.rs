@@ -4,8 +4,8 @@ use crate::{
     fields::{self, Managers, Writer},
     resource::{DEPLOYMENT, LEASE, POD, ROLLOUT, Resource, SERVICE, SLICE},
 };
-use bluegreen_e2e::witness::Told;
 use bluegreen_operator::clock;
+use bluegreen_witness::KnownUpTo;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,8 +40,8 @@ pub struct Change {
     /// By the clock, which may be put back.
     pub at: jiff::Timestamp,
     pub moment: Instant,
-    /// What the operator that wrote it had been told.
-    pub told: Option<Told>,
+    /// What the operator that wrote it knew.
+    pub known: Option<KnownUpTo>,
 }
 
 /// How the API server says no.
@@ -102,8 +102,8 @@ pub struct Store {
     unsettled: BTreeSet<Place>,
     /// Changes up to this version can't be watched any more.
     pub forgotten: u64,
-    /// Of the request that is being carried out: see [`Change::told`].
-    pub told: Option<Told>,
+    /// Of the request that is being carried out: see [`Change::known`].
+    pub known: Option<KnownUpTo>,
 }
 
 impl Store {
@@ -432,7 +432,7 @@ impl Store {
         if !resource.is_lease() {
             self.news += 1;
             let (at, moment) = (clock::now(), Instant::now());
-            self.history.push(Change { place, version: self.version, before, deleted, object, at, moment, told: self.told });
+            self.history.push(Change { place, version: self.version, before, deleted, object, at, moment, known: self.known });
         }
     }
 }

@@ -11,11 +11,8 @@ use crate::{
     server::ApiServer,
     store::{self, Change, Store},
 };
-use bluegreen_e2e::{
-    shop,
-    witness::{Event, Kind, MARK, MARK_DELETED, judge},
-};
 use bluegreen_operator::clock;
+use bluegreen_witness::{Event, Kind, MARK, MARK_DELETED, judge, reached};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::{
@@ -264,15 +261,8 @@ impl World {
 
     /// The images that the active Service reaches.
     pub fn reached(&self, rollout: &str) -> Vec<String> {
-        let selector = self.get(&SERVICE, rollout).map(|service| service["spec"]["selector"].clone()).unwrap_or_default();
-        let selected = |pod: &Value| {
-            selector.as_object().is_some_and(|selector| selector.iter().all(|(key, value)| pod["metadata"]["labels"][key] == *value))
-        };
-        let pods = self.pods(rollout).into_iter().filter(|pod| is_ready(pod) && selected(pod));
-        let mut images: Vec<String> = pods.filter_map(|pod| pod["spec"]["containers"][0]["image"].as_str().map(str::to_owned)).collect();
-        images.sort();
-        images.dedup();
-        images
+        let pods = self.pods(rollout);
+        self.get(&SERVICE, rollout).map(|service| reached(&service, pods.iter().map(|pod| &**pod))).unwrap_or_default()
     }
 
     /// Requests of operators since then, but for those that go on for ever.
@@ -351,6 +341,23 @@ impl World {
     }
 }
 
+/// A rollout of two replicas whose waits are seconds.
+fn shop() -> Value {
+    json!({
+        "apiVersion": "bluegreen.dev/v1alpha1",
+        "kind": "BlueGreenRollout",
+        "metadata": {"name": "shop"},
+        "spec": {
+            "image": image("1.0.0"),
+            "replicas": 2,
+            "template": {"spec": {"containers": [{"name": "shop", "ports": [{"name": "http", "containerPort": 8080}]}]}},
+            "service": {"ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
+            "progressDeadline": "1m",
+            "scaleDown": {"drain": "1s", "after": "1s", "afterAbort": "1s"},
+        },
+    })
+}
+
 pub fn image(version: &str) -> String {
     format!("registry.example/shop:{version}")
 }
@@ -364,8 +371,8 @@ fn event(change: &Change, seen: Timestamp) -> Option<Event> {
         (&REVISION, Kind::Revision),
     ];
     let (_, kind) = kinds.into_iter().find(|(resource, _)| resource.plural == change.place.plural)?;
-    let Change { place, version, deleted, object, told, .. } = change;
-    Some(Event { kind, name: place.name.clone(), version: *version, deleted: *deleted, object: object.clone(), seen, told: *told })
+    let Change { place, version, deleted, object, known, .. } = change;
+    Some(Event { kind, name: place.name.clone(), version: *version, deleted: *deleted, object: object.clone(), seen, known: *known })
 }
 
 fn told(change: &Change) -> Option<String> {

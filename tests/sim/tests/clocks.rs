@@ -32,7 +32,7 @@ async fn put_back_in(world: &mut World, phase: &str, seconds: i64) {
 }
 
 #[test]
-fn a_clock_that_is_put_back_cuts_neither_the_watch_over_a_new_version_nor_the_drain_of_the_former_one_short() {
+fn a_clock_put_back_cuts_neither_monitoring_nor_drain_short() {
     for phase in ["Monitoring", "ScalingDown"] {
         for seconds in [5, 3600] {
             run(1, async |world| put_back_in(world, phase, seconds).await);

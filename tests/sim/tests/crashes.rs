@@ -200,7 +200,7 @@ fn ends_alike_after_a_death_at_each_write(story: &Story) {
 }
 
 #[test]
-fn an_operator_that_dies_after_any_write_ends_where_it_would_have_ended() {
+fn a_death_after_any_write_changes_no_end() {
     let stories = stories();
     thread::scope(|scope| {
         for story in &stories {

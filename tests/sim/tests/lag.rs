@@ -40,7 +40,7 @@ fn slow(kinds: &'static [&'static str], seconds: u64) -> Faults {
 
 /// The owners go before the operator hears that the rollout does: taken back, everything would be deleted with it.
 #[test]
-fn what_outlives_its_rollout_stays_though_the_operator_hears_of_the_deletion_last() {
+fn orphans_stay_though_the_deletion_is_heard_of_last() {
     run(7, async |world| {
         world.operator("a", slow(&["bluegreenrollouts"], 5), None);
         world.create("shop", &json!({}));
@@ -56,7 +56,7 @@ fn what_outlives_its_rollout_stays_though_the_operator_hears_of_the_deletion_las
 
 /// The caches don't show it. The candidate is all that they show, and nobody has let it pass.
 #[test]
-fn a_lost_status_is_rebuilt_from_the_side_that_serves_also_when_all_of_it_has_lost_its_label() {
+fn a_lost_status_is_rebuilt_though_all_labels_are_lost() {
     run(7, async |world| {
         awaiting_approval(world).await;
         let unlabelled = json!({"metadata": {"labels": {"bluegreen.dev/rollout": null}}});
@@ -75,7 +75,7 @@ fn a_lost_status_is_rebuilt_from_the_side_that_serves_also_when_all_of_it_has_lo
 
 /// The cache still shows the Deployment as it was when it ran that revision.
 #[test]
-fn a_lost_revision_is_not_restored_from_a_deployment_that_runs_another_by_now() {
+fn a_lost_revision_is_not_restored_from_another_one() {
     run(7, async |world| {
         world.operator("a", Faults::default(), None);
         world.create("shop", &json!({}));
@@ -125,7 +125,7 @@ fn who_begins_to_lead_takes_what_was_told_long_ago_for_nothing() {
 
 /// In the cache the preview Service still leads to the candidate that was withdrawn: what is asked through it would be the live side.
 #[test]
-fn a_service_is_not_taken_for_what_it_was_before_the_operator_wrote_it() {
+fn a_service_is_not_taken_for_its_former_self() {
     run(7, async |world| {
         awaiting_approval(world).await;
         world.pass(60).await;

@@ -35,7 +35,7 @@ fn good(world: &World, rollout: &str, gate: &str) -> i64 {
 }
 
 #[test]
-fn many_rollouts_that_measure_every_second_write_their_status_once_in_ten_at_most() {
+fn ten_readings_cost_one_write_of_the_status_at_most() {
     // As many as one likes: what one writes doesn't depend on the others.
     let count: usize = std::env::var("ROLLOUTS").map_or(50, |count| count.parse().unwrap());
     run(1, async |world| {
@@ -79,7 +79,7 @@ fn a_slow_source_on_one_rollout_delays_no_other() {
 }
 
 #[test]
-fn an_operator_that_is_killed_loses_no_reading_that_counted_repeats_no_check_and_bakes_on() {
+fn a_kill_loses_no_reading_and_repeats_no_check() {
     run(3, async |world| {
         let manifest = json!({
             "verification": {"checks": [{"name": "home", "http": {}}], "metrics": [metric("errors", "errors", &json!({"count": 40}))]},

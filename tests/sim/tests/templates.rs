@@ -35,7 +35,7 @@ async fn told(world: &World, name: &str, words: &str) {
 }
 
 #[test]
-fn nothing_is_asked_of_templates_before_a_rollout_names_one_and_then_of_that_kind_only() {
+fn templates_are_asked_for_once_a_rollout_names_one() {
     run(1, async |world| {
         let since = Instant::now();
         world.operator("a", Faults::default(), None);
@@ -57,7 +57,7 @@ fn nothing_is_asked_of_templates_before_a_rollout_names_one_and_then_of_that_kin
 }
 
 #[test]
-fn a_rollout_is_looked_at_when_a_template_that_it_names_comes_changes_or_goes() {
+fn a_change_of_a_template_is_a_look_at_who_names_it() {
     run(2, async |world| {
         world.operator("a", Faults::default(), None);
         world.create("shop", &naming("GateTemplate"));
@@ -81,7 +81,7 @@ fn a_rollout_is_looked_at_when_a_template_that_it_names_comes_changes_or_goes() 
 }
 
 #[test]
-fn templates_that_cannot_be_watched_hold_those_who_name_one_and_nobody_else() {
+fn unwatched_templates_hold_only_who_names_one() {
     for (code, words) in [
         (404, "the API server doesn't know clustergatetemplates: is its CustomResourceDefinition installed?"),
         (403, "the operator needs a ClusterRole to list and watch clustergatetemplates: made up: code 403"),
@@ -106,7 +106,7 @@ fn templates_that_cannot_be_watched_hold_those_who_name_one_and_nobody_else() {
 }
 
 #[test]
-fn an_operator_that_begins_without_a_right_to_read_templates_repairs_what_serves_and_starts_nothing() {
+fn without_a_right_to_read_templates_only_repairs_are_made() {
     run(4, async |world| {
         world.operator("a", Faults::default(), None);
         world.template(&GATE_TEMPLATE, "slo", &slo());

@@ -93,7 +93,7 @@ fn pieces() -> Body {
 }
 
 #[tokio::test]
-async fn a_watch_whose_version_is_gone_is_told_so_in_a_line_of_its_own() {
+async fn a_watch_from_a_version_that_is_gone_gets_an_error_event() {
     // Its end comes when half a line is told.
     let lines = stream::iter(["{\"type\":\"ADDED\"}\n{\"type\":", "\"ADDED\"}\n", "{\"type\":\"ADDED\"}\n"]).then(|piece| async move {
         sleep(Duration::from_millis(if piece.starts_with('"') { 1_000 } else { 0 })).await;
@@ -116,7 +116,7 @@ async fn a_watch_is_closed_or_broken_before_its_end() {
 }
 
 #[tokio::test]
-async fn what_is_held_back_comes_in_its_order_and_at_once_when_the_weather_clears() {
+async fn events_held_back_keep_their_order() {
     let held = (0..1_000_000).find(|seed| {
         let dealer = Dealer::new(*seed, Weather::Foul);
         dealer.end_of_watch().is_none() && dealer.hold().is_some_and(|time| time > Duration::from_secs(20))

@@ -1,6 +1,6 @@
 //! Two operators behind the proxy, each started again when it ends, as its pod would be.
 
-use bluegreen_e2e::{Operator, Space, proxy::Proxy};
+use bluegreen_e2e::{Operator, Space, patience::stretched, proxy::Proxy};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use std::{
@@ -76,7 +76,7 @@ impl<'s> Fleet<'s> {
     /// The number of the one that leads, as far as the lease says.
     pub async fn leader(&self) -> Option<usize> {
         let leases: Api<Lease> = Api::namespaced(self.space.client.clone(), &self.space.name);
-        let lease = timeout(Duration::from_secs(2), leases.get_opt("bluegreen-operator")).await.ok()?.ok()??;
+        let lease = timeout(stretched(Duration::from_secs(2)), leases.get_opt("bluegreen-operator")).await.ok()?.ok()??;
         let holder = lease.spec?.holder_identity?;
         NAMES.iter().position(|name| *name == holder)
     }
@@ -96,7 +96,7 @@ impl<'s> Fleet<'s> {
                 sleep(Duration::from_millis(200)).await;
             }
         };
-        if timeout(self.lease * 3, taken).await.is_ok() {
+        if timeout(stretched(self.lease) * 3, taken).await.is_ok() {
             self.takeovers.set(self.takeovers.get() + 1);
             sleep(more).await;
         }
@@ -117,6 +117,5 @@ impl<'s> Fleet<'s> {
 }
 
 fn life(space: &Space, proxy: &Proxy, lease: Duration, name: &str) -> Life {
-    let seconds = lease.as_secs().to_string();
-    Life { operator: space.operator_behind(proxy, name, &["--lease-duration", &seconds]), began: Instant::now() }
+    Life { operator: space.operator_behind(proxy, name, lease), began: Instant::now() }
 }

@@ -17,10 +17,11 @@ use bluegreen_e2e::{
     dice::Dice,
     manifest::named,
     merged,
+    patience::{long_enough, patience, stretched},
     proxy::{Proxy, Weather},
     shop,
-    witness::{Event, Kind},
 };
+use bluegreen_witness::{Event, Kind};
 use fleet::Fleet;
 use futures::future::join_all;
 use memory::Memory;
@@ -34,8 +35,10 @@ use std::{
 use story::Story;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// How long the last stories may take once all faults have ended, on a machine that others keep busy as well.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// How long the last stories may take once all faults have ended: fifty at once, on a machine that others keep busy as well.
+fn most_patience() -> Duration {
+    patience() * 2
+}
 
 fn given<T: std::str::FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
@@ -56,14 +59,14 @@ impl Ends {
         for event in news.iter().filter(|event| event.kind == Kind::Rollout) {
             let phase = event.object["status"]["phase"].as_str().unwrap_or_default();
             let former = self.phases.insert(event.name.clone(), phase.to_owned()).unwrap_or_default();
-            if former != phase && at_rest(phase) {
+            if former != phase && ended(phase) {
                 *self.counts.entry(phase.to_owned()).or_default() += 1;
             }
         }
     }
 
     fn resting(&self) -> usize {
-        self.phases.values().filter(|phase| at_rest(phase)).count()
+        self.phases.values().filter(|phase| ended(phase)).count()
     }
 
     fn total(&self) -> u64 {
@@ -71,7 +74,8 @@ impl Ends {
     }
 }
 
-fn at_rest(phase: &str) -> bool {
+/// An attempt has come to its end.
+fn ended(phase: &str) -> bool {
     ["Healthy", "Aborted", "RolledBack"].contains(&phase)
 }
 
@@ -88,7 +92,7 @@ async fn churn(name: &str, weather: Weather, minutes: f64) {
     // The usual lease outlasts an API server that starts again: its holder lives on. The short one is lost with it.
     let lease = Duration::from_secs(if weather == Weather::FoulForLeases { 6 } else { 15 });
     // What the proxy held back, one that is frozen learns when it has woken.
-    space.record.allow_lag(Proxy::LAG + lease * 2);
+    space.record.allow_lag(Proxy::LAG + stretched(lease) * 2);
     let fleet = Fleet::start(&space, &proxy, lease);
     let evidence = Evidence { space: &space, fleet: &fleet };
 
@@ -184,7 +188,7 @@ impl Drop for Evidence<'_> {
 /// Waits until what was asked for last has come to its end everywhere at the same time, and counts where that is. An order that
 /// names what serves takes effect once the attempt beside it has ended: who had settled then goes on.
 async fn settle(stories: &mut [Story<'_>]) -> BTreeMap<String, usize> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + most_patience();
     loop {
         join_all(stories.iter_mut().map(|story| timeout_at(until, story.end()))).await;
         let ends: Result<Vec<_>, _> = stories.iter().map(Story::settled).collect();
@@ -202,9 +206,9 @@ async fn settle(stories: &mut [Story<'_>]) -> BTreeMap<String, usize> {
 /// Each Service leads where the status says, the other side is gone, and the operator has nothing more to write for so long.
 async fn assert_at_rest(space: &Space, rollouts: &[Rollout<'_>], time: Duration) {
     let mut writes = writes(space);
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + most_patience();
     loop {
-        sleep(Duration::from_secs(5)).await;
+        long_enough().await;
         let last = writes();
         if last.is_empty() {
             break;
@@ -230,12 +234,12 @@ fn writes(space: &Space) -> impl FnMut() -> Vec<Request> + use<> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn whatever_befalls_the_operator_and_its_requests_rollouts_end_where_they_belong() {
+async fn rollouts_end_where_they_belong_whatever_happens() {
     churn("churn", Weather::Foul, given("BLUEGREEN_CHURN_MINUTES").unwrap_or(2.0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn with_leadership_lost_again_and_again_they_do_so_too() {
+async fn rollouts_end_where_they_belong_through_lost_leases() {
     churn("churn-leases", Weather::FoulForLeases, given("BLUEGREEN_CHURN_MINUTES").unwrap_or(2.0) / 2.0).await;
 }

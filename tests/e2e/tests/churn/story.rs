@@ -1,7 +1,12 @@
 //! What people ask of one rollout, without waiting for what they asked before.
 
 use bluegreen_api::Phase;
-use bluegreen_e2e::{Rollout, Seen, Space, dice::Dice, witness::Kind};
+use bluegreen_e2e::{
+    Rollout, Seen, Space,
+    dice::Dice,
+    patience::{stretched, text},
+};
+use bluegreen_witness::{Asked, Kind, at_rest, is_ready, reached};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -44,7 +49,7 @@ impl Fate {
 
 /// Waits that are short, and a deadline that a good version keeps even when etcd is frozen.
 pub fn quick() -> Value {
-    json!({"progressDeadline": "12s", "scaleDown": {"drain": "500ms", "after": "500ms", "afterAbort": "200ms"}})
+    json!({"progressDeadline": text(Duration::from_secs(12)), "scaleDown": {"drain": "500ms", "after": "500ms", "afterAbort": "200ms"}})
 }
 
 pub struct Story<'a> {
@@ -127,7 +132,7 @@ impl<'a> Story<'a> {
 
     /// Once the version is watched, its pods fail, if that is before then.
     async fn die(&mut self, until: Instant) {
-        let patience = until.min(Instant::now() + Duration::from_secs(20));
+        let patience = until.min(Instant::now() + stretched(Duration::from_secs(20)));
         while !self.seen().is_some_and(|seen| seen.is(Phase::Monitoring) && seen.serves() == self.asked) {
             if Instant::now() > patience {
                 return;
@@ -215,8 +220,8 @@ impl<'a> Story<'a> {
         let seen = self.rollout.now();
         let status = &seen.status;
         let phase = seen.phase().map_or("none", Phase::as_str);
-        if status.observed_generation < self.generation {
-            return Err(format!("it has seen generation {}, not {}", status.observed_generation, self.generation));
+        if seen.rollout.metadata.generation < Some(self.generation) {
+            return Err(format!("the watch hasn't shown generation {} yet", self.generation));
         }
         if status.paused_by_order {
             let attempt = status.current.as_ref().map(|attempt| (attempt.attempt, &attempt.revision));
@@ -226,6 +231,7 @@ impl<'a> Story<'a> {
                 self.orders, seen.rollout.metadata.annotations, status.orders
             ));
         }
+        at_rest(&Asked::by(&seen.rollout), status, &self.reached()).map_err(|why| why.to_string())?;
         if !seen.is(Phase::Healthy) {
             self.failed_and_says_why(&seen)?;
         } else if seen.serves() != self.asked || !seen.is_true("Ready") {
@@ -247,8 +253,8 @@ impl<'a> Story<'a> {
         if json!(rejected.image) != image(&self.asked) {
             return Err(format!("it rejected {}, but {} was asked for", rejected.image, self.asked));
         }
-        if seen.stalled().is_empty() || status.message.is_empty() || rejected.reason.is_empty() {
-            return Err(format!("it is {phase} and does not say why"));
+        if seen.stalled().is_empty() {
+            return Err(format!("it is {phase} and not Stalled"));
         }
         let attempt = status.history.iter().find(|attempt| attempt.attempt == rejected.attempt);
         let good = attempt.is_none_or(|attempt| attempt.from_image == seen.active().image);
@@ -262,12 +268,15 @@ impl<'a> Story<'a> {
             ("bluegreen.dev/color", active.color.as_str()),
             ("bluegreen.dev/revision", active.revision.as_str()),
         ];
-        let ready = |pod: &&Value| {
-            let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-            conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
-        };
         let wanted = usize::try_from(seen.rollout.spec.replicas).unwrap_or_default();
-        self.space.pods(&labels).iter().filter(ready).count() >= wanted
+        self.space.pods(&labels).iter().filter(|pod| is_ready(pod)).count() >= wanted
+    }
+
+    /// The images that users reach.
+    fn reached(&self) -> Vec<String> {
+        let service = self.space.seen(Kind::Service, &self.rollout.name).unwrap_or_default();
+        let pods = self.space.record.all(Kind::Pod);
+        reached(&service, pods.iter().map(|pod| &**pod))
     }
 
     // === requests, straight to an API server that may be away ===
@@ -282,7 +291,7 @@ impl<'a> Story<'a> {
         loop {
             let params = PatchParams { field_manager: Some("tester".into()), ..PatchParams::default() };
             let api = self.space.api(kind);
-            match tokio::time::timeout(Duration::from_secs(5), api.patch(name, &params, &Patch::Merge(patch))).await {
+            match tokio::time::timeout(stretched(Duration::from_secs(5)), api.patch(name, &params, &Patch::Merge(patch))).await {
                 Ok(Ok(patched)) => return serde_json::to_value(patched).ok(),
                 // A pod may be gone by now.
                 Ok(Err(kube::Error::Api(status))) if status.code == 404 && kind == Kind::Pod => return None,

@@ -9,13 +9,14 @@ mod alike;
 mod asked;
 mod objects;
 mod pairs;
+mod real;
 mod sides;
 mod story;
 
-use bluegreen_e2e::OwnGround;
 use futures::{StreamExt, stream};
 use http::Request;
 use kube::Client;
+use real::Real;
 use serde_json::{Value, json};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -38,12 +39,8 @@ async fn make(client: &Client, namespace: &str) {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn the_simulated_api_server_answers_as_a_real_one_does() {
-    let own = OwnGround::up("conformance");
-    // They would write into the objects that are compared.
-    for program in ["kube-controller-manager", "kube-scheduler", "kwok"] {
-        own.stop(program);
-    }
-    let client = own.ground.client().await;
+    let real = Real::up();
+    let client = real.client().await;
     let fresh = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() * 10_000;
     let seeds: Vec<u64> = match std::env::var("SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],

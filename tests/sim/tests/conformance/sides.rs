@@ -5,6 +5,7 @@ use crate::{
     asked::{Asked, Latest},
     pairs::{Pairs, SIDES, Side, What},
 };
+use bluegreen_cluster::patience::patience;
 use bluegreen_sim::{
     resource::Resource,
     server::{ApiServer, Request, Undisturbed},
@@ -15,7 +16,7 @@ use kube::Client;
 use serde_json::Value;
 use std::{
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::task::JoinHandle;
 
@@ -150,7 +151,8 @@ impl Watch {
     }
 
     async fn until(&self, is: impl Fn(&Value) -> bool) -> Vec<Value> {
-        for _ in 0..15_000 {
+        let ends = Instant::now() + patience();
+        while Instant::now() < ends {
             let events = self.events.lock().unwrap().clone();
             if events.iter().any(&is) {
                 return events;

@@ -1,10 +1,12 @@
 //! How a story must end.
 
 use crate::{NAMES, VERSIONS};
+use bluegreen_api::BlueGreenRollout;
 use bluegreen_sim::{
     Faults, World,
     resource::{DEPLOYMENT, ROLLOUT, SERVICE},
 };
+use bluegreen_witness::{Asked, Order, advice, at_rest};
 use serde_json::{Value, json};
 
 /// What stays bad whatever anybody does.
@@ -43,51 +45,16 @@ async fn all_rest(world: &World) -> Result<(), String> {
     if restless.is_empty() { Ok(()) } else { Err(restless.join("\n")) }
 }
 
-struct Condition {
-    status: String,
-    reason: String,
-}
-
-fn condition(status: &Value, type_: &str) -> Option<Condition> {
-    let mut conditions = status["conditions"].as_array().into_iter().flatten();
-    let condition = conditions.rfind(|condition| condition["type"] == type_)?;
-    let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
-    Some(Condition { status: text("status"), reason: text("reason") })
-}
-
-/// Why this is no rest. At Healthy, Aborted or RolledBack, or at something that waits for a person and says what to do.
+/// Why this is no rest.
 fn unrest(world: &World, name: &str) -> Option<String> {
-    let status = world.status(name);
-    let phase = world.phase(name);
-    let message = status["message"].as_str().unwrap_or_default();
     let rollout = world.get(&ROLLOUT, name)?;
-    if rollout["metadata"]["generation"] != status["observedGeneration"] {
-        return Some("the latest spec isn't observed".to_owned());
+    match serde_json::from_value::<BlueGreenRollout>(Value::clone(&rollout)) {
+        Ok(rollout) => {
+            let status = rollout.status.clone().unwrap_or_default();
+            at_rest(&Asked::by(&rollout), &status, &world.reached(name)).err().map(|why| why.to_string())
+        }
+        Err(unread) => Some(format!("it can't be read: {unread}")),
     }
-    let ready = condition(&status, "Ready").filter(|ready| ready.status == "True");
-    let waits = condition(&status, "Stalled").is_some()
-        || condition(&status, "Ready").is_some_and(|ready| ["AwaitingApproval", "Inconclusive", "Paused"].contains(&ready.reason.as_str()));
-    if waits && orders(message).is_empty() && !message.to_lowercase().contains("spec") {
-        return Some(format!("it waits for a person and doesn't say what to do: {phase}, {message:?}"));
-    }
-    if !waits && !["Healthy", "Aborted", "RolledBack"].contains(&phase.as_str()) {
-        return Some(format!("{phase}, {message:?}"));
-    }
-    let live = status["active"]["image"].as_str().unwrap_or_default();
-    if ready.is_some() && world.reached(name) != [live] {
-        return Some(format!("it is Ready, and {live} isn't what its Service reaches, but {:?}", world.reached(name)));
-    }
-    if phase == "Healthy" && !waits && rollout["spec"]["image"] != live {
-        return Some(format!("it is Healthy with {live}, and spec asks for {}", rollout["spec"]["image"]));
-    }
-    None
-}
-
-/// The orders that a message names: verb and value.
-fn orders(message: &str) -> Vec<(&str, &str)> {
-    let told = message.split("bluegreen.dev/").skip(1);
-    let orders = told.filter_map(|told| told.split([' ', ',', '.', ';']).next()?.split_once('='));
-    orders.collect()
 }
 
 /// Whatever was before, what is good serves: at once, or when people have done what they are told to do.
@@ -119,11 +86,11 @@ fn live(world: &World, name: &str) -> bool {
 fn follow_advice(world: &World, name: &str) {
     let status = world.status(name);
     let message = status["message"].as_str().unwrap_or_default();
-    let orders = orders(message);
+    let orders = advice(message);
     if orders.is_empty() {
         return;
     }
-    let (verb, value) = world.dice.pick(&orders);
+    let Order { verb, value } = world.dice.pick(&orders);
     if verb == "adopt" {
         let mut words = message.split(' ');
         let (kind, object) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

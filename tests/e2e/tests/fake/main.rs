@@ -1,0 +1,22 @@
+//! The operator on real Kubernetes with fake nodes. One program, so that all rooms run side by side: most of the time their tests wait.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bad_input;
+mod crash;
+mod crd;
+mod credentials;
+mod failures;
+mod faults;
+mod gates;
+mod jobs;
+mod leaders;
+mod lifecycle;
+mod orders;
+mod outside;
+mod repair;
+mod rollout;
+mod schema;
+mod templates;
+mod upgrade;
+mod webhooks;

@@ -1,0 +1,46 @@
+//! What the tests themselves see to: no question of an operator leaves the machine.
+
+use bluegreen_api::Phase;
+use bluegreen_e2e::{Space, manifest::metric, merged, shop};
+use bluegreen_witness::Kind;
+use serde_json::json;
+use std::net::IpAddr;
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn a_check_of_fake_pods_reaches_nobody() {
+    let space = Space::new("pod-check").await;
+    let _operator = space.operator();
+    let home = json!({"name": "home", "http": {"attempts": 1}});
+    let rollout = space.rollout(&merged(shop(), &json!({"verification": {"checks": [home]}}))).await;
+    rollout.until_healthy("1.0.0").await;
+    rollout.version("2.0.0").await;
+    let aborted = rollout.until_phase(Phase::Aborted).await;
+    let rejected = aborted.status.rejected.as_ref().unwrap();
+    // The words of the kernel.
+    assert!(rejected.reason == "CheckFailed" && rejected.message.contains("unreachable"), "{}", rejected.message);
+    let pods = space.record.all(Kind::Pod);
+    let addresses: Vec<IpAddr> = pods.iter().map(|pod| pod["status"]["podIP"].as_str().unwrap().parse().unwrap()).collect();
+    assert!(!addresses.is_empty() && addresses.iter().all(IpAddr::is_multicast), "{addresses:?}");
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+#[should_panic(expected = "an operator would ask other machines: [\"http://prometheus.example:9090\"]")]
+async fn a_rollout_that_asks_another_machine_is_not_applied() {
+    let space = Space::new("asks-outside").await;
+    let outside = metric("errors", "http://prometheus.example:9090", "errors");
+    space.rollout(&merged(shop(), &json!({"verification": {"metrics": [outside]}}))).await;
+    space.end_unjudged();
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+#[should_panic(expected = "an operator would ask other machines: [\"http://192.0.2.1/\"]")]
+async fn a_change_that_asks_another_machine_is_not_applied() {
+    let space = Space::new("turns-outside").await;
+    let rollout = space.rollout(&shop()).await;
+    rollout.spec(&json!({"monitoring": {"duration": "1s", "checks": [{"name": "home", "http": {"url": "http://192.0.2.1/"}}]}})).await;
+    space.end_unjudged();
+}

@@ -1,0 +1,514 @@
+//! The promises of the design (section 4), each as something that an outsider can see broken.
+
+use crate::{
+    Event, Kind,
+    object::{
+        active_service, drain, is_controlled_by, is_ready, managed, manages, manages_more_than_status, mark, may_be_gone, numbers, owners,
+        time,
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
+
+const ROLLOUT: &str = "bluegreen.dev/rollout";
+const COLOR: &str = "bluegreen.dev/color";
+const REVISION: &str = "bluegreen.dev/revision";
+const ADOPT: &str = "bluegreen.dev/adopt";
+/// So many versions after its end a pod is nobody's news any more, however late watches are.
+const FORGOTTEN: u64 = 20_000;
+
+/// The promises that these events break, each in a sentence that names the promise, the object and its version.
+///
+/// `blind`: between these versions not every change was told. What happened then is taken as it is.
+pub fn judge(events: &[Event], blind: &[Range<u64>]) -> Vec<String> {
+    let mut world = World { blind: blind.to_vec(), ..World::default() };
+    world.see_in_order(events.iter());
+    world.broken
+}
+
+/// Where a Service leads: a revision in a color.
+#[derive(Clone, Debug, PartialEq)]
+struct Aim {
+    color: String,
+    revision: String,
+}
+
+impl Aim {
+    fn of_selector(selector: &Value) -> Option<Self> {
+        Some(Self { color: selector[COLOR].as_str()?.into(), revision: selector[REVISION].as_str()?.into() })
+    }
+
+    fn of_side(side: &Value) -> Option<Self> {
+        Some(Self { color: side["color"].as_str()?.into(), revision: side["revision"].as_str()?.into() })
+    }
+}
+
+/// An object as it was from this version on; None: it was gone.
+type Version = (u64, Option<Arc<Value>>);
+
+/// What is there after the events so far, and what they broke.
+#[derive(Clone, Default)]
+pub(crate) struct World {
+    objects: BTreeMap<(Kind, String), Arc<Value>>,
+    /// Every `spec` of a rollout, by its generation: a status answers one of them.
+    specs: BTreeMap<(String, i64), Value>,
+    /// Where the operator led each active Service last.
+    aims: BTreeMap<String, Aim>,
+    /// The pod template that the operator gave each Deployment last.
+    templates: BTreeMap<String, Value>,
+    /// The latest status of each rollout that said anything. When a status is lost, its decisions were made nevertheless.
+    decided: BTreeMap<String, Value>,
+    /// Every version of each pod and Deployment.
+    past: BTreeMap<(Kind, String), Vec<Version>>,
+    /// When which version came, in their order.
+    came: Vec<(Timestamp, u64)>,
+    /// So late an operator may know of something, and its request arrive, where what its writer knew isn't known.
+    pub(crate) lag: SignedDuration,
+    pub(crate) blind: Vec<Range<u64>>,
+    pub(crate) broken: Vec<String>,
+}
+
+impl World {
+    /// In the order of their versions. None of them is older than one that was seen before.
+    pub(crate) fn see_in_order<'e>(&mut self, events: impl Iterator<Item = &'e Event>) {
+        let mut ordered: Vec<_> = events.collect();
+        ordered.sort_by_key(|event| event.version);
+        for event in ordered {
+            self.see(event);
+        }
+    }
+
+    fn see(&mut self, event: &Event) {
+        let key = (event.kind, event.name.clone());
+        let before = self.objects.get(&key).cloned();
+        let by_test = before.as_ref().is_some_and(|before| mark(before) != mark(&event.object));
+        match event.kind {
+            Kind::Rollout => self.rollout(event, before.as_deref()),
+            Kind::Service if !by_test => self.service(event, before.as_deref()),
+            Kind::Deployment if !by_test => self.deployment(event, before.as_deref()),
+            Kind::Revision if !by_test => self.revision(event),
+            Kind::Service | Kind::Deployment | Kind::Pod | Kind::Revision => {}
+        }
+        if !self.lag.is_zero() {
+            self.came.push((event.seen.max(self.came.last().map_or(event.seen, |(at, _)| *at)), event.version));
+        }
+        if matches!(event.kind, Kind::Pod | Kind::Deployment) {
+            let object = (!event.deleted).then(|| event.object.clone());
+            self.past.entry(key.clone()).or_default().push((event.version, object));
+        }
+        if event.kind == Kind::Pod && event.deleted {
+            let known = |at: u64| at.saturating_add(FORGOTTEN) > event.version;
+            self.past.retain(|_, past| past.last().is_some_and(|(at, object)| object.is_some() || known(*at)));
+        }
+        if event.deleted {
+            self.objects.remove(&key);
+        } else {
+            self.objects.insert(key, event.object.clone());
+        }
+    }
+
+    fn break_promise(&mut self, number: u8, event: &Event, what: &str) {
+        if self.blind.iter().any(|blind| blind.contains(&event.version)) {
+            return;
+        }
+        let (kind, name, version) = (event.kind.as_str(), &event.name, event.version);
+        self.broken.push(format!("promise {number}: {kind} {name} at version {version} ({}): {what}", event.seen));
+    }
+
+    /// What is deployed from it later is what it holds, whatever its name.
+    fn revision(&mut self, event: &Event) {
+        let named = &event.object["metadata"]["labels"][REVISION];
+        let held = &event.object["data"]["spec"]["template"]["metadata"]["labels"][REVISION];
+        if !event.deleted && named != held {
+            self.break_promise(8, event, &format!("it is named for revision {named} and holds revision {held}"));
+        }
+    }
+
+    fn rollout_named(&self, name: &str) -> Option<Arc<Value>> {
+        self.objects.get(&(Kind::Rollout, name.to_owned())).cloned()
+    }
+
+    /// Whoever wrote this knew the world of one of these versions.
+    fn known(&self, event: &Event) -> RangeInclusive<u64> {
+        let before = self.came.partition_point(|(at, _)| *at < event.seen - self.lag).checked_sub(1);
+        match event.known {
+            Some(known) => known.pods..=known.pods,
+            None if self.lag.is_zero() => event.version..=event.version,
+            None => before.map_or(0, |before| self.came[before].1)..=event.version,
+        }
+    }
+
+    /// Pods of this rollout that served the aim, as far as whoever wrote this could know of them: at least and at most.
+    fn ready(&self, event: &Event, rollout: &str, aim: &Aim) -> (i64, i64) {
+        let known = self.known(event);
+        let serves = |pod: &Value| {
+            let labels = &pod["metadata"]["labels"];
+            labels[ROLLOUT] == rollout && labels[COLOR] == *aim.color && labels[REVISION] == *aim.revision && is_ready(pod)
+        };
+        let (mut least, mut most) = (0, 0);
+        for (_, past) in self.past.iter().filter(|((kind, _), _)| *kind == Kind::Pod) {
+            least += i64::from(versions(past, &known).all(|pod| pod.is_some_and(serves)));
+            most += i64::from(versions(past, &known).any(|pod| pod.is_some_and(serves)));
+        }
+        (least, most)
+    }
+
+    /// At most, by whoever tells of more: the watch of pods, or what the Deployment says itself.
+    fn reported_ready(&self, event: &Event, rollout: &str, aim: &Aim) -> i64 {
+        let (_, ready) = self.ready(event, rollout, aim);
+        let since = match event.known {
+            Some(known) => known.deployments,
+            None if self.lag.is_zero() => return ready,
+            None => *self.known(event).start(),
+        };
+        let past = self.past.get(&(Kind::Deployment, format!("{rollout}-{}", aim.color))).map(Vec::as_slice).unwrap_or_default();
+        // The answer to a write is newer than what the watch has come to.
+        let counts = versions(past, &(since..=event.version)).flatten().filter_map(|deployment| {
+            let of_aim = deployment["spec"]["template"]["metadata"]["labels"][REVISION] == *aim.revision;
+            let observed = deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"];
+            deployment["status"]["availableReplicas"].as_i64().filter(|_| of_aim && observed)
+        });
+        counts.max().unwrap_or(0).max(ready)
+    }
+
+    /// What `replicas` asks for: of the present `spec` and the one that the operator has seen, the lesser.
+    fn asked(&self, rollout: &Value) -> i64 {
+        let present = rollout["spec"]["replicas"].as_i64().unwrap_or(1);
+        let observed = self.observed_spec(rollout).and_then(|spec| spec["replicas"].as_i64());
+        observed.map_or(present, |observed| observed.min(present))
+    }
+
+    fn observed_spec(&self, rollout: &Value) -> Option<&Value> {
+        let name = rollout["metadata"]["name"].as_str()?;
+        let generation = rollout["status"]["observedGeneration"].as_i64()?;
+        self.specs.get(&(name.to_owned(), generation))
+    }
+
+    // === the active Service ===
+
+    fn service(&mut self, event: &Event, before: Option<&Value>) {
+        self.untouched_if_foreign(event, before);
+        let Some(rollout) = self.rollout_of_active_service(&event.name) else { return };
+        if !is_controlled_by(&event.object, &rollout) {
+            if event.deleted {
+                self.aims.remove(&event.name);
+            }
+            return;
+        }
+        if event.deleted {
+            if !may_be_gone(before, &rollout) {
+                self.break_promise(1, event, "the active Service was deleted");
+            }
+            return;
+        }
+        // What was written of it leads nowhere, or nowhere else: somebody may have led it there before.
+        let leads = |service: &Value| (service["spec"]["selector"].clone(), numbers(&service["spec"]["ports"]));
+        if before.is_some_and(|before| leads(before) == leads(&event.object)) {
+            return;
+        }
+        let Some(aim) = Aim::of_selector(&event.object["spec"]["selector"]) else {
+            self.break_promise(1, event, "the active Service lost its selector");
+            return;
+        };
+        let side = self.justify(event, &rollout, &aim);
+        if let Some(side) = side
+            && numbers(&side["ports"]) != numbers(&event.object["spec"]["ports"])
+        {
+            self.break_promise(1, event, "the active Service has not the ports of the revision that it selects");
+        }
+        self.aims.insert(event.name.clone(), aim);
+    }
+
+    fn rollout_of_active_service(&self, service: &str) -> Option<Arc<Value>> {
+        let rollouts = self.objects.iter().filter(|((kind, _), _)| *kind == Kind::Rollout);
+        rollouts.map(|(_, rollout)| rollout).find(|rollout| active_service(rollout) == service).cloned()
+    }
+
+    /// Whether the recorded decision lets the active Service lead there, and pods are there to serve. The side, if so.
+    fn justify(&mut self, event: &Event, rollout: &Value, aim: &Aim) -> Option<Value> {
+        let name = rollout["metadata"]["name"].as_str().unwrap_or_default();
+        let status = self.decided.get(name).cloned().unwrap_or_default();
+        let phase = status["phase"].as_str().unwrap_or_default();
+        let is = |side: &str| Aim::of_side(&status[side]).as_ref() == Some(aim);
+        let last = self.aims.get(&event.name).cloned();
+        let (ready, left) = (self.reported_ready(event, name, aim), last.as_ref().map_or(0, |last| self.ready(event, name, last).0));
+        let moved = last.as_ref() != Some(aim);
+        let (side, needed) = if phase == "Promoting" && is("preview") {
+            (&status["preview"], status["preview"]["replicas"].as_i64().unwrap_or(1).max(1))
+        } else if phase == "RollingBack" && is("standby") {
+            let size = status["standby"]["replicas"].as_i64().unwrap_or(1);
+            (&status["standby"], if status["ending"]["ordered"] == true { 1 } else { size.min(left).max(1) })
+        } else if is("active") {
+            (&status["active"], i64::from(left > 0))
+        } else if phase == "Initializing" && aim.revision == "none" {
+            return None;
+        } else {
+            let what =
+                format!("the active Service was led to {} {}, and no recorded decision says so (phase {phase})", aim.color, aim.revision);
+            self.break_promise(1, event, &what);
+            return None;
+        };
+        let side = side.clone();
+        if moved && phase != "Initializing" && ready < needed {
+            let what = format!(
+                "the active Service was led to {} {} with {ready} ready pods, where {needed} were needed (phase {phase})",
+                aim.color, aim.revision
+            );
+            self.break_promise(1, event, &what);
+        }
+        Some(side)
+    }
+
+    /// An object that isn't the rollout's and doesn't say that it may be taken is left alone.
+    fn untouched_if_foreign(&mut self, event: &Event, before: Option<&Value>) {
+        let Some(before) = before else { return };
+        let labels = &before["metadata"]["labels"];
+        let foreign = owners(before).is_empty() && labels[ROLLOUT].is_null() && before["metadata"]["annotations"][ADOPT].is_null();
+        // What is left of the time when it was the rollout's own is no write.
+        if foreign && manages(&event.object) && !managed(before).eq(managed(&event.object)) {
+            self.break_promise(6, event, "an object of somebody else was written");
+        }
+    }
+
+    // === Deployments ===
+
+    fn deployment(&mut self, event: &Event, before: Option<&Value>) {
+        self.untouched_if_foreign(event, before);
+        let Some((name, color)) = event.name.rsplit_once('-') else { return };
+        let Some(rollout) = self.rollout_named(name) else {
+            if event.deleted {
+                self.templates.remove(&event.name);
+            }
+            return;
+        };
+        if !is_controlled_by(&event.object, &rollout) {
+            if event.deleted {
+                self.templates.remove(&event.name);
+            }
+            return;
+        }
+        if event.deleted {
+            if !may_be_gone(before, &rollout) {
+                self.break_promise(2, event, "a Deployment was deleted");
+            }
+            return;
+        }
+        let protected = self.protected(&rollout, color, before);
+        if let Some(before) = before {
+            self.size(event, before, &rollout, color, protected);
+        }
+        self.template(event, before, &rollout, color, protected);
+        let template = &event.object["spec"]["template"];
+        // One that merely got another status may still have the template that the test gave it.
+        if before.is_none_or(|before| before["spec"]["template"] != *template) {
+            self.templates.insert(event.name.clone(), template.clone());
+        }
+    }
+
+    /// It serves, or would have to at once: by what the status says, and by where the active Service leads whatever it says.
+    fn protected(&self, rollout: &Value, color: &str, before: Option<&Value>) -> bool {
+        let status = &rollout["status"];
+        let revision = before.map(|before| &before["spec"]["template"]["metadata"]["labels"][REVISION]);
+        let selected =
+            self.aims.get(active_service(rollout)).is_some_and(|aim| aim.color == color && revision == Some(&json!(aim.revision)));
+        // Deployed again, it takes the place of a candidate that was given up: that one is nobody's way back, deleted or not.
+        let deployment = format!("{}-{color}", rollout["metadata"]["name"].as_str().unwrap_or_default());
+        let given = self.templates.get(&deployment).map(|template| &template["metadata"]["labels"][REVISION]);
+        let its_own = revision.or(given).is_none_or(|revision| *revision == status["standby"]["revision"]);
+        let standby = status["standby"]["color"] == color && status["phase"] != "ScalingDown" && its_own;
+        selected || standby || status["active"]["color"] == color
+    }
+
+    fn size(&mut self, event: &Event, before: &Value, rollout: &Value, color: &str, protected: bool) {
+        let size = |deployment: &Value| deployment["spec"]["replicas"].as_i64().unwrap_or(1);
+        let (old, new) = (size(before), size(&event.object));
+        if new >= old {
+            return;
+        }
+        let status = &rollout["status"];
+        let asked = self.asked(rollout);
+        if protected && new < asked {
+            self.break_promise(2, event, &format!("a protected side was scaled from {old} to {new}, where replicas asks for {asked}"));
+        }
+        if status["standby"]["color"] != color {
+            return;
+        }
+        // What a person had added by hand is taken away again.
+        if new >= status["standby"]["replicas"].as_i64().unwrap_or(i64::MAX) {
+            return;
+        }
+        if status["phase"] == "Monitoring" {
+            self.break_promise(2, event, &format!("the standby shrank from {old} to {new} while the new version was watched"));
+        }
+        if status["phase"] == "ScalingDown" {
+            let active = Aim::of_side(&status["active"]);
+            let serving =
+                active.map_or(0, |active| self.reported_ready(event, rollout["metadata"]["name"].as_str().unwrap_or_default(), &active));
+            if serving == 0 && asked > 0 {
+                self.break_promise(2, event, "the way back was scaled down while nothing else had a ready pod");
+            }
+            let drained = time(&status["clock"]["since"]).and_then(|since| since.checked_add(drain(&rollout["spec"])).ok());
+            if drained.is_none_or(|drained| event.seen < drained) {
+                self.break_promise(12, event, "a side that served was scaled down before it was drained");
+            }
+        }
+    }
+
+    fn template(&mut self, event: &Event, before: Option<&Value>, rollout: &Value, color: &str, protected: bool) {
+        let template = &event.object["spec"]["template"];
+        let same =
+            before.is_some_and(|before| before["spec"]["template"] == *template) || self.templates.get(&event.name) == Some(template);
+        let known = before.map(|before| &before["spec"]["template"]).or(self.templates.get(&event.name));
+        let Some(known) = known.filter(|_| !same && protected) else { return };
+        let aim = Aim { color: color.to_owned(), revision: known["metadata"]["labels"][REVISION].as_str().unwrap_or_default().to_owned() };
+        let (serving, _) = self.ready(event, rollout["metadata"]["name"].as_str().unwrap_or_default(), &aim);
+        // Before the first Healthy only what users reach is protected; of what was decided while they reached nothing, see `first_replaced`.
+        let reached = serving > 0 && self.aims.get(active_service(rollout)) == Some(&aim);
+        let active = Aim::of_side(&rollout["status"]["active"]);
+        let decided = active.is_some_and(|active| active.color == color && template["metadata"]["labels"][REVISION] == *active.revision);
+        if rollout["status"]["phase"] == "Initializing" && (!reached || decided) {
+            return;
+        }
+        self.break_promise(2, event, "a protected side got another pod template");
+    }
+
+    // === the rollout itself ===
+
+    fn rollout(&mut self, event: &Event, before: Option<&Value>) {
+        let rollout = &*event.object;
+        let generation = rollout["metadata"]["generation"].as_i64().unwrap_or_default();
+        self.specs.insert((event.name.clone(), generation), rollout["spec"].clone());
+        if event.deleted {
+            self.decided.remove(&event.name);
+            return;
+        }
+        if !rollout["status"]["phase"].is_null() {
+            self.decided.insert(event.name.clone(), rollout["status"].clone());
+        }
+        if manages_more_than_status(rollout) {
+            self.break_promise(6, event, "the operator wrote something other than the status of a rollout");
+        }
+        self.conditions(event, generation);
+        let empty = Value::Null;
+        let (old, new) = (before.map_or(&empty, |before| &before["status"]), &rollout["status"]);
+        if new["phase"] == "Promoting" && old["phase"] != "Promoting" {
+            self.gates(event, new);
+        }
+        self.change_of_sides(event, old, new);
+        self.first_replaced(event, old, new);
+    }
+
+    /// A first revision that users reach is not replaced in its own color. Its pods may get ready while the replacement is on its way.
+    fn first_replaced(&mut self, event: &Event, old: &Value, new: &Value) {
+        let of = |status: &Value| Aim::of_side(&status["active"]).filter(|_| status["phase"] == "Initializing");
+        let (Some(former), Some(active)) = (of(old), of(new)) else { return };
+        let replaced = active.color == former.color && active.revision != former.revision;
+        let reached = self.aims.get(active_service(&event.object)) == Some(&former);
+        if replaced && reached && self.ready(event, &event.name, &former).0 > 0 {
+            self.break_promise(2, event, "the first revision was replaced in its color while users reached it");
+        }
+    }
+
+    /// As kstatus reads them.
+    fn conditions(&mut self, event: &Event, generation: i64) {
+        let status = &event.object["status"];
+        let Some(conditions) = status["conditions"].as_array() else { return };
+        let has = |type_: &str| conditions.iter().any(|condition| condition["type"] == type_);
+        if !has("Ready") || (has("Reconciling") && has("Stalled")) {
+            self.break_promise(11, event, "Ready is missing, or Reconciling and Stalled are both there");
+        }
+        let observed = &status["observedGeneration"];
+        if conditions.iter().any(|condition| condition["observedGeneration"] != *observed)
+            || observed.as_i64().is_none_or(|it| it > generation)
+        {
+            self.break_promise(11, event, "observedGeneration of the status and its conditions are not of one record");
+        }
+        let contradicts = conditions.iter().any(|condition| condition["type"] == "Reconciling" && condition["status"] != "True")
+            || conditions.iter().any(|condition| condition["type"] == "Stalled" && condition["status"] != "True");
+        if contradicts {
+            self.break_promise(11, event, "Reconciling or Stalled is there without being True");
+        }
+    }
+
+    /// The switch was decided: every gate that `spec` defines must have been passed.
+    fn gates(&mut self, event: &Event, status: &Value) {
+        let spec = self.observed_spec(&event.object).cloned().unwrap_or_default();
+        let state = |name: &str| {
+            let gates = status["gates"].as_array().into_iter().flatten();
+            gates.filter(|gate| gate["name"] == name).find_map(|gate| gate["state"].as_str()).unwrap_or("missing").to_owned()
+        };
+        let approved = state("approval") == "Passed";
+        let verification = &spec["verification"];
+        let defined = ["checks", "metrics"].into_iter().flat_map(|kind| verification[kind].as_array().into_iter().flatten());
+        // What has a weight may be bad: the score decides for it.
+        let deciding = defined.filter(|gate| gate.get("weight").is_none()).filter_map(|gate| gate["name"].as_str());
+        let score = verification.get("score").map(|_| "score");
+        let names: Vec<_> = deciding.chain(score).map(|name| format!("verification/{name}")).collect();
+        for name in names {
+            let state = state(&name);
+            if state != "Passed" && !(state == "Inconclusive" && approved) {
+                self.break_promise(3, event, &format!("the switch was decided while gate {name} was {state}"));
+            }
+        }
+        if spec["promotion"]["mode"] == "Manual" && !approved {
+            self.break_promise(3, event, "the switch was decided without the approval that spec asks for");
+        }
+        if spec["paused"] == true || status["pausedByOrder"] == true {
+            self.break_promise(3, event, "the switch was decided while the rollout was paused");
+        }
+        if status["preview"]["revision"] != status["current"]["revision"] {
+            self.break_promise(3, event, "the switch was decided for a revision that is not the one of the attempt");
+        }
+    }
+
+    /// What the active Service leads to, if that could be deployed still, of a rollout that is new or has lost its status.
+    fn serves_still(&self, rollout: &Value) -> Option<Aim> {
+        let service = self.objects.get(&(Kind::Service, active_service(rollout).to_owned()))?;
+        // Somebody else's, or that of a former rollout and on its way out.
+        if !owners(service).is_empty() && !is_controlled_by(service, rollout) {
+            return None;
+        }
+        let aim = Aim::of_selector(&service["spec"]["selector"]).filter(|aim| aim.revision != "none")?;
+        let name = rollout["metadata"]["name"].as_str()?;
+        match self.objects.get(&(Kind::Deployment, format!("{name}-{}", aim.color))) {
+            // A rebuilt status gives nothing another template.
+            Some(deployment) => (deployment["spec"]["template"]["metadata"]["labels"][REVISION] == *aim.revision).then_some(aim),
+            None => self.objects.contains_key(&(Kind::Revision, format!("{name}-{}", aim.revision))).then_some(aim),
+        }
+    }
+
+    /// The active side becomes another only by a switch that was recorded before.
+    fn change_of_sides(&mut self, event: &Event, old: &Value, new: &Value) {
+        let Some(active) = Aim::of_side(&new["active"]) else { return };
+        let Some(former) = Aim::of_side(&old["active"]) else {
+            if self.serves_still(&event.object).is_some_and(|aim| aim != active) {
+                self.break_promise(4, event, "a rebuilt status names another active side than the active Service leads to");
+            }
+            return;
+        };
+        let from = match old["phase"].as_str().unwrap_or_default() {
+            "Promoting" => Aim::of_side(&old["preview"]),
+            "RollingBack" => Aim::of_side(&old["standby"]),
+            "Initializing" => Some(active.clone()),
+            _ => None,
+        };
+        if active != former && from.as_ref() != Some(&active) {
+            self.break_promise(1, event, &format!("the active side became {} {} without a switch", active.color, active.revision));
+        }
+    }
+}
+
+/// An object as it was at the beginning of this time, and as it became in it.
+fn versions<'p>(past: &'p [Version], time: &RangeInclusive<u64>) -> impl Iterator<Item = Option<&'p Value>> + use<'p> {
+    let (begin, end) = (past.partition_point(|(at, _)| at <= time.start()), past.partition_point(|(at, _)| at <= time.end()));
+    let first = begin.checked_sub(1).and_then(|first| past[first].1.as_deref());
+    std::iter::once(first).chain(past[begin..end.max(begin)].iter().map(|(_, object)| object.as_deref()))
+}
+
+#[cfg(test)]
+mod tests;
