@@ -32,14 +32,19 @@ pub(crate) struct Built {
     pub(crate) is_test: bool,
 }
 
-/// Builds by cargo with these words, and tells what came of it.
+/// Builds by cargo with these words; the compiler's progress is shown. Returns the programs that were built.
 pub(crate) fn build(words: &[&str]) -> Result<Vec<Built>> {
-    let mut child = spawn(cargo().args(words).args(["--quiet", "--message-format=json-render-diagnostics"]).stdout(Stdio::piped()))?;
+    build_in(cargo(), words)
+}
+
+/// The same by a cargo of the caller's, as in another checkout.
+pub(crate) fn build_in(mut cargo: Command, words: &[&str]) -> Result<Vec<Built>> {
+    let mut child = spawn(cargo.args(words).arg("--message-format=json-render-diagnostics").stdout(Stdio::piped()))?;
     let mut messages = String::new();
     let mut output = child.0.stdout.take().context("cargo without output")?;
     output.read_to_string(&mut messages).context("cannot read what cargo built")?;
     let status = child.0.wait().context("cannot wait for cargo")?;
-    ensure!(status.success(), "`cargo {}` failed ({status}); what it said is above", words.join(" "));
+    ensure!(status.success(), "`cargo {}` failed ({status}); its errors are above", words.join(" "));
     Ok(messages.lines().filter_map(built).collect())
 }
 
@@ -51,6 +56,12 @@ fn built(message: &str) -> Option<Built> {
         package: Path::new(message["manifest_path"].as_str()?).parent()?.to_path_buf(),
         is_test: message["profile"]["test"].as_bool()?,
     })
+}
+
+/// All programs and tests, built at once as for the tests of the crates: asked for one by one, or all but one, their
+/// dependencies would be built again, with other features.
+pub(crate) fn everything() -> Result<Vec<Built>> {
+    build(&["build", "--workspace", "--all-targets"])
 }
 
 /// Builds one binary of this workspace.
