@@ -189,10 +189,10 @@ mod tests {
 
     #[test]
     fn every_name_on_the_page_of_the_promises_exists() {
-        let page = fs::read_to_string(root().join("docs/promises.md")).unwrap();
-        let links = links(&page);
-        assert!(links.len() > 50, "{}", links.len());
-        for (name, path) in links {
+        let read = |page: &str| fs::read_to_string(root().join("docs").join(page)).unwrap();
+        let (promises, coverage) = (read("promises.md"), read("coverage.md"));
+        assert!(links(&promises).len() > 50, "{}", links(&promises).len());
+        for (name, path) in links(&promises).into_iter().chain(links(&coverage)) {
             let path = root().join(path);
             assert!(path.exists(), "{}", path.display());
             if path.is_dir() || name.contains(['.', '/']) {

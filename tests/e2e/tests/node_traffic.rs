@@ -167,6 +167,8 @@ async fn ten_rollbacks_and_twenty_promotions_fail_no_request() {
     assert!(kept.summary.connections_opened > 64 * CYCLES as u64, "connections were to end with the pods that they led to");
     let switches = switches(&space, &rollout, mark);
     assert_eq!(switches.len(), 3 * CYCLES, "{switches:?}");
+    let requests = kept.summary.sent + new.summary.sent;
+    println!("covered: {} switches, {requests} requests, none of which failed", switches.len());
     println!("After {} switches, somebody new was led elsewhere for at most {:?}.", switches.len(), assert_follows(&new, &switches));
     space.end().await;
 }

@@ -49,7 +49,8 @@ fn covered(results: &Results) -> String {
 fn found(results: &Results) -> String {
     let why = |why: &String| why.lines().filter(|line| !line.contains(" panicked at ")).take(2).collect::<Vec<_>>().join(" ");
     let failed = results.names.iter().map(|name| format!("**failed**: {name}"));
-    let all: Vec<_> = failed.chain(results.whys.iter().map(why)).chain(results.found.iter().cloned()).filter(|text| !text.is_empty()).collect();
+    let all: Vec<_> =
+        failed.chain(results.whys.iter().map(why)).chain(results.found.iter().cloned()).filter(|text| !text.is_empty()).collect();
     match (results.failed, all.is_empty()) {
         (0, true) => "nothing".to_owned(),
         (_, true) => "**failed**".to_owned(),

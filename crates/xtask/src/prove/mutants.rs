@@ -199,8 +199,24 @@ mod tests {
     }
 
     #[test]
+    fn the_tests_that_mutants_are_tried_with_exist() {
+        let config = fs::read_to_string(root().join(".cargo/mutants.toml")).unwrap();
+        let named: Vec<_> = config.split("\"--test=").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(!named.is_empty(), "{config}");
+        for test in named {
+            let there = |path: String| root().join(path).is_file();
+            let exists =
+                crates().any(|(path, _)| there(format!("{path}/tests/{test}.rs")) || there(format!("{path}/tests/{test}/main.rs")));
+            assert!(exists, ".cargo/mutants.toml names the tests {test}, which are not there");
+        }
+    }
+
+    #[test]
     fn a_name_is_asked_for_with_all_its_signs() {
-        assert_eq!(exactly("a.rs:1: replace f -> X<'_> with ()"), r"^a\x{2e}rs\x{3a}1\x{3a} replace f \x{2d}\x{3e} X\x{3c}\x{27}_\x{3e} with \x{28}\x{29}$");
+        assert_eq!(
+            exactly("a.rs:1: replace f -> X<'_> with ()"),
+            r"^a\x{2e}rs\x{3a}1\x{3a} replace f \x{2d}\x{3e} X\x{3c}\x{27}_\x{3e} with \x{28}\x{29}$"
+        );
     }
 
     #[test]

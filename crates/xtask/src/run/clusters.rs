@@ -42,10 +42,10 @@ pub(crate) fn churn(settings: &Settings, minutes: f64) -> Result<Outcome> {
     run(Kind::Fake, None, &settings.with("BLUEGREEN_CHURN_MINUTES", minutes), &words, |target| target == CHURN)
 }
 
-/// The tests of one program, which needs a cluster of this kind.
+/// The tests of one program. Of fake nodes it brings up its own cluster.
 pub(crate) fn one(kind: Kind, settings: &Settings, program: &str) -> Result<Outcome> {
     let words = ["--test-threads=1", "--show-output"].map(str::to_owned);
-    run(kind, Some("test-one"), settings, &words, |target| target == program)
+    run(kind, (kind == Kind::Node).then_some("test-node"), settings, &words, |target| target == program)
 }
 
 /// What the library of clusters promises to those who test with it.

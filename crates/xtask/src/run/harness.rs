@@ -71,12 +71,7 @@ mod tests {
     use super::*;
 
     fn ourselves() -> Built {
-        Built {
-            target: "xtask".into(),
-            path: std::env::current_exe().unwrap(),
-            package: env!("CARGO_MANIFEST_DIR").into(),
-            is_test: true,
-        }
+        Built { target: "xtask".into(), path: std::env::current_exe().unwrap(), package: env!("CARGO_MANIFEST_DIR").into(), is_test: true }
     }
 
     #[test]
