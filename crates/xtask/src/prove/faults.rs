@@ -24,8 +24,10 @@ const FAST_BUILD: [&str; 3] = [
     "--config=profile.dev.package.bluegreen-engine.opt-level=0",
     "--config=profile.dev.package.bluegreen-api.opt-level=1",
 ];
-/// The worlds of properties are the same each time, and enough of them: nothing is noticed, or not noticed, by chance.
-const WORLDS: [(&str, &str); 2] = [("PROPTEST_SEED", "1"), ("PROPTEST_CASES", "4000")];
+/// The worlds of properties are the same each time: nothing is noticed, or not noticed, by chance.
+const SEED: (&str, &str) = ("PROPTEST_SEED", "1");
+/// How many worlds a single property is shown. One that is broken is noticed after a few of them.
+const WORLDS: &str = "4000";
 /// How much of a counterexample is shown.
 const SHOWN: usize = 40;
 
@@ -164,10 +166,10 @@ struct Ran {
 fn ran(built: &[Built], program: &str, check: Option<&str>) -> Result<Ran> {
     let built = built.iter().find(|built| built.target == program).with_context(|| format!("cargo built no tests named {program}"))?;
     let mut command = Command::new(&built.path);
-    command.current_dir(&built.package).env("CARGO_MANIFEST_DIR", &built.package).env("RUST_BACKTRACE", "0").envs(WORLDS);
+    command.current_dir(&built.package).env("CARGO_MANIFEST_DIR", &built.package).env("RUST_BACKTRACE", "0").env(SEED.0, SEED.1);
     match check {
         Some(search) if program == MODEL => command.env(MODEL.to_uppercase(), search),
-        Some(test) => command.args(["--exact", test]),
+        Some(test) => command.env("PROPTEST_CASES", WORLDS).args(["--exact", test]),
         None => command.env(MODEL.to_uppercase(), "quick"),
     };
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", built.path.display()))?;
