@@ -23,7 +23,7 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "core")]
     require_all: bool,
     /// Run the tests as on a machine that is so many times slower: their patience and their readings of the clock follow.
-    #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=20))]
+    #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=16))]
     slower: Option<u32>,
     /// Run only tests whose names contain one of these, and no lints.
     filters: Vec<String>,

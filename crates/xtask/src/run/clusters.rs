@@ -12,8 +12,6 @@ use super::settings::Settings;
 use crate::built::{Built, everything, root};
 use crate::interrupt;
 
-/// How many tests run at once on fake nodes: they wait most of the time.
-const THREADS: &str = "--test-threads=8";
 /// A storm of minutes, which is a part of its own.
 const CHURN: &str = "churn";
 /// The packages with tests that need a cluster.
@@ -24,27 +22,35 @@ fn on_node(target: &str) -> bool {
     target.starts_with("node_")
 }
 
-pub(crate) fn on_fake_nodes(settings: &Settings, filters: &[String]) -> Result<Outcome> {
-    let is = |target: &str| !on_node(target) && target != CHURN;
-    run(Kind::Fake, Some("test-fake"), settings, &[&[THREADS.to_owned()], filters].concat(), is)
+/// How many tests of a program run at once. On fake nodes they wait most of the time; on the real one those of one program are
+/// made for each other's company, and what the others measure is traffic. Each test of churn stops and freezes programs.
+fn threads(target: &str) -> u32 {
+    match target {
+        "node_together" => 3,
+        target if on_node(target) || target == CHURN => 1,
+        _ => 8,
+    }
 }
 
-/// One after the other: what they measure is traffic, and there is one node. Each says how many requests there were.
+pub(crate) fn on_fake_nodes(settings: &Settings, filters: &[String]) -> Result<Outcome> {
+    let is = |target: &str| !on_node(target) && target != CHURN;
+    run(Kind::Fake, Some("test-fake"), settings, filters, is)
+}
+
+/// Each says how many requests there were.
 pub(crate) fn on_a_real_node(settings: &Settings, filters: &[String]) -> Result<Outcome> {
-    let words = ["--test-threads=1", "--show-output"].map(str::to_owned);
-    run(Kind::Node, Some("test-node"), settings, &[&words, filters].concat(), on_node)
+    run(Kind::Node, Some("test-node"), settings, &[&["--show-output".to_owned()], filters].concat(), on_node)
 }
 
 /// The faults between operator and API server, for so long, and for half of that with leadership lost again and again.
 pub(crate) fn churn(settings: &Settings, minutes: f64) -> Result<Outcome> {
-    // One after the other: each has a cluster of its own, whose programs it stops and freezes, and fifty rollouts.
-    let words = ["--test-threads=1", "--nocapture"].map(str::to_owned);
-    run(Kind::Fake, None, &settings.with("BLUEGREEN_CHURN_MINUTES", minutes), &words, |target| target == CHURN)
+    let settings = settings.with("BLUEGREEN_CHURN_MINUTES", minutes);
+    run(Kind::Fake, None, &settings, &["--nocapture".to_owned()], |target| target == CHURN)
 }
 
 /// The tests of one program. Of fake nodes it brings up its own cluster.
 pub(crate) fn one(kind: Kind, settings: &Settings, program: &str) -> Result<Outcome> {
-    let words = ["--test-threads=1", "--show-output"].map(str::to_owned);
+    let words = ["--show-output".to_owned()];
     run(kind, (kind == Kind::Node).then_some("test-node"), settings, &words, |target| target == program)
 }
 
@@ -88,6 +94,7 @@ fn run(kind: Kind, name: Option<&str>, settings: &Settings, words: &[String], is
             Some(cluster) => cluster.command(&test.program.path)?,
             None => Command::new(&test.program.path),
         };
+        command.arg(format!("--test-threads={}", threads(&test.program.target)));
         settings.give(command.env("BLUEGREEN_OPERATOR", operator).env("BLUEGREEN_LOAD", load));
         add(&mut total, &test, &mut command)?;
     }
