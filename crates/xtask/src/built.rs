@@ -77,6 +77,12 @@ fn built(message: &str) -> Option<Built> {
     })
 }
 
+/// All programs and tests, built at once as for the tests of the crates: asked for one by one, or all but one, their
+/// dependencies would be built again, with other features.
+pub(crate) fn everything() -> Result<Vec<Built>> {
+    build(&["build", "--workspace", "--all-targets"])
+}
+
 /// Builds one binary of this workspace.
 pub(crate) fn binary(package: &str, release: bool) -> Result<PathBuf> {
     let words: &[&str] = if release { &["build", "--release", "--package", package] } else { &["build", "--package", package] };
@@ -89,7 +95,33 @@ pub(crate) fn binary(package: &str, release: bool) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// All that cargo would compile: packages, targets, features and profiles. Nothing is compiled for it.
+    fn units(words: &[&str]) -> BTreeSet<String> {
+        let mut cargo = cargo();
+        cargo.env("RUSTC_BOOTSTRAP", "1").args(words).args(["-Zunstable-options", "--unit-graph"]);
+        let output = cargo.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let graph: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let unit = |unit: &Value| {
+            let [package, mode, platform, features] = ["pkg_id", "mode", "platform", "features"].map(|key| &unit[key]);
+            let (target, level) = (&unit["target"]["name"], &unit["profile"]["opt_level"]);
+            format!("{package} {target} {mode} {platform} {level} {features}")
+        };
+        graph["units"].as_array().unwrap().iter().map(unit).collect()
+    }
+
+    #[test]
+    fn what_cargo_xtask_is_built_from_is_not_built_again() {
+        let alias = std::fs::read_to_string(root().join(".cargo/config.toml")).unwrap();
+        assert!(alias.contains("xtask = \"run --bin xtask --\""), "{alias}");
+        let (xtask, all) = (units(&["build", "--bin", "xtask"]), units(&["build", "--workspace", "--all-targets"]));
+        let twice: Vec<_> = xtask.difference(&all).cloned().collect();
+        assert!(twice.is_empty(), "built for xtask, and with other features for the tests:\n{}", twice.join("\n"));
+    }
 
     #[test]
     fn a_build_by_us_has_the_environment_of_one_by_hand() {

@@ -7,6 +7,7 @@ mod demo;
 mod generate;
 mod interrupt;
 mod prove;
+mod run;
 mod test;
 
 use std::process::ExitCode;

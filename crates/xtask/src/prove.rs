@@ -1,8 +1,10 @@
 //! `cargo xtask prove`: the promises of the design, attacked for longer than the tests of each day do.
 
 mod copy;
-mod faults;
+mod coverage;
+pub(crate) mod faults;
 mod mutants;
+mod night;
 
 use std::process::ExitCode;
 
@@ -10,13 +12,14 @@ use anyhow::Result;
 
 use crate::built::cargo;
 use crate::interrupt;
-use crate::test::{Outcome, Report, clusters, program};
-
-pub(crate) use self::faults::all as faults;
-pub(crate) use self::mutants::of_what_changed as mutants_of_what_changed;
+use crate::run::{Outcome, Report, Settings, clusters, program};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Task {
+    /// Run what is long or random by nature, in parts of at most an hour; each writes its row of docs/coverage.md.
+    ///
+    /// All parts take about five hours. Each runs by itself and in any order: `--part churn --part mutants-1`.
+    Night(night::Options),
     /// Explore every interleaving to a depth: the real decision and the real loop in a small world.
     ///
     /// The usual search takes a few minutes and is one of the tests; the deep one has three revisions and two faults.
@@ -37,17 +40,16 @@ pub(crate) enum Task {
         #[arg(long, requires = "of", conflicts_with = "count")]
         seed: Option<u64>,
     },
-    /// Break the engine on purpose, by each patch in crates/engine/faults, and show how it is noticed.
+    /// Break the engine on purpose, by each patch in crates/engine/faults, and show how the check that it names notices.
     Faults {
+        /// Run all checks on each patch, and show every one that notices.
+        #[arg(long)]
+        all_checks: bool,
         /// Only patches whose names contain one of these.
         filters: Vec<String>,
     },
-    /// Make small changes to the engine, each of which some test must notice: about five hours for all.
+    /// Make small changes to the code that decides, each of which some test must notice: many hours for all.
     Mutants {
-        /// A fresh sample of 30 of those in lines that were changed in the last day, and a second one where more than one in twenty
-        /// are missed, which the two together may not: one of the tests.
-        #[arg(long, conflicts_with_all = ["since", "shard"])]
-        sample: bool,
         /// Only those in lines that were changed since this commit.
         #[arg(long)]
         since: Option<String>,
@@ -99,27 +101,47 @@ impl Stories {
     }
 }
 
+/// How far the model is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Search {
+    Usual,
+    Deep,
+}
+
 pub(crate) fn run(task: &Task) -> Result<ExitCode> {
     interrupt::watch()?;
     let mut report = Report::new();
     match task {
-        Task::Model { deep } => report.part("the model", || model(*deep)),
-        Task::Seeds { count, of, seed } => Stories::ALL
-            .into_iter()
-            .filter(|stories| of.is_none_or(|of| of == *stories))
-            .try_for_each(|stories| report.part(stories.name(), || seeds(stories, *count, *seed))),
-        Task::Faults { filters } => report.part("broken on purpose", || faults::all(filters)),
-        Task::Mutants { sample: true, .. } => report.part("mutants", mutants::of_what_changed),
-        Task::Mutants { since, shard, .. } => report.part("mutants", || mutants::run(since.as_deref(), shard.as_deref())),
-        Task::Churn { minutes } => report.part("churn", || clusters::churn(*minutes)),
-    }?;
+        Task::Night(options) => return night::run(options),
+        Task::Model { deep } => {
+            report.part("the model", || model(if *deep { Search::Deep } else { Search::Usual }))?;
+        }
+        Task::Seeds { count, of, seed } => {
+            for stories in Stories::ALL.into_iter().filter(|stories| of.is_none_or(|of| of == *stories)) {
+                report.part(stories.name(), || seeds(stories, *count, *seed))?;
+            }
+        }
+        Task::Faults { all_checks, filters } => {
+            let each = if *all_checks { faults::each_by_all } else { faults::each_by_its_check };
+            report.part("broken on purpose", || each(filters))?;
+        }
+        Task::Mutants { since, shard } => {
+            report.part("mutants", || mutants::run(since.as_deref(), shard.as_deref()))?;
+        }
+        Task::Churn { minutes } => {
+            report.part("churn", || clusters::churn(&Settings::default(), *minutes))?;
+        }
+    }
     Ok(report.close(true))
 }
 
-fn model(deep: bool) -> Result<Outcome> {
+fn model(search: Search) -> Result<Outcome> {
     let mut command = cargo();
     command.args(["test", "--release", "--package", "bluegreen-engine", "--test", "model", "--", "--nocapture"]);
-    program::tests(if deep { command.env("MODEL", "deep") } else { &mut command })
+    if search == Search::Deep {
+        command.env("MODEL", "deep");
+    }
+    program::tests(&mut command).map(Outcome::Ran)
 }
 
 /// The tests themselves say how a story that failed is replayed.
@@ -127,10 +149,11 @@ fn seeds(stories: Stories, count: Option<u32>, seed: Option<u64>) -> Result<Outc
     let ([package, test], count) = (stories.test(), count.unwrap_or(stories.usual_count()));
     let mut command = cargo();
     command.args(["test", "--release", "--package", package, "--test", test, "--", "--nocapture", "whatever_happens"]);
-    program::tests(match seed {
+    let results = program::tests(match seed {
         Some(seed) => command.env("SEED", seed.to_string()),
         None => command.env("SEEDS", count.to_string()),
-    })
+    })?;
+    Ok(Outcome::Ran(results))
 }
 
 #[cfg(test)]
@@ -166,10 +189,10 @@ mod tests {
 
     #[test]
     fn every_name_on_the_page_of_the_promises_exists() {
-        let page = fs::read_to_string(root().join("docs/promises.md")).unwrap();
-        let links = links(&page);
-        assert!(links.len() > 50, "{}", links.len());
-        for (name, path) in links {
+        let read = |page: &str| fs::read_to_string(root().join("docs").join(page)).unwrap();
+        let (promises, coverage) = (read("promises.md"), read("coverage.md"));
+        assert!(links(&promises).len() > 50, "{}", links(&promises).len());
+        for (name, path) in links(&promises).into_iter().chain(links(&coverage)) {
             let path = root().join(path);
             assert!(path.exists(), "{}", path.display());
             if path.is_dir() || name.contains(['.', '/']) {

@@ -1,21 +1,18 @@
 //! `cargo xtask test`: every test that this machine can run, and what it could not run and why.
 
-pub(crate) mod clusters;
-pub(crate) mod program;
-mod report;
-
 use std::fs::{self, File, TryLockError};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use bluegreen_cluster::paths;
 
-pub(crate) use self::report::{Outcome, Report};
-use crate::built::{cargo, root};
+use crate::built::{cargo, everything, root};
+use crate::run::kubernetes::Building;
+use crate::run::{Outcome, Report, Settings, budget, clusters, crates, program};
 use crate::{interrupt, prove};
 
-/// Of faults between operator and API server, and half as many with leadership lost again and again: ten in all.
-const MINUTES_OF_CHURN: f64 = 6.7;
+/// Of faults between operator and API server; half as many follow with leadership lost again and again, 2.5 in all.
+const MINUTES_OF_CHURN: f64 = 1.7;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -25,6 +22,9 @@ pub(crate) struct Options {
     /// What could not run on this machine is a failure.
     #[arg(long, conflicts_with = "core")]
     require_all: bool,
+    /// Run the tests as on a machine that is so many times slower: their patience and their readings of the clock follow.
+    #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=16))]
+    slower: Option<u32>,
     /// Run only tests whose names contain one of these, and no lints.
     filters: Vec<String>,
 }
@@ -32,53 +32,61 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let _alone = alone()?;
     interrupt::watch()?;
-    let mut report = Report::new();
-    if options.filters.is_empty() {
+    let Options { core, filters, .. } = options;
+    // The usual search of the model is for who works on the engine, the full and the deep one are parts of the night.
+    let settings = Settings::of_commit(options.slower).with("MODEL", "quick");
+    eprintln!("Tests are given {}", settings.words());
+    let everything_is_asked = filters.is_empty() && !core;
+    let mut report = if everything_is_asked { Report::since_the_command(budget::ALL) } else { Report::new() };
+    let kubernetes = everything_is_asked.then(Building::begin);
+    if filters.is_empty() {
         lints(&mut report)?;
     }
-    report.part("tests of the crates", || {
-        program::tests(cargo().args(["test", "--workspace", "--no-fail-fast", "--"]).args(&options.filters))
-    })?;
-    if !options.core {
-        if options.filters.is_empty() {
-            report.part("broken on purpose", || prove::faults(&[]))?;
-            report.part("mutants of what changed", prove::mutants_of_what_changed)?;
+    report.part(budget::BUILD, || everything().map(|_| Outcome::of(true)))?;
+    if let Some(kubernetes) = kubernetes {
+        report.part(budget::KUBERNETES, || kubernetes.end())?;
+    }
+    report.part(budget::CRATES, || crates::tests(&settings, filters))?;
+    report.part(budget::EXAMPLES, || crates::examples(filters))?;
+    if !core {
+        if filters.is_empty() {
+            report.part(budget::FAULTS, || prove::faults::each_by_its_check(&[]))?;
         }
-        report.part("the cluster itself", || clusters::themselves(&options.filters))?;
-        report.part("on fake nodes", || clusters::on_fake_nodes(&options.filters))?;
-        report.part("on a real node", || clusters::on_a_real_node(&options.filters))?;
-        if options.filters.is_empty() {
-            report.part("churn", || clusters::churn(MINUTES_OF_CHURN))?;
+        report.part(budget::CLUSTER, || clusters::themselves(&settings, filters))?;
+        report.part(budget::FAKE_NODES, || clusters::on_fake_nodes(&settings, filters))?;
+        report.part(budget::REAL_NODE, || clusters::on_a_real_node(&settings, filters))?;
+        if filters.is_empty() {
+            report.part(budget::CHURN, || clusters::churn(&settings, MINUTES_OF_CHURN))?;
         }
     }
     Ok(report.close(options.require_all))
 }
 
 fn lints(report: &mut Report) -> Result<()> {
-    report.part("generated files", || {
+    report.part(budget::GENERATED, || {
         let ourselves = std::env::current_exe().context("cannot find this program")?;
         program::check(Command::new(ourselves).args(["generate", "--check"]))
     })?;
-    report.part("formatting", || {
+    report.part(budget::FORMATTING, || {
         if !program::is_there(cargo().args(["fmt", "--version"])) {
             return Ok(Outcome::CouldNotRun("rustfmt is missing: `rustup component add rustfmt`".into()));
         }
         program::check(cargo().args(["fmt", "--all", "--check"]))
     })?;
-    report.part("lints", || {
+    report.part(budget::APPLICATION, || {
+        if !program::is_there(Command::new("go").arg("version")) {
+            return Ok(Outcome::CouldNotRun("Go is missing: install Go 1.26 or later and put it in PATH".into()));
+        }
+        program::check(Command::new("go").current_dir(root().join("tests/app")).env("GOWORK", "off").args(["test", "./..."]))
+    })?;
+    report.part(budget::LINTS, || {
         if !program::is_there(cargo().args(["clippy", "--version"])) {
             return Ok(Outcome::CouldNotRun("Clippy is missing: `rustup component add clippy`".into()));
         }
         program::check(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     })?;
-    report.part("the test application", || {
-        if !program::is_there(Command::new("go").arg("version")) {
-            return Ok(Outcome::CouldNotRun("Go is missing: install Go 1.26 or later and put it in PATH".into()));
-        }
-        program::check(Command::new("go").current_dir(root().join("tests/app")).env("GOWORK", "off").args(["test", "./..."]))
-    })
+    Ok(())
 }
-
 /// Two runs in one checkout would take each other's clusters down.
 fn alone() -> Result<File> {
     let dir = paths::cluster_root();

@@ -183,6 +183,8 @@ async fn promotions_and_rollbacks_under_load_fail_no_request() {
     assert!(kept.summary.connections_opened > 64 * cycles as u64, "connections were to end with the pods that they led to");
     let switches = switches(&space, &rollout, mark);
     assert_eq!(switches.len(), 3 * cycles, "{switches:?}");
+    let requests = kept.summary.sent + new.summary.sent;
+    println!("covered: {} switches, {requests} requests, none of which failed", switches.len());
     println!("After {} switches, somebody new was led elsewhere for at most {:?}.", switches.len(), assert_follows(&new, &switches));
     space.end().await;
 }

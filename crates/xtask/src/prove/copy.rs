@@ -12,14 +12,14 @@ use crate::built::root;
 /// The tracked files as they are here, below `target`. What has not changed is left alone, so that little is built anew.
 pub(super) struct Copy {
     pub(super) root: PathBuf,
-    /// Where cargo builds the copy.
+    /// Where cargo builds it: where it builds the checkout.
     pub(super) target: PathBuf,
 }
 
 impl Copy {
     pub(super) fn fresh() -> Result<Self> {
         let below = paths::cluster_root().with_file_name("prove");
-        let copy = Self { root: below.join("sources"), target: below.join("target") };
+        let copy = Self { root: below.join("sources"), target: paths::cluster_root().parent().unwrap_or(&below).to_owned() };
         let list = Command::new("git").current_dir(root()).args(["ls-files", "-z"]).output().context("cannot ask git for the sources")?;
         ensure!(list.status.success(), "this is no checkout by git, whose files could be listed");
         let names = String::from_utf8(list.stdout).context("a file's name is no text")?;

@@ -1,9 +1,8 @@
-//! Small changes to the engine by cargo-mutants, each of which some test must notice.
+//! Small changes to the code that decides, by cargo-mutants, each of which some test must notice.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use bluegreen_cluster::paths;
@@ -11,79 +10,76 @@ use serde_json::Value;
 
 use crate::built::{cargo, root};
 use crate::interrupt::{self, spawn};
-use crate::test::Outcome;
+use crate::run::settings::commit;
+use crate::run::{Outcome, Results};
 
 const VERSION: &str = "27.1.0";
-/// How many of the changed lines' mutants are tried: a fresh sample each time.
-const SAMPLE: u64 = 30;
-/// Of a hundred mutants of the engine at least ninety-five are noticed; so are those of a sample, in whole mutants.
+/// The crates whose mutants are tried, as far as they are there. The tests of all of them are tried on each mutant, those that
+/// `.cargo/mutants.toml` names.
+const CRATES: [(&str, &str); 2] = [("crates/engine", "bluegreen-engine"), ("crates/gates", "bluegreen-gates")];
+/// How many of all mutants a commit's sample has, for all parts of it together.
+pub(super) const SAMPLE: usize = 300;
+/// Of a hundred mutants at least so many are noticed.
 const NOTICED: u64 = 95;
-/// The tree without any file, which git knows under this name.
-const NOTHING: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 
 pub(crate) fn run(since: Option<&str>, shard: Option<&str>) -> Result<Outcome> {
     let diff = since.map(changes).transpose()?;
-    try_all(diff.as_deref(), shard)
+    let mut words: Vec<String> = Vec::new();
+    words.extend(diff.iter().flat_map(|diff| ["--in-diff".to_owned(), diff.display().to_string()]));
+    words.extend(shard.iter().flat_map(|shard| ["--shard".to_owned(), (*shard).to_owned()]));
+    try_those(&words).map(Outcome::Ran)
 }
 
-/// A sample of those in lines that were changed in the last day; a second one beside it where the first is not good enough, for
-/// among thirty chance alone finds two of an engine that keeps its mark.
-pub(crate) fn of_what_changed() -> Result<Outcome> {
-    let before = git(&["rev-list", "-1", "--before=1 day ago", "HEAD"])?;
-    let diff = changes(if before.is_empty() { NOTHING } else { &before })?;
-    let listed = tool()?.args(["--list", "--in-diff"]).arg(&diff).stderr(Stdio::null()).output().context("cannot list the mutants")?;
-    ensure!(listed.status.success(), "cargo-mutants can't list the mutants of {} ({})", diff.display(), listed.status);
-    let count = String::from_utf8_lossy(&listed.stdout).lines().count() as u64;
-    if count == 0 {
-        return Ok(Outcome::NotWanted);
-    }
-    let parts = count.div_ceil(SAMPLE);
-    let first = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()) % parts;
-    let sample = |part: u64| {
-        eprintln!("Of {count} mutants in lines that were changed in the last day, part {part} of {parts}.");
-        try_all(Some(&diff), Some(&format!("{part}/{parts}")))
+/// One part of the sample of this commit: the same part of the same commit tries the same mutants. A few may be missed.
+pub(crate) fn of_commit(part: usize, parts: usize) -> Result<Outcome> {
+    let commit = commit().context("this is no checkout by git: its commit is to draw the sample")?;
+    let listed = tool()?.args(["--list", "--colors=never"]).stderr(Stdio::null()).output().context("cannot list the mutants")?;
+    ensure!(listed.status.success(), "cargo-mutants can't list the mutants ({})", listed.status);
+    let listed = String::from_utf8(listed.stdout).context("the list of mutants is no text")?;
+    let chosen = drawn(&commit, listed.lines(), part, parts);
+    eprintln!("{} of {} mutants, part {part} of {parts} of the sample of {commit}", chosen.len(), listed.lines().count());
+    let words: Vec<_> = chosen.iter().flat_map(|name| ["--re".to_owned(), exactly(name)]).collect();
+    Ok(judged(try_those(&words)?))
+}
+
+/// The mutants of one part, which begins with 1. Each place in the order depends on commit and name alone.
+fn drawn<'m>(commit: &str, mutants: impl Iterator<Item = &'m str>, part: usize, parts: usize) -> Vec<&'m str> {
+    let mut all: Vec<_> = mutants.map(|name| (hash(&[commit, name]), name)).collect();
+    all.sort_unstable();
+    all.into_iter().take(SAMPLE).map(|(_, name)| name).skip(part - 1).step_by(parts).collect()
+}
+
+/// FNV-1a, which is the same on every machine and with every compiler; its low bits are mixed once more, for they follow the text.
+fn hash(texts: &[&str]) -> u64 {
+    let bytes = texts.iter().flat_map(|text| text.bytes().chain([0]));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// The regular expression of this name and no other.
+fn exactly(name: &str) -> String {
+    let escaped = |char: char| match char {
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | ' ' => char.to_string(),
+        other => format!("\\x{{{:x}}}", u32::from(other)),
     };
-    let one = sample(first)?;
-    if parts == 1 || is_enough(&one) {
-        return Ok(judged(one));
+    format!("^{}$", name.chars().map(escaped).collect::<String>())
+}
+
+/// Now and then one is drawn that changes nothing, or nearly: those are findings and no failure, as long as they stay rare.
+fn judged(mut results: Results) -> Outcome {
+    let all = results.passed + results.failed;
+    // None at all: not one could be built.
+    if all == 0 {
+        return Outcome::of(false);
     }
-    Ok(judged(both(one, sample((first + 1) % parts)?)))
-}
-
-fn both(one: Outcome, other: Outcome) -> Outcome {
-    match (one, other) {
-        (
-            Outcome::Ran { passed, failed, names, whys },
-            Outcome::Ran { passed: more_passed, failed: more_failed, names: more_names, whys: more_whys },
-        ) => Outcome::Ran {
-            passed: passed + more_passed,
-            failed: failed + more_failed,
-            names: [names, more_names].concat(),
-            whys: [whys, more_whys].concat(),
-        },
-        (one, _) => one,
+    if 100 * results.passed >= NOTICED * all {
+        results.found.append(&mut results.names);
+        results.failed = 0;
     }
+    Outcome::Ran(results)
 }
 
-fn is_enough(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Ran { passed, failed, .. } if *passed > 0 && 100 * passed >= NOTICED * (passed + failed))
-}
-
-/// Now and then chance picks one that changes nothing, or nearly: that is told and no failure, as long as it stays rare.
-fn judged(outcome: Outcome) -> Outcome {
-    let enough = is_enough(&outcome);
-    match outcome {
-        // None at all: not one could be built.
-        Outcome::Ran { passed: 0, failed: 0, .. } => Outcome::of(false),
-        Outcome::Ran { passed, names, .. } if enough => {
-            names.iter().for_each(|name| eprintln!("Not noticed, and within what is allowed: {name}"));
-            Outcome::Ran { passed, failed: 0, names: Vec::new(), whys: Vec::new() }
-        }
-        outcome => outcome,
-    }
-}
-
-fn try_all(diff: Option<&Path>, shard: Option<&str>) -> Result<Outcome> {
+fn try_those(words: &[String]) -> Result<Results> {
     interrupt::check()?;
     let output = directory()?;
     let mut command = tool()?;
@@ -93,51 +89,53 @@ fn try_all(diff: Option<&Path>, shard: Option<&str>) -> Result<Outcome> {
         .env("PROPTEST_CASES", "64")
         .args(["--shuffle", "--sharding", "round-robin", "--no-times", "--colors=never", "--output"])
         .arg(&output);
-    command.args(diff.iter().flat_map(|diff| ["--in-diff".as_ref(), diff.as_os_str()]));
-    command.args(shard.iter().flat_map(|shard| ["--shard", shard]));
-    let status = spawn(&mut command)?.0.wait().context("cannot wait for cargo-mutants")?;
+    let status = spawn(command.args(words))?.0.wait().context("cannot wait for cargo-mutants")?;
     // 2 and 3: some were missed, or took too long. Others are trouble of its own.
-    ensure!(matches!(status.code(), Some(0 | 2 | 3)), "cargo-mutants failed ({status}); what it said is above");
-    outcome(&output.join("mutants.out/outcomes.json"))
+    ensure!(matches!(status.code(), Some(0 | 2 | 3)), "cargo-mutants failed ({status}); its errors are above");
+    let path = output.join("mutants.out/outcomes.json");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let results = outcomes(&text)?;
+    results.covered.iter().for_each(|line| eprintln!("{line}"));
+    results.names.iter().for_each(|name| eprintln!("missed: {name}"));
+    Ok(results)
 }
 
-/// Those that nobody noticed, by their names.
-fn outcome(path: &Path) -> Result<Outcome> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let all: Value = serde_json::from_str(&text).context("the outcomes of cargo-mutants are no JSON")?;
-    let (mut passed, mut names) = (0, Vec::new());
+/// Counts what cargo-mutants wrote down. The names are of those that were missed.
+fn outcomes(text: &str) -> Result<Results> {
+    let all: Value = serde_json::from_str(text).context("the outcomes of cargo-mutants are no JSON")?;
+    let (mut results, mut unviable) = (Results::default(), 0);
     for outcome in all["outcomes"].as_array().into_iter().flatten() {
         match outcome["summary"].as_str() {
             // One that never ends was noticed as well.
-            Some("CaughtMutant" | "Timeout") => passed += 1,
-            Some("MissedMutant") => names.push(outcome["scenario"]["Mutant"]["name"].as_str().unwrap_or("?").to_owned()),
+            Some("CaughtMutant" | "Timeout") => results.passed += 1,
+            Some("MissedMutant") => results.names.push(outcome["scenario"]["Mutant"]["name"].as_str().unwrap_or("?").to_owned()),
+            Some("Unviable") => unviable += 1,
             _ => {}
         }
     }
-    let all = passed + names.len() as u64;
-    if let Some(percent) = (1000 * passed).checked_div(all) {
-        eprintln!("{passed} of {all} mutants were noticed: {}.{} %.", percent / 10, percent % 10);
-    }
-    Ok(Outcome::Ran { passed, failed: names.len() as u64, names, whys: Vec::new() })
+    results.failed = results.names.len() as u64;
+    let all = results.passed + results.failed;
+    let percent = (1000 * results.passed).checked_div(all).unwrap_or_default();
+    let not_built = if unviable > 0 { format!("; {unviable} more don't compile") } else { String::new() };
+    results.covered.push(format!("{} of {all} mutants noticed ({}.{} %){not_built}", results.passed, percent / 10, percent % 10));
+    Ok(results)
 }
 
-/// What was changed in the engine since a commit, as a file.
+/// What was changed in these crates since a commit, as a file.
 fn changes(since: &str) -> Result<PathBuf> {
     let path = directory()?.join("changes.diff");
     let mut diff = Command::new("git");
-    diff.current_dir(root()).args(["diff", since, "--", "crates/engine/src"]);
+    diff.current_dir(root()).args(["diff", since, "--"]).args(crates().map(|(path, _)| format!("{path}/src")));
     let status = diff.stdout(File::create(&path).context("cannot write the changes")?).status().context("cannot start git")?;
     ensure!(status.success(), "git knows no commit {since}");
     Ok(path)
 }
 
-fn git(words: &[&str]) -> Result<String> {
-    let output = Command::new("git").current_dir(root()).args(words).output().context("cannot start git")?;
-    ensure!(output.status.success(), "`git {}` failed: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+fn crates() -> impl Iterator<Item = (&'static str, &'static str)> {
+    CRATES.into_iter().filter(|(path, _)| Path::new(root()).join(path).is_dir())
 }
 
-/// cargo-mutants for the engine, installed below `target` when it isn't there.
+/// cargo-mutants for these crates, installed below `target` when it isn't there.
 fn tool() -> Result<Command> {
     let tools = paths::cluster_root().with_file_name("tools");
     let program = tools.join("bin/cargo-mutants");
@@ -145,10 +143,11 @@ fn tool() -> Result<Command> {
         eprintln!("Installing cargo-mutants {VERSION} (about two minutes, once) …");
         let words = ["install", "--quiet", "--locked", "--version", VERSION, "cargo-mutants", "--root"];
         let status = spawn(cargo().args(words).arg(&tools))?.0.wait().context("cannot wait for cargo")?;
-        ensure!(status.success(), "cargo-mutants can't be installed ({status}); what cargo said is above");
+        ensure!(status.success(), "cargo-mutants can't be installed ({status}); cargo's errors are above");
     }
     let mut command = Command::new(program);
-    command.current_dir(root()).args(["mutants", "--package", "bluegreen-engine"]);
+    command.current_dir(root()).arg("mutants");
+    command.args(crates().flat_map(|(_, package)| ["--package", package, "--test-package", package]));
     Ok(command)
 }
 
@@ -163,18 +162,69 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sample_passes_with_one_in_twenty_that_nobody_noticed_and_not_with_more() {
-        let sample = |passed: u64, missed: u64| {
+    fn a_sample_passes_with_one_missed_in_twenty() {
+        let judged = |passed: u64, missed: u64| {
             let names = vec!["replace + with -".to_owned(); usize::try_from(missed).unwrap_or_default()];
-            Outcome::Ran { passed, failed: missed, names, whys: Vec::new() }
+            match judged(Results { passed, failed: missed, names, ..Results::default() }) {
+                Outcome::Ran(Results { failed, found, names, .. }) => (failed, found.len(), names.len()),
+                _ => (u64::MAX, 0, 0),
+            }
         };
-        let failed = |outcome: Outcome| match judged(outcome) {
-            Outcome::Ran { failed, .. } => failed,
-            _ => u64::MAX,
-        };
-        let of = |passed: u64, missed: u64| failed(sample(passed, missed));
-        assert_eq!([of(40, 0), of(38, 2), of(37, 3), of(19, 1), of(18, 1), of(0, 1), of(0, 0)], [0, 0, 3, 0, 1, 1, 1]);
-        let two = |missed: u64| failed(both(sample(37, 3), sample(40 - missed, missed)));
-        assert_eq!([two(0), two(1), two(2), two(3)], [0, 0, 5, 6]);
+        assert_eq!([judged(100, 0), judged(95, 5), judged(94, 6)], [(0, 0, 0), (0, 5, 0), (6, 0, 6)]);
+        assert_eq!([judged(19, 1), judged(18, 1), judged(0, 0)], [(0, 1, 0), (1, 0, 1), (1, 0, 0)]);
+    }
+
+    #[test]
+    fn the_parts_of_a_sample_share_it_out() {
+        let mutants: Vec<_> = (0..5_000).map(|number| format!("src/a.rs:{number}:1: replace a with b")).collect();
+        let part = |commit, part| drawn(commit, mutants.iter().map(String::as_str), part, 3);
+        let mut parts = [part("one", 1), part("one", 2), part("one", 3)].concat();
+        assert_eq!(parts, [part("one", 1), part("one", 2), part("one", 3)].concat(), "a commit always draws the same");
+        parts.sort_unstable();
+        parts.dedup();
+        assert_eq!(parts.len(), SAMPLE);
+        assert_ne!(part("one", 1), part("two", 1));
+        // Fewer than a sample: all of them.
+        assert_eq!((1..=3).map(|part| drawn("one", ["a", "b", "c", "d"].into_iter(), part, 3).len()).sum::<usize>(), 4);
+    }
+
+    #[test]
+    fn a_draw_prefers_no_file() {
+        let mutants: Vec<_> = (0..4).flat_map(|file| (0..500).map(move |line| format!("src/{file}.rs:{line}:1: replace a"))).collect();
+        let chosen: Vec<_> = (1..=3).flat_map(|part| drawn("3ce269e", mutants.iter().map(String::as_str), part, 3)).collect();
+        for file in 0..4 {
+            let of_it = chosen.iter().filter(|name| name.starts_with(&format!("src/{file}.rs"))).count();
+            assert!((45..=105).contains(&of_it), "{of_it} of 300 of one of four files");
+        }
+    }
+
+    #[test]
+    fn the_tests_that_mutants_are_tried_with_exist() {
+        let config = fs::read_to_string(root().join(".cargo/mutants.toml")).unwrap();
+        let named: Vec<_> = config.split("\"--test=").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(!named.is_empty(), "{config}");
+        for test in named {
+            let there = |path: String| root().join(path).is_file();
+            let exists =
+                crates().any(|(path, _)| there(format!("{path}/tests/{test}.rs")) || there(format!("{path}/tests/{test}/main.rs")));
+            assert!(exists, ".cargo/mutants.toml names the tests {test}, which are not there");
+        }
+    }
+
+    #[test]
+    fn a_name_is_asked_for_with_all_its_signs() {
+        assert_eq!(
+            exactly("a.rs:1: replace f -> X<'_> with ()"),
+            r"^a\x{2e}rs\x{3a}1\x{3a} replace f \x{2d}\x{3e} X\x{3c}\x{27}_\x{3e} with \x{28}\x{29}$"
+        );
+    }
+
+    #[test]
+    fn what_never_ends_is_noticed_and_what_does_not_compile_is_not_counted() {
+        let text = r#"{"outcomes": [{"summary": "Success", "scenario": "Baseline"}, {"summary": "CaughtMutant"}, {"summary": "Timeout"},
+            {"summary": "Unviable"}, {"summary": "MissedMutant", "scenario": {"Mutant": {"name": "replace"}}}]}"#;
+        let results = outcomes(text).unwrap();
+        assert_eq!((results.passed, results.failed, results.names), (2, 1, vec!["replace".to_owned()]));
+        assert_eq!(results.covered, ["2 of 3 mutants noticed (66.6 %); 1 more don't compile"]);
     }
 }

@@ -108,10 +108,12 @@ fn whatever_happens_no_promise_is_broken_and_all_comes_to_rest() -> Result<(), F
         return Ok(());
     }
     let seeds: u64 = std::env::var("SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
-    let first = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() * 10_000;
+    // A run of all tests draws them by its commit, and is the same each time; else the clock does.
+    let drawn = std::env::var("BLUEGREEN_SEED").ok().and_then(|seed| seed.parse().ok());
+    let first = drawn.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()) * 10_000;
     let began = Instant::now();
     let tried = try_all((0..seeds).chain(first..first + seeds))?;
-    println!("{tried} stories in {:.0?}", began.elapsed());
+    println!("covered: {tried} stories in {:.0?}, half of fixed seeds and half of fresh ones", began.elapsed());
     Ok(())
 }
 

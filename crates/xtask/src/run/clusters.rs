@@ -6,58 +6,75 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use bluegreen_cluster::{Cluster, Kind};
 
-use super::program;
-use super::report::Outcome;
-use crate::built::{Built, build, root};
+use super::harness::{Harness, Tests};
+use super::results::{Outcome, Results};
+use super::settings::Settings;
+use crate::built::{Built, everything, root};
 use crate::interrupt;
 
-/// How many tests run at once on fake nodes: they wait most of the time.
-const THREADS: &str = "--test-threads=8";
 /// A storm of minutes, which is a part of its own.
 const CHURN: &str = "churn";
+/// The packages with tests that need a cluster.
+const PACKAGES: [&str; 2] = ["tests/e2e", "tests/sim"];
 
 /// The name of a test's file says what it runs on.
 fn on_node(target: &str) -> bool {
     target.starts_with("node_")
 }
 
-pub(crate) fn on_fake_nodes(filters: &[String]) -> Result<Outcome> {
-    let is = |target: &str| !on_node(target) && target != CHURN;
-    run(Kind::Fake, Some("test-fake"), &[&[THREADS.to_owned()], filters].concat(), &[], is)
+/// How many tests of a program run at once. On fake nodes they wait most of the time; on the real one those of one program are
+/// made for each other's company, and what the others measure is traffic. Each test of churn stops and freezes programs.
+fn threads(target: &str) -> u32 {
+    match target {
+        "node_together" => 3,
+        target if on_node(target) || target == CHURN => 1,
+        _ => 8,
+    }
 }
 
-/// One after the other: what they measure is traffic, and there is one node. Each says how many requests there were.
-pub(crate) fn on_a_real_node(filters: &[String]) -> Result<Outcome> {
-    run(Kind::Node, Some("test-node"), &[&["--test-threads=1", "--show-output"].map(str::to_owned), filters].concat(), &[], on_node)
+pub(crate) fn on_fake_nodes(settings: &Settings, filters: &[String]) -> Result<Outcome> {
+    let is = |target: &str| !on_node(target) && target != CHURN;
+    run(Kind::Fake, Some("test-fake"), settings, filters, is)
+}
+
+/// Each says how many requests there were.
+pub(crate) fn on_a_real_node(settings: &Settings, filters: &[String]) -> Result<Outcome> {
+    run(Kind::Node, Some("test-node"), settings, &[&["--show-output".to_owned()], filters].concat(), on_node)
 }
 
 /// The faults between operator and API server, for so long, and for half of that with leadership lost again and again.
-pub(crate) fn churn(minutes: f64) -> Result<Outcome> {
-    // One after the other: each has a cluster of its own, whose programs it stops and freezes, and fifty rollouts.
-    let words = ["--test-threads=1".to_owned(), "--nocapture".to_owned()];
-    run(Kind::Fake, None, &words, &[("BLUEGREEN_CHURN_MINUTES", minutes.to_string())], |target| target == CHURN)
+pub(crate) fn churn(settings: &Settings, minutes: f64) -> Result<Outcome> {
+    let settings = settings.with("BLUEGREEN_CHURN_MINUTES", minutes);
+    run(Kind::Fake, None, &settings, &["--nocapture".to_owned()], |target| target == CHURN)
+}
+
+/// The tests of one program. Of fake nodes it brings up its own cluster.
+pub(crate) fn one(kind: Kind, settings: &Settings, program: &str) -> Result<Outcome> {
+    let words = ["--show-output".to_owned()];
+    run(kind, (kind == Kind::Node).then_some("test-node"), settings, &words, |target| target == program)
 }
 
 /// What the library of clusters promises to those who test with it.
-pub(crate) fn themselves(filters: &[String]) -> Result<Outcome> {
+pub(crate) fn themselves(settings: &Settings, filters: &[String]) -> Result<Outcome> {
     if let Some(obstacle) = Cluster::obstacle(Kind::Fake) {
         return Ok(Outcome::CouldNotRun(obstacle));
     }
-    let mut total = Total::default();
-    for test in wanted(&everything()?, &["tests/cluster"], filters, |_| true)? {
-        total.run(&test.target, cargos(&mut Command::new(&test.path), &test.package).arg("--ignored").args(filters))?;
+    let built = everything()?;
+    let mut total = None;
+    for test in wanted(&built, &["tests/cluster"], filters, |_| true)? {
+        add(&mut total, &test, settings.give(&mut Command::new(&test.program.path)))?;
     }
-    Ok(total.outcome())
+    Ok(Results::outcome(total))
 }
 
 /// `name`: of the cluster that they share. `is`: which of the tests' programs, by their names.
-fn run(kind: Kind, name: Option<&str>, words: &[String], environment: &[(&str, String)], is: impl Fn(&str) -> bool) -> Result<Outcome> {
+fn run(kind: Kind, name: Option<&str>, settings: &Settings, words: &[String], is: impl Fn(&str) -> bool) -> Result<Outcome> {
     if let Some(obstacle) = Cluster::obstacle(kind) {
         return Ok(Outcome::CouldNotRun(obstacle));
     }
     eprintln!("Building the tests and the operator …");
     let built = everything()?;
-    let wanted = wanted(&built, &["tests/e2e", "tests/sim"], words, is)?;
+    let wanted = wanted(&built, &PACKAGES, words, is)?;
     if wanted.is_empty() {
         return Ok(Outcome::NotWanted);
     }
@@ -71,78 +88,34 @@ fn run(kind: Kind, name: Option<&str>, words: &[String], environment: &[(&str, S
         Some(name) => Some(Borrowed::users_own_or_up(kind, name)?),
         None => None,
     };
-    let mut total = Total::default();
+    let mut total = None;
     for test in wanted {
         let mut command = match &cluster {
-            Some(cluster) => cluster.command(&test.path)?,
-            None => Command::new(&test.path),
+            Some(cluster) => cluster.command(&test.program.path)?,
+            None => Command::new(&test.program.path),
         };
-        cargos(&mut command, &test.package)
-            .env("BLUEGREEN_OPERATOR", operator)
-            .env("BLUEGREEN_LOAD", load)
-            .envs(environment.iter().cloned());
-        total.run(&test.target, command.arg("--ignored").args(words))?;
+        command.arg(format!("--test-threads={}", threads(&test.program.target)));
+        settings.give(command.env("BLUEGREEN_OPERATOR", operator).env("BLUEGREEN_LOAD", load));
+        add(&mut total, &test, &mut command)?;
     }
     cluster.map_or(Ok(()), Borrowed::down)?;
-    Ok(total.outcome())
-}
-
-/// All programs and tests, built at once as for the tests of the crates: asked for one by one, or all but one, their
-/// dependencies would be built again, with other features.
-fn everything() -> Result<Vec<Built>> {
-    build(&["build", "--workspace", "--all-targets"])
+    Ok(Results::outcome(total))
 }
 
 /// The programs of these packages in which there is a test that these words ask for.
-fn wanted<'b>(built: &'b [Built], packages: &[&str], words: &[String], is: impl Fn(&str) -> bool) -> Result<Vec<&'b Built>> {
+fn wanted<'b>(built: &'b [Built], packages: &[&str], words: &[String], is: impl Fn(&str) -> bool) -> Result<Vec<Harness<'b>>> {
     let packages: Vec<_> = packages.iter().map(|package| root().join(package)).collect();
-    let mut wanted = Vec::new();
-    for test in built.iter().filter(|built| built.is_test && packages.contains(&built.package) && is(&built.target)) {
-        let list = Command::new(&test.path).args(["--ignored", "--list", "--format=terse"]).args(words).output();
-        let list = list.with_context(|| format!("cannot ask {} for its tests", test.path.display()))?;
-        if list.stdout.split(|byte| *byte == b'\n').any(|line| line.ends_with(b": test")) {
-            wanted.push(test);
-        }
-    }
-    Ok(wanted)
+    let programs = built.iter().filter(|built| built.is_test && packages.contains(&built.package) && is(&built.target));
+    programs.filter_map(|program| Harness::of(program, Tests::Ignored, words).transpose()).collect()
 }
 
-/// Runs a program as cargo would.
-fn cargos<'c>(command: &'c mut Command, package: &Path) -> &'c mut Command {
-    command.current_dir(package).env("CARGO_MANIFEST_DIR", package)
-}
-
-/// The results of several programs.
-#[derive(Default)]
-struct Total {
-    passed: u64,
-    failed: u64,
-    names: Vec<String>,
-    whys: Vec<String>,
-    ran: bool,
-}
-
-impl Total {
-    fn run(&mut self, target: &str, command: &mut Command) -> Result<()> {
-        interrupt::check()?;
-        self.ran = true;
-        if let Outcome::Ran { passed, failed, names, whys } = program::telling_tests(command)? {
-            self.passed += passed;
-            self.failed += failed;
-            self.names.extend(names.into_iter().map(|name| format!("{target}::{name}")));
-            self.whys.extend(whys);
-        }
-        // Operators and loads whose test was killed.
-        interrupt::end_children();
-        Ok(())
-    }
-
-    fn outcome(self) -> Outcome {
-        match self.ran {
-            true => Outcome::Ran { passed: self.passed, failed: self.failed, names: self.names, whys: self.whys },
-            false => Outcome::NotWanted,
-        }
-    }
+fn add(total: &mut Option<Results>, test: &Harness<'_>, command: &mut Command) -> Result<()> {
+    interrupt::check()?;
+    let results = test.run(command)?;
+    total.get_or_insert_default().add(&test.program.target, results);
+    // Operators and loads whose test was killed.
+    interrupt::end_children();
+    Ok(())
 }
 
 /// The running cluster of fake nodes that `KUBECONFIG` names, if it is one of this checkout: the tests choose the fate of
