@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_field_is_nullable_and_no_description_has_a_line_break_and_no_reference_is_left() {
+    fn the_schema_has_no_nullable_field_line_break_or_reference() {
         let text = serde_json::to_string(&crd()).unwrap();
         for word in ["\"nullable\"", "\\n", "\"$ref\"", "\"allOf\"", "null"] {
             assert!(!text.contains(word), "{word}");

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollout_names_a_template_of_its_namespace_unless_it_says_otherwise() {
+    fn a_template_is_of_the_namespace_of_its_rollout_by_default() {
         let reference: TemplateReference = serde_json::from_value(json!({"name": "slo"})).unwrap();
         assert_eq!(reference.kind, TemplateKind::GateTemplate);
         let rollout = schema(&crate::crd());

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_deep_below_the_template_is_explained_by_kubernetes_own_pages_alone() {
+    fn fields_deep_in_the_template_are_explained_by_kubernetes() {
         let mut explained = 0;
         walk(&template(), "template", &mut |path, schema| {
             let is_explained = schema.contains_key("description");
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn every_object_below_the_template_keeps_fields_it_does_not_know() {
+    fn objects_below_the_template_keep_unknown_fields() {
         let mut objects = 0;
         walk(&template(), "template", &mut |path, schema| {
             if schema.get("type") == Some(&json!("object")) && !schema.contains_key("additionalProperties") {

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn time_without_an_operator_does_not_count_and_is_taken_out_once() {
+    fn time_without_an_operator_is_taken_out_once() {
         let mut clock = started(at(0));
         let absence = Absence { from: Some(at(20)), to: at(3620) };
         account(&mut clock, absence);
@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(elapsed(&started(at(100)), at(0)), Duration::ZERO);
     }
     #[test]
-    fn what_was_held_and_went_unseen_at_the_same_time_is_taken_out_once() {
+    fn time_both_held_and_unseen_is_taken_out_once() {
         let mut clock = started(at(0));
         hold(&mut clock, true, at(10));
         hold(&mut clock, false, at(50));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absence_that_ended_before_the_clock_started_is_none_of_its_business() {
+    fn an_absence_before_the_clock_started_does_not_count() {
         for to in [50, 100] {
             let mut clock = started(at(100));
             account(&mut clock, Absence { from: Some(at(0)), to: at(to) });

@@ -209,7 +209,12 @@ fn no_order_of_events_breaks_a_promise_and_all_comes_to_rest() {
     let setups: Vec<_> = setups.into_iter().filter(chosen).collect();
     let covered = run(Box::leak(setups.into_boxed_slice()));
     let sum = |of: fn(&Covered) -> usize| covered.iter().map(of).sum::<usize>();
-    tell(&format!("covered: {} states, {} transitions, {} schedules", sum(|it| it.states), sum(|it| it.transitions), sum(|it| it.schedules)));
+    tell(&format!(
+        "covered: {} states, {} transitions, {} schedules",
+        sum(|it| it.states),
+        sum(|it| it.transitions),
+        sum(|it| it.schedules)
+    ));
     if asked.is_empty() {
         let states = covered.iter().find(|it| it.name == "plain").map_or(0, |it| it.states);
         assert!(states >= A_MILLION, "two revisions, a crash, a stale read and an order were to make a million states: {states}");

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_was_not_asked_is_remembered_and_one_that_failed_has_failed() {
+    fn a_url_that_was_not_asked_has_not_failed() {
         let url = json!({"name": "asked", "http": {"url": "http://shop/", "attempts": 5}});
         let (broken, failed) = (CheckOutcome::NotDone("not allowed".into()), CheckOutcome::Failed("500".into()));
         let (state, message, gate) = after(&url, &[(&broken, 10)]);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_is_told_with_its_place_in_spec_and_its_definition_is_what_was_written() {
+    fn errors_of_a_check_name_its_place_in_spec() {
         let stage = Stage::Monitoring;
         let check = |http: &Value| serde_json::from_value::<Check>(json!({"name": "asked", "http": http})).unwrap();
         let defined = |http: &Value| gates::definitions(stage, &[Group::own(stage, vec![check(http)], vec![])], None);

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_stays_as_it_is_until_its_definition_changes_and_those_of_other_stages_stay_anyway() {
+    fn a_gate_stays_until_its_definition_changes() {
         let (old, new) = (defined(Stage::Verification, metric(&json!({}))), defined(Stage::Verification, metric(&json!({"max": "1%"}))));
         let passed = Gate { state: GateState::Passed, since: at(9), ..started(&old) };
         let approval = Gate { name: APPROVAL.into(), ..passed.clone() };
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_ready_query_asks_belongs_to_its_gate_and_a_written_one_is_told_already() {
+    fn the_query_of_a_ready_metric_belongs_to_its_definition() {
         let told = |metric: &Metric, beside: &[&str]| {
             let mut whole = vec![json!(metric)];
             whole.extend(beside.iter().map(|text| json!(text)));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_and_a_score_that_do_not_belong_together_are_told_with_what_to_do() {
+    fn weights_without_a_score_are_refused_with_what_to_do() {
         let wrong = |stage: Stage, metrics: Vec<Metric>, min: Option<&str>| scored(stage, metrics, min).unwrap_err();
         let (before, after) = (Stage::Verification, Stage::Monitoring);
         let rehearsal = metric(&json!({"name": "a", "weight": 1, "dryRun": true}));
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_score_begins_anew_when_it_or_what_counts_in_it_is_defined_otherwise() {
+    fn a_score_begins_anew_when_its_definition_changes() {
         let of = |metrics: Vec<Metric>, min: &str| scored(Stage::Verification, metrics, Some(min)).unwrap().pop().unwrap().definition;
         let (a, b) = (soft("a", Some(3)), soft("b", Some(2)));
         let usual = of(vec![a.clone(), b.clone()], "80%");
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_good_throughout_the_bake_time_is_good_once_that_is_over() {
+    fn a_metric_good_to_the_end_of_the_bake_time_is_good() {
         let definitions = scored(Stage::Monitoring, vec![soft("a", Some(3)), soft("b", Some(2))], Some("60%")).unwrap();
         let mut gates = aligned(&[], &definitions, Stage::Monitoring, at(0));
         let readings = |good: i32, bad_in_row: i32| Some(Measured { good, bad_in_row, covered_millis: 60_000, ..Measured::default() });

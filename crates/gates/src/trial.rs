@@ -65,7 +65,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_decides_is_a_failure_then_what_nobody_can_judge_then_what_runs() {
+    fn a_failure_decides_before_inconclusive_and_running_gates() {
         let named = |name: &str, more: serde_json::Value| {
             let mut metric = metric(&json!({"count": 1, "noDataLimit": 1}));
             metric.name = name.into();

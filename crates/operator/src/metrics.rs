@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn rollouts_are_counted_by_phase_and_a_phase_without_any_is_zero() {
+    fn rollouts_are_counted_by_phase_with_zeros() {
         let metrics = Metrics::default();
         metrics.set_phases([Some(Phase::Healthy), Some(Phase::Healthy), None].into_iter());
         let page = text(&metrics.register()).unwrap();

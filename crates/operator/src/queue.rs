@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn it_comes_again_when_it_said_and_an_event_before_that_takes_its_place() {
+    fn a_rollout_comes_again_at_its_time_or_at_an_earlier_event() {
         let (mut queue, now) = (Inner::default(), Instant::now());
         queue.add(key("x"));
         queue.pop(now).unwrap();

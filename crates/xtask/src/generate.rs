@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_may_not_read_secrets_and_may_not_write_what_is_the_users() {
+    fn the_operator_reads_no_secrets_and_writes_nothing_of_users() {
         for rule in OPERATES.iter().chain(LEADS).chain(CLUSTER_TEMPLATES) {
             assert!(!rule.resources.contains(&"secrets") && !rule.resources.contains(&"*") && !rule.verbs.contains(&"*"));
             if rule.resources.iter().any(|resource| ["bluegreenrollouts", "gatetemplates", "clustergatetemplates"].contains(resource)) {
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn every_sample_is_of_a_kind_that_there_is_and_has_no_field_that_there_isnt() {
+    fn every_sample_is_of_a_known_kind_and_known_fields() {
         let [template, cluster_template] = bluegreen_api::template_crds();
         let kinds = [bluegreen_api::crd(), template, cluster_template].map(|crd| (crd.spec.names.kind.clone(), schema(&crd)));
         for file in fs::read_dir(root().join("config/samples")).unwrap().map(|file| file.unwrap().path()) {

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn stories_are_those_of_tests_that_there_are_and_that_say_how_one_is_replayed() {
+    fn stories_are_of_tests_that_say_how_one_is_replayed() {
         for (stories, source) in Stories::ALL.into_iter().zip(["crates/engine/tests/simulation.rs", "tests/sim/tests/stories/main.rs"]) {
             let [package, test] = stories.test();
             let source = fs::read_to_string(root().join(source)).unwrap();

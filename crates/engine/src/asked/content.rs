@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_is_missing_or_meant_for_no_container_is_told_with_what_to_do() {
+    fn an_image_for_no_container_is_refused_with_what_to_do() {
         let (one, two) = (json!([{"name": "main", "image": "main:1"}]), json!([{"name": "a"}, {"name": "b"}]));
         let cases = [
             (json!([]), None, None, "spec.template has no containers: add one to spec.template.spec.containers"),

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_is_as_large_as_asked_and_never_empty_or_larger_than_full() {
+    fn a_candidate_is_never_empty_or_larger_than_full() {
         let size = |replicas: i32, preview: Value, active: i32| {
             Settings::of(&spec(&json!({"replicas": replicas, "preview": {"replicas": preview}}))).preview_size(active)
         };

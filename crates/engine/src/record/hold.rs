@@ -184,7 +184,7 @@ mod tests {
     use jiff::Timestamp;
 
     #[test]
-    fn a_refusal_is_told_as_the_authors_the_clusters_or_one_that_passes() {
+    fn a_refusal_is_the_authors_the_clusters_or_a_passing_one() {
         let typed = "failed to create typed patch object (web/shop-green): .spec.foo: field not declared in schema";
         let converted = "failed to convert new object (web/shop-green) to proper version";
         let cases = [

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_that_are_no_longer_there_are_forgotten_and_the_others_spent() {
+    fn orders_no_longer_there_are_forgotten_others_spent() {
         let mut status = BlueGreenRolloutStatus::default();
         status.orders.insert("abort".into(), "abc".into());
         let values: Vec<_> = Verb::ALL.iter().map(|verb| verb.as_str()).filter(|verb| *verb != "abort").map(|verb| (verb, "def")).collect();

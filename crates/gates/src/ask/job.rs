@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_has_defaults_that_fit_a_test_and_keeps_what_it_says_itself() {
+    fn a_job_has_defaults_and_keeps_its_own_settings() {
         let one = json!([{"name": "tests", "image": "tests:1"}]);
         let plan = JobPlan::of(&check(&with_pods(&json!({"containers": one}))), STAYS).unwrap();
         let expected = json!({
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_of_a_job_that_succeeded_is_a_number_or_the_source_has_failed() {
+    fn the_last_line_of_a_job_is_a_number_or_its_source_failed() {
         let log = |text: &str| Remains { log: Some(Ok(text.to_owned())), ..Remains::default() };
         let failed = |why: &str| Reading::Failed(format!("Job shop-smoke-x{why}"));
         let no_number = |line: &str| failed(&format!(" succeeded, and the last line of its log is no number: {line:?}"));
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_job_fails_it_and_what_is_in_its_way_makes_it_wait() {
+    fn a_wrong_job_fails_and_a_hindered_one_waits() {
         let refused = |code, why: &str| run().outcome(&JobEnd::Refused { code, why: why.into() }, &Remains::default());
         for (code, fails) in [(400, true), (422, true), (403, false), (404, false), (409, false), (500, false), (0, false)] {
             let outcome = refused(code, "no");

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn each_metric_of_each_source_asks_what_the_docs_show_and_there_are_no_others() {
+    fn ready_metrics_ask_exactly_as_the_docs_show() {
         for (source, metric) in all() {
             let asked = query(&ReadyQuery { metric, source, window: None });
             assert_eq!(asked.ok().as_deref(), shown(source, metric), "{metric} of {source:?}");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn after_the_switch_the_first_reading_waits_until_the_window_holds_only_the_new_version() {
+    fn the_first_reading_waits_for_a_window_of_the_new_version() {
         let mut read = 0;
         for (source, what) in all() {
             let ready = ReadyQuery { metric: what, source, window: Some(Duration::from_secs(90)) };
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_ready_metric_is_told_before_anybody_is_asked() {
+    fn errors_of_a_ready_metric_are_shown_before_any_query() {
         let told = |asked: Value| {
             let metric = metric(&json!({"prometheus": asked}));
             MetricPlan::of(Stage::Verification, &metric, Some(&prometheus("http://prometheus")), 0).err().map(|Invalid(why)| why)

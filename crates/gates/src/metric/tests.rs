@@ -57,7 +57,7 @@ fn limits_are_numbers_or_percentages() {
 }
 
 #[test]
-fn a_value_is_judged_by_both_limits_which_belong_to_what_is_good() {
+fn a_value_at_either_limit_is_good() {
     let gate = defined(Stage::Verification, metric(&json!({"min": "0.1", "count": 1})));
     let cases = [
         (0.1, GateState::Passed, "0.1 is at least 0.1 and at most 0.5"),
@@ -72,7 +72,7 @@ fn a_value_is_judged_by_both_limits_which_belong_to_what_is_good() {
 }
 
 #[test]
-fn as_many_readings_as_asked_for_pass_or_fail_a_gate_and_bad_ones_count_in_a_row() {
+fn the_count_of_readings_passes_or_fails_a_gate() {
     let (good, bad) = (Reading::Value(0.0), Reading::Value(1.0));
     let gate = defined(Stage::Verification, metric(&json!({"failureLimit": 2})));
     let told_after = |readings: &[&Reading]| after(&gate, &readings.iter().map(|reading| (*reading).clone()).collect::<Vec<_>>());
@@ -86,7 +86,7 @@ fn as_many_readings_as_asked_for_pass_or_fail_a_gate_and_bad_ones_count_in_a_row
 }
 
 #[test]
-fn without_data_or_an_answer_a_gate_becomes_inconclusive_at_its_limits_and_says_why() {
+fn a_gate_without_data_turns_inconclusive_at_its_limits() {
     let gate = defined(Stage::Verification, metric(&json!({"noDataLimit": 2, "errorLimit": 3})));
     let (good, none, nan) = (Reading::Value(0.0), Reading::NoData, Reading::NotANumber);
     let broken = Reading::Failed("connection refused".into());
@@ -124,7 +124,7 @@ fn an_infinite_value_is_a_bad_one_or_none_and_never_a_good_one() {
 }
 
 #[test]
-fn bake_time_is_what_readings_cover_and_a_reading_that_comes_late_counts_for_nothing() {
+fn bake_time_is_the_time_that_readings_cover() {
     let definition = defined(Stage::Monitoring, metric(&json!({})));
     let mut gate = started(&definition);
     let covered = |gate: &Gate| gate.measured.as_ref().unwrap().covered_millis;
@@ -154,7 +154,7 @@ fn after_all(definition: &GateDefinition, measurements: &[&[Reading]]) -> Gate {
 }
 
 #[test]
-fn bad_readings_may_have_to_last_before_they_fail_a_gate_and_a_good_one_ends_them() {
+fn bad_readings_fail_a_gate_only_after_failure_for() {
     let gate = defined(Stage::Monitoring, metric(&json!({"failureFor": "10s"})));
     let (good, bad, none) = (Reading::Value(0.0), Reading::Value(1.0), Reading::NoData);
     let cases: [(&[&Reading], GateState, &str); 5] = [
@@ -213,7 +213,7 @@ fn without_the_value_of_either_side_nothing_is_compared() {
 }
 
 #[test]
-fn what_no_limit_says_is_said_by_an_expression_that_holds_beside_the_limits() {
+fn an_expression_holds_beside_the_limits() {
     let falls = json!({"max": "1000", "goodIf": "value < 100.0 || value < previous", "count": 2});
     let gate = defined(Stage::Monitoring, metric(&falls));
     let readings = |values: &[f64]| values.iter().map(|value| Reading::Value(*value)).collect::<Vec<_>>();
@@ -245,7 +245,7 @@ fn what_no_limit_says_is_said_by_an_expression_that_holds_beside_the_limits() {
 }
 
 #[test]
-fn an_expression_may_be_of_the_active_side_before_the_switch_and_only_there() {
+fn an_expression_reads_the_active_side_only_before_the_switch() {
     let fields = json!({"max": null, "goodIf": "value < 0.001 || value <= 1.5 * active", "count": 1});
     let gate = defined(Stage::Verification, metric(&fields));
     let judged = |value: f64, active: f64| after_all(&gate, &[&[Reading::Value(value), Reading::Value(active)]]);
@@ -269,7 +269,7 @@ fn an_expression_may_be_of_the_active_side_before_the_switch_and_only_there() {
 }
 
 #[test]
-fn an_expression_stands_beside_a_factor_of_the_time_before_the_switch() {
+fn an_expression_holds_beside_a_factor_of_before_the_switch() {
     let fields = json!({"max": null, "maxFactor": "2", "factorOf": "BeforeSwitch", "goodIf": "value < 1.0"});
     let gate = defined(Stage::Monitoring, metric(&fields));
     let judged = |value: f64, before: Reading| {
@@ -341,7 +341,7 @@ fn counted(counters: [f64; 4]) -> [Reading; 4] {
 }
 
 #[test]
-fn a_candidate_that_fails_more_often_is_condemned_with_the_evidence_in_words() {
+fn a_candidate_that_fails_more_is_condemned_with_evidence() {
     let gate = defined(Stage::Verification, comparison(&json!({})));
     let begun = counted([7.0, 1000.0, 50.0, 9000.0]);
     assert_eq!(told(&after_all(&gate, &[&begun])), (GateState::Running, "the counters are read from here"));
@@ -481,7 +481,7 @@ fn a_factor_is_of_a_side_that_there_is_at_that_stage() {
 }
 
 #[test]
-fn a_value_that_rests_on_too_few_requests_is_no_data_however_good_or_bad_it_is() {
+fn a_value_of_too_few_requests_is_no_data() {
     let asked = json!({"query": "e", "requests": "n", "minRequests": 50});
     let gate = defined(Stage::Verification, metric(&json!({"prometheus": asked, "count": 1, "noDataLimit": 2})));
     let pair = |value: f64, requests: Reading| vec![Reading::Value(value), requests];
@@ -511,7 +511,7 @@ fn a_value_that_rests_on_too_few_requests_is_no_data_however_good_or_bad_it_is()
 }
 
 #[test]
-fn who_asks_for_requests_says_how_they_are_counted_or_takes_a_ready_metric_that_knows() {
+fn min_requests_needs_a_count_or_a_ready_metric() {
     let traffic = |asked: serde_json::Value| {
         let plan = MetricPlan::of(Stage::Monitoring, &metric(&json!({"prometheus": asked})), Some(&prometheus("http://p")), 0);
         plan.map(|plan| {
@@ -638,7 +638,7 @@ fn headers_go_to_the_address_beside_them_and_nowhere_else() {
 }
 
 #[test]
-fn headers_that_no_query_may_have_are_told_before_anything_is_asked() {
+fn headers_that_no_query_may_have_are_refused_before_it() {
     let operators = |name: &str| format!("the header {name:?} is the operator's own in a query: leave it out");
     for (headers, why) in [
         (json!({"Host": "prometheus"}), operators("host")),
@@ -672,7 +672,7 @@ fn a_metric_of_the_web_is_judged_as_any_other() {
 }
 
 #[test]
-fn a_metric_of_a_job_is_judged_as_any_other_and_measures_one_side_alone() {
+fn a_metric_of_a_job_is_judged_as_any_other() {
     let of = |fields: serde_json::Value| {
         let containers = json!([{"name": "load", "image": "load:1"}]);
         let mut all = json!({"prometheus": null, "job": {"template": {"spec": {"template": {"spec": {"containers": containers}}}}}});

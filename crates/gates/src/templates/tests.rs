@@ -79,7 +79,7 @@ fn a_template_that_cannot_be_used_is_told_with_what_to_do() {
 }
 
 #[test]
-fn gates_of_templates_come_after_the_rollouts_own_and_their_checks_before_all_metrics() {
+fn gates_of_templates_come_after_those_of_the_rollout() {
     let references = json!([{"name": "slo", "parameters": {"job": "shop"}}]);
     let gates = defined(Stage::Verification, there(slo()), references).unwrap();
     assert_eq!(names(&gates), ["verification/slo/home", "verification/own", "verification/slo/errors"]);
@@ -95,7 +95,7 @@ fn templates_of_both_kinds_may_have_one_name() {
 }
 
 #[test]
-fn parameters_are_put_in_wherever_there_is_text_and_nothing_else_between_braces_is_touched() {
+fn parameters_are_put_in_wherever_there_is_text() {
     let by_name = BTreeMap::from([("job", "shop"), ("quoted", "{{ parameters.job }}")]);
     let values = Parameters { by_name, declared_in: "" };
     for (text, expected) in [
@@ -123,7 +123,7 @@ fn parameters_are_put_in_wherever_there_is_text_and_nothing_else_between_braces_
 }
 
 #[test]
-fn a_gate_is_defined_by_what_its_template_comes_to_for_this_rollout() {
+fn a_gate_is_defined_by_its_template_with_parameters() {
     let gates = |template: Value, parameters: Value| {
         defined(Stage::Verification, there(template), json!([{"name": "slo", "parameters": parameters}])).unwrap()
     };
@@ -174,7 +174,7 @@ fn in_monitoring_a_template_leaves_out_what_only_compares() {
 }
 
 #[test]
-fn a_comparison_of_a_template_takes_its_share_of_the_false_alarms() {
+fn a_comparison_of_a_template_shares_the_false_alarms() {
     let template = json!({"metrics": [
         {"name": "one", "comparison": {"errors": "e", "requests": "r"}},
         {"name": "two", "latency": {"buckets": "b"}},
@@ -204,7 +204,7 @@ fn a_stage_has_no_more_gates_than_status_can_tell() {
 }
 
 #[test]
-fn a_rollout_has_texts_of_its_own_for_its_gates_and_for_what_it_gives_to_templates() {
+fn a_rollout_has_texts_for_its_gates_and_its_templates() {
     let all = |own: Value, reference: Value| {
         let (own, reference): (Metric, TemplateReference) =
             (serde_json::from_value(own).unwrap(), serde_json::from_value(reference).unwrap());

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_goes_back_begins_anew_and_what_was_weighed_stays() {
+    fn a_counter_that_goes_back_keeps_the_weighed_evidence() {
         let begun = [counters((0.0, 0.0), (0.0, 0.0)), counters((9.0, 1000.0), (1.0, 1000.0))];
         let (before, _) = after(&begun);
         let back = [counters((2.0, 400.0), (1.0, 1500.0)), counters((2.0, 500.0), (1.0, 1600.0))];
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_side_had_first_is_weighed_when_the_other_has_had_some_too_unless_that_took_too_long() {
+    fn requests_of_one_side_wait_to_be_weighed_for_some_time() {
         let nothing = counters((0.0, 0.0), (0.0, 0.0));
         for alone in [counters((50.0, 100.0), (0.0, 0.0)), counters((0.0, 0.0), (50.0, 100.0))] {
             let both = counters(

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_is_of_the_reading_of_the_one_before_and_of_the_active_side() {
+    fn an_expression_is_of_reading_former_reading_and_active() {
         assert!(holds("value < 1", 0.5, 0.0, 0.0) && !holds("value < 1", 1.0, 0.0, 0.0));
         assert!(holds("value == 1", 1.0, 0.0, 0.0) && holds("value != 1", 2.0, 0.0, 0.0) && holds("-1 < value", 0.0, 0.0, 0.0));
         assert!(holds("!(value > 1.0) == true", 1.0, 0.0, 0.0) && holds("(value - -1.5) / 2.0 >= 1.0", 0.5, 0.0, 0.0));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_deep_or_long_is_refused_and_never_overflows_the_stack() {
+    fn a_deep_or_long_expression_never_overflows_the_stack() {
         for text in [
             format!("{}value < 1.0{}", "(".repeat(122), ")".repeat(122)),
             format!("{}(value < 1.0)", "!".repeat(240)),

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_certain_is_told_at_once_and_what_nobody_can_say_is_inconclusive() {
+    fn a_certain_score_is_shown_at_once_and_others_inconclusive() {
         use GateState::{Failed, Inconclusive, Passed, Running};
         let cases = [
             ("80%", "errors=6. latency=4.", Running, "100 % of the weights can still be good, 80 % are needed"),

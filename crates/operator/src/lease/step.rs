@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_step_follows_from_the_lease_and_the_time_it_was_seen_unchanged() {
+    fn the_next_step_follows_from_the_lease_and_its_age() {
         let at = Instant::now();
         let later = |seconds: u64| at + Duration::from_secs(seconds);
         for (what, sighting, leading, now, step) in [

@@ -94,7 +94,7 @@ async fn seconds(seconds: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_candidates_one_leads_and_the_other_follows_at_once_when_it_is_released() {
+async fn the_second_candidate_leads_once_the_lease_is_released() {
     let server = Server::default();
     let one = candidate(&server, "one");
     seconds(1).await;
@@ -136,7 +136,7 @@ async fn a_leader_whose_lease_was_taken_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_leader_is_followed_when_its_lease_has_been_seen_unchanged_for_its_time() {
+async fn a_silent_leader_is_followed_after_the_time_of_its_lease() {
     let server = Server::default();
     let one = candidate(&server, "one");
     seconds(1).await;

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pod_is_asked_with_tls_whatever_its_certificate_and_a_url_only_with_a_good_one() {
+    async fn only_a_url_needs_a_good_certificate_and_a_pod_does_not() {
         let address = serve_tls().await;
         let passed = asked(&[target(address)], Scheme::HTTPS, "/", &plain()).await;
         assert_eq!(passed, CheckOutcome::Passed("200 from 1 pod on /".into()));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_told_where_it_is_not_as_expected_and_one_that_is_too_large_is_not_read() {
+    async fn an_unexpected_body_is_shown_and_one_too_large_is_not_read() {
         let app = Router::new()
             .route("/broken", get(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "no\n  database") }))
             .route("/page", get(|| async { "<h1>shop 1</h1>" }))
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_url_that_the_operator_may_not_ask_is_no_failure_of_the_release() {
+    async fn a_url_that_may_not_be_asked_is_no_failure_of_the_release() {
         let rules = Rules::default();
         let not_done = async |url: &str, rules: &Rules| match outcome_of_url(url, rules, &plain()).await {
             CheckOutcome::NotDone(why) => why,

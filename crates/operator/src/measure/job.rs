@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_has_ended_when_its_last_condition_says_so_and_not_before() {
+    fn a_job_has_ended_only_when_its_last_condition_says_so() {
         let condition = |type_: &str, status: &str| json!({"type": type_, "status": status, "reason": "R", "message": "m"});
         let failed = JobEnd::Failed { reason: "R".into(), message: "m".into() };
         assert_eq!(ended_with(json!([])), None);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_container_that_failed_is_listened_to_also_when_it_runs_again() {
+    fn the_failed_container_is_read_also_when_it_runs_again() {
         let ended = |code: i32| json!({"terminated": {"exitCode": code}});
         let container = |name: &str, state: Value, last: Value| json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state, "lastState": last});
         let spoke = |status: Value| spoke_last(&serde_json::from_value(json!({"metadata": {}, "status": status})).unwrap());

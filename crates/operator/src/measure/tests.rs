@@ -48,7 +48,7 @@ async fn a_rollout_all_of_whose_sources_are_slow_delays_no_other() {
 }
 
 #[tokio::test]
-async fn headers_are_sent_with_a_query_for_a_number_and_with_one_for_buckets() {
+async fn headers_are_sent_with_queries_for_numbers_and_buckets() {
     // What it counts is told by the tenant.
     let answer = |headers: HeaderMap| async move {
         let tenant = headers.get("x-scope-orgid").map_or("0", |tenant| tenant.to_str().unwrap());

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_wrong_with_a_source_is_told_without_its_query_in_which_there_may_be_secrets() {
+    async fn errors_of_a_source_are_shown_without_its_query() {
         let app = Router::new()
             .route("/none", get(|| async { r#"{"value": "many"}"# }))
             .route("/large", get(|| async { "x".repeat(2 * 1024 * 1024) }))

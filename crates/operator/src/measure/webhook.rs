@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_passes_with_any_status_that_says_yes_and_fails_with_any_other_and_what_was_answered() {
+    async fn a_webhook_passes_by_status_and_fails_with_its_answer() {
         for status in [200, 202, 299] {
             let url = service(status).await;
             assert_eq!(asked(&url, &local(), None).await, CheckOutcome::Passed(format!("{status} from {url}")));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_key_or_at_a_forbidden_address_nothing_is_sent_and_nothing_has_failed() {
+    async fn nothing_is_sent_without_a_key_or_to_a_forbidden_address() {
         let url = service(200).await;
         let unsigned = asked(&url, &local(), Some("/nowhere/key".into())).await;
         let why = "the webhook was not sent: its key file /nowhere/key can't be read: No such file or directory (os error 2)";

@@ -102,7 +102,7 @@ async fn a_record_that_came_too_late_is_decided_anew() {
 
 /// Somebody annotated the rollout: what is to be recorded is the same as before.
 #[tokio::test]
-async fn the_same_may_be_decided_again_of_a_rollout_that_was_changed_meanwhile() {
+async fn a_changed_rollout_may_lead_to_the_same_decision_again() {
     let decide = |seen: &Observed| if seen.generation < 4 { record("one".into()) } else { wait_now() };
     let mut script = Script { stale_records: 2, ..Script::default() };
     assert_eq!(reconcile(&mut script, decide).await.unwrap(), Next::In(RESYNC));

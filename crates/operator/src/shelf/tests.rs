@@ -72,7 +72,7 @@ async fn a_deletion_ends_what_stands_in_unless_it_is_older() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_list_does_not_bring_is_gone_when_it_ends_and_not_before() {
+async fn objects_missing_in_a_list_are_gone_only_at_its_end() {
     let now = Instant::now();
     let mut shelf = Shelf::default();
     shelf.list_begins();
@@ -111,7 +111,7 @@ async fn what_was_deleted_stays_away_until_the_watch_says_so_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_was_taken_for_gone_is_there_again_when_it_is_read() {
+async fn an_object_taken_for_gone_is_there_again_once_read() {
     let now = Instant::now();
     let mut shelf = Shelf::default();
     shelf.arrived(object(5, "shop", 1));
@@ -143,7 +143,7 @@ async fn an_object_watched_by_its_name_stays_as_long_as_that() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_comes_after_the_watch_told_of_the_deletion_brings_nothing_back() {
+async fn an_answer_after_the_deletion_was_seen_brings_nothing_back() {
     let now = Instant::now();
     let mut shelf = Shelf::default();
     shelf.arrived(object(5, "shop", 1));
@@ -156,7 +156,7 @@ async fn an_answer_that_comes_after_the_watch_told_of_the_deletion_brings_nothin
 
 /// Believed, the old one would be written with a version that is refused, and read again in vain, until the watch is made anew.
 #[tokio::test(start_paused = true)]
-async fn a_read_counts_more_than_a_watch_that_has_passed_over_a_change() {
+async fn a_read_counts_more_than_a_watch_that_missed_a_change() {
     let now = Instant::now();
     let mut shelf = Shelf::default();
     shelf.arrived(object(5, "shop", 1));
@@ -183,7 +183,7 @@ async fn a_list_that_lasts_tells_nothing_of_what_it_has_not_brought() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_without_its_label_stands_in_however_far_the_watch_has_come() {
+async fn an_object_without_its_label_stands_in_beside_any_watch() {
     let now = Instant::now();
     let mut shelf = Shelf::<Revision>::default();
     shelf.departed(&object(9, "shop", 1).head);

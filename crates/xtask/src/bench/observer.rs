@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_switch_is_measured_from_the_availability_of_the_color_that_it_leads_to() {
+    fn a_switch_is_measured_from_when_its_color_is_available() {
         let start = Instant::now();
         let mut watched = Watched::default();
         watched.available.insert("blue".into(), start);

@@ -152,7 +152,11 @@ async fn churn(name: &str, weather: Weather, minutes: f64) {
     eprintln!("{versions} versions of all things, of which {blind} came while the API server had forgotten what the witness had not seen");
     eprintln!("{}; {}", fleet.words(), memory.words());
     let (seconds, requests, events) = (time.as_secs(), proxy.tally().requests(), space.record.len());
-    eprintln!("covered: {count} rollouts, {seconds} s of faults, {} ends, {requests} requests, {events} events; {}", ends.total(), fleet.words());
+    eprintln!(
+        "covered: {count} rollouts, {seconds} s of faults, {} ends, {requests} requests, {events} events; {}",
+        ends.total(),
+        fleet.words()
+    );
     assert_at_rest(&space, &rollouts, (time / 30).max(Duration::from_secs(6))).await;
     assert_eq!(fleet.errors(), [""; 0], "faults of others are no errors of the operator");
     assert!(proxy.tally().faults.len() > 10, "hardly any fault was dealt out:\n{}", proxy.tally());

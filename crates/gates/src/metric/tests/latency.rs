@@ -19,7 +19,7 @@ fn sides(candidate: [f64; 3], active: [f64; 3]) -> [Reading; 2] {
 }
 
 #[test]
-fn a_slower_candidate_is_condemned_with_the_size_of_the_effect_in_words() {
+fn a_slower_candidate_is_condemned_with_the_size_of_effect() {
     let gate = defined(Stage::Verification, latency(&json!({})));
     let begun = sides([7.0, 8.0, 9.0], [1000.0, 1500.0, 1700.0]);
     assert_eq!(told(&after_all(&gate, &[&begun])), (GateState::Running, "the counters are read from here"));
@@ -35,7 +35,7 @@ fn a_slower_candidate_is_condemned_with_the_size_of_the_effect_in_words() {
 }
 
 #[test]
-fn a_candidate_that_is_no_slower_passes_after_enough_readings_and_enough_requests() {
+fn a_candidate_as_fast_passes_with_readings_and_requests() {
     let gate = defined(Stage::Verification, latency(&json!({"minRequests": 150})));
     let readings = [
         sides([0.0; 3], [0.0; 3]),
@@ -50,7 +50,7 @@ fn a_candidate_that_is_no_slower_passes_after_enough_readings_and_enough_request
 }
 
 #[test]
-fn what_tells_nothing_of_latencies_makes_the_gate_inconclusive_and_says_why() {
+fn buckets_without_latencies_make_the_gate_inconclusive() {
     let gate = defined(Stage::Verification, latency(&json!({})));
     let quiet = sides([1.0, 2.0, 3.0], [0.0; 3]);
     let words = "one of the sides has had no requests since the counters were last weighed: a comparison needs like traffic on both";
@@ -65,7 +65,7 @@ fn what_tells_nothing_of_latencies_makes_the_gate_inconclusive_and_says_why() {
 }
 
 #[test]
-fn an_answer_of_another_kind_than_was_asked_for_is_a_broken_source() {
+fn an_answer_of_another_kind_is_a_broken_source() {
     let of_buckets = defined(Stage::Verification, latency(&json!({})));
     let number = [buckets([0.0; 3]), Reading::Value(0.5)];
     let words = "the source failed: it answered with a number where buckets were asked for: ask for buckets, with sum by (le) (…_bucket)";
@@ -78,7 +78,7 @@ fn an_answer_of_another_kind_than_was_asked_for_is_a_broken_source() {
 }
 
 #[test]
-fn comparisons_of_errors_and_of_latencies_share_the_false_alarms() {
+fn comparisons_of_errors_and_latencies_share_false_alarms() {
     let both = vec![Metric { name: "other".into(), ..comparison(&json!({})) }, latency(&json!({}))];
     let gates = definitions(Stage::Verification, &[Group::own(Stage::Verification, vec![], both)], Some(&prometheus("http://prometheus")));
     let gates = gates.unwrap();

@@ -56,7 +56,7 @@ fn the_effect_is_mann_whitneys_u_of_both_sides_requests() {
 
 /// The logarithms were added up over all 2,500 pairs by another program.
 #[test]
-fn the_evidence_is_the_mean_of_all_pairs_times_the_requests_of_the_smaller_side() {
+fn the_evidence_is_the_mean_of_pairs_times_requests() {
     let distributions = one(&RULE, &[5.0, 10.0, 20.0, 15.0], &[20.0, 15.0, 10.0, 5.0]);
     let expected = [0.474_890, 0.923_236, 1.741_266, 3.062_697, 4.314_445, 2.623_529];
     for (log, expected) in logs(&distributions).into_iter().zip(expected) {
@@ -115,7 +115,7 @@ fn mean(rule: &Rule, chances: [[f64; 3]; 2], requests: [u32; 2], readings: u32) 
 }
 
 #[test]
-fn while_the_candidate_keeps_to_what_is_tolerated_the_evidence_is_one_on_average_or_less() {
+fn a_tolerable_candidate_gives_evidence_of_one_or_less() {
     let half = Rule { tolerated: 0.5, ..RULE };
     let active = [0.5, 0.3, 0.2];
     // A is 0.25, 0.65 and 0.9 times these chances: 0.56.
@@ -162,7 +162,7 @@ fn after_a_restart_it_goes_on_with_the_same_evidence() {
 }
 
 #[test]
-fn a_counter_that_goes_back_or_other_buckets_begin_anew_and_what_was_weighed_stays() {
+fn a_counter_back_or_other_buckets_keep_the_weighed() {
     let begun = [histograms(&[0.0, 0.0, 0.0], &[0.0, 0.0, 0.0]), histograms(&[1.0, 2.0, 60.0], &[60.0, 2.0, 1.0])];
     let (before, _) = after(&RULE, &begun);
     let resets = [
@@ -185,7 +185,7 @@ fn a_counter_that_goes_back_or_other_buckets_begin_anew_and_what_was_weighed_sta
 }
 
 #[test]
-fn what_one_side_had_first_is_weighed_when_the_other_has_had_some_too_unless_that_took_too_long() {
+fn requests_of_one_side_wait_to_be_weighed_for_some_time() {
     let nothing = histograms(&[0.0, 0.0], &[0.0, 0.0]);
     let cases = [
         (histograms(&[0.0, 50.0], &[0.0, 0.0]), histograms(&[5.0, 55.0], &[5.0, 5.0])),
@@ -205,7 +205,7 @@ fn what_one_side_had_first_is_weighed_when_the_other_has_had_some_too_unless_tha
 }
 
 #[test]
-fn where_all_requests_are_in_one_bucket_nothing_is_weighed_and_nothing_forgotten() {
+fn requests_in_one_bucket_are_not_weighed_nor_forgotten() {
     let only = histograms(&[5.0], &[5.0]);
     let mut none = None;
     assert_eq!((add(&mut none, &only, &RULE), none), (Added::OneBucket, None));

@@ -106,7 +106,7 @@ async fn what_is_wrong_with_a_secret_is_told_and_what_is_in_it_isnt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_is_missing_and_then_appears_is_found_and_a_change_of_it_noticed() {
+async fn a_secret_that_appears_is_found_and_its_changes_noticed() {
     let server = Server::default();
     let credentials = server.credentials().await;
     let of = async || credentials.of(&named()).await.map(|access| access.keys.get("token").cloned().unwrap_or_default());
@@ -132,7 +132,7 @@ async fn a_permission_that_is_missing_is_told_with_what_to_grant() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trouble_of_the_api_server_takes_nobody_the_credentials_that_are_known_and_a_deletion_does() {
+async fn only_a_deletion_takes_known_credentials_away() {
     let server = Server::default();
     server.refuse(500);
     let credentials = server.credentials().await;
@@ -167,7 +167,7 @@ async fn a_token_that_a_source_refuses_is_a_broken_source_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_taken_from_the_authorities_of_the_secret_only_and_for_the_name_that_was_asked_for() {
+async fn only_authorities_of_the_secret_vouch_for_the_asked_name() {
     let (server, authority) = serve_tls_as("127.0.0.1").await;
     let (of_another_name, authority_of_another_name) = serve_tls_as("shop").await;
     let trusting = access(&[("ca.crt", authority.as_str())]).await.unwrap();

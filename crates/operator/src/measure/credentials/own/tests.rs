@@ -88,7 +88,7 @@ async fn asked(sources: &Sources, address: &str, credentials: Whose<Secret>) -> 
 }
 
 #[tokio::test]
-async fn what_the_directory_holds_is_shown_where_no_rollout_names_the_address_and_nowhere_else() {
+async fn own_credentials_are_for_addresses_that_no_rollout_names() {
     let volume = Volume::with("shown", &[("token", "7\n"), ("namespace", "web"), ("api-key", "hidden")]);
     let (operator, address) = (volume.sources(), prometheus().await);
     assert_eq!(asked(&operator, &address, Whose::Operator).await, Reading::Value(7.0));
@@ -99,7 +99,7 @@ async fn what_the_directory_holds_is_shown_where_no_rollout_names_the_address_an
 }
 
 #[tokio::test]
-async fn a_prometheus_that_leads_elsewhere_is_not_followed_with_credentials() {
+async fn a_redirect_of_prometheus_is_not_followed_with_credentials() {
     let volume = Volume::with("redirect", &[("token", "7")]);
     let elsewhere = format!("{}/api/v1/query", prometheus().await);
     let away = post(move || async move { Redirect::temporary(&elsewhere) });
@@ -109,7 +109,7 @@ async fn a_prometheus_that_leads_elsewhere_is_not_followed_with_credentials() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_changes_is_taken_within_half_a_minute_and_one_that_stays_keeps_its_connections() {
+async fn a_changed_token_is_taken_within_half_a_minute() {
     let volume = Volume::with("changed", &[("token", "1")]);
     let (own, address) = (volume.own(), prometheus().await);
     let shown = async || {
@@ -129,7 +129,7 @@ async fn a_token_that_changes_is_taken_within_half_a_minute_and_one_that_stays_k
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_directory_is_told_with_what_to_do_and_what_is_in_it_isnt() {
+async fn errors_of_the_directory_are_shown_without_its_content() {
     let (nothing, large) = (Volume::new("nothing"), "x".repeat(1024 * 1024 + 1));
     let one = Volume::with("one-of-two", &[("username", "hidden")]);
     let too_large = Volume::with("large", &[("token", large.as_str())]);
@@ -155,7 +155,7 @@ async fn what_is_wrong_with_the_directory_is_told_with_what_to_do_and_what_is_in
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_directory_that_is_mounted_late_is_found_and_one_that_goes_is_missed() {
+async fn a_directory_is_found_when_mounted_and_missed_when_gone() {
     let volume = Volume::new("late");
     let own = volume.own();
     let token = async || own.access().await.map(|access| access.keys["token"].clone());
