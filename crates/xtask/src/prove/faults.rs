@@ -19,9 +19,10 @@ const PROPERTIES: &str = "properties";
 /// One test of many searches: a check in it is a search, by its name.
 const MODEL: &str = "model";
 /// For one check the time from the patch to the program counts, more than how fast the program is.
-const FAST_BUILD: [&str; 3] = [
+const FAST_BUILD: [&str; 4] = [
     "--config=profile.dev.debug=false",
     "--config=profile.dev.package.bluegreen-engine.opt-level=0",
+    "--config=profile.dev.package.bluegreen-gates.opt-level=0",
     "--config=profile.dev.package.bluegreen-api.opt-level=1",
 ];
 /// The worlds of properties are the same each time: nothing is noticed, or not noticed, by chance.
