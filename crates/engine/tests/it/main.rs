@@ -47,3 +47,4 @@ mod measure;
 mod docs;
 mod timelines;
 mod waits;
+mod walls;
