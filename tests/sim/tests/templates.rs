@@ -92,7 +92,7 @@ fn unwatched_templates_hold_only_who_names_one() {
             world.template(&CLUSTER_GATE_TEMPLATE, "slo", &slo());
             world.create("shop", &json!({}));
             world.create("named", &naming("ClusterGateTemplate"));
-            told(world, "named", &format!("can't watch clustergatetemplates: {words}")).await;
+            told(world, "named", &format!("can't watch ClusterGateTemplates: {words}")).await;
             healthy(world, "shop", "1.0.0").await;
             world.image("shop", "2.0.0");
             healthy(world, "shop", "2.0.0").await;
