@@ -50,6 +50,27 @@ fn only_the_decision_knows_the_wings_of_the_engine() {
     }
 }
 
+/// A newcomer finds each folder's task in one list.
+#[test]
+fn each_folder_has_its_line_in_contributing() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let list = fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
+    let folders = |folder: &str| {
+        let entries = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap());
+        let folders = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+        folders.map(|entry| format!("{folder}/{}", entry.file_name().to_str().unwrap())).collect::<Vec<_>>()
+    };
+    // What holds nothing but tests of the file beside it has its name.
+    let is_room = |folder: &String| {
+        let files = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().file_name());
+        files.into_iter().any(|file| file.to_str().is_some_and(|file| file.ends_with(".rs") && file != "tests.rs"))
+    };
+    let of_crates = CRATES.into_iter().flat_map(|name| folders(&format!("crates/{name}/src"))).filter(is_room);
+    for folder in folders("crates").into_iter().chain(folders("tests")).chain(of_crates) {
+        assert!(list.contains(&format!("`{folder}`")), "CONTRIBUTING.md says nothing of {folder}");
+    }
+}
+
 fn imports_of(name: &str) -> Imports {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
     let mut files = BTreeMap::new();
