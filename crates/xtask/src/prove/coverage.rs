@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_failed_has_a_row_and_one_that_could_not_run_has_none() {
+    fn a_part_that_failed_has_a_row_and_one_not_run_has_none() {
         let of = |outcome| Row::of("churn", &outcome, "3ce269e".into(), Duration::ZERO).map(|row| (row.covered, row.found));
         let results = |passed, failed| Results { passed, failed, ..Results::default() };
         let said = |covered: &str, found: &str| Some((covered.to_owned(), found.to_owned()));

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_ends_is_noticed_and_what_does_not_compile_is_not_counted() {
+    fn only_mutants_that_compile_are_counted() {
         let text = r#"{"outcomes": [{"summary": "Success", "scenario": "Baseline"}, {"summary": "CaughtMutant"}, {"summary": "Timeout"},
             {"summary": "Unviable"}, {"summary": "MissedMutant", "scenario": {"Mutant": {"name": "replace"}}}]}"#;
         let results = outcomes(text).unwrap();
