@@ -15,9 +15,9 @@ const STAGES: &str = include_str!("stages.yaml");
 const NODES: usize = 4;
 
 /// The addresses of pods, and of the nodes. Kubernetes takes them as any other, but they are multicast addresses of this machine's
-/// own scope (RFC 2365): the kernel refuses a TCP connection to one (ENETUNREACH) before a packet is sent. Whatever asks a fake pod
-/// or a fake kubelet therefore learns at once that nobody is there, and the question doesn't leave the machine: an address such as
-/// 10.128.0.5 would be asked through the default route.
+/// own scope (RFC 2365): the kernel refuses a TCP connection to one (ENETUNREACH) before a packet is sent. A question to a fake pod
+/// or to a fake kubelet therefore fails at once and doesn't leave the machine. A question to an address such as 10.128.0.5 would go
+/// out through the default route.
 const PODS: &str = "239.128.0.0/9";
 const NODE: &str = "239.0.0.10";
 

@@ -1,8 +1,8 @@
-//! How long whoever uses a cluster waits for it, in one place; and a machine that is slower than it is.
+//! How long tests wait for a cluster, in one place; and a machine that is slower than this one.
 //!
 //! `BLUEGREEN_SLOWER=4` runs the tests as on a machine four times slower: a program that would have a core of its own gets a quarter
-//! of it, since three idle loops a core compete with it for as long as the tests run, and all patience is four times as long. What
-//! fails only there waits by a clock of its own, or compares the clock with something that the machine does.
+//! of it, since three idle loops a core compete with it for as long as the tests run, and all patience is four times as long. A test
+//! that fails only there waits by a clock of its own, or compares the clock with something that the machine does.
 
 use std::sync::{Once, OnceLock};
 use std::thread;

@@ -78,7 +78,7 @@ fn pods_meet_the_fate_that_their_image_names(cluster: &Cluster) {
     eventually("an invalid name is told", || get("invalid", WAITING) == "InvalidImageName");
     eventually("a slow pod gets ready", || get("slow", READY) == "True");
     assert_eq!(get("unready", READY), "False");
-    // So that whoever asks it leaves the machine in peace.
+    // No connection can be made to such an address, so that no question to the pod leaves the machine.
     let address = get("good", "jsonpath={.status.podIP} {.status.hostIP}");
     assert!(address.split(' ').all(|address| address.parse::<Ipv4Addr>().unwrap().is_multicast()), "{address}");
 }

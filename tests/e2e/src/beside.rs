@@ -42,7 +42,7 @@ pub fn gate(seen: &Seen) -> Option<&Gate> {
     seen.status.gates.iter().find(|gate| gate.name == "verification/errors")
 }
 
-/// What it has compared so far.
+/// The counts that it has compared so far.
 pub fn compared(seen: &Seen) -> Option<&Compared> {
     gate(seen)?.measured.as_ref()?.compared.as_ref()
 }

@@ -80,16 +80,16 @@ impl Ground {
     }
 
     /// What kubectl says, whether it succeeds or not.
-    pub fn told(&self, args: &[&str]) -> Told {
+    pub fn told(&self, args: &[&str]) -> Output {
         let output = self.kubectl(args).stdin(Stdio::null()).output().unwrap();
-        Told::of(&output)
+        Output::of(&output)
     }
 
     /// What kubectl says to a manifest.
-    pub fn told_of(&self, args: &[&str], manifest: &Value) -> Told {
+    pub fn told_of(&self, args: &[&str], manifest: &Value) -> Output {
         let mut child = self.kubectl(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(manifest.to_string().as_bytes()).unwrap();
-        Told::of(&child.wait_with_output().unwrap())
+        Output::of(&child.wait_with_output().unwrap())
     }
 
     /// What kubectl says; it has to succeed.
@@ -164,13 +164,13 @@ impl Drop for OwnGround {
 
 /// How a command ended.
 #[derive(Debug)]
-pub struct Told {
+pub struct Output {
     pub success: bool,
     pub output: String,
     pub error: String,
 }
 
-impl Told {
+impl Output {
     fn of(output: &std::process::Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         Self { success: output.status.success(), output: text(&output.stdout), error: text(&output.stderr) }

@@ -1,10 +1,10 @@
 //! Nothing that a test makes an operator ask leaves the machine. Pods and nodes of a fake cluster have addresses to which no connection
-//! can be made (`bluegreen_cluster`); whatever else is asked is named by a URL, and has to be on this machine.
+//! can be made (`bluegreen_cluster`). All other sources are named by a URL, which has to be of this machine.
 
 use serde_json::Value;
 use std::net::IpAddr;
 
-/// The URLs in a manifest that lead, or may lead, to another machine. A name is one: whoever looks it up asks another machine.
+/// The URLs in a manifest that lead, or may lead, to another machine. A host name does: another machine is asked for its address.
 pub fn outside(manifest: &Value) -> Vec<&str> {
     match manifest {
         Value::String(text) if is_url(text) && !is_inside(text) => vec![text],

@@ -1,4 +1,4 @@
-//! The waits of all tests that need a cluster: for how long, and how they end. See [`bluegreen_cluster::patience`].
+//! The waits of all tests that need a cluster: how long they last, and how they end. See [`bluegreen_cluster::patience`].
 //!
 //! A test waits in one of three ways: for something to come ([`until`], [`within`], and what [`Space`](crate::Space) and
 //! [`Rollout`](crate::Rollout) make of them), for a moment in which something must not happen ([`long_enough`]), or so that time

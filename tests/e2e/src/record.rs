@@ -137,7 +137,7 @@ impl Record {
         broken
     }
 
-    /// Of so many versions, so many came while not every change was seen.
+    /// How many versions there were, and how many of them came while not every change was seen.
     pub fn blindness(&self) -> (u64, u64) {
         self.log.journal().blindness()
     }

@@ -1,7 +1,7 @@
 //! A namespace for one test, with all that happens in it on record.
 
 use crate::{
-    ground::{Ground, Told, config, refusal},
+    ground::{Ground, Output, config, refusal},
     operator::{self, LEASE, Operator},
     outside::outside,
     patience::{self, long_enough, patience},
@@ -129,7 +129,7 @@ impl Space {
         Ok(Rollout::of(self, &created))
     }
 
-    /// What an operator asks here is on this machine; a cluster with a real node has a network of its own.
+    /// An operator asks sources on this machine only. A cluster with a real node has a network of its own.
     pub fn assert_asks_nobody_outside(&self, manifest: &Value) {
         let outside = if self.asks && self.ground.is_fake() { outside(manifest) } else { vec![] };
         assert!(outside.is_empty(), "an operator would ask other machines: {outside:?}. Name addresses of 127.0.0.0/8");
@@ -231,7 +231,7 @@ impl Space {
         told.output
     }
 
-    pub async fn kubectl_told(&self, args: &[&str]) -> Told {
+    pub async fn kubectl_told(&self, args: &[&str]) -> Output {
         let args: Vec<String> = ["--namespace", &self.name].iter().chain(args).map(ToString::to_string).collect();
         let ground = self.ground;
         tokio::task::spawn_blocking(move || ground.told(&args.iter().map(String::as_str).collect::<Vec<_>>())).await.unwrap()

@@ -116,7 +116,7 @@ fn stories() -> Vec<Story> {
 }
 
 /// What came of a story.
-struct Told {
+struct Ended {
     /// How things stood at each of its ends.
     ends: Vec<Value>,
     /// Writes until 1.0.0 was live, and in all.
@@ -124,7 +124,7 @@ struct Told {
     writes: u64,
 }
 
-async fn tell(world: &mut World, story: &Story, dies_after: Option<u64>) -> Told {
+async fn tell(world: &mut World, story: &Story, dies_after: Option<u64>) -> Ended {
     world.operator("a", Faults::default(), dies_after);
     let mut spec = json!({"progressDeadline": "1m"});
     merge(&mut spec, &story.spec);
@@ -139,7 +139,7 @@ async fn tell(world: &mut World, story: &Story, dies_after: Option<u64>) -> Told
     }
     assert!(world.until_quiet(1500).await, "{}", world.story());
     assert_eq!(world.broken(), Vec::<String>::new(), "{}: {}", story.name, world.story());
-    Told { ends, begun, writes: world.seats[0].writes() }
+    Ended { ends, begun, writes: world.seats[0].writes() }
 }
 
 async fn take(world: &World, step: &Step) {

@@ -76,7 +76,7 @@ impl Journal {
         self.world.blind.push(versions);
     }
 
-    /// Of so many versions, so many came while not every change was seen.
+    /// How many versions there were, and how many of them came while not every change was seen.
     pub fn blindness(&self) -> (u64, u64) {
         let mut gaps = self.world.blind.clone();
         gaps.sort_by_key(|gap| gap.start);

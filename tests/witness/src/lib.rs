@@ -28,7 +28,7 @@ pub const MARK: &str = "test.bluegreen.dev/edited";
 /// An annotation that a test puts on an object before it deletes it.
 pub const MARK_DELETED: &str = "test.bluegreen.dev/deleted";
 
-/// What is watched.
+/// The kinds of objects that are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Rollout,
@@ -64,8 +64,8 @@ pub struct Event {
     pub object: Arc<Value>,
     /// When the event reached the test: not before it happened.
     pub seen: Timestamp,
-    /// Of a write by an operator, if the test can know it: what the operator's watches had shown when it sent the request. Without
-    /// it a write is judged by the objects at the moment in which it was carried out.
+    /// For a write by an operator, if the test can know it: the versions that the operator's watches had shown when it sent the
+    /// request. Without them a write is judged by the objects at the moment in which it was carried out.
     pub known: Option<KnownUpTo>,
 }
 

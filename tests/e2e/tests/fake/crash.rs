@@ -104,11 +104,11 @@ async fn storm(name: &str, count: usize, rounds: usize) {
     let deaths = Cell::new(0);
     let killer = async {
         loop {
-            let told = space.record.len();
+            let mark = space.record.len();
             pause(dice.millis(150..1500)).await;
             // On a slow machine it would always die before it has begun.
             if deaths.get() % 3 == 2 {
-                let begun = async || space.record.since(told).iter().any(|event| event.kind == Kind::Rollout).then_some(());
+                let begun = async || space.record.since(mark).iter().any(|event| event.kind == Kind::Rollout).then_some(());
                 patience::until("the operator records something", begun).await;
             }
             operator.borrow_mut().kill();

@@ -9,7 +9,7 @@ use bluegreen_e2e::{
 use serde_json::json;
 use std::time::Duration;
 
-/// Who leads; nobody before the first operator has made the lease.
+/// The identity of the leader; empty before the first operator has made the lease.
 async fn holder(space: &Space) -> String {
     space.kubectl_told(&["get", "lease", "bluegreen-operator", "-o", "jsonpath={.spec.holderIdentity}"]).await.output
 }
@@ -140,7 +140,7 @@ async fn a_leader_frozen_before_the_scale_down_keeps_the_way_back() {
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn time_without_an_operator_fails_nothing() {
     let space = Space::new("away").await;
-    let mut operator = space.operator();
+    let mut operator = space.operator_named("one", SHORT_LEASE);
     let deadline = Duration::from_secs(15);
     let spec = json!({"progressDeadline": text(deadline), "promotion": {"mode": "Manual", "timeout": text(deadline)}});
     let rollout = space.rollout(&merged(shop(), &spec)).await;
@@ -148,10 +148,11 @@ async fn time_without_an_operator_fails_nothing() {
     rollout.version("2.0.0").await;
     let waits = rollout.until("waits for approval", |seen| seen.works() == "AwaitingApproval").await;
     operator.kill();
+    // Longer than the deadline, and than the lease: a gap that a lease covers counts as watched.
     pause(deadline + Duration::from_secs(5)).await;
     let mark = rollout.mark();
     rollout.order("promote", &waits.candidate().revision).await;
-    let _operator = space.operator();
+    let _operator = space.operator_named("one", SHORT_LEASE);
     let promoted = rollout.until_after(mark, "is promoted, not aborted for being late", |seen| !seen.is(Phase::AwaitingPromotion)).await;
     assert!(!matches!(promoted.phase(), Some(Phase::Aborting | Phase::Aborted)), "{}", promoted.status.message);
     rollout.until_healthy("2.0.0").await;

@@ -1,4 +1,4 @@
-//! What the tests themselves see to: no question of an operator leaves the machine.
+//! No question of an operator leaves the machine: the support of the tests sees to it.
 
 use bluegreen_api::Phase;
 use bluegreen_e2e::{Space, manifest::metric, merged, shop};
@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn a_check_of_fake_pods_reaches_nobody() {
+async fn no_check_of_fake_pods_leaves_the_machine() {
     let space = Space::new("pod-check").await;
     let _operator = space.operator();
     let home = json!({"name": "home", "http": {"attempts": 1}});
@@ -17,7 +17,7 @@ async fn a_check_of_fake_pods_reaches_nobody() {
     rollout.version("2.0.0").await;
     let aborted = rollout.until_phase(Phase::Aborted).await;
     let rejected = aborted.status.rejected.as_ref().unwrap();
-    // The words of the kernel.
+    // In the kernel's words.
     assert!(rejected.reason == "CheckFailed" && rejected.message.contains("unreachable"), "{}", rejected.message);
     let pods = space.record.all(Kind::Pod);
     let addresses: Vec<IpAddr> = pods.iter().map(|pod| pod["status"]["podIP"].as_str().unwrap().parse().unwrap()).collect();

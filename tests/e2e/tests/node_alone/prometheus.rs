@@ -36,7 +36,7 @@ async fn a_comparison_goes_on_once_prometheus_is_back() {
 
     let away = PrometheusAway::begin();
     let held =
-        rollout.until("it says that nobody can judge", |seen| gate(seen).is_some_and(|gate| gate.state == GateState::Inconclusive)).await;
+        rollout.until("it says that it can't be judged", |seen| gate(seen).is_some_and(|gate| gate.state == GateState::Inconclusive)).await;
     assert_eq!((held.serves(), held.is(Phase::Promoting)), ("1.0.0", false));
     let words = &gate(&held).unwrap().message;
     assert!(words.contains("the source failed: Prometheus at") && words.contains("is unreachable"), "{words}");
@@ -93,7 +93,7 @@ async fn on_unknown_decides_while_prometheus_is_away() {
     let advice = format!(". Waiting for readings; or decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}");
     assert!(told.ends_with(&advice), "{told}");
     long_enough().await;
-    assert!(rollout.now().is(Phase::Monitoring), "nobody could judge it, and that is no pass");
+    assert!(rollout.now().is(Phase::Monitoring), "it could not be judged, and that is no pass");
     drop(away);
     rollout.until_healthy("4.0.0").await;
     space.end().await;

@@ -24,17 +24,17 @@ const NAMES: [&str; 3] = ["shop", "cart", "search"];
 
 /// A story, line by line, and what was wrong in it.
 #[derive(Debug, PartialEq)]
-struct Told {
+struct StoryResult {
     story: String,
     broken: Vec<String>,
 }
 
-fn tell(seed: u64) -> Told {
+fn tell(seed: u64) -> StoryResult {
     run(seed, async |world| {
         let end = story(world).await;
         let mut broken = world.broken();
         broken.extend(end.err());
-        Told { story: world.story(), broken }
+        StoryResult { story: world.story(), broken }
     })
 }
 
@@ -86,7 +86,7 @@ fn try_all(seeds: impl Iterator<Item = u64>) -> Result<u64, Failed> {
             eprintln!("{tried} stories told, something was wrong in {alarms}");
         }
         let told = catch_unwind(AssertUnwindSafe(|| tell(seed)))
-            .unwrap_or_else(|_| Told { story: String::new(), broken: vec!["a panic, told above".to_owned()] });
+            .unwrap_or_else(|_| StoryResult { story: String::new(), broken: vec!["a panic, told above".to_owned()] });
         tried += 1;
         if !told.broken.is_empty() {
             eprintln!("{}: {}", replay(seed), told.broken[0]);
@@ -100,7 +100,7 @@ fn try_all(seeds: impl Iterator<Item = u64>) -> Result<u64, Failed> {
 fn whatever_happens_no_promise_is_broken_and_all_comes_to_rest() -> Result<(), Failed> {
     if let Ok(seed) = std::env::var("SEED") {
         let seed = seed.parse().unwrap();
-        let Told { story, broken } = tell(seed);
+        let StoryResult { story, broken } = tell(seed);
         if !broken.is_empty() {
             return Err(Failed { story, seeds: vec![(seed, broken)] });
         }

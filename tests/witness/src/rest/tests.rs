@@ -69,10 +69,10 @@ fn it_may_not_rest_in_the_middle() {
     for phase in Phase::ALL.iter().filter(|phase| !matches!(phase, Phase::Healthy | Phase::Aborted | Phase::RolledBack)) {
         assert!(matches!(middle(ASKED, "Verifying", phase.as_str()), Err(Why::UnderWay { .. })), "{phase}");
     }
-    assert!(matches!(middle(ASKED, "Paused", "Verifying"), Err(Why::UnderWay { .. })), "nobody has paused it");
+    assert!(matches!(middle(ASKED, "Paused", "Verifying"), Err(Why::UnderWay { .. })), "it isn't paused");
     assert!(matches!(middle(ASKED, "NoReplicas", "Verifying"), Err(Why::UnderWay { .. })), "replicas are asked for");
     let ready = status("Monitoring", true, "AwaitingApproval", &json!({"message": ADVICE}));
-    assert!(matches!(rest(ASKED, &ready), Err(Why::UnderWay { .. })), "it is Ready, so it waits for nobody");
+    assert!(matches!(rest(ASKED, &ready), Err(Why::UnderWay { .. })), "it is Ready, so it waits for no person");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn an_earlier_spec_is_no_rest() {
 }
 
 #[test]
-fn whoever_waits_says_what_to_do() {
+fn a_wait_for_a_person_says_what_to_do() {
     let waits = |message: &str| rest(ASKED, &status("AwaitingPromotion", false, "AwaitingApproval", &json!({"message": message})));
     assert_eq!(waits("Change spec.image"), Ok(()));
     assert!(matches!(waits("Waiting"), Err(Why::NoAdvice { .. })));
