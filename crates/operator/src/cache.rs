@@ -167,7 +167,8 @@ impl Cache {
 
     fn hear(&self, news: News, queue: &Queue) {
         match news {
-            News::Changed(rollouts) => queue.add_all(rollouts),
+            News::Changed { rollouts, can_wait: true } => queue.add_all_soon(rollouts),
+            News::Changed { rollouts, can_wait: false } => queue.add_all(rollouts),
             News::Listed { again } => {
                 self.filled.notify_one();
                 if again {
@@ -245,8 +246,8 @@ async fn expire(cache: Arc<Cache>, queue: Arc<Queue>) {
 
 /// News of a watch.
 pub enum News {
-    /// Objects of these rollouts have changed.
-    Changed(Vec<Key>),
+    /// Objects of these rollouts have changed. `can_wait`: a look for it can.
+    Changed { rollouts: Vec<Key>, can_wait: bool },
     /// Nothing is missing now; `again`: after the watch was down.
     Listed { again: bool },
 }
@@ -269,7 +270,7 @@ pub async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, wat
             match event {
                 Ok(event) => {
                     let listed = matches!(event, Event::InitDone);
-                    tell(News::Changed(concerned(watched, event)));
+                    tell(concerned(watched, event));
                     if listed {
                         listed_at = Some(Instant::now());
                         watched.terms.listed.store(term, Ordering::Release);
@@ -308,17 +309,24 @@ fn words<T: Kind>(error: &watcher::Error) -> String {
     }
 }
 
-fn concerned<T: Kind>(watched: &Watched<T>, event: Event<Arriving<T>>) -> Vec<Key> {
-    let mut shelf = watched.shelf();
-    match event {
+fn concerned<T: Kind>(watched: &Watched<T>, event: Event<Arriving<T>>) -> News {
+    let (mut shelf, now) = (watched.shelf(), Instant::now());
+    let (rollouts, can_wait) = match event {
         Event::Init => {
             shelf.list_begins();
-            vec![]
+            (vec![], true)
         }
-        Event::InitApply(object) | Event::Apply(object) => shelf.arrived(object.seen),
-        Event::Delete(object) => shelf.departed(&object.seen.head),
-        Event::InitDone => shelf.list_ends(),
-    }
+        Event::InitApply(object) | Event::Apply(object) => {
+            let can_wait = shelf.can_wait(&object.seen.head, Some(&object.seen.body), now);
+            (shelf.arrived(object.seen), can_wait)
+        }
+        Event::Delete(object) => {
+            let can_wait = shelf.can_wait(&object.seen.head, None, now);
+            (shelf.departed(&object.seen.head), can_wait)
+        }
+        Event::InitDone => (shelf.list_ends(), false),
+    };
+    News::Changed { rollouts, can_wait }
 }
 
 #[cfg(test)]

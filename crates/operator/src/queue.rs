@@ -9,6 +9,8 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
+/// A change that can wait is looked at so late, unless another one asks for a look before.
+const MOMENT: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
@@ -30,6 +32,8 @@ struct Place {
     running: bool,
     /// Something happened while it was looked at.
     again: bool,
+    /// Something that can wait until then happened while it was looked at.
+    again_at: Option<Instant>,
     due: Option<Instant>,
     failures: u32,
 }
@@ -55,6 +59,16 @@ impl Queue {
 
     pub fn add_all(&self, keys: impl IntoIterator<Item = Key>) {
         keys.into_iter().for_each(|key| self.add(key));
+    }
+
+    /// For what turns nothing by itself: one look for all that comes within a moment.
+    pub fn add_all_soon(&self, keys: impl IntoIterator<Item = Key>) {
+        let due = Instant::now() + MOMENT;
+        for key in keys {
+            if self.inner().add_at(key, due) {
+                self.news.notify_one();
+            }
+        }
     }
 
     /// The next rollout to look at, as soon as there is one. It is running until `done`.
@@ -107,6 +121,23 @@ impl Inner {
         true
     }
 
+    /// At that time at the latest. Answers whether it is earlier than before.
+    fn add_at(&mut self, key: Key, due: Instant) -> bool {
+        let place = self.places.entry(key.clone()).or_default();
+        if place.running {
+            place.again_at.get_or_insert(due);
+            return false;
+        }
+        if place.queued || place.due.is_some_and(|known| known <= due) {
+            return false;
+        }
+        if let Some(later) = place.due.replace(due) {
+            self.later.remove(&(later, key.clone()));
+        }
+        self.later.insert((due, key));
+        true
+    }
+
     /// The next one, or the time when there will be one.
     fn pop(&mut self, now: Instant) -> Result<Key, Option<Instant>> {
         while let Some((due, key)) = self.later.first().cloned().filter(|(due, _)| *due <= now) {
@@ -129,6 +160,7 @@ impl Inner {
         let place = self.places.entry(key.clone()).or_default();
         place.running = false;
         let again = std::mem::take(&mut place.again);
+        let again_at = place.again_at.take().filter(|_| !again);
         place.failures = if next == Next::BackOff { place.failures.saturating_add(1) } else { 0 };
         let delay = match next {
             // The change that came meanwhile may be the remedy.
@@ -142,12 +174,14 @@ impl Inner {
                 return;
             }
         };
-        match delay {
-            Some(Duration::ZERO) => {
+        // What can wait is no remedy for a failure.
+        let again_at = again_at.filter(|_| next != Next::BackOff);
+        let due = [delay.map(|delay| now + delay), again_at].into_iter().flatten().min();
+        match due {
+            Some(due) if due <= now => {
                 self.add(key);
             }
-            Some(delay) => {
-                let due = now + delay;
+            Some(due) => {
                 place.due = Some(due);
                 self.later.insert((due, key));
             }
@@ -202,6 +236,23 @@ mod tests {
         assert_eq!(queue.pop(now), Ok(key("x")));
         queue.done(key("x"), Next::Awaited, now);
         assert_eq!(queue.pop(due), Err(None));
+    }
+
+    #[test]
+    fn what_can_wait_makes_one_look_in_a_moment() {
+        let (mut queue, now) = (Inner::default(), Instant::now());
+        let due = now + MOMENT;
+        assert!(queue.add_at(key("x"), due));
+        assert!(!queue.add_at(key("x"), due + MOMENT), "the first says when");
+        assert_eq!(queue.pop(now), Err(Some(due)));
+        assert!(queue.add(key("x")), "what can't wait comes at once");
+        assert_eq!(queue.pop(now), Ok(key("x")));
+        queue.add_at(key("x"), due);
+        queue.done(key("x"), Next::In(MOMENT * 600), now);
+        assert_eq!(queue.pop(now), Err(Some(due)), "it came during a look");
+        assert_eq!(queue.pop(due), Ok(key("x")));
+        queue.done(key("x"), Next::Awaited, due);
+        assert_eq!(queue.pop(due), Err(None), "one look for all of them");
     }
 
     #[test]

@@ -113,6 +113,12 @@ impl<T: Kind> Shelf<T> {
         *latest = version.max(*latest);
     }
 
+    /// Whether a look for what the watch has brought can wait for a moment.
+    pub fn can_wait(&self, head: &Head, after: Option<&T>, now: Instant) -> bool {
+        let before = self.get(&key(head), now);
+        T::can_wait(before.as_ref().map(|before| &before.body), after)
+    }
+
     /// The watch or a list brought an object. Answers with the rollouts that it concerns, if anything that is kept has changed.
     pub fn arrived(&mut self, seen: Seen<T>) -> Vec<Key> {
         let key = key(&seen.head);

@@ -104,7 +104,9 @@ impl Templates {
             };
             let (watched, named, queue) = (of.watched.clone(), self.followed.clone(), self.queue.clone());
             let hear = move |news| match news {
-                News::Changed(templates) => queue.add_all(named.that(|(of, name)| *of == kind && templates.contains(name))),
+                News::Changed { rollouts: templates, .. } => {
+                    queue.add_all(named.that(|(of, name)| *of == kind && templates.contains(name)))
+                }
                 News::Listed { .. } => queue.add_all(named.that(|(of, _)| *of == kind)),
             };
             tokio::spawn(async move { cache::follow(api, watches::config(), &watched, hear).await }).abort_handle()

@@ -24,6 +24,16 @@ pub struct Deployment {
     pub replica_failure: Option<Box<str>>,
 }
 
+impl Deployment {
+    /// Its controller has done what its latest change asks for.
+    fn is_settled(&self) -> bool {
+        self.observed_generation >= self.generation
+            && self.total == self.updated
+            && self.available == self.total
+            && self.available >= self.replicas
+    }
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WireSpec {
@@ -106,6 +116,14 @@ impl Kind for Deployment {
             replica_failure: status.replica_failure(),
         }
     }
+
+    /// While its controller is at work there are more pods with each change, and only their full number turns anything.
+    fn can_wait(before: Option<&Self>, after: Option<&Self>) -> bool {
+        let (Some(before), Some(after)) = (before, after) else { return false };
+        let counts = |it: &Self| Self { observed_generation: 0, total: 0, updated: 0, ready: 0, available: 0, ..it.clone() };
+        let fewer = after.ready < before.ready || after.available < before.available;
+        counts(before) == counts(after) && !fewer && !after.is_settled()
+    }
 }
 
 pub(super) fn epoch(metadata: &WireMeta) -> Box<str> {
@@ -151,5 +169,29 @@ mod tests {
     fn one_that_has_no_status_yet_has_no_pods() {
         let seen = arrive::<Deployment>(json!({"metadata": {"name": "d"}, "spec": {"selector": {}, "template": {}}}));
         assert_eq!((seen.body.replicas, seen.body.observed_generation, seen.body.deleting), (1, 0, false));
+    }
+
+    #[test]
+    fn counts_that_grow_ask_for_no_look_before_the_last() {
+        let none = arrive::<Deployment>(json!({
+            "metadata": {"name": "shop-blue", "generation": 3},
+            "spec": {"replicas": 2, "template": {"metadata": {"labels": {"bluegreen.dev/revision": "abc"}}}},
+            "status": {"observedGeneration": 3}
+        }))
+        .body;
+        let some = |total: i32, updated: i32, ready: i32, available: i32| Deployment { total, updated, ready, available, ..none.clone() };
+        let cases = [
+            (&none, some(1, 1, 0, 0), true),
+            (&none, some(2, 2, 1, 1), true),
+            (&some(2, 2, 1, 1), some(2, 2, 2, 2), false),
+            (&some(2, 2, 2, 2), some(2, 2, 1, 1), false),
+            (&some(2, 2, 2, 1), some(2, 2, 1, 1), false),
+            (&none, Deployment { generation: 4, ..some(1, 1, 0, 0) }, false),
+            (&none, Deployment { replica_failure: Some("exceeded quota".into()), ..none.clone() }, false),
+        ];
+        for (before, after, waits) in &cases {
+            assert_eq!(Deployment::can_wait(Some(before), Some(after)), *waits, "{before:?} → {after:?}");
+        }
+        assert!(!Deployment::can_wait(None, Some(&none)) && !Deployment::can_wait(Some(&none), None));
     }
 }

@@ -5,6 +5,7 @@ use crate::{clock, intern::Text};
 use bluegreen_engine::observed::ObjectKind;
 use jiff::Timestamp;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
@@ -79,6 +80,15 @@ impl Kind for EndpointSlice {
             arrived: clock::now(),
         }
     }
+
+    /// Users are sent to ready pods only.
+    fn can_wait(before: Option<&Self>, after: Option<&Self>) -> bool {
+        let ready = |slice: Option<&Self>| {
+            let pods = slice.into_iter().flat_map(|slice| &slice.pods).filter(|(_, ready)| *ready).map(|(pod, _)| pod.clone());
+            pods.collect::<BTreeSet<_>>()
+        };
+        ready(before) == ready(after)
+    }
 }
 
 #[cfg(test)]
@@ -106,5 +116,20 @@ mod tests {
     #[test]
     fn an_empty_slice_has_null_for_its_endpoints() {
         assert_eq!(arrive::<EndpointSlice>(json!({"metadata": {"name": "x"}, "endpoints": null})).body.pods.len(), 0);
+    }
+
+    #[test]
+    fn only_ready_pods_of_a_slice_ask_for_a_look_at_once() {
+        let slice = |pods: &[(&str, bool)]| EndpointSlice {
+            service: Text::of("shop"),
+            pods: pods.iter().map(|(pod, ready)| (Text::of(pod), *ready)).collect(),
+            arrived: Timestamp::UNIX_EPOCH,
+        };
+        let can_wait = |before: &[(&str, bool)], after: &[(&str, bool)]| EndpointSlice::can_wait(Some(&slice(before)), Some(&slice(after)));
+        assert!(can_wait(&[("a", true)], &[("a", true), ("b", false)]));
+        assert!(can_wait(&[("a", true), ("b", false)], &[("a", true)]));
+        assert!(!can_wait(&[("a", true), ("b", false)], &[("a", true), ("b", true)]));
+        assert!(!can_wait(&[("a", true)], &[("b", true)]));
+        assert!(!EndpointSlice::can_wait(Some(&slice(&[("a", true)])), None));
     }
 }

@@ -46,6 +46,12 @@ pub trait Kind: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
         metadata.label(names::ROLLOUT_LABEL)
     }
 
+    /// Whether a look for this change can wait for a moment: it turns nothing by itself, and as a rule another change follows that does.
+    /// None: the object was not there, or is gone.
+    fn can_wait(_before: Option<&Self>, _after: Option<&Self>) -> bool {
+        false
+    }
+
     /// Why it can't be watched when the API server forbids it.
     fn forbidden(message: &str) -> String {
         message.to_owned()

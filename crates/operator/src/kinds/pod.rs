@@ -215,6 +215,14 @@ impl Kind for Pod {
             trouble: status.trouble().map(Box::new),
         }
     }
+
+    /// Who counts are pods that are ready, and who is told are those in trouble.
+    fn can_wait(before: Option<&Self>, after: Option<&Self>) -> bool {
+        let serves = |pod: Option<&Self>| pod.is_some_and(|pod| pod.ready && !pod.deleting);
+        let told = |pod: Option<&Self>| pod.map(|pod| (pod.restarts, pod.trouble.clone()));
+        let quiet = |pod: Option<&Self>| told(pod).is_none_or(|(restarts, trouble)| restarts == 0 && trouble.is_none());
+        serves(before) == serves(after) && (told(before) == told(after) || (quiet(before) && quiet(after)))
+    }
 }
 
 #[cfg(test)]
@@ -296,5 +304,33 @@ mod tests {
     #[test]
     fn long_messages_are_cut_between_letters() {
         assert_eq!(shortened(&"é".repeat(300)).chars().count(), MESSAGE + 1);
+    }
+
+    #[test]
+    fn only_readiness_and_trouble_of_a_pod_ask_for_a_look_at_once() {
+        let ready = pod(json!({"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:05Z"}]}));
+        let coming = Pod { ready: false, ready_changed: None, ..ready.clone() };
+        let with_address = Pod { ip: Some("10.0.0.7".parse().unwrap()), ..coming.clone() };
+        let going = Pod { deleting: true, ..ready.clone() };
+        let trouble = PodTrouble { reason: "ErrImagePull".into(), message: String::new(), container: None };
+        let troubled = Pod { trouble: Some(Box::new(trouble)), ..coming.clone() };
+        let restarted = Pod { restarts: 1, ..coming.clone() };
+        let cases = [
+            (None, Some(&coming), true),
+            (Some(&coming), Some(&with_address), true),
+            (Some(&coming), Some(&ready), false),
+            (Some(&ready), Some(&coming), false),
+            (Some(&ready), Some(&going), false),
+            (Some(&going), None, true),
+            (Some(&ready), None, false),
+            (Some(&coming), Some(&troubled), false),
+            (Some(&coming), Some(&restarted), false),
+            (None, Some(&troubled), false),
+            (Some(&troubled), None, false),
+            (Some(&coming), None, true),
+        ];
+        for (before, after, waits) in cases {
+            assert_eq!(Pod::can_wait(before, after), waits, "{before:?} → {after:?}");
+        }
     }
 }
