@@ -11,7 +11,7 @@ const BRING_UP_FAKE: Step = Step { what: "bring up the cluster with fake nodes",
 const BRING_UP_NODE: Step =
     Step { what: "bring up the cluster with a real node: kubelet, containerd, kube-proxy, Prometheus", first: 40, later: 10 };
 const STORY_WITH_TRAFFIC: Step = Step { what: "release versions of a shop while 200 requests a second come in", first: 105, later: 105 };
-const STORY: Step = Step { what: "release versions of a shop", first: 50, later: 50 };
+const STORY: Step = Step { what: "release versions of a shop", first: 40, later: 40 };
 
 /// Seconds on two cores: for the first time, and once all that it needs was built.
 #[derive(Clone, Copy)]
@@ -86,14 +86,14 @@ mod tests {
     #[test]
     fn the_first_time_is_longer_and_says_so() {
         let text = plan(true).text(2);
-        assert!(text.contains("It takes about 11 min (52 s from the second time on)."), "{text}");
+        assert!(text.contains("It takes about 11 min (42 s from the second time on)."), "{text}");
         assert!(text.contains("  8 min   compile Kubernetes with Go, the first time\n"), "{text}");
     }
 
     #[test]
     fn later_there_is_no_word_of_what_was_built() {
         let text = plan(false).text(8);
-        assert!(text.contains("It takes about 52 s. These are times on two cores; this machine has 8."), "{text}");
+        assert!(text.contains("It takes about 42 s. These are times on two cores; this machine has 8."), "{text}");
         assert!(!text.contains("Kubernetes"), "{text}");
     }
 }
