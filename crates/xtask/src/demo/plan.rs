@@ -1,7 +1,5 @@
 //! The first words of the demo: what it is going to do, and how long that takes.
 
-use std::time::Duration;
-
 use bluegreen_cluster::{Cluster, Kind, OPERATOR};
 
 use super::Options;
@@ -10,7 +8,7 @@ use crate::built::target;
 const BRING_UP_FAKE: Step = Step { what: "bring up the cluster with fake nodes", first: 5, later: 5 };
 const BRING_UP_NODE: Step =
     Step { what: "bring up the cluster with a real node: kubelet, containerd, kube-proxy, Prometheus", first: 40, later: 10 };
-const STORY_WITH_TRAFFIC: Step = Step { what: "release versions of a shop while 200 requests a second come in", first: 105, later: 105 };
+const STORY_WITH_TRAFFIC: Step = Step { what: "release versions of a shop while 200 requests a second come in", first: 90, later: 90 };
 const STORY: Step = Step { what: "release versions of a shop", first: 40, later: 40 };
 
 /// Seconds on two cores: for the first time, and once all that it needs was built.
@@ -67,10 +65,9 @@ impl Plan {
     }
 }
 
-/// To the minute; seconds are said for less than two minutes.
+/// To the minute, and to the second below a minute and a half.
 fn about(seconds: u64) -> String {
-    let duration = Duration::from_secs(seconds);
-    if seconds < 120 { format!("{} s", duration.as_secs()) } else { format!("{} min", (seconds + 30) / 60) }
+    if seconds < 90 { format!("{seconds} s") } else { format!("{} min", (seconds + 30) / 60) }
 }
 
 #[cfg(test)]
