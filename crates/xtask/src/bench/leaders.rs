@@ -80,6 +80,7 @@ pub(super) fn measure(run: &mut Run<'_>, times: usize) -> Result<()> {
     run.figures.extend([
         within(figure("cold start: process started → first change recorded".into(), &starts, |seen| seen.first)),
         within(figure(format!("cold start: process started → {all} recorded"), &starts, |seen| seen.all)),
+        figure("leader ends by SIGTERM → lease taken".into(), &terms, |seen| seen.leased),
         within(figure("leader ends by SIGTERM → first change recorded".into(), &terms, |seen| seen.first)),
         within(figure(format!("leader ends by SIGTERM → {all} recorded"), &terms, |seen| seen.all)),
         figure("leader ends by SIGKILL → lease taken".into(), &kills, |seen| seen.leased),

@@ -56,20 +56,19 @@ fn this(program: PathBuf) -> Operator {
 
 /// Builds a commit's operator in a checkout of its own, once.
 ///
-/// Cargo's target directory is the common one: dependencies of the same versions aren't compiled again.
+/// Cargo's target directory is not ours: cargo knows a package by its path inside the workspace, and files by their times.
+/// It would take what was built from one checkout for that of the other. All earlier commits share one, in which files of
+/// a later checkout are always newer than what was built before.
 fn of_commit(commit: &str) -> Result<Operator> {
     let hash = git(&["rev-parse", "--verify", "--end-of-options", &format!("{commit}^{{commit}}")])?.trim().to_owned();
     let directory = directory(&hash);
     let (source, kept_program) = (directory.join("source"), directory.join(OPERATOR));
     let label: String = hash.chars().take(9).collect();
     if !kept_program.is_file() {
-        eprintln!(
-            "Building the operator of {label} in release mode, in {}: about 8 minutes on two cores, once; three if this checkout's was built before.",
-            source.display()
-        );
+        eprintln!("Building the operator of {label} in release mode, in {}: about 8 minutes on two cores, once.", source.display());
         check_out(&hash, &source)?;
         let mut cargo = cargo();
-        cargo.current_dir(&source).env("CARGO_TARGET_DIR", target());
+        cargo.current_dir(&source).env("CARGO_TARGET_DIR", target().join("bench/target"));
         let built = program(build_in(cargo, &["build", "--release", "--package", OPERATOR])?)?;
         kept(&built, &directory)?;
     }
@@ -94,7 +93,7 @@ fn check_out(hash: &str, into: &Path) -> Result<()> {
     let archive = into.with_extension("tar");
     git(&["archive", "--format=tar", "--output", &archive.display().to_string(), hash])?;
     let mut tar = Command::new("tar");
-    tar.arg("--extract").arg("--file").arg(&archive).arg("--directory").arg(into);
+    tar.args(["--extract", "--touch", "--file"]).arg(&archive).arg("--directory").arg(into);
     output(&mut tar, "unpack the commit's files")?;
     fs::remove_file(&archive).with_context(|| format!("cannot remove {}", archive.display()))
 }

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::operators::Operator;
 use super::run::Run;
+use crate::built::target;
 use crate::interrupt::{Ended, spawn};
 
 /// Samples a second; no divisor of anything that beats by itself.
@@ -27,7 +28,7 @@ pub(super) fn obstacle() -> Result<()> {
 }
 
 pub(super) fn take(cluster: Cluster, operator: &Operator, rollouts: usize, one_at_a_time: usize) -> Result<()> {
-    let directory = cluster.dir().with_file_name("profile");
+    let directory = target().join("bench/profile");
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make the directory {}", directory.display()))?;
     let mut run = Run::begin(cluster, operator, rollouts)?;
     run.deploy()?;
@@ -93,8 +94,10 @@ fn functions(report: &str) -> Vec<(f64, String)> {
         let line = line.trim();
         let share = line.split_once('%').and_then(|(share, _)| share.parse().ok())?;
         let (_, symbol) = line.split_once("[.] ").or_else(|| line.split_once("[k] "))?;
+        // Columns that perf adds, and leaves empty, stand behind several spaces.
+        let symbol = symbol.split_once("  ").map_or(symbol, |(symbol, _)| symbol);
         let kernel = if line.contains("[k] ") { "kernel::" } else { "" };
-        Some((share, format!("{kernel}{}", symbol.trim())))
+        Some((share, format!("{kernel}{symbol}")))
     };
     report.lines().filter(|line| !line.trim_start().starts_with('#')).filter_map(line).collect()
 }
@@ -133,9 +136,10 @@ mod tests {
                       \n    21.50%     1.00%  [.] <serde_json::value::Value as core::fmt::Display>::fmt\n\
                       \x20   10.25%     0.25%  [.] serde_json::ser::to_vec\n\
                       \x20    5.00%     5.00%  [k] tcp_sendmsg\n\
-                      \x20    2.00%     2.00%  [.] malloc\n";
+                      \x20    2.00%     2.00%  [.] malloc          -      -    \n";
         let functions = functions(report);
         assert_eq!(functions[2], (5.0, "kernel::tcp_sendmsg".to_owned()));
+        assert_eq!(functions[3].1, "malloc");
         let crates = by_crate(&functions);
         assert_eq!(crates, [("serde_json".to_owned(), 31.75), ("kernel".to_owned(), 5.0), ("C and others".to_owned(), 2.0)]);
     }

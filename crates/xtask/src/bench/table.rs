@@ -81,7 +81,7 @@ impl Table {
         };
         let mut text = lines.iter().map(line).collect::<Vec<_>>().join("\n");
         if self.labels.len() > 1 {
-            text.push_str("\n\nThe ratio is of this to the earlier. Times and CPU of one machine and hour compare with each other only: its budgets are for the machine that they were set on.");
+            text.push_str("\n\nThe ratio is the last operator's figure divided by the first one's. Times and CPU of one run compare with each other only; the budgets are for the machine that they were set on.");
         }
         text
     }

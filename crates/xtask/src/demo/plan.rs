@@ -1,7 +1,5 @@
 //! The first words of the demo: what it is going to do, and how long that takes.
 
-use std::time::Duration;
-
 use bluegreen_cluster::{Cluster, Kind, OPERATOR};
 
 use super::Options;
@@ -10,8 +8,8 @@ use crate::built::target;
 const BRING_UP_FAKE: Step = Step { what: "bring up the cluster with fake nodes", first: 5, later: 5 };
 const BRING_UP_NODE: Step =
     Step { what: "bring up the cluster with a real node: kubelet, containerd, kube-proxy, Prometheus", first: 40, later: 10 };
-const STORY_WITH_TRAFFIC: Step = Step { what: "release versions of a shop while 200 requests a second come in", first: 105, later: 105 };
-const STORY: Step = Step { what: "release versions of a shop", first: 50, later: 50 };
+const STORY_WITH_TRAFFIC: Step = Step { what: "release versions of a shop while 200 requests a second come in", first: 90, later: 90 };
+const STORY: Step = Step { what: "release versions of a shop", first: 40, later: 40 };
 
 /// Seconds on two cores: for the first time, and once all that it needs was built.
 #[derive(Clone, Copy)]
@@ -67,10 +65,9 @@ impl Plan {
     }
 }
 
-/// To the minute; seconds are said for less than two minutes.
+/// To the minute, and to the second below a minute and a half.
 fn about(seconds: u64) -> String {
-    let duration = Duration::from_secs(seconds);
-    if seconds < 120 { format!("{} s", duration.as_secs()) } else { format!("{} min", (seconds + 30) / 60) }
+    if seconds < 90 { format!("{seconds} s") } else { format!("{} min", (seconds + 30) / 60) }
 }
 
 #[cfg(test)]
@@ -86,14 +83,14 @@ mod tests {
     #[test]
     fn the_first_time_is_longer_and_says_so() {
         let text = plan(true).text(2);
-        assert!(text.contains("It takes about 11 min (52 s from the second time on)."), "{text}");
+        assert!(text.contains("It takes about 11 min (42 s from the second time on)."), "{text}");
         assert!(text.contains("  8 min   compile Kubernetes with Go, the first time\n"), "{text}");
     }
 
     #[test]
     fn later_there_is_no_word_of_what_was_built() {
         let text = plan(false).text(8);
-        assert!(text.contains("It takes about 52 s. These are times on two cores; this machine has 8."), "{text}");
+        assert!(text.contains("It takes about 42 s. These are times on two cores; this machine has 8."), "{text}");
         assert!(!text.contains("Kubernetes"), "{text}");
     }
 }
