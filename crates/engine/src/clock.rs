@@ -57,12 +57,27 @@ pub(crate) fn whole_second(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
+/// Settings from which on the end of a wait is shown with its day.
+const WITH_DAY: Duration = Duration::from_secs(12 * 3600);
+
+/// The end of a wait that long, as people read it. It follows from the setting alone whether the day is shown, so that the text stays.
+pub(crate) fn shown(at: Timestamp, wait: Duration) -> String {
+    at.strftime(if wait < WITH_DAY { "%H:%M:%SZ" } else { "%Y-%m-%d %H:%MZ" }).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_000_000 + seconds).unwrap()
+    }
+
+    #[test]
+    fn the_end_of_a_long_wait_is_shown_with_its_day() {
+        let end = at(0);
+        assert_eq!(shown(end, Duration::from_secs(12 * 3600 - 1)), "13:46:40Z");
+        assert_eq!(shown(end, Duration::from_secs(12 * 3600)), "1970-01-12 13:46Z");
     }
 
     #[test]

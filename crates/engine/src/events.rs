@@ -55,8 +55,8 @@ fn finish(attempt: &Attempt) -> Announcement {
         Some(Outcome::Promoted) | None => ("Normal", "RolloutFinished", format!("{revision} is live")),
         Some(Outcome::Aborted) => ("Warning", "Aborted", format!("{revision} was aborted: {}", attempt.message)),
         Some(Outcome::RolledBack) => ("Warning", "RolledBack", format!("{revision} was rolled back: {}", attempt.message)),
-        Some(Outcome::Reverted) => ("Normal", "Reverted", format!("{revision} was withdrawn: {}", attempt.message)),
-        Some(Outcome::Superseded) => ("Normal", "Superseded", format!("{revision} was replaced: {}", attempt.message)),
+        Some(Outcome::Reverted) => ("Normal", "Reverted", format!("{revision} was reverted: {}", attempt.message)),
+        Some(Outcome::Superseded) => ("Normal", "Superseded", format!("{revision} was superseded: {}", attempt.message)),
     };
     Announcement { type_, reason: reason.into(), action: "Finish".into(), note, key: format!("{}-{reason}", attempt.attempt) }
 }

@@ -3,6 +3,7 @@
 use crate::{clock, plan::Plan};
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Lifetime, Outcome, Phase, Side};
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// The side that the recorded intention leads to, once it can be carried out.
 pub(crate) fn intended(status: &BlueGreenRolloutStatus) -> Option<&Side> {
@@ -25,24 +26,28 @@ pub(crate) fn scale_down_due(plan: &Plan<'_>, status: &BlueGreenRolloutStatus) -
     clock::due(status.clock.as_ref()?, plan.settings.drain.saturating_add(after.0))
 }
 
-/// When the side that was given up may go: one that served is drained, one that didn't is kept to be looked at.
-pub(crate) fn leaving_due(plan: &Plan<'_>, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
-    let clock = status.clock.as_ref()?;
+/// How long the side that was given up stays: one that served is drained, one that didn't is kept to be looked at.
+pub(crate) fn leaving_stays(plan: &Plan<'_>, status: &BlueGreenRolloutStatus) -> Option<Duration> {
     let ending = status.ending.as_ref()?;
     let aborted = status.phase == Some(Phase::Aborting);
     let next_waits = plan.wanted.as_ref().is_some_and(|wanted| {
         status.active.as_ref().is_none_or(|active| active.revision != wanted.hash)
             && status.rejected.as_ref().is_none_or(|rejected| rejected.revision != wanted.hash)
     });
-    let wait = match (aborted, ending.outcome) {
-        (true, Outcome::Reverted) => std::time::Duration::ZERO,
-        (true, _) if next_waits => std::time::Duration::ZERO,
+    Some(match (aborted, ending.outcome) {
+        (true, Outcome::Reverted) => Duration::ZERO,
+        (true, _) if next_waits => Duration::ZERO,
         (true, _) => plan.settings.after_abort,
         (false, _) => plan.settings.drain,
-    };
+    })
+}
+
+/// When it may go.
+pub(crate) fn leaving_due(plan: &Plan<'_>, status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
+    let clock = status.clock.as_ref()?;
     // What protects nobody any more is not held by a pause.
     let running = bluegreen_api::Clock { stopped: None, ..clock.clone() };
-    clock::due(&running, wait)
+    clock::due(&running, leaving_stays(plan, status)?)
 }
 
 /// Where a status leads the active Service.

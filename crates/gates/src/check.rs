@@ -87,7 +87,7 @@ fn webhook_plan(webhook: &WebhookCheck) -> Result<CheckPlan, Invalid> {
     variables::check_url(&webhook.url)?;
     let headers = headers(named(&webhook.headers))?;
     if headers.contains_key(SIGNATURE) {
-        return Err(Invalid("the header Bluegreen-Signature is the operator's own: leave it out".into()));
+        return Err(Invalid("the header Bluegreen-Signature is set by the operator: remove it".into()));
     }
     let timeout = webhook.timeout.map_or(Duration::from_secs(10), |timeout| timeout.0);
     let interval = webhook.interval.map_or(Duration::from_secs(2), |interval| interval.0).max(Duration::from_secs(1));
@@ -182,34 +182,31 @@ mod tests {
                 http(json!({"method": "HEAD", "expectedBody": {"contains": "a"}})),
                 "answers to HEAD have no body: choose another method, or leave expectedBody out",
             ),
-            (http(json!({"expectedBody": {"contains": ""}})), "expectedBody.contains is empty, which is in every body: leave it out"),
-            (http(json!({"expectedBody": {}})), "expectedBody says nothing to expect: set contains, jsonPath, or both"),
+            (http(json!({"expectedBody": {"contains": ""}})), "expectedBody.contains is empty and matches every body: remove it"),
+            (http(json!({"expectedBody": {}})), "expectedBody is empty: set contains, jsonPath, or both"),
             (
                 http(json!({"expectedBody": {"contains": "a", "equals": "b"}})),
                 "expectedBody.equals needs a jsonPath that finds what to compare",
             ),
-            (
-                http(json!({"maxLatency": "5001ms"})),
-                "maxLatency (5s1ms) is longer than timeout (5s), after which nobody waits for an answer",
-            ),
-            (header("X Team", "a"), "the header \"X Team\" has a name that no header can have"),
-            (header("X-Team", "a\nb"), "the header \"X-Team\" has a value with other characters than visible ASCII"),
-            (header("Content-Length", "3"), "the header \"Content-Length\" follows from the request itself: leave it out"),
+            (http(json!({"maxLatency": "5001ms"})), "maxLatency (5s1ms) must not exceed timeout (5s)"),
+            (header("X Team", "a"), "the header \"X Team\" is not a valid header name"),
+            (header("X-Team", "a\nb"), "the header \"X-Team\" has a value with characters that are not visible ASCII"),
+            (header("Content-Length", "3"), "the header \"Content-Length\" is set by the HTTP client: remove it"),
             (
                 http(json!({"headers": [{"name": "X-Team", "value": "a"}, {"name": "x-team", "value": "b"}]})),
-                "the header \"x-team\" is there twice: keep one",
+                "the header \"x-team\" is set twice: keep one",
             ),
-            (webhook(json!({"url": "http://"})), "the url \"http://\" is none: empty host"),
+            (webhook(json!({"url": "http://"})), "the url \"http://\" is not a valid URL: empty host"),
             (
                 webhook(json!({"url": "http://shop/", "headers": signature})),
-                "the header Bluegreen-Signature is the operator's own: leave it out",
+                "the header Bluegreen-Signature is set by the operator: remove it",
             ),
         ];
         for (check, expected) in cases {
             assert_eq!(planned(&check).unwrap_err().to_string(), expected, "{check}");
         }
         let path = planned(&http(json!({"expectedBody": {"jsonPath": "$.a["}}))).unwrap_err().to_string();
-        assert!(path.starts_with("expectedBody.jsonPath \"$.a[\" is no JSONPath: "), "{path}");
+        assert!(path.starts_with("expectedBody.jsonPath \"$.a[\" is not a valid JSONPath: "), "{path}");
         planned(&http(json!({"method": "POST", "body": "a", "maxLatency": "5s", "headers": [{"name": "Host", "value": "shop"}]}))).unwrap();
     }
 

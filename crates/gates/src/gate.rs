@@ -1,6 +1,6 @@
 //! One gate of status: how it turns, and what is told of it.
 
-use crate::text::around;
+use crate::text::{Advice, advised};
 use bluegreen_api::{Gate, GateState, Measured};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -22,8 +22,8 @@ pub fn baked(gate: &Gate, bake: Duration) -> bool {
 }
 
 /// What to tell of a gate that somebody has to decide.
-pub fn not_judged(gate: &Gate, advice: &str) -> String {
-    around(&format!("{} could not be judged: ", gate.name), &gate.message, &format!(". {advice}"))
+pub fn not_judged(gate: &Gate, advice: &Advice) -> String {
+    advised(&format!("{} could not be judged: ", gate.name), &gate.message, advice)
 }
 
 #[cfg(test)]
@@ -38,6 +38,7 @@ mod tests {
     #[test]
     fn a_gate_that_somebody_has_to_decide_is_told_with_what_to_do() {
         let gate = Gate { message: "the query returned no data".into(), ..started(&defined(Stage::Monitoring, metric(&json!({})))) };
-        assert_eq!(not_judged(&gate, "Decide"), "monitoring/errors could not be judged: the query returned no data. Decide");
+        let advice = Advice { command: "Approve: kubectl …".into(), ..Advice::default() };
+        assert_eq!(not_judged(&gate, &advice), "monitoring/errors could not be judged: the query returned no data. Approve: kubectl …");
     }
 }

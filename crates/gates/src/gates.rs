@@ -85,7 +85,7 @@ pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&Server>) 
     }
     if gates.len() > MOST {
         let (place, count) = (stage.section(), gates.len());
-        return Err(Invalid(format!("{place} has {count} gates with those of its templates, and at most {MOST} are told: name fewer")));
+        return Err(Invalid(format!("{place} has {count} gates with its templates, at most {MOST} are allowed: remove some")));
     }
     Ok(gates)
 }
@@ -145,20 +145,20 @@ pub fn with(stage: Stage, mut gates: Vec<GateDefinition>, score: Option<&Score>)
     let score = match (score, weighted) {
         (None, None) => return Ok(gates),
         (None, Some(name)) => {
-            return Err(Invalid(format!("{name} has a weight, which counts in a score: set {place}.score, or leave weight out")));
+            return Err(Invalid(format!("{name} has a weight, but {place}.score is not set: set it, or remove weight")));
         }
         (Some(_), None) => {
-            return Err(Invalid(format!("{place}.score has nothing to count: give metrics of this stage a weight, or leave score out")));
+            return Err(Invalid(format!("{place}.score is set, but no metric has a weight: set weight, or remove score")));
         }
         (Some(score), Some(_)) => score,
     };
     let plan = ScorePlan::of(score).ok_or_else(|| {
         let min = shortened(&score.min, score::LONGEST);
-        Invalid(format!("{place}.score: min is {min:?}: write the share of the weights that must be good, more than 0 and at most 100%"))
+        Invalid(format!("{place}.score.min is {min:?}: write a share of more than 0 and at most 100%"))
     })?;
     let name = stage.score().to_owned();
     if gates.iter().any(|gate| gate.name == name) {
-        return Err(Invalid(format!("{place}: a check or metric has the name of the score's own gate, score: give it another one")));
+        return Err(Invalid(format!("{place}: a check or metric is named score, which is the name of the score's own gate: rename it")));
     }
     let counted: Vec<_> = gates.iter().filter(|gate| gate.weight.is_some()).map(|gate| [&gate.name, &gate.definition]).collect();
     // One that counts in it and changes, comes or goes makes it another score.
@@ -239,7 +239,7 @@ mod tests {
             ),
             (
                 wrong(Stage::Verification, json!({}), None),
-                "spec.verification.metrics errors: no Prometheus to ask: set its address in the query, in spec.sources.prometheus.address, or start the operator with --prometheus-address",
+                "spec.verification.metrics errors: no Prometheus address: set address in the query, set spec.sources.prometheus.address, or start the operator with --prometheus-address",
             ),
         ];
         for (error, expected) in cases {
@@ -327,23 +327,23 @@ mod tests {
         for (error, expected) in [
             (
                 wrong(before, vec![soft("a", None), soft("b", Some(1))], None),
-                "verification/b has a weight, which counts in a score: set spec.verification.score, or leave weight out",
+                "verification/b has a weight, but spec.verification.score is not set: set it, or remove weight",
             ),
             (
                 wrong(after, vec![soft("a", None)], Some("80%")),
-                "spec.monitoring.score has nothing to count: give metrics of this stage a weight, or leave score out",
+                "spec.monitoring.score is set, but no metric has a weight: set weight, or remove score",
             ),
             (
                 wrong(after, vec![soft("score", None), soft("b", Some(1))], Some("80%")),
-                "spec.monitoring: a check or metric has the name of the score's own gate, score: give it another one",
+                "spec.monitoring: a check or metric is named score, which is the name of the score's own gate: rename it",
             ),
             (
                 wrong(before, vec![soft("a", Some(1))], Some("101%")),
-                "spec.verification.score: min is \"101%\": write the share of the weights that must be good, more than 0 and at most 100%",
+                "spec.verification.score.min is \"101%\": write a share of more than 0 and at most 100%",
             ),
             (
                 wrong(before, vec![rehearsal], Some("80%")),
-                "spec.verification.metrics a: a dry run passes whatever it measures, and has nothing to weigh: leave out weight or dryRun",
+                "spec.verification.metrics a: a dry run always passes and can have no weight: remove weight or dryRun",
             ),
         ] {
             assert_eq!(error, expected);
@@ -382,10 +382,10 @@ mod tests {
             (state, message.to_owned(), gates[2].since)
         };
         let (minute, longer) = (Duration::from_secs(60), Duration::from_secs(61));
-        let open = || "100 % of the weights can still be good, 60 % are needed".to_owned();
+        let open = || "no metric has passed yet, 60 % of the weights required".to_owned();
         assert_eq!(told_after(None, 10), (GateState::Running, open(), at(0)), "its time isn't over");
         assert_eq!(told_after(Some(longer), 20), (GateState::Running, open(), at(0)), "there are not enough readings");
-        let good = "60 % of the weights are good, 60 % are needed".to_owned();
+        let good = "60 % of the weights passed, 60 % required".to_owned();
         assert_eq!(told_after(Some(minute), 30), (GateState::Passed, good, at(30)));
     }
 }

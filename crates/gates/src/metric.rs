@@ -94,7 +94,7 @@ impl MetricPlan {
         };
         judge.fits(stage)?;
         if metric.dry_run && metric.weight.is_some() {
-            return Err(Invalid("a dry run passes whatever it measures, and has nothing to weigh: leave out weight or dryRun".into()));
+            return Err(Invalid("a dry run always passes and can have no weight: remove weight or dryRun".into()));
         }
         let initial_delay = match metric.initial_delay {
             Some(delay) => delay.0,
@@ -142,7 +142,7 @@ impl Judge {
         };
         if by_expression && stage.is_after_the_switch() {
             return Err(Invalid(
-                "after the switch the former side has no traffic to compare with: take active out of goodIf, or set it in spec.verification".into(),
+                "after the switch the former side has no traffic to compare with: remove active from goodIf, or move the metric to spec.verification".into(),
             ));
         }
         let why = match (stage.is_after_the_switch(), of, self) {
@@ -150,10 +150,10 @@ impl Judge {
                 "after the switch the former side has no traffic to compare with: set max or min, factorOf: BeforeSwitch, or compare in spec.verification"
             }
             (false, Some(FactorOf::BeforeSwitch), _) => {
-                "factorOf: BeforeSwitch asks for the time before a switch that is still to come: leave it out, or set it in spec.monitoring"
+                "factorOf: BeforeSwitch compares with the time before the switch: remove it, or move the metric to spec.monitoring"
             }
             (_, Some(FactorOf::BeforeSwitch), Self::Limits { question, .. }) if !question.asks_for_a_time() => {
-                "factorOf: BeforeSwitch needs a question about a time: put {{ end }} into the url or the body"
+                "factorOf: BeforeSwitch needs a query for a given time: put {{ end }} into the url or the body"
             }
             _ => return Ok(()),
         };
@@ -194,7 +194,7 @@ impl Traffic {
         };
         (requests < self.min).then(|| {
             let requests = shown(requests.max(0.0));
-            Nothing::TooFew(format!("{requests} requests are too few to judge by, at least {} are needed", self.min))
+            Nothing::TooFew(format!("{requests} requests, at least {} needed (minRequests)", self.min))
         })
     }
 }
@@ -260,7 +260,7 @@ pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading]
         Judge::Job { limits, .. } => judge_value(&mut measured, &plan.patience, stage, limits, answers, at),
         Judge::Comparison { rule, .. } => Counters::of(answers).map_err(Nothing::Answer).map(|now| {
             let told = errors::add(&mut measured.compared, &now, rule);
-            if told == Added::NoTraffic && waited_enough(&measured, &plan.patience) {
+            if matches!(told, Added::NoTraffic(_)) && waited_enough(&measured, &plan.patience) {
                 errors::read_from(&mut measured.compared, &now);
             }
             let weighed = Weighed::errors(&measured.compared.clone().unwrap_or_default(), rule);
@@ -268,7 +268,7 @@ pub fn add(gate: &mut Gate, plan: &MetricPlan, stage: Stage, answers: &[Reading]
         }),
         Judge::Latency { rule, .. } => Histograms::of(answers).map_err(Nothing::Answer).map(|now| {
             let told = latencies::add(&mut measured.distributions, &now, rule);
-            if told == Added::NoTraffic && waited_enough(&measured, &plan.patience) {
+            if matches!(told, Added::NoTraffic(_)) && waited_enough(&measured, &plan.patience) {
                 latencies::read_from(&mut measured.distributions, &now);
             }
             let weighed = Weighed::latencies(&measured.distributions.clone().unwrap_or_default(), rule);

@@ -75,7 +75,7 @@ impl Group {
         let template = match seen.get(&(*kind, name.clone())) {
             Some(TemplateSeen::There(template)) => template,
             Some(TemplateSeen::Unknown(why)) => return Err(Invalid(format!("{place} can't be read: {why}"))),
-            Some(TemplateSeen::Absent) | None => return Err(Invalid(format!("{place} doesn't exist: create it, or take it out"))),
+            Some(TemplateSeen::Absent) | None => return Err(Invalid(format!("{place} doesn't exist: create it, or remove it from spec"))),
         };
         let given = given.iter().map(|(name, value)| Ok((name.clone(), put_in(value, parameters)?)));
         let given: BTreeMap<_, _> = given.collect::<Result<_, String>>().map_err(|why| Invalid(format!("{place}: parameters: {why}")))?;
@@ -134,11 +134,11 @@ fn values<'a>(template: &'a GateTemplateSpec, given: &'a BTreeMap<String, String
     if let Some(unknown) = given.keys().find(|name| !declared().any(|declared| declared == **name)) {
         let known = declared().collect::<Vec<_>>().join(", ");
         let has = if known.is_empty() { "none" } else { &known };
-        return Err(format!("has no parameter {unknown} (it has {has}): take it out of parameters"));
+        return Err(format!("has no parameter {unknown} (it has {has}): remove it from parameters"));
     }
     let value = |name: &'a str, default: Option<&'a String>| match given.get(name).or(default) {
         Some(value) => Ok((name, value.as_str())),
-        None => Err(format!("needs the parameter {name}, which has no default: give it in parameters")),
+        None => Err(format!("needs the parameter {name}, which has no default: set it in parameters")),
     };
     let by_name = template.parameters.iter().map(|parameter| value(&parameter.name, parameter.default.as_ref()));
     Ok(Parameters { by_name: by_name.collect::<Result<_, _>>()?, declared_in: "the parameters of the template" })
@@ -146,7 +146,7 @@ fn values<'a>(template: &'a GateTemplateSpec, given: &'a BTreeMap<String, String
 
 /// A check or metric with its parameters put in, wherever it has text.
 fn filled<T: Serialize + DeserializeOwned>(item: &T, parameters: &Parameters<'_>) -> Result<T, String> {
-    let unreadable = |error: serde_json::Error| format!("it can't be read with its parameters put in: {error}");
+    let unreadable = |error: serde_json::Error| format!("it is not valid with its parameters filled in: {error}");
     let mut json = serde_json::to_value(item).map_err(unreadable)?;
     fill(&mut json, parameters)?;
     serde_json::from_value(json).map_err(unreadable)

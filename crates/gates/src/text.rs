@@ -21,9 +21,34 @@ pub fn shortened(text: &str, limit: usize) -> String {
 pub fn around(before: &str, words: &str, after: &str) -> String {
     let room = LONGEST.saturating_sub(after.chars().count());
     // Long names are somebody else's too.
-    let before = shortened(before, room.saturating_sub(words.chars().count().min(40)).max(40));
+    let least = room.saturating_sub(1).min(40);
+    let before = shortened(before, room.saturating_sub(words.chars().count().min(40)).max(least).max(1));
     let words = shortened(words, room.saturating_sub(before.chars().count()).max(1));
     format!("{before}{words}{after}")
+}
+
+/// The end of a message for a person who can do something about its cause.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Advice {
+    /// What stays as it is until then, with the mark before it; may be empty.
+    pub state: String,
+    /// What the command does, and the command: `Retry: kubectl …`.
+    pub command: String,
+    /// Other ways: `; instead: …`; may be empty.
+    pub instead: String,
+}
+
+/// Characters of the cause that stay beside a command, where there is room for them.
+const CAUSE: usize = 110;
+
+/// A message that ends with a command to paste. The command is never cut: short of room, other ways go first, then the state, then the cause.
+pub fn advised(before: &str, words: &str, advice: &Advice) -> String {
+    let Advice { state, command, instead } = advice;
+    let whole = [format!("{state}. {command}{instead}"), format!("{state}. {command}"), format!(". {command}")];
+    let cause = (before.chars().count() + words.chars().count()).min(CAUSE);
+    let fits = |end: &&String| end.chars().count() + cause <= LONGEST;
+    let [.., shortest] = &whole;
+    around(before, words, whole.iter().find(fits).unwrap_or(shortest))
 }
 
 /// Characters of an answer that are told.
@@ -57,6 +82,28 @@ mod tests {
             around(&format!("Revision 2 ({}): ", "registry/".repeat(30)), &"x".repeat(99), &format!(". {}", "Change spec".repeat(9)));
         assert!(message.starts_with("Revision 2 (registry") && message.ends_with("Change spec"), "{message}");
         assert_eq!(message.chars().count(), LONGEST);
+    }
+
+    #[test]
+    fn a_command_is_never_cut() {
+        let of = |state: &str, command: usize| Advice {
+            state: state.into(),
+            command: format!("Retry: {}", "k".repeat(command)),
+            instead: "; instead: abort".into(),
+        };
+        let long = "back-off pulling image ".repeat(20);
+        for words in ["no", &long] {
+            for command in [20, 150, 180, 200, 220, 240] {
+                let message = advised("gate failed: ", words, &of(". On hold (onFailure: Pause)", command));
+                assert!(message.contains(&format!(". Retry: {}", "k".repeat(command))), "{message}");
+                assert!(message.chars().count() <= LONGEST, "{message}");
+            }
+        }
+        let whole = advised("gate failed: ", "no", &of(". On hold", 20));
+        assert_eq!(whole, format!("gate failed: no. On hold. Retry: {}; instead: abort", "k".repeat(20)));
+        let (without_others, alone) = (advised("gate: ", &long, &of(". On hold", 125)), advised("gate: ", &long, &of(". On hold", 140)));
+        assert!(without_others.ends_with('k') && without_others.contains("On hold"), "{without_others}");
+        assert!(alone.ends_with('k') && !alone.contains("On hold"), "{alone}");
     }
 
     #[test]

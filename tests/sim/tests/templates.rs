@@ -61,7 +61,7 @@ fn a_change_of_a_template_is_a_look_at_who_names_it() {
     run(2, async |world| {
         world.operator("a", Faults::default(), None);
         world.create("shop", &naming("GateTemplate"));
-        told(world, "shop", "GateTemplate shop/slo doesn't exist: create it, or take it out").await;
+        told(world, "shop", "GateTemplate shop/slo doesn't exist: create it, or remove it from spec").await;
         world.template(&GATE_TEMPLATE, "slo", &slo());
         // Not by the look that comes by itself after ten minutes.
         assert!(world.until(60, |world| world.phase("shop") == "Healthy").await, "{}", world.story());

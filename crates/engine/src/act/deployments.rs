@@ -33,21 +33,21 @@ pub(crate) fn write(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutS
     (deployment.replicas != replicas).then_some(Effect {
         change: Change::Scale { color: side.color, replicas },
         guard,
-        why: "the size is another",
+        why: "the Deployment has another size than recorded",
     })
 }
 
 fn deployment_drift(plan: &Plan<'_>, side: &Side, deployment: &DeploymentSeen) -> Option<&'static str> {
     if deployment.revision != side.revision {
-        return Some("the Deployment is to run another revision");
+        return Some("the Deployment has another revision than recorded");
     }
     if deployment.owner != Owner::Us || !deployment.labels_intact {
-        return Some("labels or owner of the Deployment are not ours");
+        return Some("the Deployment has lost its labels or its owner");
     }
     if deployment.min_ready_seconds != plan.settings.min_ready_seconds {
         return Some("minReadySeconds changed");
     }
-    (!as_we_left_it(side, deployment)).then_some("somebody else changed the Deployment")
+    (!as_we_left_it(side, deployment)).then_some("another client changed the Deployment")
 }
 
 /// The standby goes now. While the rollout is held its clock stands still, and its time doesn't come.
@@ -78,6 +78,6 @@ pub(crate) fn unused_color(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenR
     (ours && elsewhere && !reached(seen, color) && deployment.replicas > 0).then(|| Effect {
         change: Change::Scale { color, replicas: 0 },
         guard: Guard::ResourceVersion(deployment.resource_version.clone()),
-        why: "the color has no role any more",
+        why: "the color is no longer in use",
     })
 }

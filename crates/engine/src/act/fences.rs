@@ -98,5 +98,5 @@ fn fence(seen: &Observed, object: Object, epoch: &str) -> Option<Effect> {
     };
     let guard = Guard::ResourceVersion(resource_version);
     let change = Change::Fence { object, epoch: epoch.to_owned() };
-    (is != epoch).then_some(Effect { change, guard, why: "an intention recorded for it is withdrawn" })
+    (is != epoch).then_some(Effect { change, guard, why: "a recorded intention was withdrawn" })
 }

@@ -8,10 +8,7 @@ use crate::{
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// The longest pause before a refused write is tried again.
-const RETRY: Duration = Duration::from_secs(300);
-
-/// The same for a write that protects the live side.
+/// The longest pause before a refused write is tried again that protects the live side.
 const PROTECTION_RETRY: Duration = Duration::from_secs(10);
 
 /// Effects that may be tried now, and when those that were refused may be tried again.
@@ -22,7 +19,7 @@ pub(crate) fn due(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<
         .into_iter()
         .filter(|effect| {
             let refusal = seen.refusals.iter().find(|refusal| refusal.object == effect.object() && refusal.generation == seen.generation);
-            let longest = if protection::protects(effect, &seen.status) { PROTECTION_RETRY } else { RETRY };
+            let longest = if protection::protects(effect, &seen.status) { PROTECTION_RETRY } else { Refusal::LONGEST_PAUSE };
             let again = refusal.and_then(|refusal| try_again(refusal, longest));
             // One that would wait for longer than any does tells of a clock that was put back.
             let latest = seen.now.checked_add(longest.saturating_mul(2)).unwrap_or(Timestamp::MAX);

@@ -106,13 +106,13 @@ fn service_drift(seen: &Observed, role: Role, service: &ServiceSeen, target: &Ta
         return None;
     }
     if service.selector != selector(&seen.name, target) {
-        return Some("the Service is to select another side");
+        return Some("the Service selects another side than recorded");
     }
     if !same_ports(&service.ports, &service_ports(role, &target.ports)) {
-        return Some("the ports of the Service are not those of its revision");
+        return Some("the Service has other ports than its revision");
     }
     (service.owner != Owner::Us || !service.labels_intact || !service.settings_intact)
-        .then_some("the Service was changed, or is not ours yet")
+        .then_some("the Service was changed, or is being adopted")
 }
 
 /// The ports asked for are there. One that somebody else added stays, and a node port that the cluster chose is nobody's business.

@@ -12,7 +12,7 @@ use crate::{
 use bluegreen_api::{BlueGreenRolloutStatus, Color, ServicePort};
 use bluegreen_gates::reading::Measurement;
 use jiff::Timestamp;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 /// One rollout and the world around it, as far as decisions depend on it.
 #[derive(Clone, Debug)]
@@ -321,4 +321,9 @@ pub struct Refusal {
     pub times: u32,
     /// `metadata.generation` of the rollout at that time.
     pub generation: i64,
+}
+
+impl Refusal {
+    /// The longest pause before a refused write is tried again.
+    pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 }

@@ -72,9 +72,9 @@ fn waiting_pods<'a>(seen: &'a ColorSeen, revision: &str) -> impl Iterator<Item =
 
 fn of_pod(pod: &PodSeen) -> Option<Trouble> {
     let trouble = pod.trouble.as_ref()?;
-    let container = trouble.container.as_ref().map(|name| format!(" container {name}")).unwrap_or_default();
+    let container = trouble.container.as_ref().map(|name| format!(", container {name}")).unwrap_or_default();
     let message = if trouble.message.is_empty() { String::new() } else { format!(": {}", trouble.message) };
-    Some(Trouble { kind: kind_of(&trouble.reason), sentence: format!("pod {}{container} {}{message}", pod.name, trouble.reason) })
+    Some(Trouble { kind: kind_of(&trouble.reason), sentence: format!("pod {}{container}: {}{message}", pod.name, trouble.reason) })
 }
 
 /// By the reason that a container or a condition of a pod gives.
@@ -102,7 +102,7 @@ pub fn hopeless(seen: &ColorSeen, revision: &str, now: Timestamp) -> Option<Trou
     };
     let pod = waiting_pods(seen, revision).filter(lost).min_by(|a, b| a.name.cmp(&b.name))?;
     Some(of_pod(pod).unwrap_or_else(|| {
-        let sentence = format!("a container of pod {} restarted {} times and was never ready", pod.name, pod.restarts);
+        let sentence = format!("pod {}: a container restarted {} times and was never ready", pod.name, pod.restarts);
         Trouble { kind: Some(TroubleKind::Crash), sentence }
     }))
 }

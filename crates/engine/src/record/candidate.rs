@@ -7,10 +7,14 @@ use super::{
     pods::pods_coming,
     shut,
     stay::{Stay, Step},
+    words,
 };
 use crate::observed::facts;
-use bluegreen_api::{Duration, GateState, Outcome, Phase, Side, VerificationFailure, reasons};
-use bluegreen_gates::{stage::Stage, text::around};
+use bluegreen_api::{Duration, GateState, Outcome, Phase, Side, VerificationFailure, names, reasons};
+use bluegreen_gates::{
+    stage::Stage,
+    text::{Advice, advised, around},
+};
 
 /// What ends or replaces a candidate in any phase before the switch. Orders first, then `spec`.
 fn before_switch(draft: &mut Draft<'_>) -> Result<Side, Step> {
@@ -20,18 +24,18 @@ fn before_switch(draft: &mut Draft<'_>) -> Result<Side, Step> {
         return Err(Step::Again);
     };
     if let Some(verb) = draft.ordered_to_give_up(&candidate.revision) {
-        draft.abort(Outcome::Aborted, reasons::ORDERED, &format!("by order ({})", verb.as_str()));
+        draft.abort(Outcome::Aborted, reasons::ORDERED, &words::requested(verb));
         return Err(Step::Again);
     }
     if draft.wants(draft.status().active.as_ref()) {
-        draft.abort(Outcome::Reverted, reasons::REVERTED, "spec went back to the active revision");
+        draft.abort(Outcome::Reverted, reasons::REVERTED, "spec asks for the active revision again");
         return Err(Step::Again);
     }
     if let Some(wanted) = draft.new_candidate()
         && wanted.hash != candidate.revision
         && hold::held(draft).is_none()
     {
-        draft.finish_attempt(Outcome::Superseded, reasons::SUPERSEDED, "spec asks for another revision");
+        draft.superseded(wanted);
         draft.begin_candidate(wanted);
         return Err(Step::Again);
     }
@@ -61,7 +65,7 @@ pub(super) fn deploying_preview(draft: &mut Draft<'_>) -> Step {
         draft.enter(Phase::Verifying);
         return Step::Again;
     }
-    let message = format!("Deploying revision {} ({}) to {}", candidate.number, candidate.image, candidate.color);
+    let message = words::revision("Deploying revision", &candidate, &format!(" to {}", candidate.color));
     pods_coming(draft, &candidate, reasons::DEPLOYING, message)
 }
 
@@ -85,13 +89,15 @@ pub(super) fn verifying(draft: &mut Draft<'_>) -> Step {
     };
     let timeout = draft.settings().verification_timeout;
     if draft.elapsed() >= timeout {
-        let message = format!("{} was not finished within {}: {}", running.name, Duration(timeout), or_no_result(&running.message));
+        let within = format!("{} did not finish within {} (verification.timeout): ", running.name, Duration(timeout));
+        let message = around(&within, or_no_result(&running.message), "");
         draft.abort(Outcome::Aborted, reasons::VERIFICATION_TIMED_OUT, &message);
         return Step::Again;
     }
-    let message = format!("Verifying revision {} ({})", candidate.number, candidate.image);
-    let message = if draft.ready_pods(&candidate) == 0 { format!("{message}: no pod of the candidate is ready") } else { message };
-    Stay::working(reasons::VERIFYING, message).until(draft.due(timeout)).into()
+    let unready = if draft.ready_pods(&candidate) == 0 { "; no pod of the candidate is ready" } else { "" };
+    let end = words::end(draft, "; times out at", timeout, "verification.timeout");
+    let message = words::verifying(draft, &candidate, "", &format!("{end}{unready}"));
+    Stay::working(reasons::VERIFYING, message).ends(draft.due(timeout)).into()
 }
 
 fn or_no_result(message: &str) -> &str {
@@ -102,7 +108,7 @@ fn or_no_result(message: &str) -> &str {
 fn failed(draft: &mut Draft<'_>, candidate: &Side) -> Option<Step> {
     let gate = draft.deciding(Stage::Verification).find(|gate| gate.state == GateState::Failed)?.clone();
     let reason = draft.reason_of(&gate);
-    let message = format!("{}: {}", gate.name, gate.message);
+    let message = format!("{} failed: {}", gate.name, gate.message);
     if draft.settings().on_verification_failure == VerificationFailure::Abort {
         draft.abort(Outcome::Aborted, reason, &message);
         return Some(Step::Again);
@@ -113,9 +119,12 @@ fn failed(draft: &mut Draft<'_>, candidate: &Side) -> Option<Step> {
         draft.enter(Phase::Verifying);
         return Some(Step::Again);
     }
-    let [give_up, again] = [Verb::Abort, Verb::Retry].map(|verb| draft.order(verb, &candidate.revision));
-    let advice = format!(". Give it up with {give_up}, let the gate run again with {again}, or change spec");
-    Some(Stay::stalled(reason, around("Held, since ", &message, &advice)).into())
+    let advice = Advice {
+        state: ". On hold (onFailure: Pause)".into(),
+        command: format!("Retry: {}", draft.order(Verb::Retry, &candidate.revision)),
+        instead: format!("{}, or change spec", draft.instead(Verb::Abort, &candidate.revision)),
+    };
+    Some(Stay::stalled(reason, advised("", &message, &advice)).into())
 }
 
 /// Verified: waits for an approval, or for its time.
@@ -133,16 +142,22 @@ pub(super) fn awaiting_promotion(draft: &mut Draft<'_>) -> Step {
         return Step::Again;
     }
     let settings = draft.settings();
-    let timeout = settings.promotion_timeout.and_then(|timeout| draft.due(timeout));
-    if settings.promotion_timeout.is_some_and(|timeout| draft.elapsed() >= timeout) {
-        draft.abort(Outcome::Aborted, reasons::PROMOTION_TIMED_OUT, "it was not promoted in time");
+    let due = settings.promotion_timeout.and_then(|timeout| draft.due(timeout));
+    if let Some(timeout) = settings.promotion_timeout.filter(|timeout| draft.elapsed() >= *timeout) {
+        let not_promoted = format!("not promoted within {} (promotion.timeout)", Duration(timeout));
+        draft.abort(Outcome::Aborted, reasons::PROMOTION_TIMED_OUT, &not_promoted);
         return Step::Again;
     }
     let Some(shut) = shut::shut(draft) else {
         draft.enter(Phase::ScalingUp);
         return Step::Again;
     };
-    shut.until(timeout).into()
+    shut.ends(due).into()
+}
+
+/// What comes before the switch where somebody edited the Deployment of its side.
+pub(super) fn restored(draft: &Draft<'_>, side: &Side) -> String {
+    format!("Deployment {} is restored to the recorded template", names::deployment(&draft.seen.name, side.color))
 }
 
 /// The candidate is brought to the size that takes all traffic; then every gate is asked once more.
@@ -157,11 +172,12 @@ pub(super) fn scaling_up(draft: &mut Draft<'_>) -> Step {
         return Step::Again;
     }
     let full = draft.at_full_size(candidate);
-    let message = format!("Bringing revision {} ({}) to full size", full.number, full.image);
+    let message = words::revision("Scaling revision", &full, &format!(" to {} pods", full.replicas));
     if draft.fully_available(&full) && draft.ready_pods(&full) > 0 {
         // Not before our write that comes after somebody's edit is taken up. What others add beside our fields stays, and starts no gate anew.
         if !facts::taken_up(draft.seen, &full) {
-            return Stay::working(reasons::SCALING_UP, format!("{message}: waiting until its Deployment is written as recorded")).into();
+            let waits = format!(" to {} pods: waiting until {}", full.replicas, restored(draft, &full));
+            return Stay::working(reasons::SCALING_UP, words::revision("Scaling revision", &full, &waits)).into();
         }
         draft.enter(Phase::Promoting);
         return Step::Again;

@@ -1,8 +1,12 @@
 //! What EndpointSlices of the active Service show.
 
 use super::{draft::Draft, stay::Stay};
-use crate::observed::facts::reached;
+use crate::{
+    decision::Role,
+    observed::{facts::reached, services::service_name},
+};
 use bluegreen_api::{Side, reasons};
+use bluegreen_gates::text::around;
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
 
@@ -42,7 +46,8 @@ pub(crate) fn slices_late(draft: &Draft<'_>, side: &Side) -> (bool, Option<Times
 pub(crate) fn still_reached(draft: &Draft<'_>, side: &Side, due: Option<Timestamp>, message: &str) -> Option<Stay> {
     let over = due.is_some_and(|due| due <= draft.now());
     (over && reached(draft.seen, side.color)).then(|| {
-        let kept = format!("revision {} is kept, for EndpointSlices of the active Service still hold pods of it", side.number);
-        Stay::working(reasons::ENDPOINTS_STALE, format!("{message}; {kept}: is the endpoint slice controller at work?"))
+        let service = service_name(draft.seen, Role::Active);
+        let kept = format!("revision {} is kept: EndpointSlices of Service {service} still list its pods", side.number);
+        Stay::working(reasons::ENDPOINTS_STALE, around("", message, &format!("; {kept}: is the endpoint slice controller at work?")))
     })
 }

@@ -6,10 +6,19 @@ use super::{
     orders::Verb,
     pods::coming_up,
     stay::{Stay, Step},
+    words,
 };
-use crate::{observed::facts, plan::Wanted};
+use crate::{
+    decision::Role,
+    observed::{facts, services::service_name},
+    plan::Wanted,
+};
 use bluegreen_api::{GateState, Outcome, Phase, Side, reasons};
-use bluegreen_gates::{gate::not_judged, stage::Stage, text::around};
+use bluegreen_gates::{
+    gate::not_judged,
+    stage::Stage,
+    text::{Advice, advised},
+};
 
 /// The first revision gets its pods, and serves as they get ready. Trouble is told; nothing is rejected.
 pub(super) fn initializing(draft: &mut Draft<'_>) -> Step {
@@ -35,7 +44,8 @@ pub(super) fn initializing(draft: &mut Draft<'_>) -> Step {
     }
     if !draft.settings().verify_initial && !facts::selects(draft.seen, &active) {
         // Handed over by somebody else, or refused: nobody is served by it yet.
-        return Stay::working(reasons::INITIALIZING, format!("Waiting for the active Service to select revision {}", active.number)).into();
+        let name = service_name(draft.seen, Role::Active);
+        return Stay::working(reasons::INITIALIZING, format!("Waiting until Service {name} selects revision {}", active.number)).into();
     }
     draft.finish_attempt(Outcome::Promoted, reasons::AVAILABLE, "the first revision serves");
     draft.rest(Phase::Healthy);
@@ -44,7 +54,7 @@ pub(super) fn initializing(draft: &mut Draft<'_>) -> Step {
 
 /// `spec` changed before the first revision served in full.
 fn another_first(draft: &mut Draft<'_>, active: &Side, wanted: &Wanted<'_>) -> Step {
-    draft.finish_attempt(Outcome::Superseded, reasons::SUPERSEDED, "spec asks for another revision");
+    draft.superseded(wanted);
     if draft.ready_pods(active) > 0 {
         draft.begin_candidate(wanted);
         return Step::Again;
@@ -61,28 +71,35 @@ fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
         return Some(held.stay);
     }
     draft.align_gates(Stage::Verification);
+    // Without an end: there is nothing else that could serve.
+    let verifying =
+        |draft: &Draft<'_>| Stay::working(reasons::VERIFYING, words::verifying(draft, active, " before it serves", " (no time limit)"));
     let failed = draft.deciding(Stage::Verification).find(|gate| gate.state == GateState::Failed);
     if let Some(gate) = failed {
-        let advice = format!(". Change spec, or let the gate run again with {}", draft.order(Verb::Retry, &active.revision));
-        let message = around(&format!("The first revision did not pass {}: ", gate.name), &gate.message, &advice);
+        let advice = Advice {
+            state: format!(". Revision {} does not serve", active.number),
+            command: format!("Retry: {}", draft.order(Verb::Retry, &active.revision)),
+            instead: "; or change spec".into(),
+        };
+        let message = advised(&format!("{} failed: ", gate.name), &gate.message, &advice);
         let reason = draft.reason_of(gate);
         if draft.ordered(Verb::Retry, &active.revision) {
             draft.spend(Verb::Retry);
             draft.ask_all_again();
             draft.align_gates(Stage::Verification);
-            return Some(Stay::working(reasons::VERIFYING, "Verifying the first revision before it serves"));
+            return Some(verifying(draft));
         }
         return Some(Stay::stalled(reason, message));
     }
-    let verifying = || Stay::working(reasons::VERIFYING, "Verifying the first revision before it serves");
     if draft.deciding(Stage::Verification).any(|gate| gate.state == GateState::Running) {
-        return Some(verifying());
+        return Some(verifying(draft));
     }
     let unknown = draft.deciding(Stage::Verification).find(|gate| gate.state == GateState::Inconclusive)?.clone();
     if draft.ordered(Verb::Promote, &active.revision) {
         draft.spend(Verb::Promote);
         return None;
     }
-    let advice = format!("Decide with {}, or change spec", draft.order(Verb::Promote, &active.revision));
+    let approve = words::command("Approve", &draft.order(Verb::Promote, &active.revision));
+    let advice = Advice { instead: "; or change spec".into(), ..approve };
     Some(Stay::working(reasons::INCONCLUSIVE, not_judged(&unknown, &advice)))
 }

@@ -9,11 +9,12 @@ use crate::{
     decision::{Object, Role},
     observed::{Late, Observed, Owner, Refusal, services::service_name},
 };
-use bluegreen_api::{Color, names, reasons};
-use std::time::Duration;
+use bluegreen_api::{Color, Duration, names, reasons};
+use bluegreen_gates::text::{Advice, advised, around};
+use std::time;
 
 /// How long a watch may be down before that is told.
-const MOMENT: Duration = Duration::from_secs(10);
+const MOMENT: time::Duration = time::Duration::from_secs(10);
 
 /// Who or what holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +48,13 @@ pub(crate) fn held(draft: &Draft<'_>) -> Option<Held> {
     let of = |by: Hold| move |stay: Stay| Held { by, stay };
     // Told before a gate that can't be worked out for it: that is no fault of the author's.
     let templates = || draft.seen.late_templates().map(watch_down).map(of(Hold::Templates));
-    let invalid = |why| Stay::stalled(reasons::INVALID_SPEC, format!("spec can't be carried out: {why}"));
+    let invalid = |why| Stay::stalled(reasons::INVALID_SPEC, format!("spec is invalid: {why}"));
     let spec = || draft.plan.asked.invalid().map(invalid).map(of(Hold::Spec));
-    let none = || Stay::working(reasons::NO_REPLICAS, "Waiting for replicas: spec.replicas is 0");
+    let none = || {
+        let Observed { name, namespace, .. } = draft.seen;
+        let scale = format!("kubectl scale bgr {name} -n {namespace} --replicas=1");
+        Stay::working(reasons::NO_REPLICAS, format!("Waiting: spec.replicas is 0. Resume: {scale}"))
+    };
     templates()
         .or_else(spec)
         .or_else(|| pause(draft).map(of(Hold::Paused)))
@@ -59,13 +64,18 @@ pub(crate) fn held(draft: &Draft<'_>) -> Option<Held> {
 
 /// A person wants nothing new for now.
 pub(crate) fn pause(draft: &Draft<'_>) -> Option<Stay> {
+    let Advice { state, command, .. } = resume(draft)?;
+    Some(Stay::working(reasons::PAUSED, format!("{state}. {command}")))
+}
+
+/// While paused: by which setting, and how that ends.
+pub(crate) fn resume(draft: &Draft<'_>) -> Option<Advice> {
+    let of = |state: &str, how: &str| Advice { state: state.into(), command: format!("Resume: {how}"), instead: String::new() };
     if draft.settings().paused {
-        return Some(Stay::working(reasons::PAUSED, "Paused by spec.paused; set it to false to go on"));
+        return Some(of("Paused by spec.paused", "set spec.paused to false"));
     }
-    draft.status().paused_by_order.then(|| {
-        let revision = draft.attempt_revision().unwrap_or_default();
-        Stay::working(reasons::PAUSED, format!("Paused by an order; annotate with {} to go on", draft.order(Verb::Resume, &revision)))
-    })
+    let revision = draft.attempt_revision().unwrap_or_default();
+    draft.status().paused_by_order.then(|| of("Paused by annotation", &draft.order(Verb::Resume, &revision)))
 }
 
 /// A watch is late, and what is seen may be old.
@@ -74,7 +84,8 @@ pub(crate) fn late(seen: &Observed) -> Option<Stay> {
 }
 
 fn watch_down(late: &Late) -> Stay {
-    Stay::working(reasons::WATCH_DOWN, format!("Nothing is tried or passed while the operator can't watch {late}"))
+    let message = around("On hold: the operator can't watch ", &late.to_string(), ". Repair and rollback still work");
+    Stay::working(reasons::WATCH_DOWN, message)
 }
 
 /// A watch that is down comes back in a moment, as a rule: until that is over it is no news, and nothing is recorded for it.
@@ -107,10 +118,11 @@ fn of_refusal(refusal: &Refusal, name: &str) -> Stay {
     // A doubled, unknown or malformed field in a server-side apply is answered with a 500; it is the author's all the same.
     let unread = ["failed to create typed patch object", "failed to convert new object"];
     let authors = matches!(refusal.code, 400 | 422) || unread.iter().any(|words| refusal.message.contains(words));
-    let message = format!("The API server refused {name}: {}", refusal.message);
+    let refused = |advice: &str| around(&format!("The API server refused {name}: "), &refusal.message, advice);
     if authors {
-        return Stay::stalled(reasons::INVALID_SPEC, message);
+        return Stay::stalled(reasons::INVALID_SPEC, refused(". Change spec"));
     }
+    let message = refused(&format!(". Retrying at least every {}", Duration(Refusal::LONGEST_PAUSE)));
     if matches!(refusal.code, 401 | 403 | 404) {
         return Stay::stalled(reasons::REFUSED, message);
     }
@@ -118,7 +130,7 @@ fn of_refusal(refusal: &Refusal, name: &str) -> Stay {
 }
 
 /// An object by its kind and name, as people call it.
-fn in_words(seen: &Observed, object: &Object) -> String {
+pub(crate) fn in_words(seen: &Observed, object: &Object) -> String {
     match object {
         Object::Service(role) => format!("Service {}", service_name(seen, *role)),
         Object::Deployment(color) => format!("Deployment {}", names::deployment(&seen.name, *color)),
@@ -139,7 +151,18 @@ fn leaving(seen: &Observed) -> Option<Stay> {
     let services = Role::ALL.into_iter().filter(service).map(Object::Service);
     let object = services.chain([Color::Blue, Color::Green].into_iter().filter(color).map(Object::Deployment)).next()?;
     let name = in_words(seen, &object);
-    Some(Stay::working(reasons::BEING_DELETED, format!("Waiting for {name} to be gone: it is being deleted, and is made anew then")))
+    Some(Stay::working(reasons::BEING_DELETED, format!("{name} is being deleted; it will be recreated")))
+}
+
+/// It is left alone until its owner hands it over.
+fn not_ours(seen: &Observed, kind: &str, name: &str, who: &str, otherwise: &str) -> Stay {
+    let annotate = format!("kubectl annotate {} {name} -n {}", kind.to_lowercase(), seen.namespace);
+    let advice = Advice {
+        command: format!("Hand it over: {annotate} {}={}", names::ADOPT_ANNOTATION, seen.name),
+        instead: format!("; or {otherwise}"),
+        ..Advice::default()
+    };
+    Stay::stalled(reasons::NOT_OURS, advised(&format!("{kind} {name} belongs to "), who, &advice))
 }
 
 fn foreign(seen: &Observed) -> Option<Stay> {
@@ -148,30 +171,15 @@ fn foreign(seen: &Observed) -> Option<Stay> {
             && let Owner::Foreign { who, adopt: false } = &service.owner
         {
             let name = service_name(seen, role);
-            return Some(Stay::stalled(
-                reasons::NOT_OURS,
-                format!(
-                    "Service {name} belongs to {who} and is left alone: annotate it with {}={} to hand it over, or choose another spec.service.{}.name",
-                    names::ADOPT_ANNOTATION,
-                    seen.name,
-                    role.as_str()
-                ),
-            ));
+            return Some(not_ours(seen, "Service", &name, who, &format!("set another spec.service.{}.name", role.as_str())));
         }
     }
     for color in [Color::Blue, Color::Green] {
         if let Some(deployment) = &seen.color(color).deployment
             && let Owner::Foreign { who, adopt: false } = &deployment.owner
         {
-            return Some(Stay::stalled(
-                reasons::NOT_OURS,
-                format!(
-                    "Deployment {}-{color} belongs to {who} and is left alone: annotate it with {}={} to hand it over, or name the rollout otherwise",
-                    seen.name,
-                    names::ADOPT_ANNOTATION,
-                    seen.name
-                ),
-            ));
+            let name = names::deployment(&seen.name, color);
+            return Some(not_ours(seen, "Deployment", &name, who, "use another rollout name"));
         }
     }
     None
@@ -188,20 +196,20 @@ mod tests {
         let typed = "failed to create typed patch object (web/shop-green): .spec.foo: field not declared in schema";
         let converted = "failed to convert new object (web/shop-green) to proper version";
         let cases = [
-            (422, "spec.ports: Invalid value", StayKind::Stalled, reasons::INVALID_SPEC),
-            (400, "unknown field", StayKind::Stalled, reasons::INVALID_SPEC),
-            (500, typed, StayKind::Stalled, reasons::INVALID_SPEC),
-            (500, converted, StayKind::Stalled, reasons::INVALID_SPEC),
-            (403, "exceeded quota", StayKind::Stalled, reasons::REFUSED),
-            (500, "etcdserver: request timed out", StayKind::Working, reasons::REFUSED),
-            (0, "connection refused", StayKind::Working, reasons::REFUSED),
+            (422, "spec.ports: Invalid value", StayKind::Stalled, reasons::INVALID_SPEC, "Change spec"),
+            (400, "unknown field", StayKind::Stalled, reasons::INVALID_SPEC, "Change spec"),
+            (500, typed, StayKind::Stalled, reasons::INVALID_SPEC, "Change spec"),
+            (500, converted, StayKind::Stalled, reasons::INVALID_SPEC, "Change spec"),
+            (403, "exceeded quota", StayKind::Stalled, reasons::REFUSED, "Retrying at least every 5m"),
+            (500, "etcdserver: request timed out", StayKind::Working, reasons::REFUSED, "Retrying at least every 5m"),
+            (0, "connection refused", StayKind::Working, reasons::REFUSED, "Retrying at least every 5m"),
         ];
-        for (code, message, kind, reason) in cases {
+        for (code, message, kind, reason, advice) in cases {
             let at = Timestamp::UNIX_EPOCH;
             let refused = Refusal { object: Object::Service(Role::Active), code, message: message.into(), at, times: 1, generation: 1 };
             let stay = of_refusal(&refused, "Service shop");
             assert!(stay.kind == kind && stay.reason == reason, "{code} {message}: {}", stay.reason);
-            assert_eq!(stay.message, format!("The API server refused Service shop: {message}"));
+            assert_eq!(stay.message, format!("The API server refused Service shop: {message}. {advice}"));
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn start(draft: &mut Draft<'_>) -> Step {
     let Some(color) = active_color(draft, &sides) else { return fresh(draft) };
     if draft.status().epoch == 0 {
         draft.withdraw_all(fenced(seen));
-        return Stay::working(reasons::INITIALIZING, "The status was lost, and is rebuilt from what is there").into();
+        return Stay::working(reasons::INITIALIZING, "The status was lost; rebuilding it from the existing objects").into();
     }
     let index = |color: Color| usize::from(color == Color::Green);
     let other = sides[index(color.other())].take().filter(|side| side.replicas > 0);
@@ -110,5 +110,5 @@ fn fresh(draft: &mut Draft<'_>) -> Step {
         draft.begin_first(wanted, Color::Blue);
         return Step::Again;
     }
-    Stay::stalled(reasons::INVALID_SPEC, "spec can't be carried out").into()
+    Stay::stalled(reasons::INVALID_SPEC, "spec is invalid").into()
 }

@@ -15,6 +15,7 @@ mod shut;
 mod stay;
 mod upkeep;
 mod way_back;
+mod words;
 
 use crate::{decision::Object, observed::Observed, plan::Plan};
 use bluegreen_api::{BlueGreenRolloutStatus, Phase, reasons};
@@ -54,8 +55,10 @@ fn to_the_next_stay(draft: &mut Draft<'_>) -> Stay {
 
 /// The recorded status as it stands, and that one of these objects can't be written.
 pub(crate) fn waiting_for_a_write(seen: &Observed, plan: &Plan<'_>, objects: Vec<Object>) -> (BlueGreenRolloutStatus, Stay) {
+    let named = objects.first().map(|object| format!(" of {}", hold::in_words(seen, object))).unwrap_or_default();
     let mut draft = Draft::new(seen, plan, objects);
-    let stay = hold::refused(&draft).unwrap_or_else(|| Stay::working(reasons::REFUSED, "Waiting to write an object again"));
+    let again = || Stay::working(reasons::REFUSED, format!("Waiting to retry a refused write{named}"));
+    let stay = hold::refused(&draft).unwrap_or_else(again);
     draft.tell(&stay);
     (draft.into_status(), stay)
 }

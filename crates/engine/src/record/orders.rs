@@ -1,5 +1,6 @@
 //! What people ask of one attempt, by annotations `bluegreen.dev/<verb>: <revision>`.
 
+use crate::observed::Observed;
 use bluegreen_api::{BlueGreenRolloutStatus, names};
 use std::collections::BTreeMap;
 
@@ -53,6 +54,11 @@ pub fn written(status: &BlueGreenRolloutStatus, verb: Verb, revision: &str) -> S
         Some(rest) => format!("/{}", rest.parse::<u32>().unwrap_or(1).saturating_add(1)),
     };
     format!("{}{word}={revision}{again}", names::PREFIX)
+}
+
+/// The command by which a person gives an order, to be pasted. The annotation of an earlier attempt may be on the object still.
+pub fn command(seen: &Observed, verb: Verb, revision: &str, status: &BlueGreenRolloutStatus) -> String {
+    format!("kubectl annotate bgr {} -n {} --overwrite {}", seen.name, seen.namespace, written(status, verb, revision))
 }
 
 /// Marks an order as carried out.

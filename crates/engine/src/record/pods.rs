@@ -3,6 +3,7 @@
 use super::{
     draft::Draft,
     stay::{Stay, Step},
+    words,
 };
 use crate::observed::progress::{self, Trouble};
 use bluegreen_api::{Duration, Outcome, Side, reasons};
@@ -29,9 +30,14 @@ pub(crate) fn pods_coming(draft: &mut Draft<'_>, candidate: &Side, reason: &'sta
     let trouble = trouble(draft, candidate);
     let progress = draft.without_progress(candidate);
     if progress.is_some_and(|(time, _)| time >= draft.settings().progress_deadline) {
-        let why = trouble.map_or_else(|| "its pods don't get ready".to_owned(), |trouble| trouble.sentence);
+        let ready = || format!("{} of {} pods are ready", draft.ready_pods(candidate), candidate.replicas);
+        let why = trouble.map_or_else(ready, |trouble| trouble.sentence);
         let deadline = Duration(draft.settings().progress_deadline);
-        draft.abort(Outcome::Aborted, reasons::PROGRESS_DEADLINE_EXCEEDED, &format!("no progress for {deadline}: {why}"));
+        draft.abort(
+            Outcome::Aborted,
+            reasons::PROGRESS_DEADLINE_EXCEEDED,
+            &format!("no progress for {deadline} (progressDeadline): {why}"),
+        );
         return Step::Again;
     }
     let hopeless_at = progress::hopeless_at(seen, &candidate.revision, draft.now());
@@ -51,13 +57,18 @@ pub(crate) fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
     if seen.deployment.is_some()
         && let Some(why) = progress::hopeless(seen, &active.revision, draft.now())
     {
-        return Stay::stalled(reasons::HOPELESS, around("The first revision can't start: ", &why.sentence, ADVICE)).with(Some(&why));
+        return Stay::stalled(reasons::HOPELESS, around(&words::revision("Revision", active, " can't start: "), &why.sentence, ADVICE))
+            .with(Some(&why));
     }
     let trouble = trouble(draft, active);
     let progress = draft.without_progress(active);
     if progress.is_some_and(|(time, _)| time >= draft.settings().progress_deadline) {
-        let why = trouble.as_ref().map_or("its pods don't get ready", |trouble| &trouble.sentence);
-        let message = around("The first revision made no progress within the deadline: ", why, ADVICE);
+        // Not how many are: that would be a record with each that comes or goes.
+        let short = || format!("fewer than {} pods are ready", active.replicas);
+        let why = trouble.as_ref().map_or_else(short, |trouble| trouble.sentence.clone());
+        let deadline = Duration(draft.settings().progress_deadline);
+        let made = words::revision("Revision", active, &format!(" made no progress for {deadline} (progressDeadline): "));
+        let message = around(&made, &why, ADVICE);
         return Stay::stalled(reasons::PROGRESS_DEADLINE_EXCEEDED, message).with(trouble.as_ref());
     }
     let hopeless_at = progress::hopeless_at(seen, &active.revision, draft.now());
@@ -67,7 +78,7 @@ pub(crate) fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
             let message = format!("Waiting for the pods of revision {}: {told}", active.number);
             Stay::working(reasons::POD_TROUBLE, message).with(trouble.as_ref())
         }
-        None => Stay::working(reasons::INITIALIZING, format!("Waiting for the pods of revision {} ({})", active.number, active.image)),
+        None => Stay::working(reasons::INITIALIZING, words::revision("Waiting for the pods of revision", active, "")),
     };
     stay.until(until)
 }
@@ -111,7 +122,9 @@ pub(crate) fn degraded(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
     (available < size - size / 4).then(|| {
         let trouble = trouble(draft, active);
         let told = told_after(": ", trouble.as_ref());
-        let message = format!("Revision {} ({}) serves with fewer pods than it should{told}", active.number, active.image);
+        // Not how many there are: that would be a record with each that comes or goes.
+        let serves = format!(" serves with fewer than {} of {size} pods{told}", size - size / 4);
+        let message = words::revision("Revision", active, &serves);
         Stay::working(reasons::DEGRADED, message).with(trouble.as_ref())
     })
 }

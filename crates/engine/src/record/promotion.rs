@@ -1,20 +1,27 @@
 //! The switch, the watch over the new version, and the end of the former one.
 
 use super::{
+    candidate::restored,
     draft::{Draft, ending},
     endpoints::{endpoints_show, slices_late, still_reached},
     hold::{self, Hold},
     orders::Verb,
     pods::{degraded, lost, short_deadline, short_for_too_long, told_after, trouble},
     stay::{Stay, Step},
+    words,
 };
-use crate::{clock::whole_second, intent::scale_down_due, observed::facts};
-use bluegreen_api::{Ending, Gate, GateState, Lifetime, MonitoringFailure, OnUnknown, Outcome, Phase, Side, reasons};
+use crate::{
+    clock::{self, whole_second},
+    intent::scale_down_due,
+    observed::facts,
+};
+use bluegreen_api::{Duration, Ending, Gate, GateState, Lifetime, MonitoringFailure, OnUnknown, Outcome, Phase, Side, reasons};
 use bluegreen_gates::{
     gate::{baked, not_judged},
     stage::Stage,
-    text::around,
+    text::{Advice, advised, around},
 };
+use jiff::Timestamp;
 
 /// The switch is decided: one write, then the endpoints must show it.
 pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
@@ -47,12 +54,12 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
     }
     let deadline = short_deadline(draft, &candidate);
     if !draft.fully_available(&candidate) {
-        let message = format!("Promoting revision {} ({}): waiting for its pods to be ready again", candidate.number, candidate.image);
-        return Stay::working(reasons::PROMOTING, message).until(deadline).into();
+        let waits = format!(": waiting until all {} pods are ready again", candidate.replicas);
+        return Stay::working(reasons::PROMOTING, words::revision("Promoting revision", &candidate, &waits)).until(deadline).into();
     }
     if !selects && !facts::taken_up(draft.seen, &candidate) {
-        let why = "waiting until its Deployment is written as recorded";
-        return Stay::working(reasons::PROMOTING, format!("Promoting revision {} ({}): {why}", candidate.number, candidate.image)).into();
+        let waits = format!(": waiting until {}", restored(draft, &candidate));
+        return Stay::working(reasons::PROMOTING, words::revision("Promoting revision", &candidate, &waits)).into();
     }
     let (late, until) = slices_late(draft, &candidate);
     if selects && late {
@@ -63,7 +70,9 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
         );
         return Stay::working(reasons::ENDPOINTS_STALE, message).into();
     }
-    Stay::working(reasons::PROMOTING, format!("Promoting revision {} ({})", candidate.number, candidate.image)).until(until).into()
+    // The same before the Service is written and after it: that it was is no record of its own.
+    let waits = ": waiting until EndpointSlices show its pods";
+    Stay::working(reasons::PROMOTING, words::revision("Promoting revision", &candidate, waits)).until(until).into()
 }
 
 /// What withdraws the switch while it is under way.
@@ -72,27 +81,31 @@ fn withdrawn(draft: &mut Draft<'_>, active: &Side, candidate: &Side, selects: bo
         return Some(by_order(verb));
     }
     if draft.wants(Some(active)) {
-        return Some(ending(Outcome::Reverted, reasons::REVERTED, "spec went back to the former revision"));
+        return Some(ending(Outcome::Reverted, reasons::REVERTED, words::FORMER_AGAIN));
     }
     if draft.settings().replicas == 0 {
         return None;
     }
     let unready = draft.ready_pods(candidate) == 0;
     if selects && unready {
-        return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &lost(draft, candidate, "no pod of the new revision is ready")));
+        return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &none_ready(draft, candidate)));
     }
     // Of its pods alone: a Deployment that was edited or lost is repaired, and is no word on the release.
-    short_for_too_long(draft, candidate).then(|| {
-        ending(
-            Outcome::RolledBack,
-            reasons::LOST_READINESS,
-            &lost(draft, candidate, "pods of the new revision lost readiness and did not regain it"),
-        )
-    })
+    short_for_too_long(draft, candidate)
+        .then(|| ending(Outcome::RolledBack, reasons::LOST_READINESS, &too_few_for_too_long(draft, candidate)))
+}
+
+fn none_ready(draft: &Draft<'_>, side: &Side) -> String {
+    lost(draft, side, &format!("0 of {} pods are ready", side.replicas))
+}
+
+fn too_few_for_too_long(draft: &Draft<'_>, side: &Side) -> String {
+    let deadline = Duration(draft.settings().progress_deadline);
+    lost(draft, side, &format!("fewer than {} pods were available for {deadline} (progressDeadline)", side.replicas))
 }
 
 fn by_order(verb: Verb) -> Ending {
-    let mut ending = ending(Outcome::RolledBack, reasons::ORDERED, &format!("by order ({})", verb.as_str()));
+    let mut ending = ending(Outcome::RolledBack, reasons::ORDERED, &words::requested(verb));
     ending.ordered = true;
     ending
 }
@@ -112,7 +125,7 @@ pub(super) fn monitoring(draft: &mut Draft<'_>) -> Step {
     }
     draft.align_gates(Stage::Monitoring);
     if let Some(ending) = bad(draft, &active) {
-        return if draft.roll_back(ending) { Step::Again } else { no_way_back(draft, &active).into() };
+        return roll_back(draft, &active, ending);
     }
     if let Some(stay) = failed_and_held(draft, &active) {
         return stay.into();
@@ -126,63 +139,62 @@ pub(super) fn monitoring(draft: &mut Draft<'_>) -> Step {
 /// An order or `spec` itself asks for the former revision.
 fn way_back_asked(draft: &mut Draft<'_>, active: &Side) -> Option<Step> {
     if let Some(verb) = draft.ordered_to_give_up(&active.revision) {
-        return Some(if draft.roll_back(by_order(verb)) { Step::Again } else { no_way_back(draft, active).into() });
+        return Some(roll_back(draft, active, by_order(verb)));
     }
     if draft.status().standby.is_some() && draft.wants(draft.status().standby.as_ref()) {
-        draft.roll_back(ending(Outcome::Reverted, reasons::REVERTED, "spec went back to the former revision"));
+        draft.roll_back(ending(Outcome::Reverted, reasons::REVERTED, words::FORMER_AGAIN));
         return Some(Step::Again);
     }
     None
 }
 
-fn no_way_back(draft: &Draft<'_>, active: &Side) -> Stay {
-    let trouble = trouble(draft, active);
-    let told = told_after(": ", trouble.as_ref());
-    let message =
-        format!("Revision {} ({}) is bad{told}, and no former revision is known to go back to: change spec", active.number, active.image);
-    Stay::stalled(reasons::NO_WAY_BACK, message).with(trouble.as_ref())
+/// The way back; or why there is none.
+fn roll_back(draft: &mut Draft<'_>, active: &Side, ending: Ending) -> Step {
+    let failed = words::revision("Revision", active, " failed: ");
+    let message = around(&failed, &ending.message, ". No former revision is stored. Change spec");
+    if draft.roll_back(ending) {
+        return Step::Again;
+    }
+    Stay::stalled(reasons::NO_WAY_BACK, message).with(trouble(draft, active).as_ref()).into()
 }
 
 /// What condemns the new version without anybody's word.
 fn bad(draft: &Draft<'_>, active: &Side) -> Option<Ending> {
     if draft.settings().replicas > 0 && active.replicas > 0 {
         if draft.ready_pods(active) == 0 {
-            return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &lost(draft, active, "no pod of the new revision is ready")));
+            return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &none_ready(draft, active)));
         }
         if short_for_too_long(draft, active) {
-            return Some(ending(
-                Outcome::RolledBack,
-                reasons::LOST_READINESS,
-                &lost(draft, active, "the new revision was not fully available for a whole deadline"),
-            ));
+            return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &too_few_for_too_long(draft, active)));
         }
     }
     if draft.settings().on_monitoring_failure == MonitoringFailure::Pause {
         return None;
     }
     let gate = draft.deciding(Stage::Monitoring).find(|gate| gate.state == GateState::Failed)?;
-    Some(ending(Outcome::RolledBack, draft.reason_of(gate), &format!("{}: {}", gate.name, gate.message)))
+    Some(ending(Outcome::RolledBack, draft.reason_of(gate), &format!("{} failed: {}", gate.name, gate.message)))
 }
 
 /// What a person may order while a version is watched.
-fn back_or_on(draft: &Draft<'_>, active: &Side) -> String {
-    let [back, on] = [Verb::Rollback, Verb::Accept].map(|verb| draft.order(verb, &active.revision));
-    format!("{back} or {on}")
+fn back_or_on(draft: &Draft<'_>, active: &Side, state: String) -> Advice {
+    let command = format!("Roll back: {}", draft.order(Verb::Rollback, &active.revision));
+    Advice { state, command, instead: draft.instead(Verb::Accept, &active.revision) }
 }
 
 fn failed_and_held(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
     let gate = draft.deciding(Stage::Monitoring).find(|gate| gate.state == GateState::Failed)?;
-    let advice = format!(". Decide with {}", back_or_on(draft, active));
-    let message = around(&format!("Held after the switch, since {}: ", gate.name), &gate.message, &advice);
+    let advice = back_or_on(draft, active, format!(". Revision {} stays live (onFailure: Pause)", active.number));
+    let message = advised(&format!("{} failed: ", gate.name), &gate.message, &advice);
     Some(Stay::stalled(draft.reason_of(gate), message).until(short_deadline(draft, active)))
 }
 
 fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
     let bake = draft.settings().bake;
-    let watching = format!("Monitoring revision {} ({})", active.number, active.image);
+    let watching = |after: &str| words::revision("Monitoring revision", active, after);
     if !draft.fully_available(active) {
         let trouble = trouble(draft, active);
-        let message = format!("{watching}: it is not fully available{}", told_after(": ", trouble.as_ref()));
+        let short = format!(": fewer than {} pods are available{}", active.replicas, told_after(": ", trouble.as_ref()));
+        let message = watching(&short);
         return Stay::working(reasons::MONITORING, message).with(trouble.as_ref()).until(short_deadline(draft, active)).into();
     }
     let gates: Vec<_> = draft.deciding(Stage::Monitoring).cloned().collect();
@@ -193,13 +205,12 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
         match draft.settings().on_unknown {
             OnUnknown::Pass => {}
             OnUnknown::RollBack => {
-                let ending =
-                    ending(Outcome::RolledBack, reasons::INCONCLUSIVE, &format!("{} could not be judged: {}", gate.name, gate.message));
-                return if draft.roll_back(ending) { Step::Again } else { no_way_back(draft, active).into() };
+                let message = around(&format!("{} could not be judged: ", gate.name), &gate.message, " (onUnknown: RollBack)");
+                return roll_back(draft, active, ending(Outcome::RolledBack, reasons::INCONCLUSIVE, &message));
             }
             OnUnknown::Hold => {
-                let message = not_judged(gate, &format!("Waiting for readings; or decide with {}", back_or_on(draft, active)));
-                return Stay::working(reasons::INCONCLUSIVE, message).into();
+                let advice = back_or_on(draft, active, ". On hold until readings (onUnknown: Hold)".into());
+                return Stay::working(reasons::INCONCLUSIVE, not_judged(gate, &advice)).into();
             }
         }
     }
@@ -207,10 +218,19 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
     let open = |gate: &Gate| !matches!(gate.state, GateState::Passed | GateState::Inconclusive) && !baked(gate, bake);
     if draft.elapsed() < bake || gates.iter().any(open) {
         let message = match unknown {
-            Some(gate) => around(&format!("{watching}: {} can't be judged: ", gate.name), &gate.message, ""),
-            None => watching,
+            Some(gate) => {
+                let decides = match draft.settings().on_unknown {
+                    OnUnknown::Hold => "Hold",
+                    OnUnknown::RollBack => "RollBack",
+                    OnUnknown::Pass => "Pass",
+                };
+                let then = words::end(draft, &format!("; onUnknown: {decides} decides at"), bake, "monitoring.duration");
+                around(&watching(&format!("; {} can't be judged: ", gate.name)), &gate.message, &then)
+            }
+            // While gates lack readings the end is later. It stays as it is written: that it has passed is no record of its own.
+            None => watching(&words::end(draft, if gates.is_empty() { " until" } else { " at least until" }, bake, "monitoring.duration")),
         };
-        return Stay::working(reasons::MONITORING, message).until(draft.due(bake)).into();
+        return Stay::working(reasons::MONITORING, message).ends(draft.due(bake)).into();
     }
     monitored(draft)
 }
@@ -231,7 +251,7 @@ pub(super) fn scaling_down(draft: &mut Draft<'_>) -> Step {
         return step;
     }
     let drained = draft.elapsed() >= draft.settings().drain;
-    let serving = format!("Revision {} ({}) serves", active.number, active.image);
+    let serving = |after: &str| words::revision("Revision", &active, &format!(" serves{after}"));
     let Some(standby) = draft.status().standby.clone() else { return scaled_down(draft) };
     if let Some(wanted) = draft.new_candidate()
         && hold::held(draft).is_none()
@@ -241,9 +261,9 @@ pub(super) fn scaling_down(draft: &mut Draft<'_>) -> Step {
             draft.begin_candidate(wanted);
             return Step::Again;
         }
-        return Stay::working(reasons::SCALING_DOWN, format!("{serving}; the next revision starts when the former side is drained"))
-            .until(draft.due(draft.settings().drain))
-            .into();
+        let drain = draft.settings().drain;
+        let starts = words::end(draft, "; the next revision starts at", drain, "scaleDown.drain");
+        return Stay::working(reasons::SCALING_DOWN, serving(&starts)).ends(draft.due(drain)).into();
     }
     if draft.settings().after == Lifetime::Never && drained {
         finish_promoted(draft);
@@ -264,17 +284,34 @@ pub(super) fn scaling_down(draft: &mut Draft<'_>) -> Step {
     if due.is_some_and(|due| due <= draft.now()) && draft.ready_pods(&active) == 0 && draft.settings().replicas > 0 {
         return kept(draft, &active, &standby).into();
     }
-    let stay = degraded(draft, &active).or_else(|| still_reached(draft, &standby, due, &serving));
-    stay.unwrap_or_else(|| Stay::ready(reasons::AVAILABLE, format!("{serving}; the former side is on its way down"))).until(due).into()
+    let stay = degraded(draft, &active).or_else(|| still_reached(draft, &standby, due, &serving("")));
+    let stands_by = || Stay::ready(reasons::AVAILABLE, serving(&standing_by(draft, &standby, due))).ends(due);
+    stay.unwrap_or_else(stands_by).until(due).into()
+}
+
+/// How long the former side stays: the same text until it is gone.
+fn standing_by(draft: &Draft<'_>, standby: &Side, due: Option<Timestamp>) -> String {
+    let number = standby.number;
+    match (draft.settings().after, due) {
+        (Lifetime::Never, _) => format!("; revision {number} stands by (scaleDown.after: Never)"),
+        (Lifetime::For(_), None) => format!("; revision {number} stands by"),
+        (Lifetime::For(after), Some(due)) => {
+            let until = clock::shown(due, draft.settings().drain.saturating_add(after.0));
+            format!("; revision {number} stands by until {until}, rollback is instant until then")
+        }
+    }
 }
 
 /// The time of the former side is over, and nothing else could serve: a person decides.
 fn kept(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay {
     let trouble = trouble(draft, active);
-    let before = format!("Revision {} ({}) has no ready pod", active.number, active.image);
-    let stays = format!("; revision {} ({}) is kept until it has", standby.number, standby.image);
-    let advice = format!("{stays}. Go back with {}, or change spec", draft.order(Verb::Rollback, &active.revision));
-    Stay::stalled(reasons::DEGRADED, around(&before, &told_after(": ", trouble.as_ref()), &advice)).with(trouble.as_ref())
+    let advice = Advice {
+        state: format!("; revision {} is kept until revision {} has a ready pod", standby.number, active.number),
+        command: format!("Roll back: {}", draft.order(Verb::Rollback, &active.revision)),
+        instead: "; or change spec".into(),
+    };
+    let before = words::revision("Revision", active, " has no ready pod");
+    Stay::stalled(reasons::DEGRADED, advised(&before, &told_after(": ", trouble.as_ref()), &advice)).with(trouble.as_ref())
 }
 
 fn scaled_down(draft: &mut Draft<'_>) -> Step {

@@ -6,9 +6,13 @@ use super::{
     orders::Verb,
     pods::degraded,
     stay::{Stay, Step},
+    words,
 };
 use bluegreen_api::{Lifetime, Outcome, Phase, Side, reasons};
-use bluegreen_gates::text::around;
+use bluegreen_gates::text::{Advice, advised, around, shortened};
+
+/// Characters of an image where two stand in one message.
+const IMAGE: usize = 60;
 
 pub(super) fn healthy(draft: &mut Draft<'_>) -> Step {
     let Some(active) = draft.status().active.clone() else {
@@ -20,7 +24,7 @@ pub(super) fn healthy(draft: &mut Draft<'_>) -> Step {
         return Step::Again;
     }
     if draft.status().standby.is_some() && draft.wants(draft.status().standby.as_ref()) {
-        return if draft.roll_back(ending(Outcome::Reverted, reasons::REVERTED, "spec went back to the former revision")) {
+        return if draft.roll_back(ending(Outcome::Reverted, reasons::REVERTED, words::FORMER_AGAIN)) {
             Step::Again
         } else {
             serving(draft, &active).into()
@@ -46,16 +50,17 @@ pub(super) fn healthy(draft: &mut Draft<'_>) -> Step {
     given_up.unwrap_or_else(|| {
         let stay = serving(draft, &active);
         // Nobody else would tell of a pause before a new version has waited for its end.
-        let paused = hold::pause(draft).map(|pause| format!(". {}", pause.message)).unwrap_or_default();
-        Stay { message: around("", &stay.message, &paused), ..stay }.into()
+        match hold::resume(draft).map(|paused| Advice { state: format!(". {}", paused.state), ..paused }) {
+            Some(paused) => Stay { message: advised("", &stay.message, &paused), ..stay }.into(),
+            None => stay.into(),
+        }
     })
 }
 
 /// A person wants the live revision gone though its story is over.
 fn give_up_live(draft: &mut Draft<'_>, active: &Side) -> Option<Step> {
     let verb = [Verb::Rollback, Verb::Abort].into_iter().find(|verb| draft.ordered(*verb, &active.revision))?;
-    let message = format!("revision {} was given up by order ({})", active.number, verb.as_str());
-    let mut ending = ending(Outcome::RolledBack, reasons::ORDERED, &message);
+    let mut ending = ending(Outcome::RolledBack, reasons::ORDERED, &words::requested(verb));
     ending.ordered = true;
     if draft.roll_back(ending) {
         draft.spend(verb);
@@ -63,13 +68,12 @@ fn give_up_live(draft: &mut Draft<'_>, active: &Side) -> Option<Step> {
     }
     // Not spent: it stays told for as long as it is asked.
     let stay = serving(draft, active);
-    let why = format!("it can't be given up as ordered ({}): no former revision is stored. Change spec instead", verb.as_str());
-    Some(Stay { message: format!("{}; {why}", stay.message), ..stay }.into())
+    let ignored = format!("; {} ignored: no former revision is stored. Change spec instead", verb.as_str());
+    Some(Stay { message: around("", &stay.message, &ignored), ..stay }.into())
 }
 
 fn serving(draft: &Draft<'_>, active: &Side) -> Stay {
-    degraded(draft, active)
-        .unwrap_or_else(|| Stay::ready(reasons::AVAILABLE, format!("Revision {} ({}) serves", active.number, active.image)))
+    degraded(draft, active).unwrap_or_else(|| Stay::ready(reasons::AVAILABLE, words::revision("Revision", active, " serves")))
 }
 
 /// A candidate was given up; the last good revision serves.
@@ -107,10 +111,12 @@ pub(super) fn given_up(draft: &mut Draft<'_>) -> Step {
         Some(Phase::RolledBack) => ("rolled back", reasons::ROLLED_BACK),
         _ => ("aborted", reasons::ABORTED),
     };
-    let before = format!("Revision {} ({}) was {what}: ", rejected.number, rejected.image);
-    let serves = format!("Revision {} ({}) serves", active.number, active.image);
+    let before = format!("Revision {} ({}) was {what}: ", rejected.number, shortened(&rejected.image, IMAGE));
+    let serves = format!(". Revision {} ({}) serves", active.number, shortened(&active.image, IMAGE));
     // While paused, neither would begin anything.
-    let again = || format!("Change spec, or try again with {}", draft.order(Verb::Retry, &rejected.revision));
-    let after = format!(". {serves}. {}", hold::pause(draft).map_or_else(again, |pause| pause.message));
-    Stay::stalled(reason, around(&before, &rejected.message, &after)).into()
+    let again = || Advice { instead: "; or change spec".into(), ..words::command("Retry", &draft.order(Verb::Retry, &rejected.revision)) };
+    let paused = hold::resume(draft).map(|paused| Advice { state: format!(". {}", paused.state), ..paused });
+    let advice = paused.unwrap_or_else(again);
+    let advice = Advice { state: format!("{serves}{}", advice.state), ..advice };
+    Stay::stalled(reason, advised(&before, &rejected.message, &advice)).into()
 }

@@ -1,12 +1,12 @@
 //! What stands before the switch: one list, asked while a candidate waits and once more right before it is sent users.
 
-use super::{draft::Draft, hold, orders::Verb, stay::Stay};
+use super::{draft::Draft, hold, orders::Verb, stay::Stay, words};
 use bluegreen_api::{GateState, Phase, reasons};
 use bluegreen_gates::{
     approval::{approved, inconclusive},
     gate::not_judged,
     stage::Stage,
-    text::around,
+    text::{Advice, advised, around},
 };
 
 /// One condition: why the switch may not come now, if it may not.
@@ -36,8 +36,17 @@ fn not_judged_yet(draft: &Draft<'_>) -> Option<Stay> {
     let gates = &draft.status().gates;
     let gate = inconclusive(gates).next().filter(|_| !approved(Stage::Verification, gates))?;
     let revision = draft.attempt_revision()?;
-    let [promote, abort] = [Verb::Promote, Verb::Abort].map(|verb| draft.order(verb, &revision));
-    Some(Stay::working(reasons::INCONCLUSIVE, not_judged(gate, &format!("Decide with {promote} or {abort}"))))
+    Some(Stay::working(reasons::INCONCLUSIVE, not_judged(gate, &approve(draft, &revision, timeout(draft, ". Aborts at")))))
+}
+
+/// The end of the wait, where `promotion.timeout` gives one.
+fn timeout(draft: &Draft<'_>, before: &str) -> String {
+    draft.settings().promotion_timeout.map(|timeout| words::end(draft, before, timeout, "promotion.timeout")).unwrap_or_default()
+}
+
+fn approve(draft: &Draft<'_>, revision: &str, state: String) -> Advice {
+    let command = format!("Approve: {}", draft.order(Verb::Promote, revision));
+    Advice { state, command, instead: draft.instead(Verb::Abort, revision) }
 }
 
 /// `promotion.mode` is Manual, and nobody has approved.
@@ -45,8 +54,8 @@ fn not_approved(draft: &Draft<'_>) -> Option<Stay> {
     let candidate = draft.status().preview.as_ref()?;
     (draft.settings().approval && !approved(Stage::Verification, &draft.status().gates)).then(|| {
         let what = format!("Revision {} (", candidate.number);
-        let advice = format!(") is verified and waits for approval: {}", draft.order(Verb::Promote, &candidate.revision));
-        Stay::working(reasons::AWAITING_APPROVAL, around(&what, &candidate.image, &advice))
+        let waits = format!(") is verified and waits for approval{}", timeout(draft, " until"));
+        Stay::working(reasons::AWAITING_APPROVAL, advised(&what, &candidate.image, &approve(draft, &candidate.revision, waits)))
     })
 }
 
@@ -55,7 +64,7 @@ fn too_early(draft: &Draft<'_>) -> Option<Stay> {
     let candidate = draft.status().preview.as_ref()?;
     let after = draft.settings().promote_after;
     (draft.phase() == Some(Phase::AwaitingPromotion) && draft.elapsed() < after).then(|| {
-        let message = format!("Revision {} ({}) is verified and waits for its time", candidate.number, candidate.image);
-        Stay::working(reasons::AWAITING_PROMOTION, message).until(draft.due(after))
+        let promotes = format!(" is verified{}", words::end(draft, "; promotes at", after, "promotion.after"));
+        Stay::working(reasons::AWAITING_PROMOTION, words::revision("Revision", candidate, &promotes)).ends(draft.due(after))
     })
 }

@@ -13,7 +13,10 @@ pub(crate) enum Step {
 /// Nothing more to decide until something changes or a time comes.
 #[derive(Clone, Debug)]
 pub(crate) struct Stay {
+    /// When it is looked at again, if nothing happens before.
     pub until: Option<Timestamp>,
+    /// When the wait ends, where that is a constant: a time by the clock of the phase, which moves with no pod and no reading.
+    pub ends: Option<Timestamp>,
     pub reason: &'static str,
     pub message: String,
     pub kind: StayKind,
@@ -33,7 +36,7 @@ pub(crate) enum StayKind {
 
 impl Stay {
     pub(crate) fn working(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { until: None, reason, message: message.into(), kind: StayKind::Working, trouble: None }
+        Self { until: None, ends: None, reason, message: message.into(), kind: StayKind::Working, trouble: None }
     }
 
     pub(crate) fn stalled(reason: &'static str, message: impl Into<String>) -> Self {
@@ -50,6 +53,13 @@ impl Stay {
         self
     }
 
+    /// The wait is over by the clock of the phase.
+    pub(crate) fn ends(mut self, at: Option<Timestamp>) -> Self {
+        self.ends = [self.ends, at].into_iter().flatten().min();
+        self.until(at)
+    }
+
+    /// It is looked at again then: a time that moves with pods or their endpoints, or that ends something else.
     pub(crate) fn until(mut self, until: Option<Timestamp>) -> Self {
         self.until = [self.until, until].into_iter().flatten().min();
         self

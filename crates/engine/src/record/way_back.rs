@@ -7,13 +7,16 @@ use super::{
     orders::Verb,
     pods::{out_of_hope, told_after, trouble},
     stay::{Stay, Step},
+    words,
 };
 use crate::{
-    intent::{leaving_due, one_pod_is_enough},
-    observed::facts,
+    clock,
+    decision::Role,
+    intent::{leaving_due, leaving_stays, one_pod_is_enough},
+    observed::{facts, services::service_name},
 };
-use bluegreen_api::{Outcome, Phase, Side, reasons};
-use bluegreen_gates::text::around;
+use bluegreen_api::{Duration, Outcome, Phase, Side, reasons};
+use bluegreen_gates::text::{Advice, advised, around};
 
 /// The candidate goes; the active side was never touched.
 pub(super) fn aborting(draft: &mut Draft<'_>) -> Step {
@@ -21,14 +24,15 @@ pub(super) fn aborting(draft: &mut Draft<'_>) -> Step {
         draft.rest(Phase::Healthy);
         return Step::Again;
     };
-    if let Some(stay) = leaving_goes(draft, reasons::ABORTING, &format!("Giving the candidate up: {}", ending.message)) {
+    let aborting = draft.status().leaving.as_ref().map(|leaving| words::revision("Aborting revision", leaving, ": ")).unwrap_or_default();
+    if let Some(stay) = leaving_goes(draft, reasons::ABORTING, (&aborting, &ending.message), "scaleDown.afterAbort") {
         return stay.into();
     }
     ended(draft, Phase::Aborted)
 }
 
-/// Waits for the side that leaves to be scaled down. None: it is.
-fn leaving_goes(draft: &mut Draft<'_>, reason: &'static str, message: &str) -> Option<Stay> {
+/// Waits for the side that leaves to be scaled down. None: it is. `setting`: how long it stays.
+fn leaving_goes(draft: &mut Draft<'_>, reason: &'static str, (before, why): (&str, &str), setting: &str) -> Option<Stay> {
     let leaving = draft.status().leaving.clone()?;
     let due = leaving_due(draft.plan, draft.status());
     let gone = draft
@@ -40,7 +44,11 @@ fn leaving_goes(draft: &mut Draft<'_>, reason: &'static str, message: &str) -> O
         draft.left();
         return None;
     }
-    still_reached(draft, &leaving, due, message).or_else(|| Some(Stay::working(reason, message).until(due)))
+    let stays = leaving_stays(draft.plan, draft.status()).filter(|stays| !stays.is_zero()).zip(due);
+    let until = stays.map(|(stays, due)| format!("; its pods stay until {} ({setting} {})", clock::shown(due, stays), Duration(stays)));
+    let reached = still_reached(draft, &leaving, due, &format!("{before}{why}"));
+    let message = || around(before, why, &until.unwrap_or_default());
+    Some(reached.unwrap_or_else(|| Stay::working(reason, message()).ends(due)))
 }
 
 fn ended(draft: &mut Draft<'_>, phase: Phase) -> Step {
@@ -60,8 +68,10 @@ pub(super) fn rolling_back(draft: &mut Draft<'_>) -> Step {
         return Step::Again;
     };
     let Some(standby) = draft.status().standby.clone() else {
-        let message = format!("Revision {} ({}) serves again: {}", active.number, active.image, ending.message);
-        return match leaving_goes(draft, reasons::ROLLING_BACK, &message) {
+        let what = if ending.outcome == Outcome::Reverted { "reverted" } else { "rolled back" };
+        let left = draft.status().leaving.as_ref().map(|leaving| format!("; revision {} was {what}", leaving.number)).unwrap_or_default();
+        let again = words::revision("Revision", &active, &format!(" serves again{left}: "));
+        return match leaving_goes(draft, reasons::ROLLING_BACK, (&again, &ending.message), "scaleDown.drain") {
             Some(stay) => stay.into(),
             None => ended(draft, Phase::RolledBack),
         };
@@ -92,10 +102,9 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
     let slow = draft.status().ending.as_ref().is_some_and(|ending| ending.slow);
     let late = draft.due(draft.settings().progress_deadline);
     if draft.ready_pods(active) == 0 && draft.ready_pods(standby) == 0 {
-        let message = format!(
-            "Neither revision {} nor revision {} has a ready pod{trouble}. Traffic goes to the first that gets one; a new spec can take over",
-            active.number, standby.number
-        );
+        let neither = format!("Neither revision {} nor revision {} has a ready pod", active.number, standby.number);
+        let then = ". Traffic goes to the revision with the first ready pod; or change spec.image to a fix";
+        let message = around(&neither, &trouble, then);
         return Stay::stalled(reasons::BOTH_BROKEN, message).with(pods.as_ref()).until(late);
     }
     let how = if slow { " (deployed again, since it was already scaled down)" } else { "" };
@@ -104,8 +113,9 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
     let why = format!("{reason}{trouble}");
     if facts::selects(draft.seen, standby) {
         let (told, until) = slices_late(draft, standby);
-        let lag = if told { "; its EndpointSlices have not been updated: is the endpoint slice controller at work?" } else { "" };
-        let message = around(&way, &why, lag);
+        let service = service_name(draft.seen, Role::Active);
+        let lag = format!("; EndpointSlices of Service {service} do not show revision {}: is the endpoint slice controller at work?", standby.number);
+        let message = around(&way, &why, if told { &lag } else { "" });
         return Stay::working(if told { reasons::ENDPOINTS_STALE } else { reasons::ROLLING_BACK }, message)
             .with(pods.as_ref())
             .until(until);
@@ -115,12 +125,14 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
         let waits = hold::held(draft).filter(|held| held.by == Hold::Paused && draft.new_candidate().is_some());
         let now = || {
             if one_pod_is_enough(draft.status()) {
-                return "A new spec can take over".to_owned();
+                return Advice { command: "Change spec.image to a fix".into(), ..Advice::default() };
             }
-            format!("To go back with the pods that are ready: {}", draft.order(Verb::Rollback, &active.revision))
+            words::command("Roll back with the ready pods", &draft.order(Verb::Rollback, &active.revision))
         };
-        let after = format!("; revision {} still serves. {}", active.number, waits.map_or_else(now, |held| held.stay.message));
-        return Stay::stalled(reasons::ROLLING_BACK, around(&way, &why, &after)).with(pods.as_ref());
+        let resume = waits.and_then(|_| hold::resume(draft)).map(|paused| Advice { state: format!(". {}", paused.state), ..paused });
+        let advice = resume.unwrap_or_else(now);
+        let advice = Advice { state: format!("; revision {} still serves{}", active.number, advice.state), ..advice };
+        return Stay::stalled(reasons::ROLLING_BACK, advised(&way, &why, &advice)).with(pods.as_ref());
     }
     Stay::working(reasons::ROLLING_BACK, format!("{way}{why}")).with(pods.as_ref()).until(late)
 }

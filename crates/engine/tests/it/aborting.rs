@@ -18,7 +18,7 @@ fn a_candidate_goes_once_no_endpoint_leads_to_it() {
     world.image("shop:1");
     world.run_for(120);
     assert_eq!(world.ready("shop:2"), 3, "{}", world.story());
-    assert!(world.status.message.contains("EndpointSlices of the active Service still hold pods of it"), "{}", world.story());
+    assert!(world.status.message.contains("EndpointSlices of Service shop still list its pods"), "{}", world.story());
     world.slices_follow = true;
     world.settle();
     assert_eq!((world.phase(), world.ready("shop:2")), (Phase::Healthy, 0), "{}", world.story());

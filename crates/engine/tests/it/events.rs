@@ -94,8 +94,8 @@ fn the_end_of_each_attempt_is_announced_with_how_it_ended() {
         (Outcome::Promoted, ("Normal", "RolloutFinished", "Revision 2 (shop:2) is live")),
         (Outcome::Aborted, ("Warning", "Aborted", "Revision 2 (shop:2) was aborted: because")),
         (Outcome::RolledBack, ("Warning", "RolledBack", "Revision 2 (shop:2) was rolled back: because")),
-        (Outcome::Reverted, ("Normal", "Reverted", "Revision 2 (shop:2) was withdrawn: because")),
-        (Outcome::Superseded, ("Normal", "Superseded", "Revision 2 (shop:2) was replaced: because")),
+        (Outcome::Reverted, ("Normal", "Reverted", "Revision 2 (shop:2) was reverted: because")),
+        (Outcome::Superseded, ("Normal", "Superseded", "Revision 2 (shop:2) was superseded: because")),
     ];
     let with = |history: Vec<Attempt>| BlueGreenRolloutStatus { history, ..status(Phase::Healthy, 2) };
     for (outcome, expected) in words {

@@ -54,7 +54,7 @@ fn too_few_requests_are_no_verdict_and_on_unknown_decides() {
         world.image("shop:2");
         world.run_for(3000);
         assert_eq!((world.phase(), world.serves().as_deref()), (phase, Some(image)), "{choice}\n{}", world.story());
-        let few = "3 requests are too few to judge by, at least 50 are needed";
+        let few = "3 requests, at least 50 needed (minRequests)";
         assert_eq!(world.status.message.contains(few), choice != "Pass", "{choice}: {}", world.status.message);
     }
 }

@@ -31,7 +31,8 @@ fn a_pause_at_rest_is_shown_with_what_ends_it() {
     world.order("pause");
     world.run_for(1);
     let revision = world.status.active.as_ref().unwrap().revision.clone();
-    let resume = format!("Paused by an order; annotate with bluegreen.dev/resume={revision} to go on");
+    let command = format!("kubectl annotate bgr shop -n web --overwrite bluegreen.dev/resume={revision}");
+    let resume = format!("Paused by annotation. Resume: {command}");
     assert_eq!((world.phase(), world.is("Ready")), (Phase::Healthy, true));
     assert_eq!(world.status.message, format!("Revision 1 (shop:1) serves. {resume}"));
     world.order("resume");
@@ -43,7 +44,7 @@ fn a_pause_at_rest_is_shown_with_what_ends_it() {
     world.change(json!({"paused": true}));
     world.run_for(1);
     let message = &world.status.message;
-    assert!(message.ends_with(". Paused by spec.paused; set it to false to go on") && message.contains("CrashLoop"), "{message}");
+    assert!(message.ends_with(". Paused by spec.paused. Resume: set spec.paused to false") && message.contains("CrashLoop"), "{message}");
     world.image("shop:1");
     world.change(json!({"paused": false}));
     world.settle();
@@ -60,7 +61,7 @@ fn a_pause_is_shown_beside_the_trouble_of_pods() {
     assert!(degraded.contains("CrashLoopBackOff"), "{degraded}");
     world.order("pause");
     world.run_for(1);
-    assert!(world.status.message.contains(". Paused by an order; "), "{}", world.status.message);
+    assert!(world.status.message.contains(". Paused by annotation. Resume: kubectl "), "{}", world.status.message);
     world.order("resume");
     world.run_for(1);
     assert_eq!(world.status.message, degraded);
@@ -74,8 +75,7 @@ fn an_advised_order_takes_effect_though_given_before() {
     for time in ["", "/2", "/3"] {
         world.order_for("pause", &format!("{revision}{time}"));
         world.run_for(1);
-        let (_, advice) = world.status.message.split_once("bluegreen.dev/").unwrap();
-        let (order, _) = advice.split_once(' ').unwrap();
+        let (_, order) = world.status.message.split_once("bluegreen.dev/").unwrap();
         assert_eq!(order, format!("resume={revision}{time}"));
         let value = order.split_once('=').unwrap().1.to_owned();
         world.order_for("resume", &value);

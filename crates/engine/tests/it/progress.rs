@@ -139,11 +139,11 @@ fn trouble_is_that_of_the_first_pod_that_should_get_ready() {
         troubled("z", "Unschedulable"),
     ];
     let mut seen = color(&others);
-    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pod z Unschedulable");
+    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pod z: Unschedulable");
     seen.pods.push(bad);
-    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pod m container shop CrashLoopBackOff: back-off");
+    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pod m, container shop: CrashLoopBackOff: back-off");
     seen.deployment = Some(DeploymentSeen { replica_failure: Some("exceeded quota".into()), ..deployment(3) });
-    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pod m container shop CrashLoopBackOff: back-off", "pods know more");
+    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pod m, container shop: CrashLoopBackOff: back-off", "pods know more");
     seen.pods.clear();
     assert_eq!(trouble(&seen, "new").unwrap().sentence, "pods can't be created: exceeded quota");
     assert_eq!(trouble(&color(&[pod("a")]), "new"), None);
@@ -191,7 +191,7 @@ fn the_reason_to_give_up_is_that_of_the_first_pod_by_name() {
     let silent = PodSeen { restarts: 6, ..pod("a") };
     let loud = PodSeen { restarts: 6, ..troubled("b", "CrashLoopBackOff") };
     let told = |pods: &[PodSeen]| hopeless(&color(pods), "new", at(1)).unwrap().sentence;
-    assert_eq!(told(&[loud.clone(), silent]), "a container of pod a restarted 6 times and was never ready");
+    assert_eq!(told(&[loud.clone(), silent]), "pod a: a container restarted 6 times and was never ready");
     assert_eq!(told(&[loud]), "pod b CrashLoopBackOff");
 }
 

@@ -260,7 +260,7 @@ fn an_edited_candidate_is_written_again_before_the_switch() {
     edited(&mut promoting);
     assert!(!switches(&promoting));
     let told = next(&promoting, |seen| seen.refusals.clear()).message;
-    assert!(told.ends_with("waiting until its Deployment is written as recorded"), "{told}");
+    assert!(told.ends_with("waiting until Deployment shop-green is restored to the recorded template"), "{told}");
     let green = deployment(&mut promoting.green);
     green.applied_generation = Some(green.generation);
     assert!(switches(&promoting));

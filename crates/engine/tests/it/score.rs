@@ -70,7 +70,7 @@ fn two_bad_soft_metrics_abort_while_the_third_still_runs() {
     world.image("shop:2");
     world.settle();
     assert_eq!(world.phase(), Phase::Aborted, "{}", world.story());
-    let message = "verification/score: good can still be 50 % of the weights at most, 60 % are needed; bad: latency (2), queue (1)";
+    let message = "verification/score failed: at most 50 % can still pass, 60 % required; failed: latency (2), queue (1)";
     assert_eq!(rejected(&world), ("MetricFailed", message));
     assert_eq!(ended(&world, "verification/errors"), Some(GateState::Running));
 }
@@ -94,7 +94,7 @@ fn a_reached_score_waits_for_no_soft_metric() {
     assert_eq!(ended(&world, "verification/latency"), Some(GateState::Running), "nobody waited for it");
     bad.gauge = |gate, image, _| value(if gate.ends_with("/memory") && image == "shop:2" { 1.0 } else { 0.0 });
     bad.settle();
-    assert_eq!((bad.phase(), rejected(&bad)), (Phase::Aborted, ("MetricFailed", "verification/memory: 1 is above the limit of 0.01")));
+    assert_eq!((bad.phase(), rejected(&bad)), (Phase::Aborted, ("MetricFailed", "verification/memory failed: 1 is above the limit of 0.01")));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn an_undecided_score_waits_for_a_person_or_for_readings() {
     world.image("shop:2");
     world.run_for(600);
     assert_eq!((world.phase(), reason(&world).as_str()), (Phase::AwaitingPromotion, "Inconclusive"), "{}", world.story());
-    let told = "verification/score could not be judged: 50 % of the weights are good, 60 % are needed; not judged: errors (3). Decide";
+    let told = "verification/score could not be judged: 50 % of the weights passed, 60 % required; not judged: errors (3). Approve: kubectl annotate bgr shop ";
     assert!(world.status.message.starts_with(told), "{}", world.status.message);
     let records = world.records;
     world.run_for(600);
@@ -145,10 +145,10 @@ fn an_approved_score_does_not_cover_what_turns_bad_later() {
     world.run_for(1200);
     assert_eq!((world.phase(), reason(&world).as_str()), (Phase::AwaitingPromotion, "Inconclusive"), "{}", world.story());
     let told =
-        "verification/score could not be judged: 50 % of the weights are good, 60 % are needed; bad: queue (1); not judged: latency (2)";
+        "verification/score could not be judged: 50 % of the weights passed, 60 % required; failed: queue (1); not judged: latency (2)";
     assert!(world.status.message.starts_with(told), "{}", world.status.message);
     let again = format!("{}/2", world.status.preview.as_ref().unwrap().revision);
-    assert!(world.status.message.contains(&format!("Decide with bluegreen.dev/promote={again} or")), "{}", world.status.message);
+    assert!(world.status.message.contains(&format!("bluegreen.dev/promote={again}; instead: bluegreen.dev/abort=")), "{}", world.status.message);
     world.order_for("promote", &again);
     world.run_for(60);
     assert_eq!(world.serves().as_deref(), Some("shop:2"), "a person knows of it now: {}", world.story());
@@ -201,7 +201,7 @@ fn a_score_out_of_reach_in_monitoring_rolls_back_at_once() {
     world.run_until(Phase::RollingBack);
     assert!(world.second() - start < 60, "{}", world.story());
     world.settle();
-    let message = "monitoring/score: good can still be 50 % of the weights at most, 60 % are needed; bad: latency (2), queue (1)";
+    let message = "monitoring/score failed: at most 50 % can still pass, 60 % required; failed: latency (2), queue (1)";
     assert_eq!((world.serves().as_deref(), rejected(&world)), (Some("shop:1"), ("MetricFailed", message)), "{}", world.story());
 }
 
@@ -222,7 +222,7 @@ fn an_unknown_score_ends_monitoring_as_on_unknown_asks() {
         world.run_for(3000);
         assert_eq!((world.phase(), world.serves().as_deref()), (phase, Some(image)), "{min} {choice}\n{}", world.story());
         if choice == "Hold" {
-            let told = "monitoring/score could not be judged: 50 % of the weights are good, 60 % are needed; not judged: errors (3). ";
+            let told = "monitoring/score could not be judged: 50 % of the weights passed, 60 % required; not judged: errors (3). ";
             assert!(world.status.message.starts_with(told), "{}", world.status.message);
         }
     }

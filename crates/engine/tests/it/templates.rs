@@ -48,8 +48,7 @@ impl Templates for World {
     }
 }
 
-const MISSING: &str =
-    "InvalidSpec: spec can't be carried out: spec.verification.templates: GateTemplate web/slo doesn't exist: create it, or take it out";
+const MISSING: &str = "InvalidSpec: spec is invalid: spec.verification.templates: GateTemplate web/slo doesn't exist: create it, or remove it from spec";
 
 fn live() -> World {
     let mut world = World::new(spec());
@@ -92,8 +91,8 @@ fn a_metric_that_is_left_out_at_a_stage_has_no_weight_there() {
     let errors = json!({"name": "errors", "weight": 1, "max": "1", "interval": "5s", "count": 2, "prometheus": {"query": "q"}});
     world.has(json!({"metrics": [compared]}));
     world.settle();
-    let nothing = "spec.monitoring.score has nothing to count: give metrics of this stage a weight, or leave score out";
-    assert_eq!(world.told(), format!("InvalidSpec: spec can't be carried out: {nothing}"));
+    let nothing = "spec.monitoring.score is set, but no metric has a weight: set weight, or remove score";
+    assert_eq!(world.told(), format!("InvalidSpec: spec is invalid: {nothing}"));
     world.has(json!({"metrics": [compared, errors]}));
     world.settle();
     world.image("shop:2");
@@ -180,7 +179,7 @@ fn a_failed_gate_of_a_template_aborts_before_the_switch() {
     world.image("shop:2");
     world.run_until(Phase::Aborted);
     assert!(
-        world.status.rejected.as_ref().unwrap().message.starts_with("verification/slo/errors: 5 is above the limit of 1"),
+        world.status.rejected.as_ref().unwrap().message.starts_with("verification/slo/errors failed: 5 is above the limit of 1"),
         "{}",
         world.story()
     );
@@ -194,7 +193,7 @@ fn a_failed_gate_of_a_template_rolls_back_after_the_switch() {
     world.gauge = bad_errors;
     world.image("shop:2");
     world.run_until(Phase::RolledBack);
-    assert!(world.status.rejected.as_ref().unwrap().message.starts_with("monitoring/slo/errors: "), "{}", world.story());
+    assert!(world.status.rejected.as_ref().unwrap().message.starts_with("monitoring/slo/errors failed: "), "{}", world.story());
 }
 
 #[test]
@@ -259,7 +258,7 @@ fn down(world: &World) -> Late {
     Late { kind: ObjectKind::GateTemplate, why: "forbidden".into(), since: world.now }
 }
 
-const CANT_WATCH: &str = "WatchDown: Nothing is tried or passed while the operator can't watch GateTemplates: forbidden";
+const CANT_WATCH: &str = "WatchDown: On hold: the operator can't watch GateTemplates: forbidden. Repair and rollback still work";
 
 #[test]
 fn an_unreadable_template_is_shown_after_a_moment() {
@@ -371,7 +370,7 @@ fn the_sample_gives_readings_above_its_limits_five_minutes() {
         assert_eq!(world.phase(), Phase::Verifying, "{why}: {}", world.story());
         world.run_until(Phase::Aborted);
         let rejected = world.status.rejected.as_ref().unwrap();
-        assert_eq!(rejected.message, format!("verification/slo/{why}, for 5m of 5m"));
+        assert_eq!(rejected.message, format!("verification/slo/{why}, for 5m of 5m (failureFor)"));
     }
 }
 

@@ -137,6 +137,6 @@ fn verification_past_its_timeout_shows_the_last_answer() {
         world.image("shop:2");
         world.settle();
         let rejected = world.status.rejected.unwrap();
-        assert_eq!(rejected.message, format!("verification/home was not finished within 1m: {told}"));
+        assert_eq!(rejected.message, format!("verification/home did not finish within 1m (verification.timeout): {told}"));
     }
 }

@@ -112,7 +112,7 @@ fn waits_of_the_first_revision() {
     waits.add("it is paused before anything is there", world.seen());
     let mut world = World::new(json!({"container": "web"}));
     world.run_for(1);
-    waits.add("spec can't be carried out", world.seen());
+    waits.add("spec is invalid", world.seen());
 
     let gated =
         json!({"verification": {"initial": true, "checks": [{"name": "home", "http": {"path": "/"}}], "metrics": [metric(json!({}))]}});

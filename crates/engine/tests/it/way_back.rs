@@ -117,7 +117,7 @@ fn the_way_back_is_shown_also_in_a_long_message() {
     let revision = seen.status.active.as_ref().unwrap().revision.clone();
     seen.annotations.insert("bluegreen.dev/rollback".into(), revision);
     let Decision::Record(status) = decide(&seen) else { panic!() };
-    assert!(status.message.ends_with("still serves. A new spec can take over"), "{}", status.message);
+    assert!(status.message.ends_with("still serves. Change spec.image to a fix"), "{}", status.message);
 }
 
 // Found by attack.
@@ -132,7 +132,7 @@ fn a_paused_way_back_past_its_deadline_shows_ways_out() {
     world.run_for(90);
     assert!(world.status.paused_by_order && world.is("Stalled"), "{}", world.story());
     // By order it goes back with one ready pod, and has none.
-    assert!(world.status.message.ends_with(". A new spec can take over"), "{}", world.status.message);
+    assert!(world.status.message.ends_with(". Change spec.image to a fix"), "{}", world.status.message);
     world.image("shop:3");
     world.run_for(10);
     assert!(world.status.message.contains("bluegreen.dev/resume="), "what would take over waits: {}", world.status.message);

@@ -168,7 +168,7 @@ impl World {
     fn status(&self, p: &mut Print, status: &BlueGreenRolloutStatus) {
         status.phase.map(|phase| phase as u8).hash(p);
         (self.rollout.generation - status.observed_generation).clamp(0, 1).hash(p);
-        (&status.message, status.revisions, status.replicas, &status.selector).hash(p);
+        (timeless(&status.message), status.revisions, status.replicas, &status.selector).hash(p);
         (self.rollout.status.attempt - status.attempt).hash(p);
         for side in [&status.active, &status.preview, &status.standby, &status.leaving, &status.previous] {
             self.side(p, side.as_ref());
@@ -309,4 +309,11 @@ impl World {
         };
         passes.hash(p);
     }
+}
+
+/// A message without the times in it: they follow from the clock, which is part of the print as an age.
+pub fn timeless(message: &str) -> String {
+    let is_time = |word: &&str| word.ends_with('Z') && word.contains(':') && word.starts_with(|first: char| first.is_ascii_digit());
+    let words = message.split(' ').map(|word| if is_time(&word.trim_end_matches([',', ';', '.'])) { "then" } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }

@@ -179,6 +179,9 @@ fn another_process_changes_nothing(mut world: World) -> Result<(), Broken> {
 fn without_clock(status: &BlueGreenRolloutStatus) -> BlueGreenRolloutStatus {
     let mut status = status.clone();
     status.clock = None;
+    // Its times move with it.
+    status.message = timeless(&status.message);
+    status.conditions.iter_mut().for_each(|condition| condition.message = timeless(&condition.message));
     for side in [&mut status.active, &mut status.standby, &mut status.preview].into_iter().flatten() {
         side.generation = None;
     }

@@ -63,7 +63,7 @@ pub fn exchange(http: &HttpCheck, interval: Duration) -> Result<Exchange, Invali
     let timeout = http.timeout.map_or(Duration::from_secs(5), |timeout| timeout.0);
     if let Some(latency) = http.max_latency.filter(|latency| latency.0 > timeout) {
         let timeout = bluegreen_api::Duration(timeout);
-        return Err(Invalid(format!("maxLatency ({latency}) is longer than timeout ({timeout}), after which nobody waits for an answer")));
+        return Err(Invalid(format!("maxLatency ({latency}) must not exceed timeout ({timeout})")));
     }
     Ok(Exchange {
         method: Method::from_bytes(method.as_str().as_bytes()).unwrap_or_default(),
@@ -81,12 +81,12 @@ pub fn exchange(http: &HttpCheck, interval: Duration) -> Result<Exchange, Invali
 pub fn body_rule(expected: &ExpectedBody) -> Result<BodyRule, Invalid> {
     let ExpectedBody { contains, json_path: path, equals } = expected;
     if contains.as_ref().is_some_and(String::is_empty) {
-        return Err(Invalid("expectedBody.contains is empty, which is in every body: leave it out".into()));
+        return Err(Invalid("expectedBody.contains is empty and matches every body: remove it".into()));
     }
     let json = match (path, equals) {
         (None, Some(_)) => return Err(Invalid("expectedBody.equals needs a jsonPath that finds what to compare".into())),
         (None, None) if contains.is_none() => {
-            return Err(Invalid("expectedBody says nothing to expect: set contains, jsonPath, or both".into()));
+            return Err(Invalid("expectedBody is empty: set contains, jsonPath, or both".into()));
         }
         (None, None) => None,
         (Some(path), equals) => Some(JsonRule { path: json_path("expectedBody.jsonPath", path)?, equals: equals.clone() }),
@@ -105,7 +105,7 @@ impl Exchange {
             return Some(format!("answered {status}{on}, but {why}"));
         }
         let late = self.max_latency.filter(|most| took > *most)?;
-        Some(format!("answered {status}{on} after {} ms, more than the {} ms of maxLatency", took.as_millis(), late.as_millis()))
+        Some(format!("answered {status}{on} after {} ms (maxLatency {} ms)", took.as_millis(), late.as_millis()))
     }
 
     pub fn expects(&self, status: u16) -> bool {
@@ -125,7 +125,7 @@ impl BodyRule {
         if let Some(text) = &self.contains
             && !body.windows(text.len()).any(|part| part == text.as_bytes())
         {
-            return Some(format!("its body is without {:?}{}", excerpt(text.as_bytes(), EXCERPT), quoted(body)));
+            return Some(format!("its body does not contain {:?}{}", excerpt(text.as_bytes(), EXCERPT), quoted(body)));
         }
         self.json.as_ref().and_then(|rule| rule.against(body))
     }
@@ -134,7 +134,7 @@ impl BodyRule {
 impl JsonRule {
     fn against(&self, body: &[u8]) -> Option<String> {
         let Self { path, equals } = self;
-        let Ok(value) = serde_json::from_slice::<Value>(body) else { return Some(format!("its body is no JSON{}", quoted(body))) };
+        let Ok(value) = serde_json::from_slice::<Value>(body) else { return Some(format!("its body is not JSON{}", quoted(body))) };
         let found = path.query(&value).all();
         if found.is_empty() {
             return Some(format!("{path} finds nothing in its body{}", quoted(body)));
@@ -176,7 +176,7 @@ mod tests {
             (json!({}), (300, 0, "moved"), Some("answered 300 on /, expected 200-299: \"moved\"")),
             (all.clone(), (418, 300, good), None),
             (all.clone(), (201, 300, good), Some("answered 201 on /, expected 200 or 418: \"{\\\"state\\\": \\\"up\\\"}\"")),
-            (all.clone(), (200, 301, good), Some("answered 200 on / after 301 ms, more than the 300 ms of maxLatency")),
+            (all.clone(), (200, 301, good), Some("answered 200 on / after 301 ms (maxLatency 300 ms)")),
             (
                 all,
                 (200, 0, r#"{"state": "down", "was": "up"}"#),
@@ -211,8 +211,8 @@ mod tests {
         }
         let rule = body_rule(&ExpectedBody { contains: None, json_path: Some("$.state".into()), equals: None }).unwrap();
         assert_eq!(rule.against(b"[]").as_deref(), Some("$.state finds nothing in its body: \"[]\""));
-        assert_eq!(rule.against(b"<html>").as_deref(), Some("its body is no JSON: \"<html>\""));
-        assert_eq!(rule.against(b"").as_deref(), Some("its body is no JSON"));
+        assert_eq!(rule.against(b"<html>").as_deref(), Some("its body is not JSON: \"<html>\""));
+        assert_eq!(rule.against(b"").as_deref(), Some("its body is not JSON"));
     }
 
     #[test]
@@ -224,7 +224,7 @@ mod tests {
         for bad in ["Shop 2", "shop  2", "shop "] {
             assert!(rule.against(bad.as_bytes()).is_some(), "{bad}");
         }
-        assert_eq!(rule.against(b"").as_deref(), Some("its body is without \"shop 2\""));
+        assert_eq!(rule.against(b"").as_deref(), Some("its body does not contain \"shop 2\""));
         assert_eq!(quoted(b"a\r\n\tb\0  c"), ": \"a b c\"");
         assert_eq!(quoted("ü".repeat(500).as_bytes()), format!(": \"{}…\"", "ü".repeat(EXCERPT - 1)));
         assert_eq!(quoted(&[b'a', 0xff]), ": \"a\u{fffd}\"");

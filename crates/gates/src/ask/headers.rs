@@ -16,7 +16,7 @@ pub(crate) fn headers<'a>(asked: impl IntoIterator<Item = (&'a String, &'a Strin
     let mut headers = HeaderMap::new();
     for (name, value) in asked {
         if headers.insert(header_name(name)?, header_value(name, value)?).is_some() {
-            return Err(Invalid(format!("the header {name:?} is there twice: keep one")));
+            return Err(Invalid(format!("the header {name:?} is set twice: keep one")));
         }
     }
     Ok(headers)
@@ -24,13 +24,13 @@ pub(crate) fn headers<'a>(asked: impl IntoIterator<Item = (&'a String, &'a Strin
 
 pub(crate) fn header_name(name: &str) -> Result<HeaderName, Invalid> {
     let wrong = |why: &str| Invalid(format!("the header {name:?} {why}"));
-    let read = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("has a name that no header can have"))?;
+    let read = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("is not a valid header name"))?;
     if OWN.contains(&read.as_str()) {
-        return Err(wrong("follows from the request itself: leave it out"));
+        return Err(wrong("is set by the HTTP client: remove it"));
     }
     Ok(read)
 }
 
 pub(crate) fn header_value(name: &str, value: &str) -> Result<HeaderValue, Invalid> {
-    HeaderValue::from_str(value).map_err(|_| Invalid(format!("the header {name:?} has a value with other characters than visible ASCII")))
+    HeaderValue::from_str(value).map_err(|_| Invalid(format!("the header {name:?} has a value with characters that are not visible ASCII")))
 }

@@ -4,7 +4,7 @@ use crate::{
     hash,
     invalid::Invalid,
     reading::{CheckOutcome, Reading},
-    text::{bounded, excerpt, quoted},
+    text::{around, bounded, excerpt, quoted},
 };
 use bluegreen_api::{Duration, Gate, JobCheck, names};
 use jiff::Timestamp;
@@ -103,7 +103,7 @@ impl JobPlan {
         let mut spec = job.template.0.get("spec").filter(|spec| spec.is_object()).cloned().unwrap_or_else(|| json!({}));
         let metadata = job.template.0.get("metadata").cloned().unwrap_or_default();
         if spec["suspend"] == true {
-            return Err(Invalid("a suspended Job never ends: take suspend out of job.template.spec".into()));
+            return Err(Invalid("a suspended Job never ends: remove suspend from job.template.spec".into()));
         }
         let containers = spec.pointer("/template/spec/containers").and_then(Value::as_array);
         if containers.is_none_or(|containers| containers.is_empty() || !containers.iter().all(Value::is_object)) {
@@ -162,9 +162,9 @@ pub fn label(of: For<'_>, gate: &Gate) -> String {
     hash::definition(&json!([of.uid, gate.name, gate.definition, of.attempt, of.revision]))
 }
 
-/// The label selector for the Jobs of a metric, as a person asks for them.
-pub fn selector(label: &str) -> String {
-    format!("Jobs with the label {}={label}", names::METRIC_LABEL)
+/// The command by which a person finds the Jobs of a metric.
+pub fn selector(namespace: &str, label: &str) -> String {
+    format!("kubectl get jobs -n {namespace} -l {}={label}", names::METRIC_LABEL)
 }
 
 impl JobRun {
@@ -179,25 +179,27 @@ impl JobRun {
         let of_pods = |reason: &str| ["BackoffLimitExceeded", "PodFailurePolicy"].contains(&reason);
         match (end, remains.exit_code) {
             (JobEnd::Refused { code, why }, _) => self.refused(*code, why),
-            (JobEnd::NotBegun(why), _) => CheckOutcome::NotDone(format!("Job {name}: {why}")),
+            (JobEnd::NotBegun(why), _) => CheckOutcome::NotDone(format!("Job {name} was not created: {why}")),
             (JobEnd::Succeeded, _) => CheckOutcome::Passed(format!("Job {name} succeeded{log}")),
             (JobEnd::Failed { reason, .. }, Some(code)) if of_pods(reason) => {
                 CheckOutcome::Failed(format!("Job {name} failed with exit code {code}{log}"))
             }
             (JobEnd::Failed { reason, message }, _) => CheckOutcome::Failed(format!("Job {name} failed, {reason}: {message}{log}")),
             (JobEnd::TimedOut, _) => match &remains.never_ran {
-                Some(why) => CheckOutcome::NotDone(format!("Job {name} did not begin within {}: {why}", Duration(self.timeout))),
-                None => CheckOutcome::Failed(format!("Job {name} did not end within {}{log}", Duration(self.timeout))),
+                Some(why) => {
+                    CheckOutcome::NotDone(format!("Job {name} did not start within {} (job.timeout): {why}", Duration(self.timeout)))
+                }
+                None => CheckOutcome::Failed(format!("Job {name} did not finish within {} (job.timeout){log}", Duration(self.timeout))),
             },
-            (JobEnd::Deleted, _) => CheckOutcome::NotDone(format!("Job {name} was deleted before it ended: it is run again")),
-            (JobEnd::Unread(why), _) => CheckOutcome::NotDone(format!("whether Job {name} has ended can't be read: {why}")),
+            (JobEnd::Deleted, _) => CheckOutcome::NotDone(format!("Job {name} was deleted before it finished; running it again")),
+            (JobEnd::Unread(why), _) => CheckOutcome::NotDone(format!("Job {name} can't be read: {why}")),
         }
     }
 
     /// What a metric reads of it. Whatever keeps the number from coming is the source's trouble, and no word on the version.
     pub fn reading(&self, end: &JobEnd, remains: &Remains) -> Reading {
         let Self { name, .. } = self;
-        let unread = |why: &str| Reading::Failed(format!("Job {name} succeeded, and its log can't be read: {why}"));
+        let unread = |why: &str| Reading::Failed(format!("Job {name} succeeded, but its log can't be read: {why}"));
         match (end, &remains.log) {
             (JobEnd::Succeeded, Some(Ok(log))) => self.last_number(log),
             (JobEnd::Succeeded, Some(Err(why))) => unread(why),
@@ -215,7 +217,7 @@ impl JobRun {
             Ok(number) => Reading::Value(number),
             Err(_) => {
                 let told = quoted(line.as_bytes());
-                Reading::Failed(format!("Job {} succeeded, and the last line of its log is no number{told}", self.name))
+                Reading::Failed(format!("Job {} succeeded, but the last line of its log is not a number{told}", self.name))
             }
         }
     }
@@ -225,9 +227,9 @@ impl JobRun {
         let Self { name, .. } = self;
         let by_a_webhook = why.starts_with("admission webhook");
         if matches!(code, 400 | 422) && !by_a_webhook {
-            return CheckOutcome::Failed(bounded(&format!("the API server refuses the Job {name}: {why}")));
+            return CheckOutcome::Failed(bounded(&format!("The API server refused Job {name}: {why}")));
         }
-        CheckOutcome::NotDone(bounded(&format!("the Job {name} can't be created: {why}")))
+        CheckOutcome::NotDone(around(&format!("Job {name} can't be created: "), why, "; retrying"))
     }
 }
 
@@ -269,7 +271,7 @@ mod tests {
             ),
             (
                 json!({"spec": {"suspend": true, "template": {"spec": {"containers": one}}}}),
-                "a suspended Job never ends: take suspend out of job.template.spec",
+                "a suspended Job never ends: remove suspend from job.template.spec",
             ),
             (
                 json!({"spec": {"template": {"metadata": {"labels": {"bluegreen.dev/color": "blue"}}, "spec": {"containers": one}}}}),
@@ -325,10 +327,14 @@ mod tests {
                 Remains::default(),
                 "Failed Job shop-smoke-x failed, BackoffLimitExceeded: Job has reached the specified backoff limit",
             ),
-            (&JobEnd::TimedOut, remains(None, log("still at it")), "Failed Job shop-smoke-x did not end within 1m30s: still at it"),
+            (
+                &JobEnd::TimedOut,
+                remains(None, log("still at it")),
+                "Failed Job shop-smoke-x did not finish within 1m30s (job.timeout): still at it",
+            ),
             (&late, remains(Some(3), None), "Failed Job shop-smoke-x failed, DeadlineExceeded: too late"),
-            (&JobEnd::TimedOut, never_ran, "NotDone Job shop-smoke-x did not begin within 1m30s: image can't be pulled"),
-            (&JobEnd::Deleted, Remains::default(), "NotDone Job shop-smoke-x was deleted before it ended: it is run again"),
+            (&JobEnd::TimedOut, never_ran, "NotDone Job shop-smoke-x did not start within 1m30s (job.timeout): image can't be pulled"),
+            (&JobEnd::Deleted, Remains::default(), "NotDone Job shop-smoke-x was deleted before it finished; running it again"),
             (
                 &JobEnd::Succeeded,
                 remains(None, log(&long)),
@@ -349,7 +355,7 @@ mod tests {
     fn the_last_line_of_a_job_is_a_number_or_its_source_failed() {
         let log = |text: &str| Remains { log: Some(Ok(text.to_owned())), ..Remains::default() };
         let failed = |why: &str| Reading::Failed(format!("Job shop-smoke-x{why}"));
-        let no_number = |line: &str| failed(&format!(" succeeded, and the last line of its log is no number: {line:?}"));
+        let no_number = |line: &str| failed(&format!(" succeeded, but the last line of its log is not a number: {line:?}"));
         for (said, reading) in [
             ("warming up\n0.25\n", Reading::Value(0.25)),
             ("1\n 12 \r\n\n  \n", Reading::Value(12.0)),
@@ -365,20 +371,24 @@ mod tests {
             assert_eq!(run().reading(&JobEnd::Succeeded, &log(said)), reading, "{said:?}");
         }
         let unread = Remains { log: Some(Err("no node".into())), ..Remains::default() };
-        assert_eq!(run().reading(&JobEnd::Succeeded, &unread), failed(" succeeded, and its log can't be read: no node"));
+        assert_eq!(run().reading(&JobEnd::Succeeded, &unread), failed(" succeeded, but its log can't be read: no node"));
         let gone = Remains { never_ran: Some("it has no pods".into()), ..Remains::default() };
-        assert_eq!(run().reading(&JobEnd::Succeeded, &gone), failed(" succeeded, and its log can't be read: it has no pods"));
+        assert_eq!(run().reading(&JobEnd::Succeeded, &gone), failed(" succeeded, but its log can't be read: it has no pods"));
         let limit = JobEnd::Failed { reason: "BackoffLimitExceeded".into(), message: "no".into() };
         for (end, why) in [
             (limit, " failed with exit code 2: 0.5"),
-            (JobEnd::TimedOut, " did not end within 1m30s: 0.5"),
-            (JobEnd::Deleted, " was deleted before it ended: it is run again"),
-            (JobEnd::NotBegun("a former one of this name is being deleted".into()), ": a former one of this name is being deleted"),
+            (JobEnd::TimedOut, " did not finish within 1m30s (job.timeout): 0.5"),
+            (JobEnd::Deleted, " was deleted before it finished; running it again"),
+            (
+                JobEnd::NotBegun("a former one of this name is being deleted".into()),
+                " was not created: a former one of this name is being deleted",
+            ),
         ] {
             let remains = Remains { exit_code: Some(2), ..log("0.5\n") };
             assert_eq!(run().reading(&end, &remains), failed(why), "a number of a Job that didn't succeed is none");
         }
-        for (code, words) in [(422, "the API server refuses the Job shop-smoke-x: no"), (403, "the Job shop-smoke-x can't be created: no")]
+        for (code, words) in
+            [(422, "The API server refused Job shop-smoke-x: no"), (403, "Job shop-smoke-x can't be created: no; retrying")]
         {
             let refused = JobEnd::Refused { code, why: "no".into() };
             assert_eq!(run().reading(&refused, &Remains::default()), Reading::Failed(words.into()));

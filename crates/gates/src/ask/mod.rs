@@ -65,7 +65,7 @@ impl What {
     pub fn asked(&self) -> Vec<String> {
         match self {
             Self::Metric { questions, .. } => questions.iter().map(question::shown).collect(),
-            Self::Reading(run) => run.metric.iter().map(|label| job::selector(label)).collect(),
+            Self::Reading(run) => run.metric.iter().map(|label| job::selector(&run.namespace, label)).collect(),
             Self::Http { .. } | Self::Url { .. } | Self::Webhook { .. } | Self::Job(_) => vec![],
         }
     }

@@ -32,14 +32,14 @@ impl Server {
     pub fn with(self, headers: &BTreeMap<String, String>) -> Result<Self, Invalid> {
         let headers = headers::headers(headers)?;
         if let Some(name) = headers.iter().find_map(|(name, value)| value.as_bytes().windows(2).any(|two| two == b"{{").then_some(name)) {
-            let why = "has a variable, and headers of a query know none but the parameters of their metric: write its value";
+            let why = "has a variable; headers of a query may use {{ parameters.NAME }} only: write the value";
             return Err(Invalid(format!("the header {:?} {why}", name.as_str())));
         }
         if headers.contains_key("authorization") {
-            return Err(Invalid("the header \"Authorization\" is sent from a Secret: leave it out, and set credentials".into()));
+            return Err(Invalid("the header \"Authorization\" belongs in a Secret: remove it, and set credentials".into()));
         }
         if let Some(name) = OPERATORS.iter().find(|name| headers.contains_key(**name)) {
-            return Err(Invalid(format!("the header {name:?} is the operator's own in a query: leave it out")));
+            return Err(Invalid(format!("the header {name:?} is set by the operator: remove it")));
         }
         Ok(Self { headers: Arc::new(headers), ..self })
     }
@@ -64,7 +64,7 @@ impl Server {
             )),
             (None, Some(default)) => Ok(default.clone()),
             (None, None) => {
-                Err(Invalid("no Prometheus to ask: set its address in the query, in spec.sources.prometheus.address, or start the operator with --prometheus-address".into()))
+                Err(Invalid("no Prometheus address: set address in the query, set spec.sources.prometheus.address, or start the operator with --prometheus-address".into()))
             }
         }
     }
@@ -98,7 +98,7 @@ pub(crate) fn over_time<'a>(query: Cow<'a, str>, range: Option<&QueryRange>) -> 
     let step = step.unwrap_or(Duration::from_secs(15));
     if step.0 < time::Duration::from_secs(1) || window.0 < step.0 || window.0.as_millis() / step.0.as_millis() > MOST_STEPS {
         return Err(Invalid(format!(
-            "range: a window of {window} in steps of {step}: write steps of at least 1s, and a window of one to {MOST_STEPS} of them"
+            "range: window {window} with step {step}: step must be at least 1s, and window 1 to {MOST_STEPS} steps"
         )));
     }
     let function = match take {

@@ -66,7 +66,7 @@ impl Question {
         let method = match web.method.unwrap_or(HttpMethod::GET) {
             HttpMethod::GET => Method::GET,
             HttpMethod::POST => Method::POST,
-            other => return Err(Invalid(format!("a metric is asked for by GET or POST, not by {}", other.as_str()))),
+            other => return Err(Invalid(format!("web.method must be GET or POST, not {}", other.as_str()))),
         };
         if web.body.is_some() && method != Method::POST {
             return Err(Invalid("a body needs a method that sends one: set method to POST".into()));
@@ -76,7 +76,7 @@ impl Question {
         for header in &web.headers {
             let (name, source) = read(header, web)?;
             if headers.insert(name.clone(), source).is_some() {
-                return Err(Invalid(format!("the header {:?} is there twice: keep one", name.as_str())));
+                return Err(Invalid(format!("the header {:?} is set twice: keep one", name.as_str())));
             }
         }
         let window = web.window.map_or(DEFAULT_WINDOW, |window| window.0);
@@ -163,7 +163,7 @@ impl WebQuestion {
     /// The number in an answer.
     pub fn reading(&self, body: &[u8]) -> Reading {
         let Ok(value) = serde_json::from_slice::<Value>(body) else {
-            return Reading::Failed(format!("the answer is no JSON{}", quoted(body)));
+            return Reading::Failed(format!("the answer is not JSON{}", quoted(body)));
         };
         let found = self.path.query(&value).all();
         match found.as_slice() {
@@ -180,7 +180,7 @@ impl WebQuestion {
     }
 
     fn no_number(&self, what: &str) -> Reading {
-        Reading::Failed(format!("{} finds {} in the answer, which is no number", self.path, excerpt(what.as_bytes(), EXCERPT)))
+        Reading::Failed(format!("{} finds {} in the answer, which is not a number", self.path, excerpt(what.as_bytes(), EXCERPT)))
     }
 }
 
@@ -253,9 +253,9 @@ mod tests {
             ),
             ("$.results[0].series[0].values[0][1]", r#"{"results": [{"statement_id": 0}]}"#, Reading::NoData),
             ("$[*].v", r#"[{"v": 1}, {"v": 2}]"#, failed("$[*].v finds 2 values in the answer; write a path that finds one")),
-            ("$.value", r#"{"value": "many"}"#, failed("$.value finds \"many\" in the answer, which is no number")),
-            ("$.value", r#"{"value": {"a": true}}"#, failed("$.value finds {\"a\":true} in the answer, which is no number")),
-            ("$.value", "<html>", failed("the answer is no JSON: \"<html>\"")),
+            ("$.value", r#"{"value": "many"}"#, failed("$.value finds \"many\" in the answer, which is not a number")),
+            ("$.value", r#"{"value": {"a": true}}"#, failed("$.value finds {\"a\":true} in the answer, which is not a number")),
+            ("$.value", "<html>", failed("the answer is not JSON: \"<html>\"")),
         ] {
             assert_eq!(question(json!({"jsonPath": path})).reading(body.as_bytes()), reading, "{path} in {body}");
         }
@@ -266,13 +266,13 @@ mod tests {
         for (fields, why) in [
             (json!({"url": "https://numbers/{{ pod }}"}), "the url has an unknown variable {{ pod }}"),
             (json!({"method": "POST", "body": "{{ pod }}"}), "the body has an unknown variable {{ pod }}"),
-            (json!({"method": "DELETE"}), "a metric is asked for by GET or POST, not by DELETE"),
+            (json!({"method": "DELETE"}), "web.method must be GET or POST, not DELETE"),
             (json!({"body": "a"}), "a body needs a method that sends one: set method to POST"),
-            (json!({"jsonPath": "$["}), "jsonPath \"$[\" is no JSONPath: "),
+            (json!({"jsonPath": "$["}), "jsonPath \"$[\" is not a valid JSONPath: "),
             (json!({"jsonPath": "$..a..b"}), "jsonPath \"$..a..b\" uses .. twice"),
             (json!({"headers": [{"name": "a"}]}), "the header \"a\" needs exactly one of value and secretKey"),
-            (json!({"headers": [{"name": "a", "value": "1"}, {"name": "A", "value": "2"}]}), "the header \"a\" is there twice: keep one"),
-            (json!({"headers": [{"name": "upgrade", "value": "1"}]}), "the header \"upgrade\" follows from the request itself"),
+            (json!({"headers": [{"name": "a", "value": "1"}, {"name": "A", "value": "2"}]}), "the header \"a\" is set twice: keep one"),
+            (json!({"headers": [{"name": "upgrade", "value": "1"}]}), "the header \"upgrade\" is set by the HTTP client: remove it"),
             (json!({"headers": [{"name": "a", "secretKey": "k"}]}), "the header \"a\" has a secretKey, which is a key of the Secret that"),
         ] {
             let error = Question::of_web(&web(fields.clone())).unwrap_err().to_string();

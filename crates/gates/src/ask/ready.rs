@@ -34,7 +34,7 @@ pub fn query(ready: &ReadyQuery) -> Result<String, Invalid> {
         }
         (ReadyMetric::Restarts, None) => Ok(format!("sum(increase(kube_pod_container_status_restarts_total{{{PODS}}}[{window}]))")),
         (ReadyMetric::CPU | ReadyMetric::Memory | ReadyMetric::Restarts, Some(_)) => {
-            Err(Invalid("CPU, Memory and Restarts are measured by the cluster itself: leave source out".into()))
+            Err(Invalid("CPU, Memory and Restarts have no source: remove source".into()))
         }
         (
             ReadyMetric::ErrorRate
@@ -188,7 +188,7 @@ mod tests {
             MetricPlan::of(Stage::Verification, &metric, Some(&prometheus("http://prometheus")), 0).err().map(|Invalid(why)| why)
         };
         let no_source = "metrics of requests need a source: set HTTP, OpenTelemetry, Istio or Linkerd";
-        let a_source = "CPU, Memory and Restarts are measured by the cluster itself: leave source out";
+        let a_source = "CPU, Memory and Restarts have no source: remove source";
         let too_short = "a window of less than 10s holds too few scrapes: set at least 10s";
         let one_of_both = "set exactly one of query and ready";
         for (asked, why) in [

@@ -144,12 +144,12 @@ fn can_be_asked(url: &str) -> Result<(), Invalid> {
         at: Timestamp::UNIX_EPOCH,
         window: Duration::ZERO,
     };
-    let read = Url::parse(&resolve_url(url, &example)).map_err(|error| Invalid(format!("the url {url:?} is none: {error}")))?;
+    let read = Url::parse(&resolve_url(url, &example)).map_err(|error| Invalid(format!("the url {url:?} is not a valid URL: {error}")))?;
     if !matches!(read.scheme(), "http" | "https") {
         return Err(Invalid(format!("the url {url:?} must begin with http:// or https://")));
     }
     if !read.username().is_empty() || read.password().is_some() {
-        return Err(Invalid("the url holds a user name or a password, which would be told in messages: send them in a header".into()));
+        return Err(Invalid("the url holds a user name or a password, which messages would show: send them in a header".into()));
     }
     Ok(())
 }
@@ -254,13 +254,10 @@ mod tests {
         for (url, why) in [
             ("http://{{ service }}/", format!("the url has an unknown variable {{{{ service }}}}; known are {ALL}")),
             ("http://{{ rollout", "the url opens a variable with {{ and does not close it with }}".into()),
-            ("https://", "the url \"https://\" is none: empty host".into()),
-            ("http://shop:99999/", "the url \"http://shop:99999/\" is none: invalid port number".into()),
+            ("https://", "the url \"https://\" is not a valid URL: empty host".into()),
+            ("http://shop:99999/", "the url \"http://shop:99999/\" is not a valid URL: invalid port number".into()),
             ("ftp://shop/", "the url \"ftp://shop/\" must begin with http:// or https://".into()),
-            (
-                "https://me:secret@shop/",
-                "the url holds a user name or a password, which would be told in messages: send them in a header".into(),
-            ),
+            ("https://me:secret@shop/", "the url holds a user name or a password, which messages would show: send them in a header".into()),
         ] {
             assert_eq!(check_url(url).unwrap_err().to_string(), why);
         }

@@ -78,8 +78,8 @@ fn the_count_of_readings_passes_or_fails_a_gate() {
     let told_after = |readings: &[&Reading]| after(&gate, &readings.iter().map(|reading| (*reading).clone()).collect::<Vec<_>>());
     assert_eq!(told_after(&[&good, &good]).state, GateState::Running);
     assert_eq!(told_after(&[&good, &good, &good]).state, GateState::Passed);
-    assert_eq!(told(&told_after(&[&bad])), (GateState::Running, "1 is above the limit of 0.5, once in a row"));
-    assert_eq!(told(&told_after(&[&bad, &bad])), (GateState::Failed, "1 is above the limit of 0.5, 2 times in a row"));
+    assert_eq!(told(&told_after(&[&bad])), (GateState::Running, "1 is above the limit of 0.5, 1 of 2 in a row (failureLimit)"));
+    assert_eq!(told(&told_after(&[&bad, &bad])), (GateState::Failed, "1 is above the limit of 0.5, 2 of 2 in a row (failureLimit)"));
     assert_eq!(told_after(&[&bad, &good, &bad]).state, GateState::Running);
     let monitored = defined(Stage::Monitoring, metric(&json!({})));
     assert_eq!(after(&monitored, &vec![good; 9]).state, GateState::Running, "monitoring lasts as long as it lasts");
@@ -113,14 +113,14 @@ fn an_infinite_value_is_a_bad_one_or_none_and_never_a_good_one() {
         let gate = after(&defined(Stage::Verification, metric(&all)), &[Reading::Value(value)]);
         (gate.state, gate.message)
     };
-    let none = (GateState::Inconclusive, "the query returned an infinite value (divided by nothing?)".to_owned());
+    let none = (GateState::Inconclusive, "the query returned an infinite value (division by 0?)".to_owned());
     let failed = |why: &str| (GateState::Failed, why.to_owned());
     assert_eq!(judged(json!({"max": "1"}), f64::INFINITY), failed("inf is above the limit of 1"));
     assert_eq!(judged(json!({"max": "1"}), f64::NEG_INFINITY), none);
     assert_eq!(judged(json!({"min": "1"}), f64::INFINITY), none);
     assert_eq!(judged(json!({"min": "1"}), f64::NEG_INFINITY), failed("-inf is below the limit of 1"));
     assert_eq!(judged(json!({"goodIf": "value > 1.0"}), f64::INFINITY), none);
-    assert_eq!(judged(json!({"goodIf": "value < 1.0"}), f64::INFINITY), failed("inf is not good by value < 1.0"));
+    assert_eq!(judged(json!({"goodIf": "value < 1.0"}), f64::INFINITY), failed("inf fails goodIf: value < 1.0"));
 }
 
 #[test]
@@ -158,11 +158,11 @@ fn bad_readings_fail_a_gate_only_after_failure_for() {
     let gate = defined(Stage::Monitoring, metric(&json!({"failureFor": "10s"})));
     let (good, bad, none) = (Reading::Value(0.0), Reading::Value(1.0), Reading::NoData);
     let cases: [(&[&Reading], GateState, &str); 5] = [
-        (&[&bad], GateState::Running, "1 is above the limit of 0.5, for 0s of 10s"),
-        (&[&bad, &bad], GateState::Running, "1 is above the limit of 0.5, for 5s of 10s"),
-        (&[&bad, &bad, &bad], GateState::Failed, "1 is above the limit of 0.5, for 10s of 10s"),
-        (&[&bad, &good, &bad, &bad], GateState::Running, "1 is above the limit of 0.5, for 5s of 10s"),
-        (&[&bad, &none, &bad], GateState::Failed, "1 is above the limit of 0.5, for 10s of 10s"),
+        (&[&bad], GateState::Running, "1 is above the limit of 0.5, for 0s of 10s (failureFor)"),
+        (&[&bad, &bad], GateState::Running, "1 is above the limit of 0.5, for 5s of 10s (failureFor)"),
+        (&[&bad, &bad, &bad], GateState::Failed, "1 is above the limit of 0.5, for 10s of 10s (failureFor)"),
+        (&[&bad, &good, &bad, &bad], GateState::Running, "1 is above the limit of 0.5, for 5s of 10s (failureFor)"),
+        (&[&bad, &none, &bad], GateState::Failed, "1 is above the limit of 0.5, for 10s of 10s (failureFor)"),
     ];
     for (readings, state, message) in cases {
         let readings: Vec<_> = readings.iter().map(|reading| (*reading).clone()).collect();
@@ -171,7 +171,7 @@ fn bad_readings_fail_a_gate_only_after_failure_for() {
     let both = defined(Stage::Monitoring, metric(&json!({"failureFor": "5s", "failureLimit": 3})));
     assert_eq!(
         told(&after(&both, &[bad.clone(), bad.clone()])),
-        (GateState::Running, "1 is above the limit of 0.5, 2 times in a row, for 5s of 5s")
+        (GateState::Running, "1 is above the limit of 0.5, 2 of 3 in a row (failureLimit), for 5s of 5s (failureFor)")
     );
     assert_eq!(after(&both, &[bad.clone(), bad.clone(), bad]).state, GateState::Failed);
 }
@@ -182,7 +182,7 @@ fn a_value_is_judged_by_the_same_one_of_the_active_side() {
     let cases = [
         (0.04, 0.02, GateState::Passed, "0.04 is at most 2 times the active side's 0.02"),
         (0.041, 0.02, GateState::Failed, "0.041 is more than 2 times the active side's 0.02"),
-        (0.01, 0.0, GateState::Passed, "0.01 is at most the 0.01 up to which maxFactor doesn't matter"),
+        (0.01, 0.0, GateState::Passed, "0.01 is at most 0.01 (factorFrom)"),
         (0.011, 0.0, GateState::Failed, "0.011 is more than 2 times the active side's 0"),
     ];
     for (value, active, state, message) in cases {
@@ -217,12 +217,16 @@ fn an_expression_holds_beside_the_limits() {
     let falls = json!({"max": "1000", "goodIf": "value < 100.0 || value < previous", "count": 2});
     let gate = defined(Stage::Monitoring, metric(&falls));
     let readings = |values: &[f64]| values.iter().map(|value| Reading::Value(*value)).collect::<Vec<_>>();
-    let not_good = "120 is not good by value < 100.0 || value < previous, previous";
+    let not_good = "120 fails goodIf: value < 100.0 || value < previous, previous";
     let cases: [(&[f64], GateState, String); 6] = [
-        (&[99.0], GateState::Running, "99 is at most 1000 and good by value < 100.0 || value < previous, previous 99".into()),
+        (&[99.0], GateState::Running, "99 is at most 1000 and good (goodIf: value < 100.0 || value < previous, previous 99)".into()),
         (&[120.0], GateState::Failed, format!("{not_good} 120")),
         (&[99.0, 120.0], GateState::Failed, format!("{not_good} 99")),
-        (&[90.0, 80.0, 70.0], GateState::Running, "70 is at most 1000 and good by value < 100.0 || value < previous, previous 80".into()),
+        (
+            &[90.0, 80.0, 70.0],
+            GateState::Running,
+            "70 is at most 1000 and good (goodIf: value < 100.0 || value < previous, previous 80)".into(),
+        ),
         (&[1001.0], GateState::Failed, "1001 is above the limit of 1000".into()),
         (&[99.0, f64::INFINITY], GateState::Failed, "inf is above the limit of 1000".into()),
     ];
@@ -231,14 +235,14 @@ fn an_expression_holds_beside_the_limits() {
     }
     let tolerant =
         defined(Stage::Monitoring, metric(&json!({"max": null, "goodIf": "value < 100.0 || value < previous", "failureLimit": 2})));
-    let falling = "140 is good by value < 100.0 || value < previous, previous 150";
+    let falling = "140 is good (goodIf: value < 100.0 || value < previous, previous 150)";
     assert_eq!(told(&after(&tolerant, &readings(&[150.0, 140.0]))), (GateState::Running, falling));
     let gap = [Reading::Value(150.0), Reading::NoData, Reading::Value(140.0)];
     assert_eq!(told(&after(&tolerant, &gap)).1, falling, "the reading before that had a value");
     let steady = defined(Stage::Monitoring, metric(&json!({"max": null, "goodIf": "value <= previous"})));
     assert_eq!(
         told(&after(&steady, &readings(&[0.123_456_4, 0.123_456_4]))),
-        (GateState::Running, "0.123456 is good by value <= previous, previous 0.123456")
+        (GateState::Running, "0.123456 is good (goodIf: value <= previous, previous 0.123456)")
     );
     let small = defined(Stage::Monitoring, metric(&json!({"max": null, "goodIf": "value > 0.0"})));
     assert_eq!(after(&small, &readings(&[1e-9])).state, GateState::Running, "what is not set beside another reading is not rounded");
@@ -249,14 +253,14 @@ fn an_expression_reads_the_active_side_only_before_the_switch() {
     let fields = json!({"max": null, "goodIf": "value < 0.001 || value <= 1.5 * active", "count": 1});
     let gate = defined(Stage::Verification, metric(&fields));
     let judged = |value: f64, active: f64| after_all(&gate, &[&[Reading::Value(value), Reading::Value(active)]]);
-    assert_eq!(told(&judged(0.15, 0.1)), (GateState::Passed, "0.15 is good by value < 0.001 || value <= 1.5 * active, active 0.1"));
-    let words = "0.151 is not good by value < 0.001 || value <= 1.5 * active, active 0.1";
+    assert_eq!(told(&judged(0.15, 0.1)), (GateState::Passed, "0.15 is good (goodIf: value < 0.001 || value <= 1.5 * active, active 0.1)"));
+    let words = "0.151 fails goodIf: value < 0.001 || value <= 1.5 * active, active 0.1";
     assert_eq!(told(&judged(0.151, 0.1)), (GateState::Failed, words));
     let plan = |stage| MetricPlan::of(stage, &metric(&fields), Some(&prometheus("http://prometheus")), 0);
-    assert!(plan(Stage::Monitoring).unwrap_err().0.ends_with("take active out of goodIf, or set it in spec.verification"));
+    assert!(plan(Stage::Monitoring).unwrap_err().0.ends_with("remove active from goodIf, or move the metric to spec.verification"));
     let of_the_past = json!({"max": null, "goodIf": "value < active", "maxFactor": "2", "factorOf": "BeforeSwitch"});
     let past = MetricPlan::of(Stage::Verification, &metric(&of_the_past), Some(&prometheus("http://prometheus")), 0);
-    assert!(past.unwrap_err().0.starts_with("factorOf: BeforeSwitch asks for the time before a switch that is still to come"));
+    assert!(past.unwrap_err().0.starts_with("factorOf: BeforeSwitch compares with the time before the switch: remove it"));
     // The first revision has none beside it.
     assert!(!plan(Stage::Verification).unwrap().alone());
     let mut limited =
@@ -276,10 +280,10 @@ fn an_expression_holds_beside_a_factor_of_before_the_switch() {
         let gate = after_all(&gate, &[&[Reading::Value(value), before]]);
         (gate.state, gate.message)
     };
-    let doubtful = "0.5 is more than 2 times the 0.2 before the switch, which may have other causes than the version";
+    let doubtful = "0.5 is more than 2 times the 0.2 before the switch (the version may not be the cause)";
     assert_eq!(judged(0.5, Reading::Value(0.2)), (GateState::Inconclusive, doubtful.into()));
-    assert_eq!(judged(1.5, Reading::Value(0.2)), (GateState::Failed, "1.5 is not good by value < 1.0".into()));
-    assert_eq!(judged(1.5, Reading::NoData), (GateState::Failed, "1.5 is not good by value < 1.0".into()), "the past is not needed for it");
+    assert_eq!(judged(1.5, Reading::Value(0.2)), (GateState::Failed, "1.5 fails goodIf: value < 1.0".into()));
+    assert_eq!(judged(1.5, Reading::NoData), (GateState::Failed, "1.5 fails goodIf: value < 1.0".into()), "the past is not needed for it");
 }
 
 #[test]
@@ -320,7 +324,7 @@ fn a_query_over_a_stretch_of_time_is_one_number_of_its_values() {
         assert_eq!(judged.is_ok(), good, "{window} {step:?}");
         if let Err(Invalid(why)) = judged {
             assert!(
-                why.starts_with("range: a window of ") && why.ends_with("write steps of at least 1s, and a window of one to 11000 of them"),
+                why.starts_with("range: window ") && why.ends_with("step must be at least 1s, and window 1 to 11000 steps"),
                 "{why}"
             );
         }
@@ -344,16 +348,16 @@ fn counted(counters: [f64; 4]) -> [Reading; 4] {
 fn a_candidate_that_fails_more_is_condemned_with_evidence() {
     let gate = defined(Stage::Verification, comparison(&json!({})));
     let begun = counted([7.0, 1000.0, 50.0, 9000.0]);
-    assert_eq!(told(&after_all(&gate, &[&begun])), (GateState::Running, "the counters are read from here"));
+    assert_eq!(told(&after_all(&gate, &[&begun])), (GateState::Running, "first reading of the counters; comparison starts with the next"));
     let worse = counted([21.0, 1200.0, 52.0, 9200.0]);
     let condemned = after_all(&gate, &[&begun, &worse]);
-    let words = "14 of 200 requests failed, 2 of 200 on the active side: more than 1 times as often (evidence 66 : 1, condemned at 20 : 1)";
+    let words = "14 of 200 requests failed, 2 of 200 on the active side (tolerated: 1 times the active rate); evidence 66:1, fails at 20:1";
     assert_eq!(told(&condemned), (GateState::Failed, words));
-    assert_eq!(condemned.measured.unwrap().readings[0].value, "66 : 1");
+    assert_eq!(condemned.measured.unwrap().readings[0].value, "66:1");
     let tolerant = defined(Stage::Verification, comparison(&json!({"tolerated": "3"})));
     assert_eq!(after_all(&tolerant, &[&begun, &worse]).state, GateState::Running);
     let sure = defined(Stage::Verification, comparison(&json!({"falseAlarms": "1%"})));
-    assert_eq!(after_all(&sure, &[&begun, &worse]).state, GateState::Running, "66 : 1 is less than 100 : 1");
+    assert_eq!(after_all(&sure, &[&begun, &worse]).state, GateState::Running, "66:1 is less than 100:1");
 }
 
 #[test]
@@ -363,17 +367,17 @@ fn a_candidate_passes_after_enough_readings_and_enough_requests() {
     let states = [1, 2, 3, 4].map(|count| after_all(&gate, &readings[..count].iter().map(|it| it.as_slice()).collect::<Vec<_>>()).state);
     assert_eq!(states, [GateState::Running, GateState::Running, GateState::Running, GateState::Passed]);
     let passed = after_all(&gate, &readings.iter().map(|it| it.as_slice()).collect::<Vec<_>>());
-    assert_eq!(passed.message, "1 of 150 requests failed, 1 of 400 on the active side (evidence 0.75 : 1, condemned at 20 : 1)");
+    assert_eq!(passed.message, "1 of 150 requests failed, 1 of 400 on the active side; evidence 0.75:1, fails at 20:1");
 }
 
 #[test]
 fn without_traffic_on_both_sides_nobody_can_judge() {
     let gate = defined(Stage::Verification, comparison(&json!({})));
     let quiet = counted([3.0, 100.0, 0.0, 0.0]);
-    let words = "one of the sides has had no requests since the counters were last weighed: a comparison needs like traffic on both";
+    let words = "no new requests on either side since the last comparison; a comparison needs the same traffic on both sides";
     assert_eq!(told(&after_all(&gate, &[&quiet, &quiet, &quiet])), (GateState::Inconclusive, words));
     let back = after_all(&gate, &[&quiet, &quiet, &quiet, &counted([0.0, 10.0, 0.0, 10.0])]);
-    assert_eq!(told(&back), (GateState::Running, "a counter went back: the counters are read from here"));
+    assert_eq!(told(&back), (GateState::Running, "a counter was reset; comparison starts again with the next reading"));
     let failed = Reading::Failed("refused".into());
     let broken = [Reading::Value(0.0), failed, Reading::Value(0.0), Reading::NoData];
     assert_eq!(told(&after_all(&gate, &[&broken])), (GateState::Running, "the source failed: refused"));
@@ -441,19 +445,19 @@ fn more_than_before_the_switch_is_told_and_decides_nothing() {
     };
     let pair = |value: f64, before: Reading| vec![Reading::Value(value), before];
     let (slow, fine) = (pair(0.8, Reading::Value(0.5)), pair(0.7, Reading::Value(0.5)));
-    let why = "0.8 is more than 1.5 times the 0.5 before the switch, which may have other causes than the version";
+    let why = "0.8 is more than 1.5 times the 0.5 before the switch (the version may not be the cause)";
     let gate = before(&json!({}));
-    assert_eq!(told(&after_all(&gate, &[&slow])), (GateState::Running, format!("{why}, once in a row").as_str()));
-    assert_eq!(told(&after_all(&gate, &[&slow, &slow])), (GateState::Inconclusive, format!("{why}, 2 times in a row").as_str()));
+    assert_eq!(told(&after_all(&gate, &[&slow])), (GateState::Running, format!("{why}, 1 of 2 in a row (inconclusiveLimit)").as_str()));
+    assert_eq!(told(&after_all(&gate, &[&slow, &slow])), (GateState::Inconclusive, format!("{why}, 2 of 2 in a row (inconclusiveLimit)").as_str()));
     assert_eq!(told(&after_all(&gate, &[&slow, &slow, &fine])), (GateState::Running, "0.7 is at most 1.5 times the 0.5 before the switch"));
     let patient = before(&json!({"inconclusiveLimit": 3}));
-    assert_eq!(told(&after_all(&patient, &[&slow, &slow])), (GateState::Running, format!("{why}, 2 times in a row").as_str()));
+    assert_eq!(told(&after_all(&patient, &[&slow, &slow])), (GateState::Running, format!("{why}, 2 of 3 in a row (inconclusiveLimit)").as_str()));
     assert_eq!(after_all(&patient, &[&slow, &slow, &slow]).state, GateState::Inconclusive);
     // A limit of its own is another matter, and what was only worse than before counts nothing towards it.
     let twice = before(&json!({"max": "0.9"}));
     let worse = pair(1.0, Reading::Value(0.5));
     let last = after_all(&twice, &[&slow, &slow, &worse]);
-    assert_eq!(told(&last), (GateState::Running, "1 is above the limit of 0.9, once in a row"));
+    assert_eq!(told(&last), (GateState::Running, "1 is above the limit of 0.9, 1 of 2 in a row (failureLimit)"));
     let limited = before(&json!({"max": "0.75", "failureLimit": 1}));
     assert_eq!(told(&after_all(&limited, &[&slow])), (GateState::Failed, "0.8 is above the limit of 0.75"));
     // The past brings no more data, however often it is asked.
@@ -471,7 +475,7 @@ fn a_factor_is_of_a_side_that_there_is_at_that_stage() {
         all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         MetricPlan::of(stage, &metric(&all), Some(&prometheus("http://prometheus")), 1).err().map(|error| error.0)
     };
-    assert!(wrong(Stage::Verification, json!({})).unwrap().starts_with("factorOf: BeforeSwitch asks for the time before a switch that is"));
+    assert!(wrong(Stage::Verification, json!({})).unwrap().starts_with("factorOf: BeforeSwitch compares with the time before the switch: remove it"));
     let web = |url: &str| json!({"prometheus": null, "web": {"url": url, "jsonPath": "$.v"}});
     assert!(wrong(Stage::Monitoring, web("https://numbers/")).unwrap().ends_with("put {{ end }} into the url or the body"));
     assert_eq!(wrong(Stage::Monitoring, web("https://numbers/?at={{ end }}")), None);
@@ -485,14 +489,14 @@ fn a_value_of_too_few_requests_is_no_data() {
     let asked = json!({"query": "e", "requests": "n", "minRequests": 50});
     let gate = defined(Stage::Verification, metric(&json!({"prometheus": asked, "count": 1, "noDataLimit": 2})));
     let pair = |value: f64, requests: Reading| vec![Reading::Value(value), requests];
-    let few = "49 requests are too few to judge by, at least 50 are needed";
+    let few = "49 requests, at least 50 needed (minRequests)";
     let cases = [
         (vec![pair(0.0, Reading::Value(50.0))], GateState::Passed, "0 is at most 0.5"),
         (vec![pair(1.0, Reading::Value(50.0))], GateState::Failed, "1 is above the limit of 0.5"),
         (vec![pair(0.0, Reading::Value(49.0))], GateState::Running, few),
         (vec![pair(1.0, Reading::Value(49.0)); 2], GateState::Inconclusive, few),
-        (vec![pair(0.0, Reading::NoData)], GateState::Running, "0 requests are too few to judge by, at least 50 are needed"),
-        (vec![vec![Reading::NoData, Reading::NoData]], GateState::Running, "0 requests are too few to judge by, at least 50 are needed"),
+        (vec![pair(0.0, Reading::NoData)], GateState::Running, "0 requests, at least 50 needed (minRequests)"),
+        (vec![vec![Reading::NoData, Reading::NoData]], GateState::Running, "0 requests, at least 50 needed (minRequests)"),
         (vec![vec![Reading::NoData, Reading::Value(50.0)]], GateState::Running, "the query returned no data"),
         (vec![pair(0.0, Reading::Failed("refused".into()))], GateState::Running, "the source failed: refused"),
         (vec![pair(0.0, Reading::NotANumber)], GateState::Running, "the query returned NaN (no traffic?)"),
@@ -541,8 +545,8 @@ fn a_dry_run_passes_whatever_its_verdict_and_tells_it() {
     let cases = [
         (vec![Reading::Value(0.0)], GateState::Running, "0 is at most 0.5"),
         (vec![Reading::Value(0.0); 2], GateState::Passed, "0 is at most 0.5 (dry run)"),
-        (vec![Reading::Value(1.0)], GateState::Passed, "dry run, it would have failed: 1 is above the limit of 0.5"),
-        (vec![Reading::Failed("refused".into())], GateState::Passed, "dry run, it could not have been judged: the source failed: refused"),
+        (vec![Reading::Value(1.0)], GateState::Passed, "dry run: would have failed: 1 is above the limit of 0.5"),
+        (vec![Reading::Failed("refused".into())], GateState::Passed, "dry run: inconclusive: the source failed: refused"),
     ];
     for (readings, state, message) in cases {
         assert_eq!(told(&after(&gate, &readings)), (state, message));
@@ -639,7 +643,7 @@ fn headers_go_to_the_address_beside_them_and_nowhere_else() {
 
 #[test]
 fn headers_that_no_query_may_have_are_refused_before_it() {
-    let operators = |name: &str| format!("the header {name:?} is the operator's own in a query: leave it out");
+    let operators = |name: &str| format!("the header {name:?} is set by the operator: remove it");
     for (headers, why) in [
         (json!({"Host": "prometheus"}), operators("host")),
         (json!({"Content-Type": "text/plain"}), operators("content-type")),
@@ -647,12 +651,12 @@ fn headers_that_no_query_may_have_are_refused_before_it() {
         (json!({"Proxy-Authorization": "Basic YTpi"}), operators("proxy-authorization")),
         (
             json!({"authorization": "Bearer a"}),
-            "the header \"Authorization\" is sent from a Secret: leave it out, and set credentials".to_owned(),
+            "the header \"Authorization\" belongs in a Secret: remove it, and set credentials".to_owned(),
         ),
-        (json!({"Connection": "close"}), "the header \"Connection\" follows from the request itself: leave it out".to_owned()),
-        (json!({"X-Scope-OrgID": "a", "x-scope-orgid": "b"}), "the header \"x-scope-orgid\" is there twice: keep one".to_owned()),
-        (json!({"X Scope": "a"}), "the header \"X Scope\" has a name that no header can have".to_owned()),
-        (json!({"a": "b\nc"}), "the header \"a\" has a value with other characters than visible ASCII".to_owned()),
+        (json!({"Connection": "close"}), "the header \"Connection\" is set by the HTTP client: remove it".to_owned()),
+        (json!({"X-Scope-OrgID": "a", "x-scope-orgid": "b"}), "the header \"x-scope-orgid\" is set twice: keep one".to_owned()),
+        (json!({"X Scope": "a"}), "the header \"X Scope\" is not a valid header name".to_owned()),
+        (json!({"a": "b\nc"}), "the header \"a\" has a value with characters that are not visible ASCII".to_owned()),
     ] {
         let beside = json!({"address": "http://own", "headers": headers});
         for metric in asking(&beside) {

@@ -24,7 +24,7 @@ impl Buckets {
         let mut buckets = buckets?;
         if buckets.len() > MOST {
             let count = buckets.len();
-            return Err(format!("the query returned {count} buckets, and at most {MOST} are taken: ask for fewer, e.g. with le=~\"…\""));
+            return Err(format!("the query returned {count} buckets, at most {MOST} are allowed: query fewer, e.g. with le=~\"…\""));
         }
         buckets.sort_by(|one, other| one.bound.total_cmp(&other.bound));
         for (lower, upper) in buckets.iter().zip(buckets.iter().skip(1)) {
@@ -42,7 +42,7 @@ impl Buckets {
         }
         match buckets.last() {
             Some(last) if last.bound.is_infinite() => Ok(Self(buckets)),
-            _ => Err("the query returned no series with le=\"+Inf\", which counts all requests: don't leave it out".to_owned()),
+            _ => Err("the query returned no series with le=\"+Inf\": include it".to_owned()),
         }
     }
 }
@@ -61,12 +61,12 @@ impl Bucket {
         };
         let bound = le.parse::<f64>().ok().filter(|bound| *bound > f64::NEG_INFINITY);
         let Some(bound) = bound else {
-            return Err(format!("le={le:?} is no upper bound of a bucket: ask for the buckets of a histogram, …_bucket"));
+            return Err(format!("le={le:?} is not a bucket bound: query the buckets of a histogram, …_bucket"));
         };
         if (0.0..=LARGEST).contains(&count) {
             return Ok(Self { bound, count });
         }
-        Err(format!("the bucket up to {le} holds {count}, which is no count of requests: ask for raw counters, without rate or increase"))
+        Err(format!("the bucket up to {le} holds {count}, which is not a count: query raw counters, without rate or increase"))
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_buckets_is_told_with_what_to_ask_for() {
         let cases: [(&[(&str, f64)], &str); 9] = [
-            (&[("0.1", 1.0)], "the query returned no series with le=\"+Inf\", which counts all requests: don't leave it out"),
+            (&[("0.1", 1.0)], "the query returned no series with le=\"+Inf\": include it"),
             (
                 &[("+Inf", 1.0), ("0.1", 1.0), ("0.10", 1.0)],
                 "the query returned several series with le=\"0.1\": add them up with sum by (le) (…)",
@@ -103,20 +103,14 @@ mod tests {
                 "the bucket up to 0.2 holds 2, fewer than the 3 of the one below, which it counts too: ask for raw counters of histograms that \
                  all have the same buckets",
             ),
-            (&[("fast", 1.0)], "le=\"fast\" is no upper bound of a bucket: ask for the buckets of a histogram, …_bucket"),
-            (&[("NaN", 1.0)], "le=\"NaN\" is no upper bound of a bucket: ask for the buckets of a histogram, …_bucket"),
-            (&[("-Inf", 1.0)], "le=\"-Inf\" is no upper bound of a bucket: ask for the buckets of a histogram, …_bucket"),
-            (
-                &[("+Inf", -1.0)],
-                "the bucket up to +Inf holds -1, which is no count of requests: ask for raw counters, without rate or increase",
-            ),
-            (
-                &[("+Inf", f64::NAN)],
-                "the bucket up to +Inf holds NaN, which is no count of requests: ask for raw counters, without rate or increase",
-            ),
+            (&[("fast", 1.0)], "le=\"fast\" is not a bucket bound: query the buckets of a histogram, …_bucket"),
+            (&[("NaN", 1.0)], "le=\"NaN\" is not a bucket bound: query the buckets of a histogram, …_bucket"),
+            (&[("-Inf", 1.0)], "le=\"-Inf\" is not a bucket bound: query the buckets of a histogram, …_bucket"),
+            (&[("+Inf", -1.0)], "the bucket up to +Inf holds -1, which is not a count: query raw counters, without rate or increase"),
+            (&[("+Inf", f64::NAN)], "the bucket up to +Inf holds NaN, which is not a count: query raw counters, without rate or increase"),
             (
                 &[("+Inf", f64::INFINITY)],
-                "the bucket up to +Inf holds inf, which is no count of requests: ask for raw counters, without rate or increase",
+                "the bucket up to +Inf holds inf, which is not a count: query raw counters, without rate or increase",
             ),
         ];
         for (series, why) in cases {
@@ -134,6 +128,6 @@ mod tests {
         };
         assert!(buckets(64).is_ok());
         let error = buckets(65).unwrap_err();
-        assert_eq!(error, "the query returned 65 buckets, and at most 64 are taken: ask for fewer, e.g. with le=~\"…\"");
+        assert_eq!(error, "the query returned 65 buckets, at most 64 are allowed: query fewer, e.g. with le=~\"…\"");
     }
 }

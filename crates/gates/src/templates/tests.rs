@@ -51,18 +51,18 @@ fn a_template_that_cannot_be_used_is_told_with_what_to_do() {
     let undeclared = json!({"checks": [{"name": "home", "http": {"path": "/{{ parameters.page }}"}}]});
     let at = "spec.verification.templates: GateTemplate web/slo";
     for (error, expected) in [
-        (wrong(TemplateSeen::Absent, own.clone()), format!("{at} doesn't exist: create it, or take it out")),
+        (wrong(TemplateSeen::Absent, own.clone()), format!("{at} doesn't exist: create it, or remove it from spec")),
         (
             wrong(TemplateSeen::Absent, cluster),
-            "spec.verification.templates: ClusterGateTemplate slo doesn't exist: create it, or take it out".into(),
+            "spec.verification.templates: ClusterGateTemplate slo doesn't exist: create it, or remove it from spec".into(),
         ),
         (wrong(TemplateSeen::Unknown("unknown variant".into()), own.clone()), format!("{at} can't be read: unknown variant")),
-        (wrong(there(slo()), with(json!({}))), format!("{at} needs the parameter job, which has no default: give it in parameters")),
+        (wrong(there(slo()), with(json!({}))), format!("{at} needs the parameter job, which has no default: set it in parameters")),
         (
             wrong(there(slo()), with(json!({"job": "shop", "jobb": "shop"}))),
-            format!("{at} has no parameter jobb (it has job, errors): take it out of parameters"),
+            format!("{at} has no parameter jobb (it has job, errors): remove it from parameters"),
         ),
-        (wrong(there(json!({"checks": []})), own.clone()), format!("{at} has no parameter job (it has none): take it out of parameters")),
+        (wrong(there(json!({"checks": []})), own.clone()), format!("{at} has no parameter job (it has none): remove it from parameters")),
         (
             wrong(there(undeclared), with(json!({}))),
             format!("{at}: checks home: {{{{ parameters.page }}}} is not declared: add page to the parameters of the template"),
@@ -199,7 +199,7 @@ fn a_stage_has_no_more_gates_than_status_can_tell() {
     assert_eq!(defined(Stage::Verification, there(checks(31)), both()).unwrap().len(), 63);
     assert_eq!(
         defined(Stage::Verification, there(checks(32)), both()).unwrap_err(),
-        "spec.verification has 65 gates with those of its templates, and at most 64 are told: name fewer"
+        "spec.verification has 65 gates with its templates, at most 64 are allowed: remove some"
     );
 }
 

@@ -9,7 +9,7 @@
 //!
 //! Assumed: each side's errors come independently of each other. Errors that come in bursts (one client that retries) tell less than counted.
 
-use super::evidence::{Added, number};
+use super::evidence::{Added, Idle, number};
 use crate::reading::Reading;
 use bluegreen_api::{Compared, Counted};
 
@@ -148,8 +148,8 @@ impl State {
             self.last = now;
             return (self, Added::Reset);
         }
-        if new.iter().any(|new| new.requests == 0.0) {
-            return (self, Added::NoTraffic);
+        if let Some(idle) = Idle::of(new.map(|new| new.requests)) {
+            return (self, Added::NoTraffic(idle));
         }
         for (total, new) in self.total.iter_mut().zip(&new) {
             *total = Counts { errors: total.errors + new.errors, requests: total.requests + new.requests };
@@ -227,13 +227,14 @@ mod tests {
     #[test]
     fn requests_of_one_side_wait_to_be_weighed_for_some_time() {
         let nothing = counters((0.0, 0.0), (0.0, 0.0));
-        for alone in [counters((50.0, 100.0), (0.0, 0.0)), counters((0.0, 0.0), (50.0, 100.0))] {
+        let of_one = [(counters((50.0, 100.0), (0.0, 0.0)), Idle::Active), (counters((0.0, 0.0), (50.0, 100.0)), Idle::Candidate)];
+        for (alone, idle) in of_one {
             let both = counters(
                 (alone.candidate.errors + 2.0, alone.candidate.requests + 100.0),
                 (alone.active.errors + 1.0, alone.active.requests + 100.0),
             );
             let (compared, told) = after(&[nothing, alone, both]);
-            assert_eq!(told, [Added::Begun, Added::NoTraffic, Added::Weighed]);
+            assert_eq!(told, [Added::Begun, Added::NoTraffic(idle), Added::Weighed]);
             let Counters { candidate, active } = both;
             let of = |counts: Counts| format!("{} of {}", counts.errors, counts.requests);
             assert_eq!(words(&compared), format!("{} requests failed, {} on the active side", of(candidate), of(active)));

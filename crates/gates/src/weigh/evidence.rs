@@ -10,9 +10,37 @@ pub enum Added {
     Reset,
     /// One of the sides had no requests since the counters were last read from: what the other one had waits for them, for scrapes of both
     /// sides come at different times.
-    NoTraffic,
+    NoTraffic(Idle),
     /// Of latencies: both sides have but one bucket in common, which holds all requests.
     OneBucket,
+}
+
+/// Which side had no requests since the counters were last read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    Candidate,
+    Active,
+    Both,
+}
+
+impl Idle {
+    /// Of the new requests of the candidate and of the active side.
+    pub(crate) fn of(requests: [f64; 2]) -> Option<Self> {
+        match requests.map(|requests| requests == 0.0) {
+            [true, true] => Some(Self::Both),
+            [true, false] => Some(Self::Candidate),
+            [false, true] => Some(Self::Active),
+            [false, false] => None,
+        }
+    }
+
+    pub(crate) const fn in_words(self) -> &'static str {
+        match self {
+            Self::Candidate => "no new requests on the candidate",
+            Self::Active => "no new requests on the active side",
+            Self::Both => "no new requests on either side",
+        }
+    }
 }
 
 /// As status keeps it.

@@ -54,12 +54,12 @@ impl Expression {
         }
         let parsed = PrattParser::new().max_recursion_depth(DEEPEST).parse(text).map_err(|errors| {
             let first = errors.errors.first().map_or_else(String::new, |error| error.msg.clone());
-            wrong(&format!("is no CEL expression: {first}"))
+            wrong(&format!("is not a valid CEL expression: {first}"))
         })?;
         let mut names = Names::default();
         match kind_of(&parsed, 0, &mut names).map_err(|why| wrong(&why))? {
             Kind::Truth => Ok(Self { text: text.to_owned(), parsed: Arc::new(parsed), names }),
-            Kind::Number | Kind::Whole => Err(wrong("is neither true nor false: compare something, as in value < 1.0")),
+            Kind::Number | Kind::Whole => Err(wrong("is not a condition: compare something, as in value < 1.0")),
         }
     }
 
@@ -79,9 +79,9 @@ impl Expression {
         context.add_variable_from_value(ACTIVE, values.active.unwrap_or(f64::NAN));
         match Value::resolve(&self.parsed, &context) {
             Ok(Value::Bool(good)) => Ok(good),
-            Ok(_) => Err("is neither true nor false".into()),
+            Ok(_) => Err("does not return true or false".into()),
             // As of two infinities, whose difference is no number.
-            Err(error) => Err(format!("can't be worked out: {error}")),
+            Err(error) => Err(format!("could not be evaluated: {error}")),
         }
     }
 
@@ -109,7 +109,7 @@ enum Kind {
 fn kind_of(expression: &IdedExpr, depth: u16, names: &mut Names) -> Result<Kind, String> {
     use Kind::{Number, Truth, Whole};
     if depth > DEEPEST {
-        return Err(format!("goes more than {DEEPEST} levels deep: make it simpler"));
+        return Err(format!("is nested more than {DEEPEST} levels deep: simplify it"));
     }
     let call = match &expression.expr {
         Expr::Ident(name) => {
@@ -125,7 +125,7 @@ fn kind_of(expression: &IdedExpr, depth: u16, names: &mut Names) -> Result<Kind,
         Expr::Literal(LiteralValue::Double(_)) => return Ok(Number),
         Expr::Literal(LiteralValue::Int(_)) => return Ok(Whole),
         Expr::Call(call) => call,
-        _ => return Err("has more than numbers, which are all that is known here: no lists, maps, texts or fields".into()),
+        _ => return Err("uses lists, maps, strings or fields; only numbers are supported".into()),
     };
     let mut kinds = Vec::new();
     for part in call.target.iter().map(AsRef::as_ref).chain(&call.args) {
@@ -135,14 +135,14 @@ fn kind_of(expression: &IdedExpr, depth: u16, names: &mut Names) -> Result<Kind,
         ("_&&_" | "_||_" | "_==_" | "_!=_", [Truth, Truth]) | ("!_", [Truth]) => Ok(Truth),
         ("_<_" | "_<=_" | "_>_" | "_>=_" | "_==_" | "_!=_", [Number | Whole, Number | Whole]) => Ok(Truth),
         ("_+_" | "_-_" | "_*_" | "_/_", [Number, Number]) => Ok(Number),
-        ("_+_" | "_-_" | "_*_" | "_/_", [Number | Whole, Number | Whole]) => Err("reckons with a whole number: write 2.0 and not 2".into()),
+        ("_+_" | "_-_" | "_*_" | "_/_", [Number | Whole, Number | Whole]) => Err("mixes integers and doubles: write 2.0, not 2".into()),
         ("-_", [kind @ (Number | Whole)]) => Ok(*kind),
         ("_?_:_", [Truth, one, other]) if one == other => Ok(*one),
         (
             "_&&_" | "_||_" | "!_" | "_<_" | "_<=_" | "_>_" | "_>=_" | "_==_" | "_!=_" | "_+_" | "_-_" | "_*_" | "_/_" | "-_" | "_?_:_",
             _,
-        ) => Err("mixes numbers with what is true or false, or whole numbers with others".into()),
-        (unknown, _) => Err(format!("has {}, which is not known here", unknown.trim_matches('_'))),
+        ) => Err("mixes numbers with booleans, or integers with doubles".into()),
+        (unknown, _) => Err(format!("uses {}, which is not supported", unknown.trim_matches('_'))),
     }
 }
 
@@ -169,23 +169,23 @@ mod tests {
     #[test]
     fn what_nobody_could_work_out_is_told_when_it_is_read() {
         for (text, why) in [
-            ("value <", "is no CEL expression: "),
+            ("value <", "is not a valid CEL expression: "),
             ("vlaue < 1.0", "has an unknown name vlaue; known are value, previous and active"),
-            ("value", "is neither true nor false: compare something, as in value < 1.0"),
-            ("value * 2 < 1.0", "reckons with a whole number: write 2.0 and not 2"),
-            ("value < 100.0 || (value < 200.0 && value + 1 < previous)", "reckons with a whole number: write 2.0 and not 2"),
-            ("value < 5.0 || value.size() > 1", "has size, which is not known here"),
-            ("value % 2.0 < 1.0", "has %, which is not known here"),
-            ("value < (value < 1.0)", "mixes numbers with what is true or false"),
-            ("!value", "mixes numbers with what is true or false"),
-            ("-(value < 1.0)", "mixes numbers with what is true or false"),
-            ("value < 1.0 && active", "mixes numbers with what is true or false"),
-            ("value < (value < 1.0 ? 1 : 2.0)", "mixes numbers with what is true or false, or whole numbers with others"),
-            ("[1, 2].all(x, value < 3.0)", "has more than numbers"),
-            ("value in [1.0]", "has more than numbers"),
-            ("value.high < 1.0", "has more than numbers"),
-            ("string(value) == \"1\"", "has string, which is not known here"),
-            ("value == \"1\"", "has more than numbers"),
+            ("value", "is not a condition: compare something, as in value < 1.0"),
+            ("value * 2 < 1.0", "mixes integers and doubles: write 2.0, not 2"),
+            ("value < 100.0 || (value < 200.0 && value + 1 < previous)", "mixes integers and doubles: write 2.0, not 2"),
+            ("value < 5.0 || value.size() > 1", "uses size, which is not supported"),
+            ("value % 2.0 < 1.0", "uses %, which is not supported"),
+            ("value < (value < 1.0)", "mixes numbers with booleans"),
+            ("!value", "mixes numbers with booleans"),
+            ("-(value < 1.0)", "mixes numbers with booleans"),
+            ("value < 1.0 && active", "mixes numbers with booleans"),
+            ("value < (value < 1.0 ? 1 : 2.0)", "mixes numbers with booleans, or integers with doubles"),
+            ("[1, 2].all(x, value < 3.0)", "uses lists, maps, strings or fields"),
+            ("value in [1.0]", "uses lists, maps, strings or fields"),
+            ("value.high < 1.0", "uses lists, maps, strings or fields"),
+            ("string(value) == \"1\"", "uses string, which is not supported"),
+            ("value == \"1\"", "uses lists, maps, strings or fields"),
         ] {
             let error = Expression::of(text).unwrap_err().to_string();
             assert!(error.starts_with(&format!("goodIf, {text:?}, {why}")), "{error}");
@@ -197,7 +197,7 @@ mod tests {
     fn what_is_no_number_in_the_end_is_told_and_judges_nothing() {
         let difference = Expression::of("value - previous < 1.0").unwrap();
         let holds = difference.holds(Values { value: f64::INFINITY, previous: f64::INFINITY, active: None });
-        assert!(holds.unwrap_err().starts_with("can't be worked out: "));
+        assert!(holds.unwrap_err().starts_with("could not be evaluated: "));
     }
 
     #[test]
@@ -227,6 +227,6 @@ mod tests {
             assert_eq!(error, "goodIf has more than 256 characters: make it shorter");
         }
         let error = Expression::of(&format!("value{} < 1.0", " + 1.0".repeat(40))).unwrap_err().to_string();
-        assert!(error.ends_with("goes more than 24 levels deep: make it simpler"), "{error}");
+        assert!(error.ends_with("is nested more than 24 levels deep: simplify it"), "{error}");
     }
 }

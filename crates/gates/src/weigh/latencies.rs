@@ -22,7 +22,7 @@
 //!
 //! Assumed: how long a request takes doesn't depend on the one before it. Requests that wait for each other tell less than counted.
 
-use super::evidence::{Added, number};
+use super::evidence::{Added, Idle, number};
 use crate::reading::{
     Reading,
     buckets::{self, Buckets},
@@ -149,8 +149,8 @@ impl State {
             return (self, Added::Reset);
         }
         let new = [&candidate, &active].map(|side| side.iter().sum::<f64>());
-        if new.contains(&0.0) {
-            return (self, Added::NoTraffic);
+        if let Some(idle) = Idle::of(new) {
+            return (self, Added::NoTraffic(idle));
         }
         self.last.clone_from(&now.counts);
         let shares = Shares::of(&candidate, &active, new);
@@ -229,7 +229,7 @@ impl Histograms {
         match answers {
             [Reading::Buckets(candidate), Reading::Buckets(active)] => Ok(Self::common(candidate, active)),
             _ if answers.iter().any(|answer| matches!(answer, Reading::Value(_) | Reading::NotANumber)) => {
-                let why = "it answered with a number where buckets were asked for: ask for buckets, with sum by (le) (…_bucket)";
+                let why = "the query returned a number, not buckets: use sum by (le) (…_bucket)";
                 Err(Reading::Failed(why.to_owned()))
             }
             _ => Err(Reading::NoData),

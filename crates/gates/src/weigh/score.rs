@@ -28,24 +28,24 @@ impl ScorePlan {
         let all = votes.iter().map(|vote| vote.weight).sum::<u128>();
         let (good, at_most) = (sum(GateState::Passed), all - sum(GateState::Failed));
         let enough = |weight: u128| weight * self.of >= self.part * all;
-        let share = |weight: u128| percent(weight, all);
+        let (share, needed) = (|weight: u128| percent(weight, all), percent(self.part, self.of));
         let (state, told) = if !enough(at_most) {
-            (GateState::Failed, format!("good can still be {} of the weights at most", share(at_most)))
+            (GateState::Failed, format!("at most {} can still pass, {needed} required", share(at_most)))
         } else if enough(good) {
-            (GateState::Passed, format!("{} of the weights are good", share(good)))
+            (GateState::Passed, format!("{} of the weights passed, {needed} required", share(good)))
         } else if !enough(good + sum(GateState::Running)) && enough(at_most - sum(GateState::Running)) {
             // Whatever becomes of those that run, those decide that nobody can judge.
-            (GateState::Inconclusive, format!("{} of the weights are good", share(good)))
+            (GateState::Inconclusive, format!("{} of the weights passed, {needed} required", share(good)))
         } else if good == 0 {
-            (GateState::Running, format!("{} of the weights can still be good", share(at_most)))
+            (GateState::Running, format!("no metric has passed yet, {needed} of the weights required"))
         } else {
-            (GateState::Running, format!("{} of the weights are good so far", share(good)))
+            (GateState::Running, format!("{} of the weights passed so far, {needed} required", share(good)))
         };
-        let [bad, unjudged] = [("bad", GateState::Failed), ("not judged", GateState::Inconclusive)].map(|(what, state)| {
+        let [failed, unjudged] = [("failed", GateState::Failed), ("not judged", GateState::Inconclusive)].map(|(what, state)| {
             let names: Vec<_> = votes.iter().filter(|vote| vote.state == state).map(|it| format!("{} ({})", it.name, it.weight)).collect();
             if names.is_empty() { String::new() } else { format!("; {what}: {}", names.join(", ")) }
         });
-        (state, format!("{told}, {} are needed{bad}{unjudged}", percent(self.part, self.of)))
+        (state, format!("{told}{failed}{unjudged}"))
     }
 }
 
@@ -93,34 +93,29 @@ mod tests {
     fn a_certain_score_is_shown_at_once_and_others_inconclusive() {
         use GateState::{Failed, Inconclusive, Passed, Running};
         let cases = [
-            ("80%", "errors=6. latency=4.", Running, "100 % of the weights can still be good, 80 % are needed"),
-            ("80%", "errors=6+ latency=4.", Running, "60 % of the weights are good so far, 80 % are needed"),
-            ("80%", "errors=8+ latency=2.", Passed, "80 % of the weights are good, 80 % are needed"),
-            ("80%", "errors=85+ latency=15-", Passed, "85 % of the weights are good, 80 % are needed; bad: latency (15)"),
-            ("80%", "errors=8. latency=2-", Running, "80 % of the weights can still be good, 80 % are needed; bad: latency (2)"),
+            ("80%", "errors=6. latency=4.", Running, "no metric has passed yet, 80 % of the weights required"),
+            ("80%", "errors=6+ latency=4.", Running, "60 % of the weights passed so far, 80 % required"),
+            ("80%", "errors=8+ latency=2.", Passed, "80 % of the weights passed, 80 % required"),
+            ("80%", "errors=85+ latency=15-", Passed, "85 % of the weights passed, 80 % required; failed: latency (15)"),
+            ("80%", "errors=8. latency=2-", Running, "no metric has passed yet, 80 % of the weights required; failed: latency (2)"),
             (
                 "80%",
                 "errors=3- latency=2- slo/memory=6.",
                 Failed,
-                "good can still be 54.54 % of the weights at most, 80 % are needed; bad: errors (3), latency (2)",
+                "at most 54.54 % can still pass, 80 % required; failed: errors (3), latency (2)",
             ),
-            ("80%", "errors=6+ latency=4?", Inconclusive, "60 % of the weights are good, 80 % are needed; not judged: latency (4)"),
-            (
-                "80%",
-                "errors=6+ latency=2? queue=2.",
-                Running,
-                "60 % of the weights are good so far, 80 % are needed; not judged: latency (2)",
-            ),
+            ("80%", "errors=6+ latency=4?", Inconclusive, "60 % of the weights passed, 80 % required; not judged: latency (4)"),
+            ("80%", "errors=6+ latency=2? queue=2.", Running, "60 % of the weights passed so far, 80 % required; not judged: latency (2)"),
             (
                 "80%",
                 "errors=8? latency=2-",
                 Inconclusive,
-                "0 % of the weights are good, 80 % are needed; bad: latency (2); not judged: errors (8)",
+                "0 % of the weights passed, 80 % required; failed: latency (2); not judged: errors (8)",
             ),
-            ("80%", "errors=8+ latency=2?", Passed, "80 % of the weights are good, 80 % are needed; not judged: latency (2)"),
-            ("60%", "errors=6? latency=4.", Inconclusive, "0 % of the weights are good, 60 % are needed; not judged: errors (6)"),
-            ("60%", "errors=5? latency=5.", Running, "100 % of the weights can still be good, 60 % are needed; not judged: errors (5)"),
-            ("100%", "errors=1+ latency=1-", Failed, "good can still be 50 % of the weights at most, 100 % are needed; bad: latency (1)"),
+            ("80%", "errors=8+ latency=2?", Passed, "80 % of the weights passed, 80 % required; not judged: latency (2)"),
+            ("60%", "errors=6? latency=4.", Inconclusive, "0 % of the weights passed, 60 % required; not judged: errors (6)"),
+            ("60%", "errors=5? latency=5.", Running, "no metric has passed yet, 60 % of the weights required; not judged: errors (5)"),
+            ("100%", "errors=1+ latency=1-", Failed, "at most 50 % can still pass, 100 % required; failed: latency (1)"),
         ];
         for (min, gates, state, message) in cases {
             let told = ScorePlan::of(&score(min)).unwrap().verdict(&votes(gates));

@@ -89,8 +89,8 @@ pub(crate) fn rehearsed(state: GateState, message: String) -> (Option<GateState>
     let told = match state {
         GateState::Running => return (None, (state, message)),
         GateState::Passed => return (None, (state, format!("{message} (dry run)"))),
-        GateState::Failed => "dry run, it would have failed",
-        GateState::Inconclusive => "dry run, it could not have been judged",
+        GateState::Failed => "dry run: would have failed",
+        GateState::Inconclusive => "dry run: inconclusive",
     };
     (Some(state), (GateState::Passed, format!("{told}: {message}")))
 }
@@ -105,9 +105,9 @@ pub(crate) fn without(measured: &mut Measured, patience: &Patience, state: GateS
     let (shown, what) = match nothing {
         Nothing::Answer(Reading::Failed(why)) => return source_failed(measured, patience, state, why),
         Nothing::Answer(Reading::Buckets(_)) => {
-            return source_failed(measured, patience, state, "it answered with buckets where a number was asked for: ask for one number");
+            return source_failed(measured, patience, state, "the query returned buckets, not a number");
         }
-        Nothing::Answer(Reading::Value(_)) => ("Infinite", "the query returned an infinite value (divided by nothing?)"),
+        Nothing::Answer(Reading::Value(_)) => ("Infinite", "the query returned an infinite value (division by 0?)"),
         Nothing::Answer(Reading::NotANumber) => ("NaN", "the query returned NaN (no traffic?)"),
         Nothing::Answer(Reading::NoData) => ("NoData", "the query returned no data"),
         Nothing::TooFew(why) => ("TooFew", why.as_str()),
@@ -171,9 +171,9 @@ impl Limits {
             let values = Values { value, previous: before.unwrap_or(value), active: other.filter(|_| good_if.names_active()) };
             let by = good_if.shown(values, shown);
             if !good_if.holds(values).map_err(|why| format!("goodIf {why}"))? {
-                return Ok(Found { why: format!("{} is not good by {by}", shown(value)), verdict: GateState::Failed });
+                return Ok(Found { why: format!("{} fails goodIf: {by}", shown(value)), verdict: GateState::Failed });
             }
-            kept.push(format!("good by {by}"));
+            kept.push(format!("good (goodIf: {by})"));
         }
         let good = || Found { why: format!("{} is {}", shown(value), kept.join(" and ")), verdict: GateState::Passed };
         Ok(found.unwrap_or_else(good))
@@ -195,8 +195,7 @@ impl Limits {
         match of {
             FactorOf::ActiveSide => failed(format!("{text} is more than {max} times the active side's {other}")),
             FactorOf::BeforeSwitch => {
-                let why =
-                    format!("{text} is more than {max} times the {other} before the switch, which may have other causes than the version");
+                let why = format!("{text} is more than {max} times the {other} before the switch (the version may not be the cause)");
                 Some(Found { why, verdict: GateState::Inconclusive })
             }
         }
@@ -205,7 +204,7 @@ impl Limits {
     /// The limits that a value keeps which breaks none, in words.
     fn kept(&self, value: f64, other: Option<f64>) -> Vec<String> {
         let factor = self.factor.zip(other).map(|(Factor { max, from, of }, other)| match of {
-            _ if value <= from => format!("at most the {from} up to which maxFactor doesn't matter"),
+            _ if value <= from => format!("at most {from} (factorFrom)"),
             FactorOf::ActiveSide => format!("at most {max} times the active side's {}", shown(other)),
             FactorOf::BeforeSwitch => format!("at most {max} times the {} before the switch", shown(other)),
         });
@@ -264,8 +263,9 @@ fn judge(measured: &mut Measured, patience: &Patience, stage: Stage, found: Foun
     // What is only worse than before is no failure, however long it lasts.
     let needed = if verdict == GateState::Failed { patience.failure_for } else { time::Duration::ZERO };
     let decided = count >= limit && lasted >= needed;
-    let in_row = (limit > 1).then(|| format!(", {} in a row", times(count)));
-    let long = (!needed.is_zero()).then(|| format!(", for {} of {}", Duration(lasted), Duration(needed)));
+    let setting = if verdict == GateState::Failed { "failureLimit" } else { "inconclusiveLimit" };
+    let in_row = (limit > 1).then(|| format!(", {count} of {limit} in a row ({setting})"));
+    let long = (!needed.is_zero()).then(|| format!(", for {} of {} (failureFor)", Duration(lasted), Duration(needed)));
     let state = if decided { verdict } else { GateState::Running };
     (state, [Some(why), in_row, long].into_iter().flatten().collect())
 }
@@ -273,8 +273,4 @@ fn judge(measured: &mut Measured, patience: &Patience, stage: Stage, found: Foun
 /// What one side had waits for the other side's next scrape, and not for ever: `noDataLimit` readings.
 pub(crate) const fn waited_enough(measured: &Measured, patience: &Patience) -> bool {
     measured.no_data_in_row.saturating_add(1) % patience.no_data_limit == 0
-}
-
-pub(crate) fn times(count: i32) -> String {
-    if count == 1 { "once".into() } else { format!("{count} times") }
 }

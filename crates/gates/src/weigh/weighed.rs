@@ -30,7 +30,7 @@ impl Weighed {
             needed: 1.0 / rule.false_alarms,
             enough: errors::enough(compared, rule),
             seen: errors::words(compared),
-            against: format!(": more than {} times as often", rule.tolerated),
+            against: format!(" (tolerated: {} times the active rate)", rule.tolerated),
             beside: String::new(),
         }
     }
@@ -41,9 +41,9 @@ impl Weighed {
             evidence: latencies::evidence(distributions),
             needed: 1.0 / rule.false_alarms,
             enough: latencies::enough(distributions, rule),
-            seen: format!("slower in {} of pairs", percent(latencies::effect(distributions))),
-            against: format!(", {} are tolerated", percent(rule.tolerated)),
-            beside: format!("{candidate:.0} and {active:.0} requests; "),
+            seen: format!("candidate slower in {} of request pairs", percent(latencies::effect(distributions))),
+            against: format!(" (limit {})", percent(rule.tolerated)),
+            beside: format!("{candidate:.0} requests on the candidate, {active:.0} on the active side; "),
         }
     }
 
@@ -51,26 +51,24 @@ impl Weighed {
     pub(crate) fn verdict(&self, measured: &mut Measured, patience: &Patience, told: Added, state: GateState) -> (String, Verdict) {
         let Self { evidence, needed, enough, seen, against, beside } = self;
         let verdict = match told {
-            Added::NoTraffic => {
-                let what =
-                    "one of the sides has had no requests since the counters were last weighed: a comparison needs like traffic on both";
-                return ("NoData".into(), no_data(measured, patience, state, what));
+            Added::NoTraffic(idle) => {
+                let what = format!("{} since the last comparison; a comparison needs the same traffic on both sides", idle.in_words());
+                return ("NoData".into(), no_data(measured, patience, state, &what));
             }
             Added::OneBucket => {
-                let what =
-                    "the sides have no bucket in common but +Inf, and nothing tells which requests were slower: ask for like buckets";
+                let what = "the two sides share no bucket but +Inf, so durations can't be compared: use the same buckets on both sides";
                 return ("NoData".into(), no_data(measured, patience, state, what));
             }
-            Added::Begun => (GateState::Running, "the counters are read from here".to_owned()),
-            Added::Reset => (GateState::Running, "a counter went back: the counters are read from here".to_owned()),
+            Added::Begun => (GateState::Running, "first reading of the counters; comparison starts with the next".to_owned()),
+            Added::Reset => (GateState::Running, "a counter was reset; comparison starts again with the next reading".to_owned()),
             Added::Weighed => {
-                let odds = format!("{beside}evidence {}, condemned at {}", odds(*evidence), odds(*needed));
+                let odds = format!("{beside}evidence {}, fails at {}", odds(*evidence), odds(*needed));
                 if evidence >= needed {
-                    (GateState::Failed, format!("{seen}{against} ({odds})"))
+                    (GateState::Failed, format!("{seen}{against}; {odds}"))
                 } else {
                     measured.good = measured.good.saturating_add(1);
                     let passed = measured.good >= patience.count && *enough;
-                    (if passed { GateState::Passed } else { GateState::Running }, format!("{seen} ({odds})"))
+                    (if passed { GateState::Passed } else { GateState::Running }, format!("{seen}; {odds}"))
                 }
             }
         };
@@ -79,12 +77,12 @@ impl Weighed {
     }
 }
 
-/// As a bookmaker writes it: 20 : 1.
+/// As a bookmaker writes it: 20:1.
 fn odds(ratio: f64) -> String {
     match ratio {
-        ratio if ratio >= 1e6 => "over 1000000 : 1".to_owned(),
-        ratio if ratio >= 10.0 => format!("{ratio:.0} : 1"),
-        ratio => format!("{ratio:.2} : 1"),
+        ratio if ratio >= 1e6 => "over 1000000:1".to_owned(),
+        ratio if ratio >= 10.0 => format!("{ratio:.0}:1"),
+        ratio => format!("{ratio:.2}:1"),
     }
 }
 

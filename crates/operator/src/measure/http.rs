@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(failed, CheckOutcome::Failed("shop-green-1 answered 500 on /broken, expected 200-299: \"no database\"".into()));
         assert!(matches!(asked(&pods, Scheme::HTTP, "/page", &containing("shop 1<")).await, CheckOutcome::Passed(_)));
         let failed = asked(&pods, Scheme::HTTP, "/page", &containing("shop 2")).await;
-        let why = "shop-green-1 answered 200 on /page, but its body is without \"shop 2\": \"<h1>shop 1</h1>\"";
+        let why = "shop-green-1 answered 200 on /page, but its body does not contain \"shop 2\": \"<h1>shop 1</h1>\"";
         assert_eq!(failed, CheckOutcome::Failed(why.into()));
         assert!(matches!(outcome(&pods, "/large", &[]).await, CheckOutcome::Passed(_)), "a body that says nothing isn't read");
         let failed = asked(&pods, Scheme::HTTP, "/large", &containing("y")).await;
@@ -245,7 +245,7 @@ mod tests {
         assert!(matches!(asked(&pods, Scheme::HTTP, "/", &within(1_900)).await, CheckOutcome::Passed(_)));
         let CheckOutcome::Failed(why) = asked(&pods, Scheme::HTTP, "/", &within(50)).await else { panic!("passed") };
         assert!(
-            why.starts_with("shop-green-1 answered 200 on / after ") && why.ends_with(" ms, more than the 50 ms of maxLatency"),
+            why.starts_with("shop-green-1 answered 200 on / after ") && why.ends_with(" ms (maxLatency 50 ms)"),
             "{why}"
         );
         let impatient = Exchange { timeout: Duration::from_millis(50), ..plain() };

@@ -124,7 +124,7 @@ mod tests {
             .route("/loop", get(|| async { Redirect::temporary("/loop") }));
         let address = serve(app).await;
         for (path, why) in [
-            ("/none", "finds \"many\" in the answer, which is no number"),
+            ("/none", "finds \"many\" in the answer, which is not a number"),
             ("/large", "can't be read: the answer is larger than 1048576 bytes"),
             ("/slow", "did not answer: no answer in time"),
             ("/away", "answered 307"),

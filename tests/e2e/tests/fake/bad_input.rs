@@ -156,7 +156,7 @@ async fn a_bad_reading_aborts_and_good_ones_promote() {
     let rejected = aborted.status.rejected.as_ref().unwrap();
     assert_eq!(
         (rejected.reason.as_str(), rejected.message.as_str()),
-        ("MetricFailed", "verification/errors: 0.2 is above the limit of 0.01")
+        ("MetricFailed", "verification/errors failed: 0.2 is above the limit of 0.01")
     );
     prometheus.answer(Answer::Value(0.0));
     rollout.version("3.0.0").await;

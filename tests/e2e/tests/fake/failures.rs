@@ -52,7 +52,7 @@ async fn a_missing_image_is_aborted_with_the_pods_own_reason() {
     let seen = aborted(&space, &rollout, "2.0.0-missing").await;
     let (reason, message) = rejected(&seen);
     assert_eq!(reason, "ProgressDeadlineExceeded");
-    assert!(message.contains("no progress for 20s: pod shop-green-") && message.contains("container shop"), "{message}");
+    assert!(message.contains("no progress for 20s (progressDeadline): pod shop-green-") && message.contains("container shop"), "{message}");
     assert!(message.contains("ImagePullBackOff: Back-off pulling image \"registry.example/shop:2.0.0-missing\""), "{message}");
     until_event(&space, "Aborted", "ImagePullBackOff").await;
     until_event(&space, "PodTrouble", "registry.example/shop:2.0.0-missing").await;
@@ -152,7 +152,7 @@ async fn a_first_version_that_cannot_start_gives_way_to_a_new_spec() {
     let rollout = space.rollout(&merged(quick(), &json!({"image": "registry.example/shop:1.0.0-invalid"}))).await;
     let stalled = rollout.until("says that it can't start", |seen| seen.stalled() == "Hopeless").await;
     assert!(stalled.is(Phase::Initializing) && stalled.status.rejected.is_none());
-    assert!(stalled.status.message.starts_with("The first revision can't start: pod shop-blue-"), "{}", stalled.status.message);
+    assert!(stalled.status.message.contains(" can't start: pod shop-blue-"), "{}", stalled.status.message);
     assert!(stalled.status.message.contains("InvalidImageName"), "{}", stalled.status.message);
 
     rollout.version("1.0.0-unready").await;
@@ -204,7 +204,7 @@ async fn a_version_that_dies_is_rolled_back_onto_the_same_pods() {
     assert_eq!(rejected(&back).0, "LostReadiness");
     assert_eq!(rollout.pods(Color::Blue), pods, "the standby's pods serve again, none was restarted");
     rollout.until_size(Color::Green, 0).await;
-    until_event(&space, "RolledBack", "no pod of the new revision is ready").await;
+    until_event(&space, "RolledBack", " pods are ready").await;
     space.end().await;
 }
 
@@ -223,7 +223,7 @@ async fn a_deadline_without_full_availability_is_rolled_back() {
     space.patch(Kind::Pod, pods[0]["metadata"]["name"].as_str().unwrap(), &unready).await;
     let back = rollout.until_phase(Phase::RolledBack).await;
     assert_eq!((back.serves(), rejected(&back).0), ("1.0.0", "LostReadiness"));
-    assert!(rejected(&back).1.contains("not fully available for a whole deadline"), "{}", rejected(&back).1);
+    assert!(rejected(&back).1.contains("pods were available for"), "{}", rejected(&back).1);
     space.end().await;
 }
 
@@ -240,7 +240,7 @@ async fn with_both_sides_broken_the_first_that_recovers_serves() {
     space.until(Kind::Deployment, "shop-blue", "has no ready pod", |blue| blue["status"]["readyReplicas"].is_null()).await;
     turn_pods(&space, "2.0.0", false).await;
     let held = rollout.until("says that both are broken", |seen| seen.stalled() == "BothSidesBroken").await;
-    assert!(held.status.message.contains("a new spec can take over"), "{}", held.status.message);
+    assert!(held.status.message.contains("change spec.image to a fix"), "{}", held.status.message);
     long_enough().await;
     assert_eq!(
         rollout.selector()["bluegreen.dev/revision"],

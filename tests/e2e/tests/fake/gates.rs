@@ -42,7 +42,7 @@ async fn a_verification_out_of_time_says_what_was_open() {
     rollout.version("2.0.0").await;
     let aborted = rollout.until_phase(Phase::Aborted).await;
     assert_eq!(rejected(&aborted), "VerificationTimedOut");
-    assert!(aborted.status.message.contains("verification/errors was not finished within 3s"), "{}", aborted.status.message);
+    assert!(aborted.status.message.contains("verification/errors did not finish within 3s (verification.timeout)"), "{}", aborted.status.message);
     space.end().await;
 }
 
@@ -79,7 +79,7 @@ async fn a_failed_verification_may_be_kept_to_be_looked_at() {
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
     let held = rollout.until("is held", |seen| seen.stalled() == "MetricFailed").await;
-    assert!(held.is(Phase::Verifying) && held.status.message.contains("bluegreen.dev/abort="), "{}", held.status.message);
+    assert!(held.is(Phase::Verifying) && held.status.message.contains("bluegreen.dev/retry="), "{}", held.status.message);
     long_enough().await;
     assert_eq!(rollout.deployment(Color::Green)["spec"]["replicas"], 2);
     rollout.order("abort", &held.candidate().revision).await;
@@ -202,6 +202,6 @@ async fn only_bad_readings_in_a_row_add_up_to_a_failure() {
     assert!(now.is(Phase::Verifying) && now.status.gates.iter().all(|gate| gate.state == GateState::Running), "{}", now.status.message);
     prometheus.answer(Answer::Value(0.5));
     let aborted = rollout.until_phase(Phase::Aborted).await;
-    assert!(aborted.status.message.contains("3 times in a row"), "{}", aborted.status.message);
+    assert!(aborted.status.message.contains("3 of 3 in a row (failureLimit)"), "{}", aborted.status.message);
     space.end().await;
 }

@@ -82,9 +82,9 @@ async fn a_job_that_succeeds_opens_the_way_and_knows_what_it_tests() {
     let space = Space::new("job-passes").await;
     let _operator = space.operator();
     let rollout = live(&space, &testing("1.0", &json!({}))).await;
-    let named = rollout.until("names its Job", |seen| seen.status.gates.iter().any(|gate| gate.message.starts_with("runs as Job "))).await;
+    let named = rollout.until("names its Job", |seen| seen.status.gates.iter().any(|gate| gate.message.starts_with("running as Job "))).await;
     let (job, candidate) = (job(&space).await, named.candidate().clone());
-    let told_name = named.status.gates[0].message.strip_prefix("runs as Job ").unwrap();
+    let told_name = named.status.gates[0].message.strip_prefix("running as Job ").and_then(|rest| rest.split(';').next()).unwrap();
     assert_eq!((job.name_any(), job.owner_references()[0].name.as_str()), (told_name.to_owned(), "shop"));
     let spec = serde_json::to_value(job.spec.unwrap()).unwrap();
     assert_eq!((&spec["backoffLimit"], &spec["ttlSecondsAfterFinished"]), (&json!(0), &json!(600)));
@@ -123,7 +123,7 @@ async fn a_job_out_of_time_fails_and_is_deleted() {
     let rollout = live(&space, &testing("1.0-unready", &json!({"timeout": "3s"}))).await;
     let aborted = rollout.until_phase(Phase::Aborted).await;
     let (state, message) = told(&aborted);
-    assert!(state == GateState::Failed && message.contains(" did not end within 3s"), "{message}");
+    assert!(state == GateState::Failed && message.contains(" did not finish within 3s"), "{message}");
     until_no_job(&space).await;
     space.end().await;
 }
@@ -141,7 +141,7 @@ async fn a_restart_of_the_operator_runs_no_job_twice() {
     let _operator = space.operator();
     let aborted = rollout.until_phase(Phase::Aborted).await;
     let message = told(&aborted).1;
-    assert!(message.starts_with(&format!("Job {} did not end within {}", before.name_any(), text(timeout))), "{message}");
+    assert!(message.starts_with(&format!("Job {} did not finish within {}", before.name_any(), text(timeout))), "{message}");
     // Its time ran from its creation, not from the restart.
     let created = before.creation_timestamp().unwrap().0;
     let ended = aborted.status.history[0].finished.unwrap();
@@ -187,7 +187,7 @@ async fn a_field_that_no_job_has_is_refused_and_not_left_out() {
     spec["verification"]["checks"][0]["job"]["template"]["spec"]["template"]["spec"]["containers"][0]["comand"] = json!(["/test"]);
     let aborted = live(&space, &spec).await.until_phase(Phase::Aborted).await;
     let message = told(&aborted).1;
-    assert!(message.starts_with("the API server refuses the Job") && message.contains("comand"), "{message}");
+    assert!(message.starts_with("The API server refused Job") && message.contains("comand"), "{message}");
     space.end().await;
 }
 
@@ -199,7 +199,7 @@ async fn a_job_that_somebody_deletes_is_run_again() {
     let rollout = live(&space, &testing("1.0-unready", &json!({}))).await;
     let first = job(&space).await;
     space.kubectl(&["delete", "job", &first.name_any(), "--wait=false"]).await;
-    rollout.until("says so", |seen| seen.status.gates.iter().any(|gate| gate.message.contains("was deleted before it ended"))).await;
+    rollout.until("says so", |seen| seen.status.gates.iter().any(|gate| gate.message.contains("was deleted before it finished"))).await;
     until_another(&space, &first).await;
     space.end().await;
 }
@@ -229,7 +229,7 @@ async fn a_job_that_the_api_server_refuses_fails_in_its_words() {
     let rollout = live(&space, &json!({"verification": {"checks": [{"name": "smoke", "job": job}]}})).await;
     let aborted = rollout.until_phase(Phase::Aborted).await;
     let message = told(&aborted).1;
-    assert!(message.starts_with("the API server refuses the Job shop-smoke-") && message.contains("Duplicate value"), "{message}");
+    assert!(message.starts_with("The API server refused Job shop-smoke-") && message.contains("Duplicate value"), "{message}");
     space.end().await;
 }
 
@@ -261,9 +261,9 @@ async fn a_number_that_cannot_be_read_condemns_nobody() {
     let inconclusive = |seen: &Seen| seen.status.gates.iter().any(|gate| gate.state == GateState::Inconclusive);
     let held = rollout.until("can't be judged", inconclusive).await;
     let (gate, job) = (&held.status.gates[0], job(&space).await);
-    assert!(held.serves() == "1.0.0" && gate.message.contains(" succeeded, and its log can't be read: "), "{}", gate.message);
+    assert!(held.serves() == "1.0.0" && gate.message.contains(" succeeded, but its log can't be read: "), "{}", gate.message);
     let measured = gate.measured.as_ref().unwrap();
-    let label = format!("Jobs with the label bluegreen.dev/metric={}", job.labels()["bluegreen.dev/metric"]);
+    let label = format!("kubectl get jobs -n {} -l bluegreen.dev/metric={}", space.name, job.labels()["bluegreen.dev/metric"]);
     assert_eq!((&measured.asked, measured.readings[0].value.as_str()), (&vec![label], "Failed"));
     assert_eq!(job.spec.unwrap().ttl_seconds_after_finished, Some(120));
     space.end().await;

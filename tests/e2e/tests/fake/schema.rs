@@ -247,7 +247,7 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
             metric(&json!({"name": "a", "max": "1", "prometheus": {"ready": {"metric": "Memory", "source": "HTTP"}}})),
             said(
                 "spec.verification.metrics[0].prometheus.ready",
-                "CPU, Memory and Restarts are measured by the cluster itself: leave source out",
+                "CPU, Memory and Restarts have no source: remove source",
             ),
         ),
         (
@@ -327,7 +327,7 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
             }}),
             said(
                 "spec.verification.metrics[0]",
-                "a dry run passes whatever it measures, and has nothing to weigh: leave out weight or dryRun",
+                "a dry run always passes and can have no weight: remove weight or dryRun",
             ),
         ),
         (

@@ -49,7 +49,7 @@ async fn a_missing_template_is_reported_and_waited_for() {
     let api = templates::<GateTemplate>(&space);
     let rollout = space.rollout(&naming("GateTemplate", "slo")).await;
     let missing = rollout.until("is told", |seen| seen.stalled() == "InvalidSpec").await;
-    let expected = format!("spec.verification.templates: GateTemplate {}/slo doesn't exist: create it, or take it out", space.name);
+    let expected = format!("spec.verification.templates: GateTemplate {}/slo doesn't exist: create it, or remove it from spec", space.name);
     assert!(missing.status.message.ends_with(&expected), "{}", missing.status.message);
     create::<GateTemplate>(&space, &api, "slo", &slo(&prometheus.address)).await.unwrap();
     rollout.until_healthy("1.0.0").await;

@@ -167,7 +167,7 @@ async fn a_webhook_that_never_says_yes_aborts_in_its_own_words() {
     let live = (rollout.selector(), rollout.pods(Color::Blue));
     let aborted = rollout.until_phase(Phase::Aborted).await;
     let rejected = aborted.status.rejected.as_ref().unwrap();
-    let words = format!("verification/desk: {} answered 403, expected 200-299: \"frozen until Monday\" (try 2 of 2)", desk.url);
+    let words = format!("verification/desk failed: {} answered 403, expected 200-299: \"frozen until Monday\" (try 2 of 2)", desk.url);
     assert_eq!((rejected.reason.as_str(), &rejected.message), ("CheckFailed", &words));
     assert_eq!(aborted.serves(), "1.0.0");
     assert_eq!((rollout.selector(), rollout.pods(Color::Blue)), live);

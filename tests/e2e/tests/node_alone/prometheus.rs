@@ -90,8 +90,8 @@ async fn on_unknown_decides_while_prometheus_is_away() {
     let (told, revision) = (&held.status.message, &held.active().revision);
     println!("{told}");
     assert!(told.starts_with("monitoring/errors could not be judged: the source failed: Prometheus at"), "{told}");
-    let advice = format!(". Waiting for readings; or decide with bluegreen.dev/rollback={revision} or bluegreen.dev/accept={revision}");
-    assert!(told.ends_with(&advice), "{told}");
+    let advice = format!("bluegreen.dev/rollback={revision}");
+    assert!(told.contains(&advice), "{told}");
     long_enough().await;
     assert!(rollout.now().is(Phase::Monitoring), "it could not be judged, and that is no pass");
     drop(away);

@@ -28,7 +28,7 @@ async fn five_times_the_errors_are_found_within_a_minute() {
     assert!(requests <= f64::from(60 * RATE), "it took {requests} requests");
     let words = &gate(&seen).unwrap().message;
     println!("{words}");
-    assert!(words.contains("more than 1 times as often"), "{words}");
+    assert!(words.contains("tolerated: 1 times the active rate"), "{words}");
     assert_eq!(rollout.until_phase(Phase::Aborted).await.serves(), "1.0.0");
     space.end().await;
 }
@@ -130,7 +130,7 @@ async fn ready_made_metrics_tell_a_good_version_from_a_bad_one() {
     let bad = rollout.until_phase(Phase::Aborted).await;
     let rejected = bad.status.rejected.as_ref().unwrap();
     println!("{}", rejected.message);
-    let condemned = rejected.message.starts_with("verification/errors: 0.") && rejected.message.ends_with(" is above the limit of 0.05");
+    let condemned = rejected.message.starts_with("verification/errors failed: 0.") && rejected.message.ends_with(" is above the limit of 0.05");
     assert!(condemned, "{}", rejected.message);
     assert_eq!((rejected.reason.as_str(), bad.serves()), ("MetricFailed", "2.0.0"));
     space.end().await;
@@ -148,7 +148,7 @@ async fn a_slower_candidate_is_found_by_the_buckets_of_both_sides() {
     let seen = rollout.until("it is condemned", |seen| gate(seen).is_some_and(|gate| gate.state == GateState::Failed)).await;
     let words = &gate(&seen).unwrap().message;
     println!("{words}");
-    assert!(words.starts_with("slower in ") && words.contains(" of pairs, 56 % are tolerated"), "{words}");
+    assert!(words.starts_with("candidate slower in ") && words.contains(" of request pairs (limit 56 %)"), "{words}");
     assert_eq!(rollout.until_phase(Phase::Aborted).await.serves(), "1.0.0");
     space.end().await;
 }
@@ -177,7 +177,7 @@ async fn slower_than_before_the_switch_waits_for_a_person() {
     assert!(held.is(Phase::Monitoring) && held.serves() == "2.0.0");
     let gate = held.status.gates.iter().find(|gate| gate.name == "monitoring/latency").unwrap();
     println!("{}", gate.message);
-    assert!(gate.message.contains("before the switch, which may have other causes than the version"), "{}", gate.message);
+    assert!(gate.message.contains("before the switch (the version may not be the cause)"), "{}", gate.message);
     let asked = &gate.measured.as_ref().unwrap().asked;
     assert!(asked.len() == 2 && asked[1].contains(" # at 20"), "{asked:?}");
     rollout.order("accept", &candidate).await;

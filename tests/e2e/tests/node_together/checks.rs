@@ -64,7 +64,7 @@ async fn pod_answers_decide_before_the_switch() {
     for (tag, setting, words) in [("2.0.0", ("ERROR_RATE", "1"), broken), ("3.0.0", ("VERSION", "2.9.9"), another)] {
         rollout.spec(&version(tag, setting)).await;
         let why = until_rejected(&rollout, tag, Phase::Aborted, "1.0.0").await;
-        assert!(why.starts_with("verification/home: shop-green-") && why.ends_with(words), "{why}");
+        assert!(why.starts_with("verification/home failed: shop-green-") && why.ends_with(words), "{why}");
         assert_eq!((rollout.selector(), rollout.pods(Color::Blue)), live, "the live side was touched");
     }
 

@@ -59,7 +59,7 @@ fn it_may_rest_where_it_waits_for_a_person() {
     ] {
         assert_eq!(rest(asked, &status(phase, false, reason, &advice)), Ok(()), "{phase} {reason}");
     }
-    let by_order = json!({"message": "Paused by an order; bluegreen.dev/resume=q2", "pausedByOrder": true});
+    let by_order = json!({"message": "Paused by annotation. Resume: kubectl annotate bgr shop -n web --overwrite bluegreen.dev/resume=q2", "pausedByOrder": true});
     assert_eq!(rest(ASKED, &status("Verifying", false, "Paused", &by_order)), Ok(()));
 }
 
@@ -119,6 +119,6 @@ fn healthy_means_that_spec_is_carried_out() {
     let mut unpromoted = healthy;
     unpromoted.conditions.retain(|condition| condition.type_ != reasons::PROMOTED);
     assert!(matches!(rest(ASKED, &unpromoted), Err(Why::NotPromoted { .. })));
-    let stalled = status("Healthy", false, "Stalls", &json!({"message": "spec can't be carried out"}));
-    assert_eq!(rest(another, &stalled), Ok(()), "spec can't be carried out, and it says so");
+    let stalled = status("Healthy", false, "Stalls", &json!({"message": "spec is invalid"}));
+    assert_eq!(rest(another, &stalled), Ok(()), "spec is invalid, and it says so");
 }

@@ -22,7 +22,7 @@ impl Draft<'_> {
             state: GateState::Passed,
             weight: None,
             definition: approval::approval_for(stage, &self.status.gates),
-            message: "approved by order".into(),
+            message: "approved by annotation promote".into(),
             since: self.now(),
             measured: None,
             tries: None,
@@ -80,9 +80,11 @@ impl Draft<'_> {
         let side = sides.into_iter().flatten().find(|side| side.revision == revision);
         let (CheckKind::Job(_), GateState::Running, None, Some(side)) = (&plan.kind, gate.state, &gate.tries, side) else { return };
         gate.message = if can_run(self.seen, side, stage) {
-            format!("runs as Job {}", job::name(For { attempt: self.status.attempt, ..jobs_of(self.seen, revision) }, gate))
+            let name = job::name(For { attempt: self.status.attempt, ..jobs_of(self.seen, revision) }, gate);
+            format!("running as Job {name}; logs: kubectl logs -f job/{name} -n {}", self.seen.namespace)
         } else {
-            format!("waits until Service {} leads to it", service_name(self.seen, role(stage)))
+            let which = if stage.is_after_the_switch() { "new revision" } else { "candidate" };
+            format!("waiting until Service {} selects the {which}", service_name(self.seen, role(stage)))
         };
     }
 

@@ -89,9 +89,14 @@ impl<'a> Draft<'a> {
         orders::given(&self.seen.annotations, &self.status, verb, revision).is_some()
     }
 
-    /// How a person gives an order now, as advice.
+    /// The command by which a person gives an order now.
     pub(crate) fn order(&self, verb: Verb, revision: &str) -> String {
-        orders::written(&self.status, verb, revision)
+        orders::command(self.seen, verb, revision, &self.status)
+    }
+
+    /// Another order, as a second choice beside a command: its annotation alone.
+    pub(crate) fn instead(&self, verb: Verb, revision: &str) -> String {
+        format!("; instead: {}", orders::written(&self.status, verb, revision))
     }
 
     pub(crate) fn spend(&mut self, verb: Verb) {

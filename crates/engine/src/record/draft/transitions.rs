@@ -6,7 +6,7 @@ use crate::{
     plan::Wanted,
     record::orders::{self, Verb},
 };
-use bluegreen_api::{Attempt, Color, Ending, Gate, GateResult, GateState, Outcome, Phase, PhaseTime, Rejected, Side};
+use bluegreen_api::{Attempt, Color, Ending, Gate, GateResult, GateState, Outcome, Phase, PhaseTime, Rejected, Side, reasons};
 use bluegreen_gates::text::bounded;
 
 /// Finished attempts kept in status.
@@ -141,6 +141,12 @@ impl Draft<'_> {
             message: bounded(message),
             at: self.now(),
         });
+    }
+
+    /// The attempt under way ends with another revision of `spec`.
+    pub(crate) fn superseded(&mut self, wanted: &Wanted<'_>) {
+        let message = format!("spec asks for revision {} ({})", wanted.hash, wanted.content.image);
+        self.finish_attempt(Outcome::Superseded, reasons::SUPERSEDED, &message);
     }
 
     /// Puts the attempt under way into history.

@@ -36,8 +36,8 @@ fn a_deployment_is_written_only_after_its_revision() {
 /// And nothing else is touched.
 #[test]
 fn a_live_deployment_is_put_right_after_any_edit() {
-    const LABELS: &str = "apply blue ×3: labels or owner of the Deployment are not ours";
-    const EDITED: &str = "apply blue ×3: somebody else changed the Deployment";
+    const LABELS: &str = "apply blue ×3: the Deployment has lost its labels or its owner";
+    const EDITED: &str = "apply blue ×3: another client changed the Deployment";
     let seen = World::live(json!({})).seen();
     is_right(
         &seen,
@@ -47,7 +47,7 @@ fn a_live_deployment_is_put_right_after_any_edit() {
             (
                 "another template",
                 |seen| blue(seen).revision = "other".into(),
-                &["apply blue ×3: the Deployment is to run another revision"],
+                &["apply blue ×3: the Deployment has another revision than recorded"],
             ),
             ("an orphan", |seen| blue(seen).owner = Owner::Orphan, &[LABELS]),
             ("handed over", |seen| blue(seen).owner = foreign(true), &[LABELS]),
@@ -59,8 +59,8 @@ fn a_live_deployment_is_put_right_after_any_edit() {
                 |seen| (blue(seen).applied_generation, blue(seen).generation) = (None, 9),
                 &[EDITED],
             ),
-            ("scaled down", |seen| blue(seen).replicas = 1, &["scale blue to 3: the size is another"]),
-            ("scaled up", |seen| blue(seen).replicas = 7, &["scale blue to 3: the size is another"]),
+            ("scaled down", |seen| blue(seen).replicas = 1, &["scale blue to 3: the Deployment has another size than recorded"]),
+            ("scaled up", |seen| blue(seen).replicas = 7, &["scale blue to 3: the Deployment has another size than recorded"]),
             ("scaled by hand", |seen| (blue(seen).replicas, blue(seen).generation) = (7, 9), &[EDITED]),
             ("being deleted, and edited", |seen| (blue(seen).deleting, blue(seen).replicas) = (true, 1), &[]),
             ("of somebody else, and edited", |seen| (blue(seen).owner, blue(seen).replicas) = (foreign(false), 1), &[]),
@@ -79,7 +79,7 @@ fn over() -> Observed {
 
 #[test]
 fn the_former_side_goes_after_its_time_if_the_new_serves() {
-    const GOES: &[&str] = &["scale blue to 0: the size is another"];
+    const GOES: &[&str] = &["scale blue to 0: the Deployment has another size than recorded"];
     fn no_pods(seen: &mut Observed) {
         seen.ask(|spec| spec.replicas = 0);
         seen.status.active.as_mut().unwrap().replicas = 0;
@@ -96,10 +96,10 @@ fn the_former_side_goes_after_its_time_if_the_new_serves() {
             (
                 "never",
                 |seen| seen.ask(|spec| spec.scale_down = serde_json::from_value(json!({"after": "Never"})).unwrap()),
-                &["fence Deployment(Blue): an intention recorded for it is withdrawn"],
+                &["fence Deployment(Blue): a recorded intention was withdrawn"],
             ),
             ("the new side has no pod left", |seen| leave_ready(&mut seen.green, 0), &[]),
-            ("no pod is asked for", no_pods, &["scale green to 0: the size is another"]),
+            ("no pod is asked for", no_pods, &["scale green to 0: the Deployment has another size than recorded"]),
             (
                 "no pod is asked for, and none is left",
                 |seen| {
@@ -123,7 +123,11 @@ fn the_former_side_goes_after_its_time_if_the_new_serves() {
                 |seen| seen.endpoints.pods = vec![EndpointSeen { pod: seen.blue.pods[0].name.clone(), ready: false }],
                 GOES,
             ),
-            ("edited as well", |seen| blue(seen).labels_intact = false, &["apply blue ×0: labels or owner of the Deployment are not ours"]),
+            (
+                "edited as well",
+                |seen| blue(seen).labels_intact = false,
+                &["apply blue ×0: the Deployment has lost its labels or its owner"],
+            ),
         ],
     );
 }
@@ -140,8 +144,8 @@ fn a_side_that_users_reach_is_neither_changed_nor_shrunk() {
         &seen,
         &[
             ("as it is", |_| {}, &[]),
-            ("edited", |seen| blue(seen).labels_intact = false, &["apply blue ×3: labels or owner of the Deployment are not ours"]),
-            ("scaled down by hand", |seen| blue(seen).replicas = 1, &["scale blue to 3: the size is another"]),
+            ("edited", |seen| blue(seen).labels_intact = false, &["apply blue ×3: the Deployment has lost its labels or its owner"]),
+            ("scaled down by hand", |seen| blue(seen).replicas = 1, &["scale blue to 3: the Deployment has another size than recorded"]),
             ("scaled up by hand", |seen| blue(seen).replicas = 5, &[]),
             ("another template", |seen| blue(seen).revision = "other".into(), &[]),
         ],
@@ -150,7 +154,7 @@ fn a_side_that_users_reach_is_neither_changed_nor_shrunk() {
 
 #[test]
 fn a_color_without_a_role_runs_no_pods() {
-    const GOES: &[&str] = &["scale green to 0: the color has no role any more"];
+    const GOES: &[&str] = &["scale green to 0: the color is no longer in use"];
     let mut world = World::live(json!({}));
     world.image("shop:2");
     world.settle();
@@ -194,9 +198,9 @@ fn the_live_side_is_put_right_and_shrinks_though_users_reach_it() {
             (
                 "another template",
                 |seen| blue(seen).revision = "other".into(),
-                &["apply blue ×3: the Deployment is to run another revision"],
+                &["apply blue ×3: the Deployment has another revision than recorded"],
             ),
-            ("scaled up by hand", |seen| blue(seen).replicas = 5, &["scale blue to 3: the size is another"]),
+            ("scaled up by hand", |seen| blue(seen).replicas = 5, &["scale blue to 3: the Deployment has another size than recorded"]),
         ],
     );
 }

@@ -94,7 +94,7 @@ fn a_revision_is_kept_for_as_long_as_it_may_be_needed() {
                 },
                 &[
                     "restore revision 1 from blue: the ControllerRevision was lost",
-                    "apply blue ×3: labels or owner of the Deployment are not ours",
+                    "apply blue ×3: the Deployment has lost its labels or its owner",
                 ],
             ),
             ("the candidate's lost", |seen| forget(seen, 2), &["restore revision 2 from green: the ControllerRevision was lost"]),
@@ -184,7 +184,7 @@ fn the_oldest_revisions_beyond_the_limit_go() {
             attempt: 2,
             image: side.image,
             reason: "Ordered".into(),
-            message: "by order".into(),
+            message: "requested by annotation abort".into(),
             at: seen.now,
         });
     }

@@ -51,9 +51,9 @@ fn an_added_port_is_no_drift_that_an_apply_can_mend() {
 /// And additions of others stay.
 #[test]
 fn a_service_is_put_right_after_any_edit() {
-    const PORTS: &str = "active Service to blue: the ports of the Service are not those of its revision";
-    const SELECTOR: &str = "active Service to blue: the Service is to select another side";
-    const CHANGED: &str = "active Service to blue: the Service was changed, or is not ours yet";
+    const PORTS: &str = "active Service to blue: the Service has other ports than its revision";
+    const SELECTOR: &str = "active Service to blue: the Service selects another side than recorded";
+    const CHANGED: &str = "active Service to blue: the Service was changed, or is being adopted";
     let world = World::live(json!({"service": {"ports": [
         {"name": "http", "port": 80, "targetPort": "http", "nodePort": 30080, "appProtocol": "http"},
         {"name": "dns", "port": 80, "targetPort": 53, "protocol": "UDP"},
@@ -96,7 +96,7 @@ fn a_service_is_put_right_after_any_edit() {
             (
                 "the preview's selector lost",
                 |seen| preview(seen).selector.clear(),
-                &["preview Service to blue: the Service is to select another side"],
+                &["preview Service to blue: the Service selects another side than recorded"],
             ),
             ("the preview of somebody else", |seen| (preview(seen).owner, preview(seen).labels_intact) = (foreign(false), false), &[]),
         ],
@@ -105,7 +105,7 @@ fn a_service_is_put_right_after_any_edit() {
 
 #[test]
 fn the_switch_waits_until_everything_of_the_candidate_is_there() {
-    const SWITCH: &[&str] = &["active Service to green: the Service is to select another side"];
+    const SWITCH: &[&str] = &["active Service to green: the Service selects another side than recorded"];
     let mut world = World::live(json!({}));
     world.image("shop:2");
     world.until_about_to_act_in(Phase::Promoting);
@@ -125,7 +125,7 @@ fn the_switch_waits_until_everything_of_the_candidate_is_there() {
             ("no ready pod is seen", |seen| seen.green.pods.iter_mut().for_each(|pod| pod.ready = false), &[]),
             ("no pod is ready, as its Deployment tells", |seen| green(seen).ready = 0, &[]),
             ("a watch is down", |seen| seen.late = vec![Late { kind: ObjectKind::Pod, why: "no answer".into(), since: seen.now }], &[]),
-            ("fewer are asked for", |seen| green(seen).replicas = 2, &["scale green to 3: the size is another"]),
+            ("fewer are asked for", |seen| green(seen).replicas = 2, &["scale green to 3: the Deployment has another size than recorded"]),
         ],
     );
     // Once made, it stands for as long as a pod of the candidate is ready.
@@ -219,7 +219,7 @@ fn the_preview_leads_to_a_candidate_with_a_ready_pod() {
     select(preview(&mut seen), &live);
     assert_eq!(done(seen.clone()), [""; 0], "no pod is ready");
     leave_ready(&mut seen.green, 1);
-    assert_eq!(done(seen), ["preview Service to green: the Service is to select another side"]);
+    assert_eq!(done(seen), ["preview Service to green: the Service selects another side than recorded"]);
     // During the switch back what serves comes first, unless there is no preview Service at all.
     let mut seen = rolling_back(json!({}));
     leave_ready(&mut seen.blue, 1);
@@ -252,7 +252,7 @@ fn first_verified_by(verification: Value, gauge: fn(&str, &str, Timestamp) -> Ou
 /// As they are defined now.
 #[test]
 fn the_first_revision_serves_once_its_gates_have_passed() {
-    const SERVES: &[&str] = &["active Service to blue: the Service is to select another side"];
+    const SERVES: &[&str] = &["active Service to blue: the Service selects another side than recorded"];
     let mut seen = first_verified(json!({}));
     let first = seen.status.active.clone().unwrap();
     select(active(&mut seen), &Side { revision: Target::NOTHING.into(), ..first.clone() });
@@ -272,7 +272,7 @@ fn the_first_revision_serves_once_its_gates_have_passed() {
     seen.status.gates.clear();
     assert_eq!(done(seen.clone()), [""; 0]);
     active(&mut seen).labels_intact = false;
-    assert_eq!(done(seen), ["active Service to blue: the Service was changed, or is not ours yet"]);
+    assert_eq!(done(seen), ["active Service to blue: the Service was changed, or is being adopted"]);
 }
 
 /// Whatever became of the metrics that count in it.
@@ -291,7 +291,7 @@ fn the_first_revision_serves_once_its_score_is_reached() {
     is_right(
         &seen,
         &[
-            ("reached", |_| {}, &["active Service to blue: the Service is to select another side"]),
+            ("reached", |_| {}, &["active Service to blue: the Service selects another side than recorded"]),
             ("not reached", |seen| told(seen, GateState::Running), &[]),
             ("out of reach", |seen| told(seen, GateState::Failed), &[]),
         ],

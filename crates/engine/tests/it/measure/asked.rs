@@ -153,8 +153,8 @@ fn headers_of_the_sources_go_with_a_query() {
 fn a_header_that_no_query_may_have_is_refused() {
     let mut world = World::new(with_header("Host"));
     world.settle();
-    let why = "spec.sources.prometheus: the header \"host\" is the operator's own in a query: leave it out";
-    assert_eq!(world.status.message, format!("spec can't be carried out: {why}"));
+    let why = "spec.sources.prometheus: the header \"host\" is set by the operator: remove it";
+    assert_eq!(world.status.message, format!("spec is invalid: {why}"));
 }
 
 #[test]

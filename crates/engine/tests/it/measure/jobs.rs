@@ -30,14 +30,17 @@ fn a_job_has_a_name_of_its_attempt_shown_before_it_ends() {
     fresh.now += SignedDuration::from_secs(1);
     let Decision::Record(begun) = decide(&fresh) else { panic!("no gates begin") };
     fresh.status = *begun;
-    assert_eq!(fresh.status.gates[0].message, format!("runs as Job {}", job(&fresh).name));
+    assert_eq!(
+        fresh.status.gates[0].message,
+        format!("running as Job {0}; logs: kubectl logs -f job/{0} -n {1}", job(&fresh).name, fresh.namespace)
+    );
     assert_ne!(job(&fresh).name, run.name, "a gate that begins again runs another one");
     // Until its Service leads to the candidate it would test what serves already.
     let Some(preview) = fresh.services.get_mut(&Role::Preview) else { panic!("no preview Service") };
     preview.selector.insert("bluegreen.dev/color".into(), "blue".into());
     assert_eq!(measure::wanted(&fresh), []);
     let Decision::Record(waits) = decide(&fresh) else { panic!("it isn't told") };
-    assert_eq!(waits.gates[0].message, "waits until Service shop-preview leads to it");
+    assert_eq!(waits.gates[0].message, "waiting until Service shop-preview selects the candidate");
     assert_eq!((run.namespace.as_str(), run.owner.as_str(), run.timeout), ("web", seen.uid.as_str(), Duration::from_mins(10)));
     let metadata = &run.object["metadata"];
     assert_eq!((&metadata["name"], &metadata["namespace"]), (&json!(run.name), &json!("web")));
@@ -137,7 +140,10 @@ fn an_inconclusive_metric_of_a_job_runs_few_of_them() {
     let Decision::Record(turned) = decide(&seen) else { panic!("nothing turns") };
     let gate = &turned.gates[0];
     assert_eq!((gate.state, gate.since), (GateState::Inconclusive, reading.at));
-    assert_eq!(gate.measured.as_ref().unwrap().asked, [format!("Jobs with the label bluegreen.dev/metric={}", ran.metric.unwrap())]);
+    assert_eq!(
+        gate.measured.as_ref().unwrap().asked,
+        [format!("kubectl get jobs -n {} -l bluegreen.dev/metric={}", ran.namespace, ran.metric.unwrap())]
+    );
     seen.status = *turned;
     assert_eq!(measure::wanted(&seen)[0].due, reading.at + SignedDuration::from_mins(10), "a person may be waited for");
 }

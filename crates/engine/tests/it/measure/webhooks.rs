@@ -109,7 +109,7 @@ fn a_webhook_that_never_agrees_ends_the_attempt() {
     world.run_until(Phase::Aborted);
     let rejected = world.status.rejected.clone().unwrap();
     assert_eq!(rejected.reason, "CheckFailed");
-    let why = "verification/approved: https://approvals/web/shop answered 409, expected 200-299: \"ask Anna\" (try 3 of 3)";
+    let why = "verification/approved failed: https://approvals/web/shop answered 409, expected 200-299: \"ask Anna\" (try 3 of 3)";
     assert_eq!((rejected.message.as_str(), world.serves().as_deref()), (why, Some("shop:1")));
 }
 

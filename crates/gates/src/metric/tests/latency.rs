@@ -22,16 +22,16 @@ fn sides(candidate: [f64; 3], active: [f64; 3]) -> [Reading; 2] {
 fn a_slower_candidate_is_condemned_with_the_size_of_effect() {
     let gate = defined(Stage::Verification, latency(&json!({})));
     let begun = sides([7.0, 8.0, 9.0], [1000.0, 1500.0, 1700.0]);
-    assert_eq!(told(&after_all(&gate, &[&begun])), (GateState::Running, "the counters are read from here"));
+    assert_eq!(told(&after_all(&gate, &[&begun])), (GateState::Running, "first reading of the counters; comparison starts with the next"));
     let slower = sides([27.0, 88.0, 209.0], [1060.0, 1640.0, 1900.0]);
     let condemned = after_all(&gate, &[&begun, &slower]);
-    let words = "slower in 67.5 % of pairs, 56 % are tolerated (200 and 200 requests; evidence 750 : 1, condemned at 20 : 1)";
+    let words = "candidate slower in 67.5 % of request pairs (limit 56 %); 200 requests on the candidate, 200 on the active side; evidence 750:1, fails at 20:1";
     assert_eq!(told(&condemned), (GateState::Failed, words));
-    assert_eq!(condemned.measured.unwrap().readings[0].value, "750 : 1");
+    assert_eq!(condemned.measured.unwrap().readings[0].value, "750:1");
     let tolerant = defined(Stage::Verification, latency(&json!({"tolerated": "0.7"})));
     assert_eq!(after_all(&tolerant, &[&begun, &slower]).state, GateState::Running);
     let sure = defined(Stage::Verification, latency(&json!({"falseAlarms": "0.1%"})));
-    assert_eq!(after_all(&sure, &[&begun, &slower]).state, GateState::Running, "750 : 1 is less than 1000 : 1");
+    assert_eq!(after_all(&sure, &[&begun, &slower]).state, GateState::Running, "750:1 is less than 1000:1");
 }
 
 #[test]
@@ -46,19 +46,22 @@ fn a_candidate_as_fast_passes_with_readings_and_requests() {
     let states = [1, 2, 3, 4].map(|count| after_all(&gate, &readings[..count].iter().map(|it| it.as_slice()).collect::<Vec<_>>()).state);
     assert_eq!(states, [GateState::Running, GateState::Running, GateState::Running, GateState::Passed]);
     let passed = after_all(&gate, &readings.iter().map(|it| it.as_slice()).collect::<Vec<_>>());
-    assert_eq!(passed.message, "slower in 46.5 % of pairs (150 and 400 requests; evidence 0.11 : 1, condemned at 20 : 1)");
+    assert_eq!(
+        passed.message,
+        "candidate slower in 46.5 % of request pairs; 150 requests on the candidate, 400 on the active side; evidence 0.11:1, fails at 20:1"
+    );
 }
 
 #[test]
 fn buckets_without_latencies_make_the_gate_inconclusive() {
     let gate = defined(Stage::Verification, latency(&json!({})));
     let quiet = sides([1.0, 2.0, 3.0], [0.0; 3]);
-    let words = "one of the sides has had no requests since the counters were last weighed: a comparison needs like traffic on both";
+    let words = "no new requests on either side since the last comparison; a comparison needs the same traffic on both sides";
     assert_eq!(told(&after_all(&gate, &[&quiet, &quiet, &quiet])), (GateState::Inconclusive, words));
     let back = after_all(&gate, &[&quiet, &quiet, &quiet, &sides([0.0, 0.0, 9.0], [1.0; 3])]);
-    assert_eq!(told(&back), (GateState::Running, "a counter went back: the counters are read from here"));
+    assert_eq!(told(&back), (GateState::Running, "a counter was reset; comparison starts again with the next reading"));
     let one = [(); 2].map(|()| Reading::Buckets(Buckets::of([(Some("+Inf"), 5.0)]).unwrap()));
-    let words = "the sides have no bucket in common but +Inf, and nothing tells which requests were slower: ask for like buckets";
+    let words = "the two sides share no bucket but +Inf, so durations can't be compared: use the same buckets on both sides";
     assert_eq!(told(&after_all(&gate, &[&one, &one])), (GateState::Inconclusive, words));
     let none = [buckets([0.0; 3]), Reading::NoData];
     assert_eq!(told(&after_all(&gate, &[&none, &none])), (GateState::Inconclusive, "the query returned no data"));
@@ -68,9 +71,9 @@ fn buckets_without_latencies_make_the_gate_inconclusive() {
 fn an_answer_of_another_kind_is_a_broken_source() {
     let of_buckets = defined(Stage::Verification, latency(&json!({})));
     let number = [buckets([0.0; 3]), Reading::Value(0.5)];
-    let words = "the source failed: it answered with a number where buckets were asked for: ask for buckets, with sum by (le) (…_bucket)";
+    let words = "the source failed: the query returned a number, not buckets: use sum by (le) (…_bucket)";
     assert_eq!(told(&after_all(&of_buckets, &[&number])), (GateState::Running, words));
-    let words = "the source failed: it answered with buckets where a number was asked for: ask for one number";
+    let words = "the source failed: the query returned buckets, not a number";
     let of_a_number = defined(Stage::Monitoring, metric(&json!({"errorLimit": 1})));
     assert_eq!(told(&after(&of_a_number, &[buckets([0.0; 3])])), (GateState::Inconclusive, words));
     let of_errors = defined(Stage::Verification, comparison(&json!({})));

@@ -188,12 +188,12 @@ fn a_counter_back_or_other_buckets_keep_the_weighed() {
 fn requests_of_one_side_wait_to_be_weighed_for_some_time() {
     let nothing = histograms(&[0.0, 0.0], &[0.0, 0.0]);
     let cases = [
-        (histograms(&[0.0, 50.0], &[0.0, 0.0]), histograms(&[5.0, 55.0], &[5.0, 5.0])),
-        (histograms(&[0.0, 0.0], &[50.0, 0.0]), histograms(&[5.0, 5.0], &[55.0, 5.0])),
+        (histograms(&[0.0, 50.0], &[0.0, 0.0]), histograms(&[5.0, 55.0], &[5.0, 5.0]), Idle::Active),
+        (histograms(&[0.0, 0.0], &[50.0, 0.0]), histograms(&[5.0, 5.0], &[55.0, 5.0]), Idle::Candidate),
     ];
-    for (alone, both) in cases {
+    for (alone, both, idle) in cases {
         let (distributions, told) = after(&RULE, &[nothing.clone(), alone.clone(), both.clone()]);
-        assert_eq!(told, [Added::Begun, Added::NoTraffic, Added::Weighed]);
+        assert_eq!(told, [Added::Begun, Added::NoTraffic(idle), Added::Weighed]);
         let all = |side: usize| *both.counts[side].last().unwrap();
         assert_eq!(requests(&distributions), [all(0), all(1)]);
         let mut given_up = Some(after(&RULE, &[nothing.clone(), alone.clone()]).0);
@@ -273,7 +273,7 @@ fn the_buckets_of_two_answers_are_those_that_both_have() {
     assert_eq!(Histograms::of(&[Reading::NoData, failed()]), Err(failed()));
     for number in [Reading::Value(1.0), Reading::NotANumber] {
         let Err(Reading::Failed(why)) = Histograms::of(&[alone.clone(), number]) else { panic!("taken") };
-        assert_eq!(why, "it answered with a number where buckets were asked for: ask for buckets, with sum by (le) (…_bucket)");
+        assert_eq!(why, "the query returned a number, not buckets: use sum by (le) (…_bucket)");
     }
 }
 
