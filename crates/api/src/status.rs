@@ -23,6 +23,9 @@ pub struct BlueGreenRolloutStatus {
     /// Kind of trouble that keeps pods from getting ready, where the message names one. More kinds may come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<TroubleKind>,
+    /// The present wait. Absent at rest, when nothing is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// Number of the latest attempt to bring a revision live.
     pub attempt: i64,
     /// Number of the latest revision.
@@ -121,6 +124,20 @@ impl fmt::Display for Color {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// Times of a wait.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// Time when the wait began: the rollout has had its phase and the reason of its conditions since then.
+    #[schemars(schema_with = "time_schema")]
+    pub since: Timestamp,
+    /// Time when the wait ends by itself, if that time is fixed. Absent for a wait whose end moves with pods, readings or a person. A
+    /// monitoring whose gates lack readings goes on after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "optional_time_schema")]
+    pub until: Option<Timestamp>,
 }
 
 /// Phase of a rollout. The order is that of the state machine.

@@ -114,7 +114,10 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
     if facts::selects(draft.seen, standby) {
         let (told, until) = slices_late(draft, standby);
         let service = service_name(draft.seen, Role::Active);
-        let lag = format!("; EndpointSlices of Service {service} do not show revision {}: is the endpoint slice controller at work?", standby.number);
+        let lag = format!(
+            "; EndpointSlices of Service {service} do not show revision {}: is the endpoint slice controller at work?",
+            standby.number
+        );
         let message = around(&way, &why, if told { &lag } else { "" });
         return Stay::working(if told { reasons::ENDPOINTS_STALE } else { reasons::ROLLING_BACK }, message)
             .with(pods.as_ref())

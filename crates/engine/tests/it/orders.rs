@@ -1,8 +1,76 @@
 //! Orders given by annotations.
 
-use crate::{scene::reason, world::World};
-use bluegreen_api::Phase;
+use crate::{
+    scene::{metric, reason},
+    world::World,
+};
+use bluegreen_api::{Phase, names};
+use bluegreen_engine::{Decision, Observed, decide, observed::Owner};
+use bluegreen_gates::reading::{Outcome, Reading};
 use serde_json::json;
+
+/// What is recorded of it when its names are as long as they can be, and so are the words of others.
+fn with_longest_names(mut seen: Observed) -> (String, String) {
+    let (name, namespace) = ("n".repeat(55), "s".repeat(63));
+    (seen.name, seen.namespace) = (name.clone(), namespace.clone());
+    let selectors = seen.services.values_mut().filter_map(|service| service.selector.get_mut(names::ROLLOUT_LABEL));
+    selectors.for_each(|selected| selected.clone_from(&name));
+    let images = [&mut seen.status.active, &mut seen.status.preview, &mut seen.status.standby];
+    images.into_iter().flatten().for_each(|side| side.image = format!("registry.example/{}:2", "team/".repeat(40)));
+    seen.status.gates.iter_mut().for_each(|gate| gate.message = "no answer came in time ".repeat(10));
+    let Decision::Record(status) = decide(&seen) else { panic!("nothing is recorded: {:?}", decide(&seen)) };
+    (status.message, format!("kubectl annotate bgr {name} -n {namespace} --overwrite bluegreen.dev/"))
+}
+
+#[test]
+fn a_command_is_whole_whatever_the_names() {
+    let in_phase = |spec, phase| World::in_phase(spec, "shop:2", phase);
+    let failing = |stage: &str, phase: Phase| {
+        let mut world = World::live(json!({stage: {"onFailure": "Pause", "metrics": [metric(json!({}))]}}));
+        world.gauge = |_, _, _| Outcome::reading(Reading::Value(1.0));
+        world.image("shop:2");
+        world.run_until(phase);
+        world.run_for(30);
+        world
+    };
+    let mut aborted = in_phase(json!({"promotion": {"mode": "Manual"}}), Phase::AwaitingPromotion);
+    aborted.order("abort");
+    aborted.settle();
+    let mut rejected = aborted.seen();
+    rejected.status.rejected.as_mut().unwrap().message = "x".repeat(256);
+    let mut paused = World::live(json!({}));
+    paused.order("pause");
+    paused.run_for(1);
+    let mut unready = in_phase(json!({"monitoring": {"duration": "1h"}, "progressDeadline": "1m"}), Phase::Monitoring);
+    unready.pods.iter_mut().filter(|pod| pod.image == "shop:1").take(2).for_each(|pod| {
+        (pod.image, pod.ready) = ("shop:1-unready".into(), false);
+    });
+    unready.controllers();
+    unready.gauge = |_, _, _| Outcome::reading(Reading::Value(1.0));
+    unready.change(json!({"monitoring": {"metrics": [metric(json!({}))]}}));
+    unready.run_for(120);
+    for (seen, verb) in [
+        (in_phase(json!({"promotion": {"mode": "Manual", "timeout": "1h"}}), Phase::AwaitingPromotion).seen(), "promote"),
+        (failing("verification", Phase::Verifying).seen(), "retry"),
+        (failing("monitoring", Phase::Monitoring).seen(), "rollback"),
+        (rejected, "retry"),
+        (paused.seen(), "resume"),
+        (unready.seen(), "rollback"),
+    ] {
+        let (message, command) = with_longest_names(seen);
+        let (_, value) = message.split_once(&format!("{command}{verb}=")).unwrap_or_else(|| panic!("{verb}: {message}"));
+        let value = value.split(';').next().unwrap();
+        assert!(value.len() == 10 && value.bytes().all(|letter| letter.is_ascii_alphanumeric()), "{message}");
+        assert!(message.chars().count() <= 256, "{message}");
+    }
+    let mut foreign = World::live(json!({})).seen();
+    for service in foreign.services.values_mut() {
+        service.owner = Owner::Foreign { who: "Helm ".repeat(30), adopt: false };
+    }
+    let (message, _) = with_longest_names(foreign);
+    let adopt = format!("annotate service {0} -n {1} bluegreen.dev/adopt={0}", "n".repeat(55), "s".repeat(63));
+    assert!(message.contains(&adopt) && message.chars().count() <= 256, "{message}");
+}
 
 #[test]
 fn an_order_that_names_another_revision_does_nothing() {

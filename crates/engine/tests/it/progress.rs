@@ -192,7 +192,7 @@ fn the_reason_to_give_up_is_that_of_the_first_pod_by_name() {
     let loud = PodSeen { restarts: 6, ..troubled("b", "CrashLoopBackOff") };
     let told = |pods: &[PodSeen]| hopeless(&color(pods), "new", at(1)).unwrap().sentence;
     assert_eq!(told(&[loud.clone(), silent]), "pod a: a container restarted 6 times and was never ready");
-    assert_eq!(told(&[loud]), "pod b CrashLoopBackOff");
+    assert_eq!(told(&[loud]), "pod b: CrashLoopBackOff");
 }
 
 /// From the first pod that lacks it.

@@ -94,7 +94,10 @@ fn a_reached_score_waits_for_no_soft_metric() {
     assert_eq!(ended(&world, "verification/latency"), Some(GateState::Running), "nobody waited for it");
     bad.gauge = |gate, image, _| value(if gate.ends_with("/memory") && image == "shop:2" { 1.0 } else { 0.0 });
     bad.settle();
-    assert_eq!((bad.phase(), rejected(&bad)), (Phase::Aborted, ("MetricFailed", "verification/memory failed: 1 is above the limit of 0.01")));
+    assert_eq!(
+        (bad.phase(), rejected(&bad)),
+        (Phase::Aborted, ("MetricFailed", "verification/memory failed: 1 is above the limit of 0.01"))
+    );
 }
 
 #[test]
@@ -148,7 +151,11 @@ fn an_approved_score_does_not_cover_what_turns_bad_later() {
         "verification/score could not be judged: 50 % of the weights passed, 60 % required; failed: queue (1); not judged: latency (2)";
     assert!(world.status.message.starts_with(told), "{}", world.status.message);
     let again = format!("{}/2", world.status.preview.as_ref().unwrap().revision);
-    assert!(world.status.message.contains(&format!("bluegreen.dev/promote={again}; instead: bluegreen.dev/abort=")), "{}", world.status.message);
+    assert!(
+        world.status.message.contains(&format!("bluegreen.dev/promote={again}; instead: bluegreen.dev/abort=")),
+        "{}",
+        world.status.message
+    );
     world.order_for("promote", &again);
     world.run_for(60);
     assert_eq!(world.serves().as_deref(), Some("shop:2"), "a person knows of it now: {}", world.story());

@@ -48,7 +48,8 @@ impl Templates for World {
     }
 }
 
-const MISSING: &str = "InvalidSpec: spec is invalid: spec.verification.templates: GateTemplate web/slo doesn't exist: create it, or remove it from spec";
+const MISSING: &str =
+    "InvalidSpec: spec is invalid: spec.verification.templates: GateTemplate web/slo doesn't exist: create it, or remove it from spec";
 
 fn live() -> World {
     let mut world = World::new(spec());
@@ -354,12 +355,12 @@ fn the_sample_passes_at_each_of_its_limits() {
 fn the_sample_gives_readings_above_its_limits_five_minutes() {
     type Gauge = fn(&str, &str, Timestamp) -> Outcome;
     let cases: [(Gauge, &str); 6] = [
-        (|gate, _, _| but(gate, "error-rate", [0.011, 0.02]), "error-rate: 0.011 is above the limit of 0.01"),
-        (|gate, _, _| but(gate, "error-rate", [0.009, 0.004]), "error-rate: 0.009 is more than 2 times the active side's 0.004"),
-        (|gate, _, _| but(gate, "latency", [0.21, 0.2]), "latency: 0.21 is above the limit of 0.2"),
-        (|gate, _, _| but(gate, "latency", [0.19, 0.12]), "latency: 0.19 is more than 1.5 times the active side's 0.12"),
-        (|gate, _, _| but(gate, "cpu", [0.81, 0.0]), "cpu: 0.81 is above the limit of 0.8"),
-        (|gate, _, _| but(gate, "memory", [0.81, 0.0]), "memory: 0.81 is above the limit of 0.8"),
+        (|gate, _, _| but(gate, "error-rate", [0.011, 0.02]), "error-rate failed: 0.011 is above the limit of 0.01"),
+        (|gate, _, _| but(gate, "error-rate", [0.009, 0.004]), "error-rate failed: 0.009 is more than 2 times the active side's 0.004"),
+        (|gate, _, _| but(gate, "latency", [0.21, 0.2]), "latency failed: 0.21 is above the limit of 0.2"),
+        (|gate, _, _| but(gate, "latency", [0.19, 0.12]), "latency failed: 0.19 is more than 1.5 times the active side's 0.12"),
+        (|gate, _, _| but(gate, "cpu", [0.81, 0.0]), "cpu failed: 0.81 is above the limit of 0.8"),
+        (|gate, _, _| but(gate, "memory", [0.81, 0.0]), "memory failed: 0.81 is above the limit of 0.8"),
     ];
     for (gauge, why) in cases {
         let mut world = of_the_sample();

@@ -2,7 +2,7 @@
 //! `INSTA_UPDATE=always cargo test -p bluegreen-engine --test it` writes them anew.
 
 use crate::world::{self, World};
-use bluegreen_api::Phase;
+use bluegreen_api::{Phase, Waiting};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Object, Role},
@@ -35,7 +35,12 @@ fn told(mut seen: Observed) -> String {
                 let conditions = seen.status.conditions.iter().filter(|condition| condition.type_ != "Promoted");
                 let conditions: Vec<_> =
                     conditions.map(|it| format!("{}{} {}", if it.status == "True" { "" } else { "not " }, it.type_, it.reason)).collect();
-                return format!("{}: {}; {again}\n    {why}", phase(&seen), conditions.join(", "));
+                let end = match &seen.status.waiting {
+                    None => "nothing is waited for".to_owned(),
+                    Some(Waiting { until: None, .. }) => "no fixed end".to_owned(),
+                    Some(Waiting { until: Some(until), .. }) => format!("ends at {until}"),
+                };
+                return format!("{}: {}; {again}; {end}\n    {why}", phase(&seen), conditions.join(", "));
             }
         }
     }

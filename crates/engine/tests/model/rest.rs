@@ -3,6 +3,7 @@
 
 use crate::{
     broken::{Broken, holds},
+    print::timeless,
     promises,
     world::{Action, Answer, Who, World, index},
 };
@@ -180,6 +181,7 @@ fn without_clock(status: &BlueGreenRolloutStatus) -> BlueGreenRolloutStatus {
     let mut status = status.clone();
     status.clock = None;
     // Its times move with it.
+    status.waiting.iter_mut().for_each(|waiting| waiting.until = None);
     status.message = timeless(&status.message);
     status.conditions.iter_mut().for_each(|condition| condition.message = timeless(&condition.message));
     for side in [&mut status.active, &mut status.standby, &mut status.preview].into_iter().flatten() {

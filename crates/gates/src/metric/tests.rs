@@ -323,10 +323,7 @@ fn a_query_over_a_stretch_of_time_is_one_number_of_its_values() {
         let judged = plan(json!({"range": {"window": window, "step": step, "take": "Max"}}));
         assert_eq!(judged.is_ok(), good, "{window} {step:?}");
         if let Err(Invalid(why)) = judged {
-            assert!(
-                why.starts_with("range: window ") && why.ends_with("step must be at least 1s, and window 1 to 11000 steps"),
-                "{why}"
-            );
+            assert!(why.starts_with("range: window ") && why.ends_with("step must be at least 1s, and window 1 to 11000 steps"), "{why}");
         }
     }
 }
@@ -448,10 +445,16 @@ fn more_than_before_the_switch_is_told_and_decides_nothing() {
     let why = "0.8 is more than 1.5 times the 0.5 before the switch (the version may not be the cause)";
     let gate = before(&json!({}));
     assert_eq!(told(&after_all(&gate, &[&slow])), (GateState::Running, format!("{why}, 1 of 2 in a row (inconclusiveLimit)").as_str()));
-    assert_eq!(told(&after_all(&gate, &[&slow, &slow])), (GateState::Inconclusive, format!("{why}, 2 of 2 in a row (inconclusiveLimit)").as_str()));
+    assert_eq!(
+        told(&after_all(&gate, &[&slow, &slow])),
+        (GateState::Inconclusive, format!("{why}, 2 of 2 in a row (inconclusiveLimit)").as_str())
+    );
     assert_eq!(told(&after_all(&gate, &[&slow, &slow, &fine])), (GateState::Running, "0.7 is at most 1.5 times the 0.5 before the switch"));
     let patient = before(&json!({"inconclusiveLimit": 3}));
-    assert_eq!(told(&after_all(&patient, &[&slow, &slow])), (GateState::Running, format!("{why}, 2 of 3 in a row (inconclusiveLimit)").as_str()));
+    assert_eq!(
+        told(&after_all(&patient, &[&slow, &slow])),
+        (GateState::Running, format!("{why}, 2 of 3 in a row (inconclusiveLimit)").as_str())
+    );
     assert_eq!(after_all(&patient, &[&slow, &slow, &slow]).state, GateState::Inconclusive);
     // A limit of its own is another matter, and what was only worse than before counts nothing towards it.
     let twice = before(&json!({"max": "0.9"}));
@@ -475,7 +478,11 @@ fn a_factor_is_of_a_side_that_there_is_at_that_stage() {
         all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         MetricPlan::of(stage, &metric(&all), Some(&prometheus("http://prometheus")), 1).err().map(|error| error.0)
     };
-    assert!(wrong(Stage::Verification, json!({})).unwrap().starts_with("factorOf: BeforeSwitch compares with the time before the switch: remove it"));
+    assert!(
+        wrong(Stage::Verification, json!({}))
+            .unwrap()
+            .starts_with("factorOf: BeforeSwitch compares with the time before the switch: remove it")
+    );
     let web = |url: &str| json!({"prometheus": null, "web": {"url": url, "jsonPath": "$.v"}});
     assert!(wrong(Stage::Monitoring, web("https://numbers/")).unwrap().ends_with("put {{ end }} into the url or the body"));
     assert_eq!(wrong(Stage::Monitoring, web("https://numbers/?at={{ end }}")), None);

@@ -5,7 +5,7 @@ use crate::{
     clock::whole_second,
     record::stay::{Stay, StayKind},
 };
-use bluegreen_api::{Phase, reasons};
+use bluegreen_api::{Phase, Waiting, reasons};
 use bluegreen_gates::text::bounded;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -14,6 +14,7 @@ impl Draft<'_> {
     pub(crate) fn tell(&mut self, stay: &Stay) {
         self.status.message = bounded(&stay.message);
         self.status.trouble = stay.trouble;
+        self.status.waiting = waiting(self, stay);
         let (promoted, promoted_reason) = promoted(self, stay);
         let mut wanted = vec![(reasons::READY, stay.kind == StayKind::Ready, stay.reason), (reasons::PROMOTED, promoted, promoted_reason)];
         match stay.kind {
@@ -24,6 +25,16 @@ impl Draft<'_> {
         let old = std::mem::take(&mut self.status.conditions);
         self.status.conditions = wanted.into_iter().map(|(type_, is, reason)| condition(self, &old, type_, is, reason)).collect();
     }
+}
+
+/// Since when it is waited for this, and until when. It changes with the reason, the phase and the clock alone, and is no record of its own.
+fn waiting(draft: &Draft<'_>, stay: &Stay) -> Option<Waiting> {
+    let (old, new) = (&draft.seen.status, &draft.status);
+    let same_story = (old.phase, old.attempt) == (new.phase, new.attempt);
+    let same_reason = old.conditions.iter().any(|condition| condition.type_ == reasons::READY && condition.reason == stay.reason);
+    let before = old.waiting.as_ref().filter(|_| same_story && same_reason);
+    (stay.kind != StayKind::Ready || stay.ends.is_some())
+        .then(|| Waiting { since: before.map_or(whole_second(draft.now()), |waiting| waiting.since), until: stay.ends.map(whole_second) })
 }
 
 fn promoted(draft: &Draft<'_>, stay: &Stay) -> (bool, &'static str) {
