@@ -154,7 +154,7 @@ fn fenced(seen: &mut Observed, change: Change) -> Option<()> {
     let Change::Fence { object, epoch } = change else { return None };
     let color = match object {
         Object::Service(_) => {
-            let Some(service) = seen.services.get_mut(&Role::Active) else { return None };
+            let service = seen.services.get_mut(&Role::Active)?;
             service.epoch = epoch;
             return Some(());
         }

@@ -309,7 +309,7 @@ pub fn target(side: &Side) -> Target {
 
 /// A Service of ours that selects this side; none where there is no side.
 pub fn led_to(role: Role, side: Option<&Side>) -> Option<ServiceSeen> {
-    let Some(side) = side else { return None };
+    let side = side?;
     Some(ServiceSeen {
         resource_version: "9".into(),
         owner: Owner::Us,

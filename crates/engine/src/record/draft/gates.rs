@@ -44,7 +44,7 @@ impl Draft<'_> {
     /// Brings the gates of a stage in line with `spec`, and adds the results that came for them.
     pub(crate) fn align_gates(&mut self, stage: Stage) {
         let Ok(definitions) = self.plan.gates(stage, &self.status) else { return };
-        let mut aligned = gates::aligned(&self.status.gates, &definitions, stage, self.now());
+        let mut aligned = gates::aligned(&self.status.gates, definitions, stage, self.now());
         let revision = self.attempt_revision().unwrap_or_default();
         // Checks are done one after the other.
         let mut others_passed = true;
@@ -70,7 +70,7 @@ impl Draft<'_> {
         }
         let bake = self.settings().bake;
         let over = stage.is_after_the_switch() && self.elapsed() >= bake;
-        gates::tell(&mut aligned, &definitions, over.then_some(bake), self.now());
+        gates::tell(&mut aligned, definitions, over.then_some(bake), self.now());
         self.status.gates = aligned;
     }
 
