@@ -244,10 +244,7 @@ mod tests {
         let within = |millis: u64| Exchange { max_latency: Some(Duration::from_millis(millis)), ..plain() };
         assert!(matches!(asked(&pods, Scheme::HTTP, "/", &within(1_900)).await, CheckOutcome::Passed(_)));
         let CheckOutcome::Failed(why) = asked(&pods, Scheme::HTTP, "/", &within(50)).await else { panic!("passed") };
-        assert!(
-            why.starts_with("shop-green-1 answered 200 on / after ") && why.ends_with(" ms (maxLatency 50 ms)"),
-            "{why}"
-        );
+        assert!(why.starts_with("shop-green-1 answered 200 on / after ") && why.ends_with(" ms (maxLatency 50 ms)"), "{why}");
         let impatient = Exchange { timeout: Duration::from_millis(50), ..plain() };
         let late = asked(&pods, Scheme::HTTP, "/", &impatient).await;
         assert_eq!(late, CheckOutcome::Failed("shop-green-1 did not answer on /: no answer in time".into()));

@@ -42,7 +42,11 @@ async fn a_verification_out_of_time_says_what_was_open() {
     rollout.version("2.0.0").await;
     let aborted = rollout.until_phase(Phase::Aborted).await;
     assert_eq!(rejected(&aborted), "VerificationTimedOut");
-    assert!(aborted.status.message.contains("verification/errors did not finish within 3s (verification.timeout)"), "{}", aborted.status.message);
+    assert!(
+        aborted.status.message.contains("verification/errors did not finish within 3s (verification.timeout)"),
+        "{}",
+        aborted.status.message
+    );
     space.end().await;
 }
 

@@ -82,7 +82,8 @@ async fn a_job_that_succeeds_opens_the_way_and_knows_what_it_tests() {
     let space = Space::new("job-passes").await;
     let _operator = space.operator();
     let rollout = live(&space, &testing("1.0", &json!({}))).await;
-    let named = rollout.until("names its Job", |seen| seen.status.gates.iter().any(|gate| gate.message.starts_with("running as Job "))).await;
+    let named =
+        rollout.until("names its Job", |seen| seen.status.gates.iter().any(|gate| gate.message.starts_with("running as Job "))).await;
     let (job, candidate) = (job(&space).await, named.candidate().clone());
     let told_name = named.status.gates[0].message.strip_prefix("running as Job ").and_then(|rest| rest.split(';').next()).unwrap();
     assert_eq!((job.name_any(), job.owner_references()[0].name.as_str()), (told_name.to_owned(), "shop"));

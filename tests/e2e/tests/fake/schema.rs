@@ -245,10 +245,7 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "a ready-made metric of the cluster with a source",
             metric(&json!({"name": "a", "max": "1", "prometheus": {"ready": {"metric": "Memory", "source": "HTTP"}}})),
-            said(
-                "spec.verification.metrics[0].prometheus.ready",
-                "CPU, Memory and Restarts have no source: remove source",
-            ),
+            said("spec.verification.metrics[0].prometheus.ready", "CPU, Memory and Restarts have no source: remove source"),
         ),
         (
             "a window without scrapes",
@@ -325,10 +322,7 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
                 "score": {"min": "80%"},
                 "metrics": [{"name": "a", "max": "1", "weight": 1, "dryRun": true, "prometheus": {"query": "up"}}],
             }}),
-            said(
-                "spec.verification.metrics[0]",
-                "a dry run always passes and can have no weight: remove weight or dryRun",
-            ),
+            said("spec.verification.metrics[0]", "a dry run always passes and can have no weight: remove weight or dryRun"),
         ),
         (
             "a weight that is too heavy",

@@ -130,7 +130,8 @@ async fn ready_made_metrics_tell_a_good_version_from_a_bad_one() {
     let bad = rollout.until_phase(Phase::Aborted).await;
     let rejected = bad.status.rejected.as_ref().unwrap();
     println!("{}", rejected.message);
-    let condemned = rejected.message.starts_with("verification/errors failed: 0.") && rejected.message.ends_with(" is above the limit of 0.05");
+    let condemned =
+        rejected.message.starts_with("verification/errors failed: 0.") && rejected.message.ends_with(" is above the limit of 0.05");
     assert!(condemned, "{}", rejected.message);
     assert_eq!((rejected.reason.as_str(), bad.serves()), ("MetricFailed", "2.0.0"));
     space.end().await;
