@@ -39,7 +39,7 @@ impl Kind for Revision {
     fn trim(wire: Self::Wire) -> Self {
         let meta = &wire.metadata;
         Self {
-            ownership: Ownership::of(&meta),
+            ownership: Ownership::of(meta),
             hash: Text::of(meta.label(names::REVISION_LABEL).unwrap_or_default()),
             number: wire.revision,
             digest: Text::of(meta.annotation(names::DIGEST_ANNOTATION).unwrap_or_default()),
