@@ -14,7 +14,7 @@ use std::fmt;
     validation = Rule::new("has(self.source) || self.metric in ['CPU', 'Memory', 'Restarts']")
         .message("metrics of requests need a source: set HTTP, OpenTelemetry, Istio or Linkerd"),
     validation = Rule::new("!has(self.source) || !(self.metric in ['CPU', 'Memory', 'Restarts'])")
-        .message("CPU, Memory and Restarts are measured by the cluster itself: leave source out"),
+        .message("CPU, Memory and Restarts have no source: remove source"),
     validation = Rule::new("!has(self.window) || duration(self.window) >= duration('10s')")
         .message("a window of less than 10s holds too few scrapes: set at least 10s")
 )]

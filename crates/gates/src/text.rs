@@ -38,14 +38,15 @@ pub struct Advice {
     pub instead: String,
 }
 
-/// Characters of the cause that stay beside a command, where there is room for them.
+/// Characters of the cause that stay beside a command, where there is room for them: its subject, and its words with their numbers.
+const SUBJECT: usize = 60;
 const CAUSE: usize = 110;
 
 /// A message that ends with a command to paste. The command is never cut: short of room, other ways go first, then the state, then the cause.
 pub fn advised(before: &str, words: &str, advice: &Advice) -> String {
     let Advice { state, command, instead } = advice;
     let whole = [format!("{state}. {command}{instead}"), format!("{state}. {command}"), format!(". {command}")];
-    let cause = (before.chars().count() + words.chars().count()).min(CAUSE);
+    let cause = before.chars().count().min(SUBJECT) + words.chars().count().min(CAUSE);
     let fits = |end: &&String| end.chars().count() + cause <= LONGEST;
     let [.., shortest] = &whole;
     around(before, words, whole.iter().find(fits).unwrap_or(shortest))
@@ -101,9 +102,13 @@ mod tests {
         }
         let whole = advised("gate failed: ", "no", &of(". On hold", 20));
         assert_eq!(whole, format!("gate failed: no. On hold. Retry: {}; instead: abort", "k".repeat(20)));
-        let (without_others, alone) = (advised("gate: ", &long, &of(". On hold", 125)), advised("gate: ", &long, &of(". On hold", 140)));
+        let (without_others, alone) = (advised("gate: ", &long, &of(". On hold", 120)), advised("gate: ", &long, &of(". On hold", 140)));
         assert!(without_others.ends_with('k') && without_others.contains("On hold"), "{without_others}");
         assert!(alone.ends_with('k') && !alone.contains("On hold"), "{alone}");
+        // A cause without its numbers helps no one: what serves meanwhile is read elsewhere too.
+        let cause = "verification/errors failed: 0.5 is above the limit of 0.01, 3 of 3 in a row (failureLimit)";
+        let message = advised("Revision 2 (registry.example/shop:2.0.0) was aborted: ", cause, &of(". Revision 1 serves", 90));
+        assert!(message.contains(cause), "{message}");
     }
 
     #[test]

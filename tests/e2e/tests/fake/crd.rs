@@ -141,15 +141,21 @@ async fn kubectl_explains_it() {
     for (field, words) in [
         (
             "bgr",
-            "BlueGreenRollout deploys each change of its image or template beside the live version, verifies it, switches all traffic to it at once",
+            "A BlueGreenRollout deploys each change of its image or template beside the live version, verifies the new version, switches all traffic",
         ),
-        ("bgr.spec.promotion", "When the switch happens. Default: as soon as the candidate is verified."),
-        ("bgr.spec.promotion", "mode <string> enum: Automatic, Manual Automatic (default): once the candidate is verified."),
-        ("bgr.spec.scaleDown.after", "0s: not at all; Never: until the next rollout."),
-        ("bgr.spec.verification.metrics.prometheus.query", "PromQL that yields one number"),
-        ("bgr.spec.verification.metrics.prometheus.ready", "Who counts requests. HTTP: the program"),
+        ("bgr.spec.promotion", "Mode and time of the switch. Default: the switch follows verification at once."),
+        (
+            "bgr.spec.promotion",
+            "mode <string> enum: Automatic, Manual Automatic (default): the switch follows verification. Manual: a person approves",
+        ),
+        ("bgr.spec.scaleDown.after", "0s: no standby. Never: standby until the next rollout."),
+        ("bgr.spec.verification.metrics.prometheus.query", "PromQL that returns one number"),
+        ("bgr.spec.verification.metrics.prometheus.ready", "Source of the metric. HTTP: the program"),
         ("bgr.spec.template.spec.containers.readinessProbe", "Periodic probe of container service readiness."),
-        ("bgr.status.rejected", "It is not tried again until `spec` asks for another one, or someone says retry."),
+        (
+            "bgr.status.rejected",
+            "It is not tried again until `spec` asks for another revision, or a person annotates the rollout with `retry`.",
+        ),
     ] {
         let text = explain(field);
         assert!(text.contains(words), "{field}: {text}");
