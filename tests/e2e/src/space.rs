@@ -4,7 +4,7 @@ use crate::{
     ground::{Ground, Output, config, refusal},
     operator::{self, LEASE, Operator},
     outside::outside,
-    patience::{self, long_enough, patience},
+    patience::{self, long_enough, patience, stretched},
     proxy::Proxy,
     record::{Record, resource},
     rollout::Rollout,
@@ -25,6 +25,8 @@ use std::{
 
 /// Who the tests are to the API server's records of who wrote what.
 const TESTER: &str = "tester";
+/// So late an operator may know of a pod of a real node, and its request arrive.
+const NEWS: Duration = Duration::from_secs(1);
 
 /// A namespace, watched from its first moment. [`Space::end`] holds all that happened against the promises.
 pub struct Space {
@@ -64,6 +66,10 @@ impl Space {
         let token = ground.run(&["create", "token", "bluegreen-operator", "--duration=24h", "--namespace", &name]);
         operator::write_kubeconfig(ground, &directory, &token, &name);
         let record = Record::begin(client.clone(), &name).await;
+        if !ground.is_fake() {
+            // Its pods are asked by a kubelet whether they are ready, and one may answer otherwise while a write is on its way.
+            record.allow_lag(stretched(NEWS));
+        }
         Self { ground, name, client, record, directory, edits: AtomicU64::new(0), asks: true, ended: false }
     }
 

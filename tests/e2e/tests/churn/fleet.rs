@@ -69,7 +69,7 @@ impl<'s> Fleet<'s> {
     /// What they logged as errors, but for the loss of a lease.
     pub fn errors(&self) -> Vec<String> {
         let logs = self.lives().map(|life| life.operator.log()).collect::<String>();
-        let is_error = |line: &&str| line.contains(" ERROR ") && !line.contains(" leadership is lost") && !line.contains("::lease:");
+        let is_error = |line: &&str| line.contains(" ERROR ") && !line.contains(" leadership was lost: ") && !line.contains("::lease:");
         logs.lines().filter(|line| is_error(line) || line.contains("panicked")).map(str::to_owned).collect()
     }
 

@@ -92,6 +92,6 @@ async fn answers_of_the_active_service_decide_after_the_switch() {
     let impossible = json!({"url": url, "expectedStatuses": [418], "attempts": 2, "interval": "1s"});
     rollout.spec(&watched("5.0.0", &impossible)).await;
     let why = until_rejected(&rollout, "5.0.0", Phase::RolledBack, "4.0.0").await;
-    assert!(why.starts_with(&format!("monitoring/outside: {url} answered 200, expected 418: ")), "{why}");
+    assert!(why.starts_with(&format!("monitoring/outside failed: {url} answered 200, expected 418: ")), "{why}");
     space.end().await;
 }
