@@ -303,7 +303,7 @@ pub struct Score {
     validation = Rule::new("!(has(self.comparison) || has(self.latency)) || !(has(self.max) || has(self.min) || has(self.maxFactor) || has(self.goodIf) || has(self.failureLimit) || has(self.failureFor))")
         .message("a comparison is judged by tolerated and falseAlarms: leave out max, min, maxFactor, goodIf, failureLimit and failureFor"),
     validation = Rule::new("!has(self.weight) || !has(self.dryRun) || !self.dryRun")
-        .message("a dry run passes whatever it measures, and has nothing to weigh: leave out weight or dryRun")
+        .message("a dry run always passes and can have no weight: remove weight or dryRun")
 )]
 pub struct Metric {
     /// Name of the metric, unique within its list.

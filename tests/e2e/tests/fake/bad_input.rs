@@ -94,7 +94,12 @@ async fn held(name: &str, answer: Answer, words: &[&str]) {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn a_query_that_prometheus_refuses_is_held_with_its_words() {
-    held("refused-query", Answer::BadQuery("1:5: parse error: unexpected end of input"), &["parse error: unexpected end of input"]).await;
+    held(
+        "refused-query",
+        Answer::BadQuery("1:5: parse error: unexpected end of input"),
+        &["refused the query: bad_data: 1:5: parse error: "],
+    )
+    .await;
 }
 
 #[tokio::test]
