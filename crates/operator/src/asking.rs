@@ -9,7 +9,7 @@ use bluegreen_api::BlueGreenRolloutStatus;
 use bluegreen_engine::{asked::Asked, observed::Late};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 pub struct Asking {
@@ -46,8 +46,8 @@ impl Asking {
 
     /// An error says why the rollout can't be read.
     pub fn of(&self, key: &Key, rollout: &Seen<Rollout>) -> Result<Terms, String> {
-        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.remove(key).filter(|known| *known.uid == *rollout.head.uid);
+        // Taken out, not locked, while it is worked out: no two looks at a rollout run at a time, and others go on meanwhile.
+        let known = self.known().remove(key).filter(|known| *known.uid == *rollout.head.uid);
         let recorded =
             known.as_ref().and_then(|known| known.recorded.clone()).filter(|(version, _)| *version == rollout.head.resource_version);
         let (version, status) = match recorded {
@@ -79,13 +79,17 @@ impl Asking {
             asked: asked.clone(),
             recorded: Some((version, status.clone())),
         };
-        all.insert(key.clone(), known);
+        self.known().insert(key.clone(), known);
         Ok(Terms { asked, status, late })
     }
 
     /// The rollout is gone.
     pub fn forget(&self, key: &Key) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.known().remove(key);
         self.templates.forget(key);
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

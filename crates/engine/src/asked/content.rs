@@ -82,13 +82,8 @@ fn chosen(containers: &[Value], spec: &BlueGreenRolloutSpec, name: &str) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asked::tests::spec;
     use serde_json::json;
-
-    fn spec(fields: &Value) -> BlueGreenRolloutSpec {
-        let mut all = json!({"replicas": 3, "template": {"spec": {"containers": []}}, "service": {"ports": [{"port": 80}]}});
-        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        serde_json::from_value(all).unwrap()
-    }
 
     fn with_containers(containers: &Value, image: Option<&str>, container: Option<&str>) -> BlueGreenRolloutSpec {
         spec(&json!({"template": {"spec": {"containers": containers}}, "image": image, "container": container}))

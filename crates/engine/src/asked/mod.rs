@@ -89,3 +89,16 @@ fn prometheus(spec: &BlueGreenRolloutSpec, default: Option<&str>) -> Result<Opti
     let server = Server::named(&named.address, named.credentials.clone()).with(&named.headers);
     server.map(Some).map_err(|Invalid(why)| Invalid(format!("spec.sources.prometheus: {why}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// A `spec` with these fields, and else the least that one has.
+    pub(super) fn spec(fields: &Value) -> BlueGreenRolloutSpec {
+        let mut all = json!({"replicas": 3, "template": {"spec": {"containers": []}}, "service": {"ports": [{"port": 80}]}});
+        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        serde_json::from_value(all).unwrap()
+    }
+}

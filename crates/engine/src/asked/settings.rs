@@ -79,13 +79,8 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asked::tests::spec;
     use serde_json::{Value, json};
-
-    fn spec(fields: &Value) -> BlueGreenRolloutSpec {
-        let mut all = json!({"replicas": 3, "template": {"spec": {"containers": []}}, "service": {"ports": [{"port": 80}]}});
-        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        serde_json::from_value(all).unwrap()
-    }
 
     #[test]
     fn a_candidate_is_never_empty_or_larger_than_full() {

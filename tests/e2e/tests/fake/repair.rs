@@ -1,7 +1,7 @@
 //! What nobody should do to the operator's objects, in every phase that lasts: it is put right on the watch event, no gate is
 //! skipped for it, and nothing that serves is restarted. That no promise is broken meanwhile is the witness's to say.
 
-use bluegreen_api::{Color, Phase};
+use bluegreen_api::{Color, Phase, Side};
 use bluegreen_e2e::{
     Answer, Prometheus, Rollout, Space,
     manifest::metric,
@@ -205,9 +205,13 @@ async fn in_verifying() {
 
 /// Waits until the preview Service leads to the candidate.
 async fn preview_is_shown(space: &Space, rollout: &Rollout<'_>) {
-    let revision = json!(rollout.now().candidate().revision);
-    let shown = |service: &Value| service["spec"]["selector"]["bluegreen.dev/revision"] == revision;
-    space.until(Kind::Service, "shop-preview", "shows the candidate", shown).await;
+    preview_shows(space, "shows the candidate", rollout.now().candidate()).await;
+}
+
+/// Waits until the preview Service leads to a side.
+async fn preview_shows(space: &Space, what: &str, side: &Side) {
+    let shown = |service: &Value| service["spec"]["selector"]["bluegreen.dev/revision"] == *side.revision;
+    space.until(Kind::Service, "shop-preview", what, shown).await;
 }
 
 #[tokio::test]
@@ -262,12 +266,7 @@ async fn in_monitoring() {
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
     let monitoring = rollout.until_phase(Phase::Monitoring).await;
-    let revision = json!(monitoring.active().revision);
-    space
-        .until(Kind::Service, "shop-preview", "shows the active side", |service| {
-            service["spec"]["selector"]["bluegreen.dev/revision"] == revision
-        })
-        .await;
+    preview_shows(&space, "shows the active side", monitoring.active()).await;
     tampered(&space, &rollout, Color::Green).await;
     let standby = rollout.pods(Color::Blue);
     status_lost(&rollout, Color::Green).await;
@@ -288,12 +287,7 @@ async fn in_scaling_down() {
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
     let scaling_down = rollout.until_phase(Phase::ScalingDown).await;
-    let revision = json!(scaling_down.active().revision);
-    space
-        .until(Kind::Service, "shop-preview", "shows the active side", |service| {
-            service["spec"]["selector"]["bluegreen.dev/revision"] == revision
-        })
-        .await;
+    preview_shows(&space, "shows the active side", scaling_down.active()).await;
     tampered(&space, &rollout, Color::Green).await;
     status_lost(&rollout, Color::Green).await;
     rollout.spec(&json!({"scaleDown": {"after": "0s"}})).await;
@@ -312,12 +306,7 @@ async fn in_aborting() {
     let waits = rollout.until("waits for approval", |seen| seen.works() == "AwaitingApproval").await;
     rollout.order("abort", &waits.candidate().revision).await;
     let aborting = rollout.until_phase(Phase::Aborting).await;
-    let revision = json!(aborting.active().revision);
-    space
-        .until(Kind::Service, "shop-preview", "shows the active side", |service| {
-            service["spec"]["selector"]["bluegreen.dev/revision"] == revision
-        })
-        .await;
+    preview_shows(&space, "shows the active side", aborting.active()).await;
     let pods = rollout.pods(Color::Blue);
     services_are_edited(&space, &rollout).await;
     assert_eq!(rollout.pods(Color::Blue), pods);
@@ -361,12 +350,7 @@ async fn in_rolling_back() {
     let monitoring = rollout.until_phase(Phase::Monitoring).await;
     rollout.order("rollback", &monitoring.active().revision).await;
     let back = rollout.until("has switched back", |seen| seen.is(Phase::RollingBack) && seen.serves() == "1.0.0").await;
-    let revision = json!(back.active().revision);
-    space
-        .until(Kind::Service, "shop-preview", "shows the active side", |service| {
-            service["spec"]["selector"]["bluegreen.dev/revision"] == revision
-        })
-        .await;
+    preview_shows(&space, "shows the active side", back.active()).await;
     let pods = rollout.pods(Color::Blue);
     services_are_edited(&space, &rollout).await;
     assert_eq!(rollout.pods(Color::Blue), pods);

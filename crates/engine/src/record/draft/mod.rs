@@ -12,7 +12,7 @@ use crate::{
     asked::Settings,
     clock,
     decision::Object,
-    observed::{ColorSeen, Observed, Refusal, facts, progress},
+    observed::{ColorSeen, Observed, Refusal, facts},
     plan::{Plan, Wanted},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Phase, Side};
@@ -66,7 +66,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn ready_pods(&self, side: &Side) -> i32 {
-        progress::ready_pods(self.color_of(side), &side.revision)
+        facts::ready(self.seen, side)
     }
 
     pub(crate) fn fully_available(&self, side: &Side) -> bool {
