@@ -35,6 +35,8 @@ pub struct Controllers {
     pods: u64,
     /// Of the template of each Deployment, by its uid, in a generation.
     hashes: BTreeMap<String, (i64, String)>,
+    /// Of each Deployment, by its uid: the template whose pods its status counts, and from when on it counts them anew.
+    counted: BTreeMap<String, (String, Instant)>,
     slices_follow: Arc<AtomicBool>,
 }
 
@@ -153,6 +155,7 @@ impl Controllers {
             ending: BTreeMap::new(),
             pods: 0,
             hashes: BTreeMap::new(),
+            counted: BTreeMap::new(),
             slices_follow: slices_follow.clone(),
         };
         (controllers, slices_follow)
@@ -199,10 +202,11 @@ impl Controllers {
         for deployment in self.all(&DEPLOYMENT) {
             self.deploy(&deployment, &mut pods);
         }
-        let due = self.run_pods();
+        let mut due = self.run_pods();
         let pods = self.pods();
         for deployment in self.all(&DEPLOYMENT) {
-            self.count(&deployment, &pods);
+            let counts = self.count(&deployment, &pods);
+            due = due.into_iter().chain(counts).min();
         }
         if self.slices_follow.load(Ordering::Relaxed) {
             for service in self.all(&SERVICE) {
@@ -311,9 +315,26 @@ impl Controllers {
         hash
     }
 
-    /// The status of a Deployment.
-    fn count(&mut self, deployment: &Value, pods: &Pods) {
+    /// The status of a Deployment, and when there will be more to tell. As the real controller does, it reports a new size as observed
+    /// with the counts that it has of the ReplicaSet, which another controller brings up to date later.
+    fn count(&mut self, deployment: &Value, pods: &Pods) -> Option<Instant> {
         let hash = self.hash(deployment);
+        let (generation, observed) = (&deployment["metadata"]["generation"], &deployment["status"]["observedGeneration"]);
+        let resized = !observed.is_null() && observed != generation;
+        let anew = self.counted.get(uid(deployment)).filter(|(counted, _)| *counted == hash).map(|(_, anew)| *anew);
+        let anew = match anew {
+            Some(_) if resized => Instant::now() + self.dice.millis(0, 100),
+            Some(anew) => anew,
+            None => Instant::now(),
+        };
+        self.counted.insert(uid(deployment).to_owned(), (hash.clone(), anew));
+        if resized && anew > Instant::now() {
+            let generation = generation.clone();
+            self.edit(&DEPLOYMENT, deployment, "kube-controller-manager", true, |now| now["status"]["observedGeneration"] = generation);
+        }
+        if anew > Instant::now() {
+            return Some(anew);
+        }
         let pods = pods.controlled_by(deployment);
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         let updated = pods.iter().filter(|pod| text(pod, "/metadata/labels/pod-template-hash") == hash).count();
@@ -328,6 +349,7 @@ impl Controllers {
         if deployment["status"] != status {
             self.edit(&DEPLOYMENT, deployment, "kube-controller-manager", true, |deployment| deployment["status"] = status);
         }
+        None
     }
 
     fn edit(&self, resource: &'static Resource, object: &Value, manager: &str, status: bool, change: impl FnOnce(&mut Value)) {

@@ -13,7 +13,7 @@ use bluegreen_sim::{
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 async fn healthy(world: &World) {
     let serves = |world: &World| world.phase("shop") == "Healthy" && !world.reached("shop").is_empty();
@@ -102,6 +102,29 @@ fn a_lost_revision_is_not_restored_from_another_one() {
         assert!(restored.is_none_or(|restored| held(&restored) == image("1.0.0")), "{}", world.story());
         assert_eq!(world.broken(), Vec::<String>::new(), "{}", world.story());
     });
+}
+
+/// Its size goes down and up again before its controller has counted: what it reports as observed is from before.
+#[test]
+fn pods_that_a_deployment_reports_from_before_are_not_switched_to() {
+    for seed in 0..20 {
+        run(seed, async |world| {
+            world.operator("a", Faults::default(), None);
+            world.create("shop", &json!({"replicas": 3, "promotion": {"mode": "Manual"}}));
+            healthy(world).await;
+            world.image("shop", "2.0.0");
+            comes_to(world, "AwaitingPromotion").await;
+            let candidate = world.status("shop")["preview"]["revision"].as_str().unwrap().to_owned();
+            world.spec("shop", &json!({"preview": {"replicas": 1}}));
+            while world.get(&DEPLOYMENT, "shop-green").unwrap()["spec"]["replicas"] != 1 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            world.order("shop", "promote", &candidate);
+            let second = |world: &World| world.phase("shop") == "Healthy" && world.status("shop")["active"]["color"] == "green";
+            assert!(world.until(300, second).await, "{}", world.story());
+            assert_eq!(world.broken(), Vec::<String>::new(), "{}", world.story());
+        });
+    }
 }
 
 /// What it has been told is what was before the switch: by that the new version has no pods, and the former one serves.

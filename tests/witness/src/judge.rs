@@ -236,7 +236,7 @@ impl World {
         let phase = status["phase"].as_str().unwrap_or_default();
         let is = |side: &str| Aim::of_side(&status[side]).as_ref() == Some(aim);
         let last = self.aims.get(&event.name).cloned();
-        let (ready, left) = (self.reported_ready(event, name, aim), last.as_ref().map_or(0, |last| self.ready(event, name, last).0));
+        let ((_, ready), left) = (self.ready(event, name, aim), last.as_ref().map_or(0, |last| self.ready(event, name, last).0));
         let moved = last.as_ref() != Some(aim);
         let (side, needed) = if phase == "Promoting" && is("preview") {
             (&status["preview"], status["preview"]["replicas"].as_i64().unwrap_or(1).max(1))

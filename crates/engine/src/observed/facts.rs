@@ -19,7 +19,8 @@ pub fn target(side: &Side) -> Target {
     Target { color: side.color, revision: side.revision.clone(), ports: side.ports.clone() }
 }
 
-/// All pods of the side are of its revision, and as many as asked for are available.
+/// All pods of the side are of its revision, and as many as asked for are available: by the Deployment, and by the pods themselves.
+/// Its controller reports a generation as observed with the counts that it has of the ReplicaSet, and those may be from before.
 pub fn fully_available(seen: &Observed, side: &Side) -> bool {
     seen.color(side.color).deployment.as_ref().is_some_and(|deployment| {
         !deployment.deleting
@@ -29,6 +30,7 @@ pub fn fully_available(seen: &Observed, side: &Side) -> bool {
             && deployment.updated >= side.replicas
             && deployment.total == deployment.updated
             && deployment.available >= side.replicas
+            && ready(seen, side) >= side.replicas
     })
 }
 

@@ -58,6 +58,7 @@ fn a_candidate_goes_back_to_wait_when_any_gate_shuts() {
         let target = seen.status.preview.as_ref().unwrap().replicas;
         let deployment = deployment(&mut seen.green);
         (deployment.available, deployment.ready, deployment.updated, deployment.total) = (target, target, target, target);
+        seen.green.pods.iter_mut().for_each(|pod| pod.ready = true);
     }
     assert_eq!(phase(&seen, full), Phase::Promoting);
     fn nobody_seen(seen: &mut Observed) {
@@ -65,4 +66,10 @@ fn a_candidate_goes_back_to_wait_when_any_gate_shuts() {
         seen.green.pods.iter_mut().for_each(|pod| pod.ready = false);
     }
     assert!(stays(nobody_seen), "no ready pod of it is seen");
+    // The counts that a Deployment reports for a new size may be from before it.
+    fn one_seen(seen: &mut Observed) {
+        full(seen);
+        seen.green.pods.iter_mut().skip(1).for_each(|pod| pod.ready = false);
+    }
+    assert!(stays(one_seen), "the Deployment reports them all, and one is seen");
 }

@@ -34,16 +34,16 @@ const fn budget(part: &'static str, minutes: f64, takes: &'static str) -> Budget
 
 /// In the order in which they run.
 pub(crate) const BUDGETS: &[Budget] = &[
-    budget(XTASK, 3.0, "download and build of what the operator is built from too; from here on Go builds Kubernetes beside"),
+    budget(XTASK, 4.5, "download and build of what the operator is built from too; from here on Go builds Kubernetes beside"),
     budget(GENERATED, 0.1, "`cargo xtask generate --check`"),
     budget(FORMATTING, 0.1, "`cargo fmt --check`"),
     budget(APPLICATION, 0.8, "`go test` of `tests/app`"),
-    budget(LINTS, 4.0, "Clippy, which checks everything once without building it"),
-    budget(BUILD, 6.0, "all programs and tests"),
+    budget(LINTS, 3.0, "Clippy, which checks everything once without building it"),
+    budget(BUILD, 5.0, "all programs and tests"),
     budget(KUBERNETES, 4.0, "the rest of its build, which takes eight minutes by itself"),
     budget(CRATES, 4.0, "all tests that need no cluster; of the model the quick search"),
     budget(EXAMPLES, 0.5, "tests in doc comments"),
-    budget(FAULTS, 2.5, "twenty patches: each builds the engine and runs the one check that it names"),
+    budget(FAULTS, 3.0, "patches of the engine: each builds it and runs the one check that it names"),
     budget(CLUSTER, 1.0, "three clusters, up and down"),
     budget(FAKE_NODES, 6.0, "eight tests at once"),
     budget(REAL_NODE, 7.0, "packages of Debian, then pods and traffic, most tests one after the other"),
