@@ -1,6 +1,6 @@
 //! `spec.verification.checks` and `spec.monitoring.checks`: requests that are sent once, and their expected answers.
 
-use crate::{Duration, JobTemplate};
+use crate::{Duration, JobTemplate, json_path};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -55,6 +55,7 @@ pub struct HttpCheck {
     pub path: Option<String>,
     /// Port of the pods: a number, or the name of a container port. Default: the target of the Service's first port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 63))]
     pub port: Option<IntOrString>,
     /// Method of the request. Default GET.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,10 +146,12 @@ pub struct ExpectedBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub contains: Option<String>,
-    /// JSONPath (RFC 9535) that must find a value in the body, which must be JSON: `$.status`, `$.checks[*].state`. At most one `..`, and
-    /// no `$` in a filter.
+    /// JSONPath (RFC 9535) that must find a value in the body, which must be JSON: `$.status`, `$.checks[*].state`. At most one `..`, one
+    /// selector in each `[ ]`, no filter within a filter, no `$` in a filter, and of the functions `length` and `count`. An answer in which
+    /// the path visits too many values is not judged, and the check is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^\$"))]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new(json_path::RULE).message(json_path::MESSAGE))]
     pub json_path: Option<String>,
     /// Value that everything `jsonPath` finds must equal: a string without its quotes, all else as compact JSON (`3`, `true`, `[]`).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,7 @@ pub fn crd() -> CustomResourceDefinition {
         let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) else { continue };
         root.x_kubernetes_validations.get_or_insert_default().extend(rules());
         tidy(root);
+        bound_names(root);
         if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
             default_status(status);
         }
@@ -32,6 +33,28 @@ pub(crate) fn tidy(schema: &mut JSONSchemaProps) {
         *text = text.lines().collect::<Vec<_>>().join(" ");
     }
     below(schema, tidy);
+}
+
+/// The longest name in a map that a user writes: a prefix of 253 characters, a slash and 63 more, as of labels.
+const LONGEST_NAME: u16 = 317;
+
+/// Bounds the names in each map of `spec`, which no field of a schema can. What is below a template is Kubernetes' to judge.
+pub(crate) fn bound_names(root: &mut JSONSchemaProps) {
+    fn bound(schema: &mut JSONSchemaProps) {
+        if matches!(schema.additional_properties, Some(JSONSchemaPropsOrBool::Schema(_))) {
+            schema.x_kubernetes_validations.get_or_insert_default().push(ValidationRule {
+                rule: format!("self.all(name, name.size() <= {LONGEST_NAME})"),
+                message: Some(format!("a name has more than {LONGEST_NAME} characters: make it shorter")),
+                ..ValidationRule::default()
+            });
+        }
+        let properties = schema.properties.iter_mut().flatten().filter(|(name, _)| *name != "template");
+        properties.for_each(|(_, property)| bound(property));
+        if let Some(JSONSchemaPropsOrArray::Schema(items)) = schema.items.as_mut() {
+            bound(items);
+        }
+    }
+    root.properties.iter_mut().filter_map(|properties| properties.get_mut("spec")).for_each(bound);
 }
 
 fn without_default(schema: &mut JSONSchemaProps) {
@@ -99,12 +122,63 @@ fn rules() -> Vec<ValidationRule> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template_crds;
+    use serde_json::Value;
 
     #[test]
     fn the_schema_has_no_nullable_field_line_break_or_reference() {
         let text = serde_json::to_string(&crd()).unwrap();
         for word in ["\"nullable\"", "\\n", "\"$ref\"", "\"allOf\"", "null"] {
             assert!(!text.contains(word), "{word}");
+        }
+    }
+
+    /// What has no bound, of all that users write. Templates of pods and Jobs are Kubernetes', whose objects have a bound as a whole.
+    fn unbounded(schema: &Value, path: &str, found: &mut Vec<String>) {
+        let mut needs = |bound: &str| {
+            if schema.get(bound).and_then(Value::as_u64).is_none() {
+                found.push(format!("{path} has no {bound}"));
+            }
+        };
+        let is_one_of_some = schema.get("enum").is_some();
+        match schema["type"].as_str() {
+            Some("string") if !is_one_of_some => needs("maxLength"),
+            Some("array") => needs("maxItems"),
+            Some("object") if schema.get("additionalProperties").is_some() => {
+                needs("maxProperties");
+                let rules = schema["x-kubernetes-validations"].to_string();
+                assert!(rules.contains("self.all(name, name.size() <= 317)"), "the names in {path} have no bound");
+            }
+            Some("object") => {
+                assert!(schema.get("x-kubernetes-preserve-unknown-fields").is_none(), "{path} may hold anything");
+                assert!(schema.get("properties").is_some(), "{path} has no fields");
+            }
+            None => {
+                assert_eq!(schema["x-kubernetes-int-or-string"], true, "{path} has no type");
+                needs("maxLength");
+            }
+            Some("integer" | "boolean" | "string") => {}
+            Some(other) => panic!("{path} is of type {other}"),
+        }
+        let properties = schema["properties"].as_object().into_iter().flatten().filter(|(name, _)| *name != "template");
+        for (name, property) in properties {
+            unbounded(property, &format!("{path}.{name}"), found);
+        }
+        for inner in ["items", "additionalProperties"] {
+            if let Some(inner) = schema.get(inner) {
+                unbounded(inner, &format!("{path}[]"), found);
+            }
+        }
+    }
+
+    #[test]
+    fn every_text_list_and_map_of_spec_has_a_bound() {
+        let [template, cluster_template] = template_crds();
+        for crd in [crd(), template, cluster_template] {
+            let mut found = vec![];
+            let schema = serde_json::to_value(&crd).unwrap();
+            unbounded(schema.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap(), "spec", &mut found);
+            assert!(found.is_empty(), "{}: {found:#?}", crd.spec.names.kind);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! `GateTemplate` and `ClusterGateTemplate`: checks and metrics that many rollouts share.
 
-use crate::{Check, Metric, crd::tidy};
+use crate::{
+    Check, Metric,
+    crd::{bound_names, tidy},
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
@@ -107,6 +110,7 @@ pub fn template_crds() -> [CustomResourceDefinition; 2] {
         for version in &mut crd.spec.versions {
             let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) else { continue };
             tidy(root);
+            bound_names(root);
             let Some(metric) = property(root, "spec").and_then(|spec| property(spec, "metrics")).and_then(items) else { continue };
             limits(metric, &["max", "min", "maxFactor", "factorFrom"]);
             for comparison in ["comparison", "latency"] {

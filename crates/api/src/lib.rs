@@ -6,6 +6,7 @@ mod checks;
 mod crd;
 mod duration;
 mod gate_template;
+mod json_path;
 mod latency;
 pub mod names;
 mod range;

@@ -199,14 +199,14 @@ pub struct ServiceObject {
     pub type_: Option<ServiceType>,
     /// Labels for the Service, besides the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = [{
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 63}, "x-kubernetes-validations" = [{
         "rule": "self.all(key, !key.startsWith('bluegreen.dev/'))",
         "message": "labels with the prefix bluegreen.dev/ are the operator's: choose another name",
     }]))]
     pub labels: Option<BTreeMap<String, String>>,
     /// Annotations for the Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = [{
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 4096}, "x-kubernetes-validations" = [{
         "rule": "self.all(key, !key.startsWith('bluegreen.dev/'))",
         "message": "annotations with the prefix bluegreen.dev/ are the operator's: choose another name",
     }]))]
@@ -228,6 +228,7 @@ pub struct PreviewSettings {
     /// Number of pods of the candidate until its promotion: a number of at least 1, or a percentage of `replicas` from 1% to 100%, rounded
     /// up. Default: full size. The candidate always gets full size before the switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 4))]
     #[x_kube(
         validation = Rule::new("type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')")
             .message("must be a number of at least 1, or a percentage from 1% to 100%")

@@ -1,6 +1,6 @@
 //! `web` metrics, and the credentials of sources.
 
-use crate::{Duration, HttpMethod};
+use crate::{Duration, HttpMethod, json_path};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,8 +33,10 @@ pub struct WebQuery {
     #[schemars(length(max = 16_384))]
     pub body: Option<String>,
     /// JSONPath (RFC 9535) of one number in the answer, as `$.data[-1].value`: a JSON number, or text with a number in it. A path that
-    /// finds nothing, or an empty value, is no data. At most one `..`, and no `$` in a filter.
-    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^\$"))]
+    /// finds nothing, or an empty value, is no data; one that visits too many values of the answer is a failure of the source. Bounded as in
+    /// `expectedBody.jsonPath` of a check.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new(json_path::RULE).message(json_path::MESSAGE))]
     pub json_path: String,
     /// Time from `{{ start }}` to `{{ end }}`. Default 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]

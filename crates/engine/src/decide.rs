@@ -6,7 +6,7 @@ use crate::{
     intent,
     observed::Observed,
     plan::Plan,
-    record::{self, news},
+    record::{self, fit, news},
 };
 use bluegreen_api::BlueGreenRolloutStatus;
 use jiff::Timestamp;
@@ -70,6 +70,11 @@ fn protects_still(effect: &Effect, old: &BlueGreenRolloutStatus, next: &BlueGree
 /// The status to write, if it differs in more than what can wait for the next record.
 fn to_record(seen: &Observed, mut next: BlueGreenRolloutStatus) -> Option<BlueGreenRolloutStatus> {
     fences::go_on(seen, &mut next);
+    if !news::is_news(&seen.status, &next) {
+        return None;
+    }
+    fit::fit(&mut next, seen.asked.bytes);
+    // What had to be shortened before is no news when it is worked out again.
     if !news::is_news(&seen.status, &next) {
         return None;
     }

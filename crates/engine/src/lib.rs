@@ -5,6 +5,7 @@
 
 mod act;
 pub mod asked;
+mod bytes;
 mod clock;
 mod decide;
 pub mod decision;

@@ -308,6 +308,8 @@ proptest! {
         let messages = next.conditions.iter().map(|condition| &condition.message).chain([&next.message]);
         let reasons = next.ending.iter().map(|ending| &ending.message).chain(next.rejected.iter().map(|rejected| &rejected.message));
         prop_assert!(!messages.chain(reasons).any(|message| is_long(message)), "{}", told::recorded(&next));
+        let bytes = serde_json::to_vec(&*next).unwrap().len();
+        prop_assert!(bytes <= 384 * 1024, "a status of {bytes} bytes");
         prop_assert!(next.conditions.len() <= 3 && next.orders.len() <= 7, "{} conditions", next.conditions.len());
         if next.history != before.history {
             prop_assert!(next.history.len() <= 10 && !is_long(&next.history[0].message), "{} in history", next.history.len());

@@ -4,7 +4,11 @@ use crate::{invalid::Invalid, stage::Stage, weigh::expression::Expression};
 use bluegreen_api::{Check, FactorOf, GateTemplateSpec, Metric, TemplateKind, TemplateReference};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
+
+/// Bytes that parameters may add to all checks and metrics of a stage. Texts may name a parameter many times, and gates are many: without
+/// a bound of the whole, a few objects of some kilobytes would fill gigabytes.
+const ROOM: usize = 256 * 1024;
 
 /// The templates that are seen, by kind and name: those of a rollout's namespace, and those of the cluster.
 pub type Templates = BTreeMap<(TemplateKind, String), TemplateSeen>;
@@ -31,7 +35,8 @@ impl Group {
         seen: &Templates,
     ) -> Result<Vec<Self>, Invalid> {
         let by_name = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let parameters = Parameters { by_name, declared_in: "spec.parameters" };
+        let room = Cell::new(ROOM);
+        let parameters = Parameters { by_name, declared_in: "spec.parameters", room: &room };
         let own = Self::own(stage, vec![], vec![]).with(own.0, own.1, &parameters);
         let of_templates = references.iter().map(|reference| {
             let both = references.iter().any(|other| other.name == reference.name && other.kind != reference.kind);
@@ -79,7 +84,7 @@ impl Group {
         };
         let given = given.iter().map(|(name, value)| Ok((name.clone(), put_in(value, parameters)?)));
         let given: BTreeMap<_, _> = given.collect::<Result<_, String>>().map_err(|why| Invalid(format!("{place}: parameters: {why}")))?;
-        let values = values(template, &given).map_err(|why| Invalid(format!("{place} {why}")))?;
+        let values = values(template, &given, parameters.room).map_err(|why| Invalid(format!("{place} {why}")))?;
         let group = Self { prefix, place, checks: vec![], metrics: vec![] };
         let group = group.with(&template.checks, &template.metrics, &values)?;
         Ok(Self { metrics: group.metrics.into_iter().filter_map(|metric| fitting(stage, metric)).collect(), ..group })
@@ -126,10 +131,16 @@ fn names_active(metric: &Metric) -> bool {
 struct Parameters<'a> {
     by_name: BTreeMap<&'a str, &'a str>,
     declared_in: &'static str,
+    /// Bytes that may still be put in, anywhere in the stage.
+    room: &'a Cell<usize>,
 }
 
 /// What each parameter is for a rollout that gives these.
-fn values<'a>(template: &'a GateTemplateSpec, given: &'a BTreeMap<String, String>) -> Result<Parameters<'a>, String> {
+fn values<'a>(
+    template: &'a GateTemplateSpec,
+    given: &'a BTreeMap<String, String>,
+    room: &'a Cell<usize>,
+) -> Result<Parameters<'a>, String> {
     let declared = || template.parameters.iter().map(|parameter| parameter.name.as_str());
     if let Some(unknown) = given.keys().find(|name| !declared().any(|declared| declared == **name)) {
         let known = declared().collect::<Vec<_>>().join(", ");
@@ -141,7 +152,7 @@ fn values<'a>(template: &'a GateTemplateSpec, given: &'a BTreeMap<String, String
         None => Err(format!("needs the parameter {name}, which has no default: set it in parameters")),
     };
     let by_name = template.parameters.iter().map(|parameter| value(&parameter.name, parameter.default.as_ref()));
-    Ok(Parameters { by_name: by_name.collect::<Result<_, _>>()?, declared_in: "the parameters of the template" })
+    Ok(Parameters { by_name: by_name.collect::<Result<_, _>>()?, declared_in: "the parameters of the template", room })
 }
 
 /// A check or metric with its parameters put in, wherever it has text.
@@ -168,11 +179,24 @@ fn put_in(text: &str, parameters: &Parameters<'_>) -> Result<String, String> {
     let mut rest = text;
     while let Some((before, tail)) = rest.split_once("{{") {
         filled.push_str(before);
-        let named = tail.split_once("}}").and_then(|(name, after)| Some((name.trim().strip_prefix("parameters.")?, after)));
-        rest = if let Some((name, after)) = named {
+        // Its end is looked for where a parameter begins, and no text is gone over twice.
+        let begins = tail.trim_start().strip_prefix("parameters.");
+        rest = if let Some((name, after)) = begins.and_then(|name| name.split_once("}}")) {
+            let name = name.trim_end();
             let unknown = || format!("{{{{ parameters.{name} }}}} is not declared: add {name} to {}", parameters.declared_in);
-            filled.push_str(parameters.by_name.get(name).ok_or_else(unknown)?);
+            let value = parameters.by_name.get(name).ok_or_else(unknown)?;
+            let left = parameters.room.get().checked_sub(value.len()).ok_or_else(|| {
+                format!(
+                    "{{{{ parameters.{name} }}}}: parameters add more than {ROOM} bytes to checks and metrics: use fewer, or shorter values"
+                )
+            })?;
+            parameters.room.set(left);
+            filled.push_str(value);
             after
+        } else if begins.is_some() {
+            filled.push_str("{{");
+            filled.push_str(tail);
+            return Ok(filled);
         } else {
             filled.push_str("{{");
             tail

@@ -4,6 +4,9 @@ use bluegreen_api::{BlueGreenRolloutSpec, ServicePort};
 use bluegreen_gates::{hash, invalid::Invalid};
 use serde_json::{Value, json};
 
+/// As the schema bounds `spec.image`: status names it for each side and each attempt.
+const LONGEST_IMAGE: usize = 1024;
+
 /// What must change together to serve, as `spec` has it: a revision is named by its digest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {
@@ -56,6 +59,9 @@ fn with_image(spec: &BlueGreenRolloutSpec, name: &str) -> Result<(Value, String)
         }
         (None, Some(own)) => own,
     };
+    if image.chars().count() > LONGEST_IMAGE {
+        return Err(Invalid(format!("the image of container {container_name} has more than {LONGEST_IMAGE} characters: shorten its name")));
+    }
     Ok((template, image))
 }
 
@@ -128,6 +134,12 @@ mod tests {
             ),
             (two, Some("shop:2"), Some("c"), "spec.container names c, but the containers in spec.template are: a, b"),
             (json!(["a"]), Some("shop:2"), None, "a container in spec.template.spec.containers is not an object with a name"),
+            (
+                json!([{"name": "main", "image": "i".repeat(1025)}]),
+                None,
+                None,
+                "the image of container main has more than 1024 characters: shorten its name",
+            ),
         ];
         for (containers, image, container, expected) in cases {
             let error = with_image(&with_containers(&containers, image, container), "shop").unwrap_err();

@@ -6,6 +6,7 @@ pub mod settings;
 pub use content::Content;
 pub use settings::Settings;
 
+use crate::bytes;
 use bluegreen_api::BlueGreenRolloutSpec;
 use bluegreen_gates::{
     ask::prometheus::Server,
@@ -15,17 +16,24 @@ use bluegreen_gates::{
     templates::{Group, Templates},
 };
 
+/// The largest `spec`: an object of 1.5 MiB is the largest that can be written, and it holds status and `managedFields` too.
+const LARGEST: usize = 768 * 1024;
+
 /// `spec` with its defaults, and what follows from it. The parts that can be wrong are results of their own, so that a bad query stops
 /// no repair.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub spec: BlueGreenRolloutSpec,
+    /// As JSON.
+    pub bytes: usize,
     /// Those that it names, as they were seen.
     pub templates: Templates,
     pub settings: Settings,
     pub content: Result<Content, Invalid>,
     /// One for each of [`Stage::ALL`].
     gates: [Gates; Stage::ALL.len()],
+    /// It leaves no room for a status.
+    too_large: Option<Invalid>,
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +63,10 @@ impl Asked {
             Gates { stage, all, alone }
         };
         let (settings, content, gates) = (Settings::of(&spec), Content::of(&spec, rollout), Stage::ALL.map(gates));
-        Self { spec, templates, settings, content, gates }
+        let bytes = bytes::of(&spec);
+        let too_large = (bytes > LARGEST)
+            .then(|| Invalid(format!("spec has {bytes} bytes, at most {LARGEST} leave room for status: move parts to a ConfigMap")));
+        Self { spec, bytes, templates, settings, content, gates, too_large }
     }
 
     /// The gates of a stage; those that compare only where there is another side.
@@ -67,7 +78,7 @@ impl Asked {
     /// What is wrong with `spec`, if anything is.
     pub fn invalid(&self) -> Option<&Invalid> {
         let of_gates = || self.gates.iter().find_map(|gates| gates.all.as_ref().err());
-        self.content.as_ref().err().or_else(of_gates)
+        self.too_large.as_ref().or(self.content.as_ref().err()).or_else(of_gates)
     }
 }
 

@@ -4,6 +4,7 @@ mod candidate;
 mod draft;
 mod endpoints;
 mod first;
+pub(crate) mod fit;
 mod hold;
 mod lost;
 pub(crate) mod news;

@@ -2,6 +2,8 @@
 
 use crate::observed::Observed;
 use bluegreen_api::{BlueGreenRolloutStatus, names};
+use bluegreen_gates::hash;
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// What can be ordered. The order is that of safety: of contradictory orders the earlier wins.
@@ -40,7 +42,7 @@ pub fn given<'a>(
     revision: &str,
 ) -> Option<&'a str> {
     let value = annotations.get(&format!("{}{}", names::PREFIX, verb.as_str()))?;
-    let spent = status.orders.get(verb.as_str()) == Some(value);
+    let spent = status.orders.get(verb.as_str()).is_some_and(|spent| spent == value || *spent == kept(value));
     let names_it = value.split('/').next() == Some(revision);
     (!spent && names_it && !revision.is_empty()).then_some(value)
 }
@@ -61,10 +63,18 @@ pub fn command(seen: &Observed, verb: Verb, revision: &str, status: &BlueGreenRo
     format!("kubectl annotate bgr {} -n {} --overwrite {}", seen.name, seen.namespace, written(status, verb, revision))
 }
 
+/// Bytes of an order that are kept to know it again.
+const LONGEST: usize = 256;
+
+/// What is kept of an order that is spent: an annotation may be as large as a status may be, and its hash knows it as well.
+fn kept(value: &str) -> String {
+    if value.len() <= LONGEST { value.to_owned() } else { hash::definition(&json!(value)) }
+}
+
 /// Marks an order as carried out.
 pub fn spend(status: &mut BlueGreenRolloutStatus, annotations: &BTreeMap<String, String>, verb: Verb) {
     if let Some(value) = annotations.get(&format!("{}{}", names::PREFIX, verb.as_str())) {
-        status.orders.insert(verb.as_str().to_owned(), value.clone());
+        status.orders.insert(verb.as_str().to_owned(), kept(value));
     }
 }
 
@@ -96,6 +106,21 @@ mod tests {
         spend(&mut status, &on_object, Verb::Promote);
         assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), None);
         assert_eq!(given(&annotations(&[("promote", "abc/again")]), &status, Verb::Promote, "abc"), Some("abc/again"), "given anew");
+    }
+
+    #[test]
+    fn a_long_order_is_spent_by_its_hash() {
+        let long = format!("abc/{}", "n".repeat(100_000));
+        let on_object = annotations(&[("promote", &long)]);
+        let mut status = BlueGreenRolloutStatus::default();
+        assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), Some(long.as_str()));
+        spend(&mut status, &on_object, Verb::Promote);
+        assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), None);
+        assert!(status.orders["promote"].len() <= LONGEST);
+        assert!(given(&annotations(&[("promote", &format!("{long}2"))]), &status, Verb::Promote, "abc").is_some(), "given anew");
+        // As an earlier operator kept it.
+        status.orders.insert("promote".into(), long);
+        assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), None);
     }
 
     #[test]

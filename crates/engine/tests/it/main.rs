@@ -24,6 +24,7 @@ mod way_back;
 
 // What holds in every phase.
 mod absence;
+mod bytes;
 mod conditions;
 mod decide;
 mod events;

@@ -2,7 +2,7 @@
 
 use super::{
     headers::{headers, named},
-    json_path::json_path,
+    json_path::{JsonPath, TooLarge},
 };
 use crate::{
     invalid::Invalid,
@@ -10,8 +10,8 @@ use crate::{
 };
 use bluegreen_api::{ExpectedBody, HttpCheck, HttpMethod};
 use http::{HeaderMap, Method};
+use memchr::memmem;
 use serde_json::Value;
-use serde_json_path::JsonPath;
 use std::time::Duration;
 
 /// A request, and what must come back.
@@ -41,6 +41,25 @@ pub struct JsonRule {
     pub path: JsonPath,
     /// The text of every value that is found.
     pub equals: Option<String>,
+}
+
+/// Why an answer doesn't pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Short {
+    /// It is not as expected.
+    Failed(String),
+    /// Nobody can say: looking through it takes too long.
+    Unjudged(String),
+}
+
+impl Short {
+    /// With this before its words.
+    pub fn after(self, before: &str) -> Self {
+        match self {
+            Self::Failed(why) => Self::Failed(format!("{before}{why}")),
+            Self::Unjudged(why) => Self::Unjudged(format!("{before}{why}")),
+        }
+    }
 }
 
 /// What came back.
@@ -89,23 +108,26 @@ pub fn body_rule(expected: &ExpectedBody) -> Result<BodyRule, Invalid> {
             return Err(Invalid("expectedBody is empty: set contains, jsonPath, or both".into()));
         }
         (None, None) => None,
-        (Some(path), equals) => Some(JsonRule { path: json_path("expectedBody.jsonPath", path)?, equals: equals.clone() }),
+        (Some(path), equals) => Some(JsonRule { path: JsonPath::of("expectedBody.jsonPath", path)?, equals: equals.clone() }),
     };
     Ok(BodyRule { contains: contains.clone(), json })
 }
 
 impl Exchange {
     /// How an answer falls short, if it does: a sentence but for the name of who gave it. `on` says where, as ` on /healthz`.
-    pub fn against(&self, on: &str, answer: Answer<'_>) -> Option<String> {
+    pub fn against(&self, on: &str, answer: Answer<'_>) -> Result<(), Short> {
         let Answer { status, took, body } = answer;
         if !self.expects(status) {
-            return Some(format!("answered {status}{on}, expected {}{}", self.statuses(), quoted(body)));
+            return Err(Short::Failed(format!("answered {status}{on}, expected {}{}", self.statuses(), quoted(body))));
         }
-        if let Some(why) = self.expected_body.as_ref().and_then(|rule| rule.against(body)) {
-            return Some(format!("answered {status}{on}, but {why}"));
+        if let Some(rule) = &self.expected_body {
+            rule.against(body).map_err(|short| short.after(&format!("answered {status}{on}, but ")))?;
         }
-        let late = self.max_latency.filter(|most| took > *most)?;
-        Some(format!("answered {status}{on} after {} ms (maxLatency {} ms)", took.as_millis(), late.as_millis()))
+        let late = self.max_latency.filter(|most| took > *most);
+        late.map_or(Ok(()), |most| {
+            let (took, most) = (took.as_millis(), most.as_millis());
+            Err(Short::Failed(format!("answered {status}{on} after {took} ms (maxLatency {most} ms)")))
+        })
     }
 
     pub fn expects(&self, status: u16) -> bool {
@@ -121,28 +143,29 @@ impl Exchange {
 }
 
 impl BodyRule {
-    fn against(&self, body: &[u8]) -> Option<String> {
+    fn against(&self, body: &[u8]) -> Result<(), Short> {
         if let Some(text) = &self.contains
-            && !body.windows(text.len()).any(|part| part == text.as_bytes())
+            && memmem::find(body, text.as_bytes()).is_none()
         {
-            return Some(format!("its body does not contain {:?}{}", excerpt(text.as_bytes(), EXCERPT), quoted(body)));
+            return Err(Short::Failed(format!("its body does not contain {:?}{}", excerpt(text.as_bytes(), EXCERPT), quoted(body))));
         }
-        self.json.as_ref().and_then(|rule| rule.against(body))
+        self.json.as_ref().map_or(Ok(()), |rule| rule.against(body))
     }
 }
 
 impl JsonRule {
-    fn against(&self, body: &[u8]) -> Option<String> {
+    fn against(&self, body: &[u8]) -> Result<(), Short> {
         let Self { path, equals } = self;
-        let Ok(value) = serde_json::from_slice::<Value>(body) else { return Some(format!("its body is not JSON{}", quoted(body))) };
-        let found = path.query(&value).all();
+        let value: Value = serde_json::from_slice(body).map_err(|_| Short::Failed(format!("its body is not JSON{}", quoted(body))))?;
+        let found = path.find(&value).map_err(|why: TooLarge| Short::Unjudged(format!("{path} {why}")))?;
         if found.is_empty() {
-            return Some(format!("{path} finds nothing in its body{}", quoted(body)));
+            return Err(Short::Failed(format!("{path} finds nothing in its body{}", quoted(body))));
         }
-        let wanted = equals.as_ref()?;
-        let other = found.into_iter().map(text_of).find(|text| text != wanted)?;
-        let (other, wanted) = (excerpt(other.as_bytes(), EXCERPT), excerpt(wanted.as_bytes(), EXCERPT));
-        Some(format!("{path} is {other:?} in its body, expected {wanted:?}"))
+        let other = equals.as_ref().and_then(|wanted| Some((wanted, found.into_iter().map(text_of).find(|text| text != wanted)?)));
+        other.map_or(Ok(()), |(wanted, other)| {
+            let (other, wanted) = (excerpt(other.as_bytes(), EXCERPT), excerpt(wanted.as_bytes(), EXCERPT));
+            Err(Short::Failed(format!("{path} is {other:?} in its body, expected {wanted:?}")))
+        })
     }
 }
 
@@ -162,7 +185,14 @@ mod tests {
     /// How an answer with this status, after so many milliseconds, with this body falls short.
     fn against(http: &Value, (status, millis, body): (u16, u64, &str)) -> Option<String> {
         let answer = Answer { status, took: Duration::from_millis(millis), body: body.as_bytes() };
-        exchange_of(http).against(" on /", answer)
+        failed(exchange_of(http).against(" on /", answer))
+    }
+
+    fn failed(judged: Result<(), Short>) -> Option<String> {
+        judged.err().map(|short| match short {
+            Short::Failed(why) => why,
+            Short::Unjudged(why) => panic!("not judged: {why}"),
+        })
     }
 
     #[test]
@@ -207,24 +237,43 @@ mod tests {
         ];
         for (path, equals, expected) in cases {
             let rule = body_rule(&ExpectedBody { contains: None, json_path: Some(path.into()), equals: equals.map(Into::into) }).unwrap();
-            assert_eq!(rule.against(body.as_bytes()).as_deref(), expected, "{path} {equals:?}");
+            assert_eq!(failed(rule.against(body.as_bytes())).as_deref(), expected, "{path} {equals:?}");
         }
         let rule = body_rule(&ExpectedBody { contains: None, json_path: Some("$.state".into()), equals: None }).unwrap();
-        assert_eq!(rule.against(b"[]").as_deref(), Some("$.state finds nothing in its body: \"[]\""));
-        assert_eq!(rule.against(b"<html>").as_deref(), Some("its body is not JSON: \"<html>\""));
-        assert_eq!(rule.against(b"").as_deref(), Some("its body is not JSON"));
+        assert_eq!(failed(rule.against(b"[]")).as_deref(), Some("$.state finds nothing in its body: \"[]\""));
+        assert_eq!(failed(rule.against(b"<html>")).as_deref(), Some("its body is not JSON: \"<html>\""));
+        assert_eq!(failed(rule.against(b"")).as_deref(), Some("its body is not JSON"));
+    }
+
+    #[test]
+    fn an_answer_that_takes_too_long_to_walk_has_not_failed() {
+        let http = json!({"expectedBody": {"jsonPath": "$..[?@ == @ && @ != 0]", "equals": "up"}});
+        let body = format!("[{}1]", "1,".repeat(400_000));
+        let answer = Answer { status: 200, took: Duration::ZERO, body: body.as_bytes() };
+        let why = "answered 200 on /, but $..[?@ == @ && @ != 0] takes more than 1000000 steps through the answer: write a path that visits \
+                   fewer values, or return a smaller answer";
+        assert_eq!(exchange_of(&http).against(" on /", answer), Err(Short::Unjudged(why.into())));
+        let other = Answer { status: 500, ..answer };
+        assert!(matches!(exchange_of(&http).against(" on /", other), Err(Short::Failed(_))), "its status says enough");
+    }
+
+    /// Each of a million places would be held against four thousand characters.
+    #[test]
+    fn a_text_that_nearly_matches_everywhere_is_looked_for_once() {
+        let rule = body_rule(&ExpectedBody { contains: Some(format!("{}b", "a".repeat(4095))), ..ExpectedBody::default() }).unwrap();
+        assert!(rule.against("a".repeat(1024 * 1024).as_bytes()).is_err());
     }
 
     #[test]
     fn text_is_found_to_the_letter_and_other_text_is_excerpted() {
         let rule = body_rule(&ExpectedBody { contains: Some("shop 2".into()), ..ExpectedBody::default() }).unwrap();
         for good in ["shop 2", "the shop 2!", "ü shop 2"] {
-            assert_eq!(rule.against(good.as_bytes()), None, "{good}");
+            assert_eq!(rule.against(good.as_bytes()), Ok(()), "{good}");
         }
         for bad in ["Shop 2", "shop  2", "shop "] {
-            assert!(rule.against(bad.as_bytes()).is_some(), "{bad}");
+            assert!(rule.against(bad.as_bytes()).is_err(), "{bad}");
         }
-        assert_eq!(rule.against(b"").as_deref(), Some("its body does not contain \"shop 2\""));
+        assert_eq!(failed(rule.against(b"")).as_deref(), Some("its body does not contain \"shop 2\""));
         assert_eq!(quoted(b"a\r\n\tb\0  c"), ": \"a b c\"");
         assert_eq!(quoted("ü".repeat(500).as_bytes()), format!(": \"{}…\"", "ü".repeat(EXCERPT - 1)));
         assert_eq!(quoted(&[b'a', 0xff]), ": \"a\u{fffd}\"");

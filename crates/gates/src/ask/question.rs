@@ -2,7 +2,7 @@
 
 use super::{
     headers,
-    json_path::json_path,
+    json_path::JsonPath,
     variables::{self, Variables},
 };
 use crate::{
@@ -14,7 +14,6 @@ use bluegreen_api::{HttpMethod, WebHeader, WebQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 use serde_json::Value;
-use serde_json_path::JsonPath;
 use std::{fmt, sync::Arc, time::Duration};
 
 /// What a source is asked about when nothing else is said: some scrapes' worth of numbers.
@@ -80,7 +79,7 @@ impl Question {
             }
         }
         let window = web.window.map_or(DEFAULT_WINDOW, |window| window.0);
-        let path = json_path("jsonPath", &web.json_path)?;
+        let path = JsonPath::of("jsonPath", &web.json_path)?;
         Ok(Self::Web(Box::new(WebQuestion { method, url: web.url.clone(), headers, body: web.body.clone(), window, path })))
     }
 
@@ -165,7 +164,10 @@ impl WebQuestion {
         let Ok(value) = serde_json::from_slice::<Value>(body) else {
             return Reading::Failed(format!("the answer is not JSON{}", quoted(body)));
         };
-        let found = self.path.query(&value).all();
+        let found = match self.path.find(&value) {
+            Ok(found) => found,
+            Err(why) => return Reading::Failed(format!("{} {why}", self.path)),
+        };
         match found.as_slice() {
             [] | [Value::Null] => Reading::NoData,
             [Value::Number(number)] => number.as_f64().map_or(Reading::NotANumber, Reading::Value),
@@ -259,6 +261,16 @@ mod tests {
         ] {
             assert_eq!(question(json!({"jsonPath": path})).reading(body.as_bytes()), reading, "{path} in {body}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_takes_too_long_to_walk_is_a_failure_of_its_source() {
+        let body = format!("[{}1]", "1,".repeat(400_000));
+        let path = "$..[?@ == @ && @ == 0]";
+        let why = format!(
+            "{path} takes more than 1000000 steps through the answer: write a path that visits fewer values, or return a smaller answer"
+        );
+        assert_eq!(question(json!({"jsonPath": path})).reading(body.as_bytes()), Reading::Failed(why));
     }
 
     #[test]

@@ -10,6 +10,9 @@ const INTERVAL: &str = "interval";
 /// Known where a window of time is asked for.
 const TIMES: [&str; 2] = ["start", "end"];
 
+/// Variables in one text: each may stand for the names of all pods.
+const MOST: usize = 64;
+
 /// What the variables of a query stand for.
 #[derive(Clone)]
 pub struct Variables<'a> {
@@ -94,7 +97,12 @@ pub fn asks_for_a_time(text: &str) -> bool {
 }
 
 fn known(text: &str, what: &str, names: &[&str]) -> Result<(), Invalid> {
-    for piece in pieces(text, what)? {
+    let pieces = pieces(text, what)?;
+    let count = pieces.iter().filter(|piece| matches!(piece, Piece::Variable(_))).count();
+    if count > MOST {
+        return Err(Invalid(format!("the {what} has {count} variables, at most {MOST} are allowed: remove some")));
+    }
+    for piece in pieces {
         if let Piece::Variable(name) = piece
             && !names.contains(&name)
         {

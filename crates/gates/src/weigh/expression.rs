@@ -2,7 +2,7 @@
 //!
 //! Whoever may write a rollout can write any expression, so that it must end soon and can't bring the operator down: it is short,
 //! not deep, and knows numbers only, without lists and what goes through them. What it comes to is known when it is read, so that no value
-//! finds a part that can't be worked out.
+//! finds a part that can't be worked out. Each of its parts is worked out once at most for a reading: their number is its fuel.
 
 use crate::invalid::Invalid;
 use cel::{
@@ -18,6 +18,9 @@ const LONGEST: usize = 256;
 /// Of operators within operators. Each level takes the stack of some calls.
 const DEEPEST: u16 = 24;
 
+/// Names, numbers and operators in it.
+const MOST_PARTS: usize = 128;
+
 const VALUE: &str = "value";
 const ACTIVE: &str = "active";
 const PREVIOUS: &str = "previous";
@@ -29,11 +32,12 @@ pub struct Expression {
     names: Names,
 }
 
-/// What it names beside the reading.
+/// What it names beside the reading, and how much there is to work out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Names {
     previous: bool,
     active: bool,
+    parts: usize,
 }
 
 /// What an expression is of.
@@ -61,6 +65,11 @@ impl Expression {
             Kind::Truth => Ok(Self { text: text.to_owned(), parsed: Arc::new(parsed), names }),
             Kind::Number | Kind::Whole => Err(wrong("is not a condition: compare something, as in value < 1.0")),
         }
+    }
+
+    /// How many parts there are to work out for a reading.
+    pub const fn parts(&self) -> usize {
+        self.names.parts
     }
 
     pub const fn names_active(&self) -> bool {
@@ -110,6 +119,10 @@ fn kind_of(expression: &IdedExpr, depth: u16, names: &mut Names) -> Result<Kind,
     use Kind::{Number, Truth, Whole};
     if depth > DEEPEST {
         return Err(format!("is nested more than {DEEPEST} levels deep: simplify it"));
+    }
+    names.parts += 1;
+    if names.parts > MOST_PARTS {
+        return Err(format!("has more than {MOST_PARTS} names, numbers and operators: make it shorter"));
     }
     let call = match &expression.expr {
         Expr::Ident(name) => {

@@ -233,6 +233,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_that_takes_too_long_to_walk_is_not_judged() {
+        let body = format!("[{}1]", "1,".repeat(400_000));
+        let pods = [pod(Router::new().route("/", get(move || async move { body }))).await];
+        let http = serde_json::json!({"expectedBody": {"jsonPath": "$..[?@ == @ && @ != 0]"}});
+        let exchange = bluegreen_gates::ask::exchange::exchange(&serde_json::from_value(http).unwrap(), Duration::ZERO).unwrap();
+        let CheckOutcome::NotDone(why) = asked(&pods, Scheme::HTTP, "/", &exchange).await else { panic!("judged") };
+        assert!(why.starts_with("shop-green-1 answered 200 on /, but $..[?@ == @ && @ != 0] takes more than 1000000 steps"), "{why}");
+    }
+
+    #[tokio::test]
     async fn an_answer_that_is_too_slow_fails() {
         let slow = |millis: u64| {
             get(move || async move {

@@ -5,7 +5,7 @@ use super::{
     answer::{beginning, body, cause},
 };
 use bluegreen_gates::{
-    ask::exchange::{Answer, Exchange},
+    ask::exchange::{Answer, Exchange, Short},
     reading::CheckOutcome,
 };
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
@@ -22,6 +22,8 @@ pub enum Unanswered {
     /// The address is one that isn't asked.
     Forbidden(String),
     Failed(String),
+    /// There is one, which can't be judged.
+    Unjudged(String),
 }
 
 /// Where an answer comes from, beside who gave it.
@@ -44,7 +46,7 @@ impl Line<'_> {
             }
             match self.once(who, on, url, exchange).await {
                 Ok(status) => return Ok(status),
-                Err(Unanswered::Forbidden(why)) => return Err(CheckOutcome::NotDone(why)),
+                Err(Unanswered::Forbidden(why) | Unanswered::Unjudged(why)) => return Err(CheckOutcome::NotDone(why)),
                 Err(Unanswered::Failed(why)) => failure = why,
             }
         }
@@ -73,8 +75,9 @@ impl Line<'_> {
             }
         };
         match exchange.against(on, Answer { status, took, body: &body }) {
-            None => Ok(status),
-            Some(why) => Err(Unanswered::Failed(format!("{who} {why}"))),
+            Ok(()) => Ok(status),
+            Err(Short::Failed(why)) => Err(Unanswered::Failed(format!("{who} {why}"))),
+            Err(Short::Unjudged(why)) => Err(Unanswered::Unjudged(format!("{who} {why}"))),
         }
     }
 }

@@ -41,7 +41,7 @@ pub async fn ask(line: &Line<'_>, rules: &Rules, signer: &Signer, question: &Que
             CheckOutcome::Failed(format!("{named} answered {status}, expected 200-299{}", quoted(&beginning(answer).await)))
         }
         Err(Unanswered::Failed(why)) => CheckOutcome::Failed(why),
-        Err(Unanswered::Forbidden(why)) => CheckOutcome::NotDone(why),
+        Err(Unanswered::Forbidden(why) | Unanswered::Unjudged(why)) => CheckOutcome::NotDone(why),
     }
 }
 

@@ -14,6 +14,8 @@ use crate::run::{Outcome, Report, Settings, clusters, program};
 
 /// How many cases each property is tried with.
 const CASES: u32 = 20_000;
+/// How many arbitrary texts each reader of them is tried with.
+const TEXTS: u32 = 200_000;
 /// Fixed seeds, and as many fresh ones.
 const SEEDS_OF_ENGINE: u32 = 10_000;
 const SEEDS_OF_OPERATOR: u32 = 1_000;
@@ -61,6 +63,7 @@ const NIGHT: &[Part] = &[
         seeds(Stories::Operator, Some(SEEDS_OF_OPERATOR), None)
     }),
     part("properties", 20, "each property of the decision with 20,000 arbitrary cases", properties),
+    part("fuzz", 10, "everything that reads what users write, with arbitrary texts and depths", fuzz),
     part("measuring", 5, "500 rollouts that measure every second", measuring),
     part("conformance", 5, "the simulated API server beside a real one, story by story", conformance),
     part("faults", 15, "the engine broken by each patch, and every check that notices", || faults::each_by_all(&[])),
@@ -117,6 +120,16 @@ fn properties() -> Result<Outcome> {
     command.args(["test", "--release", "--package", "bluegreen-engine", "--test", "properties"]);
     let mut results = program::tests(command.env("PROPTEST_CASES", CASES.to_string()))?;
     results.covered.push(format!("{} properties, {CASES} cases each", results.passed + results.failed));
+    Ok(Outcome::Ran(results))
+}
+
+/// In a release build; overflows are found all the same.
+fn fuzz() -> Result<Outcome> {
+    let mut command = cargo();
+    command.args(["test", "--release", "--package", "bluegreen-gates", "--test", "fuzz"]);
+    command.env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true").env("PROPTEST_MAX_SHRINK_TIME", "60000");
+    let mut results = program::tests(command.env("PROPTEST_CASES", TEXTS.to_string()))?;
+    results.covered.push(format!("{} readers of texts, {TEXTS} texts each", results.passed + results.failed));
     Ok(Outcome::Ran(results))
 }
 

@@ -4,6 +4,8 @@ use bluegreen_e2e::{Space, manifest::named, merged, shop};
 use serde_json::{Value, json};
 
 const DURATION: &str = "must be a duration of whole numbers with h, m, s or ms, for example 90s or 1h30m";
+const JSON_PATH: &str =
+    "must be a JSONPath that begins with $, has one selector in each [ ], no filter within a filter, and no $ in a filter";
 const TWO_IMAGES: &str = "two images: set image, or the image of the container in the template, not both";
 const RESERVED: &str = "labels with the prefix bluegreen.dev/ are the operator's: choose another name";
 const BESIDE: &str = "credentials and headers are for the address beside them: set address too, or those of sources.prometheus";
@@ -406,6 +408,13 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
             said("spec.progressDeadline", &format!("{duration:?}: {DURATION}")),
         ));
     }
+    for path in ["status", "$[?@[?@.a]]", "$[*,*]", "$['a', 'b']", "$.a[?@.b == $.c]", &format!("${}", "[?@".repeat(45))] {
+        let wrong = |field: &str| said(field, &format!("{path:?}: {JSON_PATH}"));
+        let of_check = check(&json!({"http": {"expectedBody": {"jsonPath": path}}}));
+        all.push(("a path that costs too much", of_check, wrong("spec.verification.checks[0].http.expectedBody.jsonPath")));
+        let of_metric = metric(&json!({"name": "a", "max": "1", "web": {"url": "http://a", "jsonPath": path}}));
+        all.push(("a number at a path that costs too much", of_metric, wrong("spec.verification.metrics[0].web.jsonPath")));
+    }
     for replicas in [json!("150%"), json!("0%"), json!(0), json!("2")] {
         let message =
             said("spec.preview.replicas", &format!("{replicas}: must be a number of at least 1, or a percentage from 1% to 100%"));
@@ -444,6 +453,8 @@ async fn good_input_is_taken() {
         ports(&json!([{"name": "a", "port": 80}, {"name": "b", "port": 80, "protocol": "UDP", "targetPort": "dns"}])),
         json!({"preview": {"replicas": "50%"}, "scaleDown": {"after": "Never"}, "replicas": 0}),
         metric(&json!({"name": "a", "max": "1", "prometheus": {"ready": {"metric": "LatencyP95", "source": "HTTP", "window": "10s"}}})),
+        check(&json!({"http": {"expectedBody": {"jsonPath": r#"$.a[?@['?'] == "$" && @.b[0] < 2]..["it's"][-1]"#}}})),
+        check(&json!({"http": {"expectedBody": {"jsonPath": "$.{{ parameters.where }}[?@[?@.a]]"}}})),
         containers(
             &json!([{"name": "shop", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}, "fieldOfANewerCluster": {"kept": true}}]),
         ),
