@@ -23,6 +23,8 @@ pub const PREFIX: &str = "bluegreen.dev/";
 /// On Deployments and Services: raised when a recorded intention on the object is withdrawn, so that a
 /// writer who still holds the older intention is refused by the changed resourceVersion.
 pub const EPOCH_ANNOTATION: &str = "bluegreen.dev/epoch";
+/// On Deployments: the role in which the color runs its revision. A color with another value takes its template anew, and whole.
+pub const ARRIVAL_ANNOTATION: &str = "bluegreen.dev/arrival";
 /// On the active Service: the revision that the latest promotion left. After the loss of the status this annotation distinguishes a
 /// standby from a candidate.
 pub const FORMER_ANNOTATION: &str = "bluegreen.dev/former-revision";

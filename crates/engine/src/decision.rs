@@ -75,7 +75,7 @@ impl Effect {
             | Change::RestoreRevision { hash, .. }
             | Change::DeleteRevision { hash }
             | Change::AdoptRevision { hash } => Object::Revision(hash.clone()),
-            Change::ApplyDeployment { color, .. } | Change::Scale { color, .. } => Object::Deployment(*color),
+            Change::WriteDeployment { color, .. } | Change::Scale { color, .. } => Object::Deployment(*color),
             Change::ApplyService { role, .. } => Object::Service(*role),
             Change::Fence { object, .. } => object.clone(),
         }
@@ -113,11 +113,12 @@ pub enum Change {
     AdoptRevision {
         hash: String,
     },
-    /// Server-side apply of the Deployment as its ControllerRevision holds it.
-    ApplyDeployment {
+    /// The Deployment as its ControllerRevision holds it, created if there is none.
+    WriteDeployment {
         color: Color,
         revision: String,
         replicas: i32,
+        manner: Manner,
     },
     /// Only the number of replicas.
     Scale {
@@ -134,6 +135,18 @@ pub enum Change {
         object: Object,
         epoch: String,
     },
+}
+
+/// How a Deployment that is there is written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Manner {
+    /// As a new Deployment would be: nothing stays of the template that was there before. The marker says in which role the color runs
+    /// its revision from now on.
+    Arrival(String),
+    /// As [`Manner::Arrival`], of a side that runs already.
+    Whole,
+    /// By server-side apply: what others added beside our fields stays.
+    Apply,
 }
 
 /// What a Service selects.

@@ -3,7 +3,7 @@
 
 use crate::{
     asked::content::image_in,
-    decision::{Role, Target},
+    decision::{Manner, Role, Target},
     observed::{
         Observed,
         labels::{Labels, deployment_labels, object_labels, selector},
@@ -117,23 +117,53 @@ pub fn restored_revision(seen: &Observed, hash: &str, number: i64, live: &Value)
     revision_object(seen, hash, number, &Content { digest: &digest, image: &image, ports: &ports, template })
 }
 
+/// Seconds without progress after which the Deployment controller reports that there is none. Nothing depends on it here; the API
+/// server refuses one that isn't longer than minReadySeconds.
+const DEPLOYMENT_PROGRESS_DEADLINE: i32 = 600;
+
 /// The Deployment of a color as its revision's ControllerRevision holds it.
-pub fn deployment(seen: &Observed, color: Color, replicas: i32, revision_data: &Value) -> Value {
+pub fn deployment(seen: &Observed, (color, replicas, manner): (Color, i32, &Manner), revision_data: &Value) -> Value {
     let mut spec = revision_data.get("spec").filter(|spec| spec.is_object()).cloned().unwrap_or_else(|| json!({}));
     let revision = spec.pointer("/template/metadata/labels").and_then(|labels| labels.get(names::REVISION_LABEL)).cloned();
     spec["replicas"] = json!(replicas);
-    spec["minReadySeconds"] = json!(seen.asked.spec.min_ready_seconds.unwrap_or(0));
+    let min_ready_seconds = seen.asked.spec.min_ready_seconds.unwrap_or(0);
+    spec["minReadySeconds"] = json!(min_ready_seconds);
+    spec["progressDeadlineSeconds"] = json!(min_ready_seconds.saturating_add(DEPLOYMENT_PROGRESS_DEADLINE));
+    spec["paused"] = json!(false);
     spec["selector"] = json!({"matchLabels": {names::ROLLOUT_LABEL: seen.name, names::COLOR_LABEL: color}});
     if let Some(labels) = map_at(&mut spec, &["template", "metadata", "labels"]) {
         labels.insert(names::COLOR_LABEL.into(), json!(color));
     }
     let labels = deployment_labels(&seen.name, color, revision.as_ref().and_then(Value::as_str).unwrap_or_default());
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata(seen, names::deployment(&seen.name, color), labels),
-        "spec": spec,
-    })
+    let mut metadata = metadata(seen, names::deployment(&seen.name, color), labels);
+    if let Manner::Arrival(marker) = manner {
+        metadata["annotations"] = json!({names::ARRIVAL_ANNOTATION: marker});
+    }
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
+}
+
+/// JSON patch: a Deployment that is there becomes the rendered one, and keeps nothing of its template. In the metadata stays what
+/// others have put there. `bare`: maps of its metadata that it doesn't have yet.
+pub fn whole(deployment: &Value, version: &str, bare: &[&str], owned: bool) -> Value {
+    let add = |path: String, value: &Value| json!({"op": "add", "path": path, "value": value});
+    // A replaced version makes a conflict of a change that wasn't seen; a test of it would be a bad request.
+    let mut steps = vec![json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version})];
+    steps.extend(bare.iter().map(|map| add(format!("/metadata/{map}"), &json!({}))));
+    if !owned {
+        steps.push(add("/metadata/ownerReferences".into(), &deployment["metadata"]["ownerReferences"]));
+    }
+    for map in ["labels", "annotations"] {
+        let entries = deployment["metadata"][map].as_object().into_iter().flatten();
+        steps.extend(entries.map(|(key, value)| add(format!("/metadata/{map}/{}", escaped(key)), value)));
+    }
+    let fields = deployment["spec"].as_object().into_iter().flatten();
+    steps.extend(fields.map(|(key, value)| add(format!("/spec/{}", escaped(key)), value)));
+    Value::Array(steps)
+}
+
+/// A key as a step of a JSON pointer.
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 /// A Service with its selector and its ports, which are switched together.

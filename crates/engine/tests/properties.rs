@@ -137,7 +137,7 @@ proptest! {
         let status = &seen.status;
         for effect in effects {
             let (color, revision, replicas) = match effect.change {
-                Change::ApplyDeployment { color, revision, replicas } => (color, Some(revision), replicas),
+                Change::WriteDeployment { color, revision, replicas, .. } => (color, Some(revision), replicas),
                 Change::Scale { color, replicas } => (color, None, replicas),
                 _ => continue,
             };
@@ -258,7 +258,7 @@ proptest! {
                 Change::ApplyService { role, target } => render::service(&seen, *role, target),
                 Change::WriteRevision { hash, number } => render::controller_revision(&seen, hash, *number),
                 Change::RestoreRevision { hash, number, .. } => render::restored_revision(&seen, hash, *number, &json!({})),
-                Change::ApplyDeployment { color, replicas, .. } => render::deployment(&seen, *color, *replicas, &json!({})),
+                Change::WriteDeployment { color, replicas, manner, .. } => render::deployment(&seen, (*color, *replicas, manner), &json!({})),
                 _ => continue,
             };
             let owner = &written["metadata"]["ownerReferences"][0];
@@ -401,7 +401,7 @@ proptest! {
         let status = &seen.status;
         for effect in effects {
             let (color, revision, replicas) = match &effect.change {
-                Change::ApplyDeployment { color, revision, replicas } => (*color, Some(revision), *replicas),
+                Change::WriteDeployment { color, revision, replicas, .. } => (*color, Some(revision), *replicas),
                 Change::Scale { color, replicas } => (*color, None, *replicas),
                 _ => continue,
             };

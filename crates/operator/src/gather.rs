@@ -114,6 +114,7 @@ fn deployment_seen(seen: &Observed, color: Color, found: &Seen<Deployment>, appl
         labels_intact: labels::deployment_labels_intact(&seen.name, color, &body.labels.to_map(), &body.template_labels.to_map()),
         revision: body.template_labels.get(names::REVISION_LABEL).unwrap_or_default().to_owned(),
         epoch: body.epoch.to_string(),
+        arrival: body.arrival.to_string(),
         applied_generation: applied,
         replicas: body.replicas,
         min_ready_seconds: body.min_ready_seconds,

@@ -12,8 +12,8 @@ use crate::{
 use bluegreen_api::{Color, names};
 use bluegreen_engine::{
     Effect, Observed,
-    decision::{Change, Guard, Object},
-    observed::services,
+    decision::{Change, Guard, Manner, Object},
+    observed::{Owner, facts, services},
     render,
 };
 use serde_json::{Value, json};
@@ -57,8 +57,8 @@ impl Performer {
             Change::RestoreRevision { hash, number, color } => self.restore(key, seen, (hash, *number, *color)).await,
             Change::DeleteRevision { hash } => self.delete(&key.beside(names::revision(&key.name, hash))).await,
             Change::AdoptRevision { hash } => self.adopt(key, seen, hash, &effect.guard).await,
-            Change::ApplyDeployment { color, revision, replicas } => {
-                self.deploy(key, seen, (*color, revision, *replicas), &effect.guard).await
+            Change::WriteDeployment { color, revision, replicas, manner } => {
+                self.deploy(key, seen, (*color, revision, *replicas, manner), &effect.guard).await
             }
             Change::Scale { color, replicas } => self.scale(key, seen, (*color, *replicas), &effect.guard).await,
             Change::ApplyService { role, target } => {
@@ -75,7 +75,10 @@ impl Performer {
         match answer {
             Ok(()) => {
                 tracing::debug!(rollout = %key, change = ?effect.change, why = effect.why, "done");
-                self.memory.of(key, &seen.uid, |remembered| remembered.succeeded(&object));
+                // A size may be written beside a template that is refused.
+                if !matches!(effect.change, Change::Scale { color, .. } if facts::drifted(seen, color)) {
+                    self.memory.of(key, &seen.uid, |remembered| remembered.succeeded(&object));
+                }
                 Performed::Done
             }
             Err(Not::Stale) => {
@@ -149,11 +152,31 @@ impl Performer {
         self.merge(&self.cache.revisions, &name, render::adopt_revision(seen), guard).await.map(drop)
     }
 
-    async fn deploy(&self, key: &Key, seen: &Observed, (color, revision, replicas): (Color, &str, i32), guard: &Guard) -> Result<(), Not> {
+    async fn deploy(
+        &self,
+        key: &Key,
+        seen: &Observed,
+        (color, revision, replicas, manner): (Color, &str, i32, &Manner),
+        guard: &Guard,
+    ) -> Result<(), Not> {
         let data = self.revision_data(&key.beside(names::revision(&key.name, revision))).await?;
         let name = key.beside(names::deployment(&key.name, color));
-        let body = render::deployment(seen, color, replicas, &data);
-        let written = self.apply(&self.cache.deployments, &name, body, guard).await?;
+        let body = render::deployment(seen, (color, replicas, manner), &data);
+        let deployments = &self.cache.deployments;
+        let written = match guard {
+            Guard::Absent => {
+                let answer = self.requests.create_strictly::<Deployment>(&key.namespace, &body).await;
+                self.settle(deployments, &name, answer, guard).await?
+            }
+            Guard::ResourceVersion(version) if *manner != Manner::Apply => {
+                let found = deployments.shelf().get(&name, Instant::now());
+                let bare = found.as_ref().map_or(&[][..], |found| found.body.bare);
+                let owned = seen.color(color).deployment.as_ref().is_some_and(|deployment| deployment.owner == Owner::Us);
+                let answer = self.requests.patch::<Deployment>(&name, &render::whole(&body, version, bare, owned)).await;
+                self.settle(deployments, &name, answer, guard).await?
+            }
+            _ => self.apply(deployments, &name, body, guard).await?,
+        };
         self.applied(key, seen, color, &written);
         Ok(())
     }
@@ -161,7 +184,10 @@ impl Performer {
     async fn scale(&self, key: &Key, seen: &Observed, (color, replicas): (Color, i32), guard: &Guard) -> Result<(), Not> {
         let name = key.beside(names::deployment(&key.name, color));
         let written = self.merge(&self.cache.deployments, &name, render::scale(replicas), guard).await?;
-        self.applied(key, seen, color, &written);
+        // What somebody else changed besides stays to be put right.
+        if !facts::drifted(seen, color) {
+            self.applied(key, seen, color, &written);
+        }
         Ok(())
     }
 

@@ -61,6 +61,16 @@ pub struct Requests {
     client: Client,
 }
 
+/// Nothing of what is written is to be dropped in silence.
+fn strictly() -> String {
+    format!("fieldManager={}&fieldValidation=Strict", names::FIELD_MANAGER)
+}
+
+fn sent(request: http::request::Builder, content_type: &str, body: String) -> Result<http::Request<Vec<u8>>, request::Error> {
+    let request = request.header(http::header::ACCEPT, "application/json").header(http::header::CONTENT_TYPE, content_type);
+    request.body(body.into_bytes()).map_err(request::Error::BuildRequest)
+}
+
 fn path<T: Kind>(namespace: &str) -> Request {
     Request::new(T::Of::url_path(&(), Some(namespace)))
 }
@@ -102,6 +112,19 @@ impl Requests {
         self.ask::<T>(path::<T>(namespace).create(&params, object.to_string().into_bytes())?).await
     }
 
+    /// Creates an object of which every field must be known.
+    pub async fn create_strictly<T: Kind>(&self, namespace: &str, object: &Value) -> Answer<Seen<T>> {
+        let request = http::Request::post(format!("{}?{}", T::Of::url_path(&(), Some(namespace)), strictly()));
+        self.ask::<T>(sent(request, "application/json", object.to_string())?).await
+    }
+
+    /// JSON patch, in which every field must be known.
+    pub async fn patch<T: Kind>(&self, key: &Key, steps: &Value) -> Answer<Seen<T>> {
+        let path = T::Of::url_path(&(), Some(&key.namespace));
+        let request = http::Request::patch(format!("{path}/{}?{}", key.name, strictly()));
+        self.ask::<T>(sent(request, "application/json-patch+json", steps.to_string())?).await
+    }
+
     /// Deletes the object if it is still the one of this uid.
     pub async fn delete<T: Kind>(&self, key: &Key, uid: &str) -> Answer<()> {
         let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
@@ -120,12 +143,8 @@ impl Requests {
             format!(r#"{{"op":"add","path":"/status","value":{}}}"#, serde_json::to_string(status).map_err(request::Error::SerializeBody)?),
         ];
         let path = <Rollout as Kind>::Of::url_path(&(), Some(&key.namespace));
-        let request = http::Request::patch(format!("{path}/{}/status?fieldManager={}", key.name, names::FIELD_MANAGER))
-            .header(http::header::ACCEPT, "application/json")
-            .header(http::header::CONTENT_TYPE, "application/json-patch+json")
-            .body(format!("[{}]", patch.join(",")).into_bytes())
-            .map_err(request::Error::BuildRequest)?;
-        self.ask(request).await
+        let request = http::Request::patch(format!("{path}/{}/status?fieldManager={}", key.name, names::FIELD_MANAGER));
+        self.ask(sent(request, "application/json-patch+json", format!("[{}]", patch.join(",")))?).await
     }
 
     /// A request of its own making.

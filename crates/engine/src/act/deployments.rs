@@ -1,10 +1,11 @@
 //! Deployments: a color's template and size.
 
 use crate::{
-    decision::{Change, Effect, Guard},
+    decision::{Change, Effect, Guard, Manner, Object},
     intent::{leaving_due, scale_down_due},
     observed::{
-        DeploymentSeen, Observed, Owner,
+        DeploymentSeen, Observed, Owner, Refusal,
+        arrival::{arrival, arrived},
         facts::{as_we_left_it, reached, selects, surely_ready, touchable},
     },
     plan::Plan,
@@ -13,34 +14,51 @@ use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase, Side};
 
 pub(crate) fn write(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStatus, side: &Side) -> Option<Effect> {
     let replicas = if scales_down(seen, plan, status, side) { 0 } else { side.replicas };
-    let apply = Change::ApplyDeployment { color: side.color, revision: side.revision.clone(), replicas };
+    let write = |manner| Change::WriteDeployment { color: side.color, revision: side.revision.clone(), replicas, manner };
+    let marker = arrival(status, side);
+    let whole = || marker.clone().map_or(Manner::Whole, Manner::Arrival);
     // Stored, or written earlier in this list. A Deployment of the revision is enough to store it again.
     let stored = seen.revisions.iter().any(|revision| revision.hash == side.revision);
     let writable = plan.wants(&side.revision);
     let Some(deployment) = &seen.color(side.color).deployment else {
-        return (stored || writable).then_some(Effect { change: apply, guard: Guard::Absent, why: "the Deployment is missing" });
+        return (stored || writable).then_some(Effect { change: write(whole()), guard: Guard::Absent, why: "the Deployment is missing" });
     };
     let known = stored || writable || deployment.revision == side.revision;
-    let lets_go = deployment.revision != side.revision || replicas < deployment.replicas;
+    let arrives = deployment.revision != side.revision || !arrived(status, side, deployment);
+    let lets_go = arrives || replicas < deployment.replicas;
     let serves = status.active.as_ref().is_some_and(|active| active.color == side.color);
     if deployment.deleting || !touchable(&deployment.owner) || !known || (lets_go && !serves && reached(seen, side.color)) {
         return None;
     }
     let guard = Guard::ResourceVersion(deployment.resource_version.clone());
-    if let Some(why) = deployment_drift(plan, side, deployment) {
-        return Some(Effect { change: apply, guard, why });
+    if arrives {
+        let same = deployment.revision == side.revision;
+        let why = if same { "the color gets a role that it didn't have" } else { "the Deployment has another revision than recorded" };
+        return Some(Effect { change: write(whole()), guard, why });
     }
-    (deployment.replicas != replicas).then_some(Effect {
+    let scale = || Effect {
         change: Change::Scale { color: side.color, replicas },
-        guard,
+        guard: guard.clone(),
         why: "the Deployment has another size than recorded",
-    })
+    };
+    if let Some(why) = deployment_drift(plan, side, deployment) {
+        let refusal = seen.refusals.iter().find(|refusal| refusal.object == Object::Deployment(side.color));
+        if refusal.is_some() && deployment.replicas != replicas {
+            // What is refused of the template or of a setting doesn't stop the size.
+            return Some(scale());
+        }
+        let manner = if refusal.is_some_and(no_apply_takes) { Manner::Whole } else { Manner::Apply };
+        return Some(Effect { change: write(manner), guard, why });
+    }
+    (deployment.replicas != replicas).then(scale)
+}
+
+/// A list of the template names one key twice: a Deployment may be created so, and no apply takes it.
+fn no_apply_takes(refusal: &Refusal) -> bool {
+    refusal.message.contains("failed to create typed patch object")
 }
 
 fn deployment_drift(plan: &Plan<'_>, side: &Side, deployment: &DeploymentSeen) -> Option<&'static str> {
-    if deployment.revision != side.revision {
-        return Some("the Deployment has another revision than recorded");
-    }
     if deployment.owner != Owner::Us || !deployment.labels_intact {
         return Some("the Deployment has lost its labels or its owner");
     }

@@ -26,7 +26,7 @@ pub(crate) fn gives_way(effect: &Effect, status: &BlueGreenRolloutStatus) -> boo
     };
     match &effect.change {
         Change::ApplyService { role: Role::Active, target } => promotes(target),
-        Change::ApplyDeployment { color, replicas, .. } | Change::Scale { color, replicas } => shrinks(*color, *replicas),
+        Change::WriteDeployment { color, replicas, .. } | Change::Scale { color, replicas } => shrinks(*color, *replicas),
         _ => false,
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn due(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<
         .collect();
     // A Deployment is rendered from its ControllerRevision: without it there is nothing to try.
     ready.retain(|effect| match &effect.change {
-        Change::ApplyDeployment { revision, .. } => !later.contains(&Object::Revision(revision.clone())),
+        Change::WriteDeployment { revision, .. } => !later.contains(&Object::Revision(revision.clone())),
         _ => true,
     });
     (ready, retry)

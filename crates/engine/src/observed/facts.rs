@@ -1,6 +1,6 @@
 //! Facts that follow from what is seen.
 
-use super::{DeploymentSeen, Observed, Owner, labels, progress};
+use super::{DeploymentSeen, Observed, Owner, arrival, labels, progress};
 use crate::decision::{Role, Target};
 use bluegreen_api::{Color, Side};
 use bluegreen_gates::{ask::job::For, stage::Stage};
@@ -44,10 +44,18 @@ pub fn surely_ready(seen: &Observed, side: &Side) -> i32 {
     ready(seen, side).min(told.unwrap_or(i32::MAX))
 }
 
+/// The Deployment has taken its template whole in the role that is recorded.
+pub fn arrived(seen: &Observed, side: &Side) -> bool {
+    seen.color(side.color).deployment.as_ref().is_some_and(|deployment| arrival::arrived(&seen.status, side, deployment))
+}
+
 /// The Deployment runs the revision as we left it, and its controller has seen that.
 pub fn taken_up(seen: &Observed, side: &Side) -> bool {
     seen.color(side.color).deployment.as_ref().is_some_and(|deployment| {
-        deployment.revision == side.revision && as_we_left_it(side, deployment) && deployment.observed_generation >= deployment.generation
+        deployment.revision == side.revision
+            && arrival::arrived(&seen.status, side, deployment)
+            && as_we_left_it(side, deployment)
+            && deployment.observed_generation >= deployment.generation
     })
 }
 
@@ -58,6 +66,13 @@ pub fn touchable(owner: &Owner) -> bool {
 /// Its generation is the one that our latest write of it returned.
 pub fn as_we_left_it(side: &Side, deployment: &DeploymentSeen) -> bool {
     deployment.applied_generation.or(side.generation) == Some(deployment.generation)
+}
+
+/// Somebody changed the Deployment since our latest write of it: whatever is written next, it is to be put right.
+pub fn drifted(seen: &Observed, color: Color) -> bool {
+    let sides = [&seen.status.active, &seen.status.standby, &seen.status.preview];
+    let side = sides.into_iter().flatten().find(|side| side.color == color);
+    side.zip(seen.color(color).deployment.as_ref()).is_some_and(|(side, deployment)| !as_we_left_it(side, deployment))
 }
 
 /// Users still get to pods of this color, wherever the active Service leads: its selector may have been lost after the switch.

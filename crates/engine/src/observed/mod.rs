@@ -1,5 +1,6 @@
 //! Everything that a decision may depend on, as plain data.
 
+pub mod arrival;
 pub mod facts;
 pub mod labels;
 pub mod progress;
@@ -209,6 +210,8 @@ pub struct DeploymentSeen {
     pub revision: String,
     /// The epoch annotation, empty when there is none.
     pub epoch: String,
+    /// The arrival annotation, empty when there is none.
+    pub arrival: String,
     /// `metadata.generation` returned by the latest write of this operator process, if any.
     pub applied_generation: Option<i64>,
     pub replicas: i32,

@@ -61,7 +61,7 @@ pub(super) fn deploying_preview(draft: &mut Draft<'_>) -> Step {
     // What is recorded may be of a time when `replicas` was 0: no pods at all are no preview.
     let active = draft.status().active.as_ref().map_or(0, |active| active.replicas);
     let candidate = Side { replicas: draft.settings().preview_size(active), ..candidate };
-    if draft.fully_available(&candidate) {
+    if draft.fully_available(&candidate) && facts::arrived(draft.seen, &candidate) {
         draft.enter(Phase::Verifying);
         return Step::Again;
     }

@@ -87,7 +87,7 @@ fn the_standby_is_put_right_before_a_record() {
     deployment(&mut seen.blue).labels_intact = false;
     let Decision::Act(effects) = decide(&seen) else { panic!() };
     assert!(
-        matches!(effects[..], [ref effect] if matches!(effect.change, Change::ApplyDeployment { color: Color::Blue, replicas: 3, .. }))
+        matches!(effects[..], [ref effect] if matches!(effect.change, Change::WriteDeployment { color: Color::Blue, replicas: 3, .. }))
     );
     // What protects nobody comes after it.
     let mut seen = world.seen();

@@ -4,7 +4,7 @@ use crate::edits::Edit;
 use bluegreen_api::{BlueGreenRolloutStatus, Phase};
 use bluegreen_engine::{
     Decision, Effect, Observed, decide,
-    decision::{Change, Guard, Target},
+    decision::{Change, Guard, Manner, Target},
 };
 
 /// The status that is recorded next, or that which stands.
@@ -51,7 +51,8 @@ pub fn change(effect: &Effect) -> String {
         Change::RestoreRevision { number, color, .. } => format!("restore revision {number} from {color}"),
         Change::DeleteRevision { .. } => "delete a revision".into(),
         Change::AdoptRevision { .. } => "adopt the revision".into(),
-        Change::ApplyDeployment { color, replicas, .. } => format!("apply {color} ×{replicas}{anew}"),
+        Change::WriteDeployment { color, replicas, manner: Manner::Apply, .. } => format!("apply {color} ×{replicas}"),
+        Change::WriteDeployment { color, replicas, .. } => format!("write {color} ×{replicas}{anew}"),
         Change::Scale { color, replicas } => format!("scale {color} to {replicas}"),
         Change::ApplyService { role, target } if target.revision == Target::NOTHING => {
             format!("{} Service to nothing{anew}", role.as_str())

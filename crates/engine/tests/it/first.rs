@@ -118,7 +118,7 @@ fn a_first_revision_that_spec_comes_back_to_stays_in_place() {
     world.operator();
     world.controllers();
     world.image("shop:2");
-    let templates = |_: &World, effects: &[Effect]| effects.iter().any(|effect| matches!(effect.change, Change::ApplyDeployment { .. }));
+    let templates = |_: &World, effects: &[Effect]| effects.iter().any(|effect| matches!(effect.change, Change::WriteDeployment { .. }));
     world.until_about_to(templates);
     world.pass_time(3);
     world.controllers();

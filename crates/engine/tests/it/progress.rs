@@ -44,6 +44,7 @@ fn deployment(replicas: i32) -> DeploymentSeen {
         labels_intact: true,
         revision: "new".into(),
         epoch: String::new(),
+        arrival: String::new(),
         applied_generation: None,
         replicas,
         min_ready_seconds: 0,

@@ -5,7 +5,7 @@ use crate::world::{COLORS, Deployment, Operator, Pod, Reconcile, Service, World,
 use bluegreen_api::{BlueGreenRolloutStatus, Clock, Gate, Side};
 use bluegreen_engine::{
     Decision, Effect,
-    decision::{Change, Guard},
+    decision::{Change, Guard, Manner},
     pass::Step,
 };
 use bluegreen_gates::reading::Measurement;
@@ -134,6 +134,14 @@ impl World {
         (deployment.generation - told.observed).clamp(0, 1).hash(p);
         (told.total, told.updated, told.ready).hash(p);
         self.epoch(p, &deployment.epoch);
+        self.arrival(p, &deployment.arrival);
+    }
+
+    /// Only whether it is of the attempt that is recorded can ever be met.
+    fn arrival(&self, p: &mut Print, marker: &str) {
+        let (attempt, back) = marker.split_once('-').map_or((marker, false), |(attempt, _)| (attempt, true));
+        let attempt = attempt.parse::<i64>().map_or(-1, |attempt| (attempt - self.rollout.status.attempt).clamp(-1, 1));
+        (attempt, back && attempt >= 0).hash(p);
     }
 
     fn service(&self, p: &mut Print, service: Option<&Service>) {
@@ -293,7 +301,12 @@ impl World {
         match &effect.change {
             Change::WriteRevision { hash, .. } | Change::RestoreRevision { hash, .. } => (0, hash).hash(p),
             Change::DeleteRevision { hash } | Change::AdoptRevision { hash } => (1, hash).hash(p),
-            Change::ApplyDeployment { color, revision, replicas } => (2, *color, revision, *replicas).hash(p),
+            Change::WriteDeployment { color, revision, replicas, manner } => {
+                (2, *color, revision, *replicas).hash(p);
+                if let Manner::Arrival(marker) = manner {
+                    self.arrival(p, marker);
+                }
+            }
             Change::Scale { color, replicas } => (3, *color, *replicas).hash(p),
             Change::ApplyService { role, target } => (4, *role, target.color, &target.revision).hash(p),
             Change::Fence { object, epoch } => {

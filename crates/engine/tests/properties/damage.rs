@@ -128,7 +128,7 @@ fn leads_back(change: &Change, status: &BlueGreenRolloutStatus) -> bool {
             Some(Phase::Initializing) => same(&status.active, target) || target.revision == Target::NOTHING,
             _ => same(&status.active, target),
         },
-        Change::ApplyDeployment { color, revision, replicas } => {
+        Change::WriteDeployment { color, revision, replicas, .. } => {
             side(*color).is_some_and(|side| side.revision == *revision && side.replicas == *replicas)
         }
         Change::Scale { color, replicas } => side(*color).is_some_and(|side| side.replicas == *replicas),

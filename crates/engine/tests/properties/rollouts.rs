@@ -278,6 +278,7 @@ pub fn in_full(side: &Side) -> ColorSeen {
         labels_intact: true,
         revision: revision.clone(),
         epoch: String::new(),
+        arrival: String::new(),
         applied_generation: Some(1),
         replicas,
         min_ready_seconds: 0,

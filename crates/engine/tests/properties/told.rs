@@ -279,7 +279,7 @@ pub fn of_change(change: &Change) -> String {
         Change::RestoreRevision { hash, color, .. } => format!("restore ControllerRevision {} from {color}", image_of(hash)),
         Change::DeleteRevision { hash } => format!("delete ControllerRevision {}", image_of(hash)),
         Change::AdoptRevision { hash } => format!("adopt ControllerRevision {}", image_of(hash)),
-        Change::ApplyDeployment { color, revision, replicas } => format!("apply Deployment {color} {} ×{replicas}", image_of(revision)),
+        Change::WriteDeployment { color, revision, replicas, .. } => format!("apply Deployment {color} {} ×{replicas}", image_of(revision)),
         Change::Scale { color, replicas } => format!("scale {color} to {replicas}"),
         Change::ApplyService { role, target } => {
             format!("lead the {} Service to {} {}", role.as_str(), target.color, image_of(&target.revision))

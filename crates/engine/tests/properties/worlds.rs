@@ -217,6 +217,7 @@ fn deployments() -> BoxedStrategy<DeploymentSeen> {
                 labels_intact,
                 revision: side(image).revision,
                 epoch: String::new(),
+                arrival: String::new(),
                 applied_generation: if settled { Some(generation) } else { applied },
                 replicas,
                 min_ready_seconds: 0,

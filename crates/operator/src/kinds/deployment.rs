@@ -11,6 +11,9 @@ pub struct Deployment {
     pub deleting: bool,
     pub generation: i64,
     pub epoch: Box<str>,
+    pub arrival: Box<str>,
+    /// Maps of its metadata that it doesn't have.
+    pub bare: &'static [&'static str],
     pub labels: Labels,
     /// Of the pod template.
     pub template_labels: Labels,
@@ -104,6 +107,8 @@ impl Kind for Deployment {
             deleting: metadata.deleting(),
             generation: metadata.generation,
             epoch: epoch(&metadata),
+            arrival: metadata.annotation(names::ARRIVAL_ANNOTATION).unwrap_or_default().into(),
+            bare: bare(&metadata),
             labels: Labels::of(metadata.labels, ours),
             template_labels: Labels::of(template, ours),
             replicas,
@@ -123,6 +128,15 @@ impl Kind for Deployment {
         let counts = |it: &Self| Self { observed_generation: 0, total: 0, updated: 0, ready: 0, available: 0, ..it.clone() };
         let fewer = after.ready < before.ready || after.available < before.available;
         counts(before) == counts(after) && !fewer && !after.is_settled()
+    }
+}
+
+const fn bare(metadata: &WireMeta) -> &'static [&'static str] {
+    match (&metadata.labels, &metadata.annotations) {
+        (None, None) => &["labels", "annotations"],
+        (None, _) => &["labels"],
+        (_, None) => &["annotations"],
+        _ => &[],
     }
 }
 

@@ -4,7 +4,7 @@ use bluegreen_api::Color;
 use bluegreen_engine::{
     Why,
     asked::Asked,
-    decision::{Change, Guard},
+    decision::{Change, Guard, Manner},
     observed::Identity,
 };
 use bluegreen_gates::templates::Templates;
@@ -162,7 +162,10 @@ fn what_somebody_deletes_at_once_is_no_fault_of_the_operator() {
     let stored = |change| Effect { change, guard: Guard::None, why: "test" };
     let written = stored(Change::WriteRevision { hash: "a".into(), number: 1 });
     let restored = stored(Change::RestoreRevision { hash: "a".into(), number: 1, color: Color::Blue });
-    let made = Effect { guard: Guard::Absent, ..stored(Change::ApplyDeployment { color: Color::Blue, revision: "a".into(), replicas: 1 }) };
+    let made = Effect {
+        guard: Guard::Absent,
+        ..stored(Change::WriteDeployment { color: Color::Blue, revision: "a".into(), replicas: 1, manner: Manner::Whole })
+    };
     assert!(makes_only(&Decision::Act(vec![written, made])));
     assert!(makes_only(&Decision::Act(vec![restored.clone()])));
     assert!(!makes_only(&Decision::Act(vec![restored, delete("b".into())])));

@@ -1,7 +1,10 @@
 //! What every record carries along, whatever its phase: sizes, images, generations, times.
 
 use super::Draft;
-use crate::clock;
+use crate::{
+    clock,
+    observed::{DeploymentSeen, arrival::arrived},
+};
 use bluegreen_api::{Phase, names};
 
 impl Draft<'_> {
@@ -43,8 +46,10 @@ impl Draft<'_> {
     /// What the latest write to each Deployment returned, for the next operator process.
     pub(crate) fn remember_generations(&mut self) {
         let seen = self.seen;
+        let status = self.status.clone();
         for side in [&mut self.status.active, &mut self.status.standby, &mut self.status.preview].into_iter().flatten() {
-            let deployment = seen.color(side.color).deployment.as_ref().filter(|deployment| deployment.revision == side.revision);
+            let of_the_side = |deployment: &&DeploymentSeen| deployment.revision == side.revision && arrived(&status, side, deployment);
+            let deployment = seen.color(side.color).deployment.as_ref().filter(of_the_side);
             side.generation = deployment.and_then(|deployment| deployment.applied_generation).or(side.generation);
         }
     }

@@ -43,11 +43,11 @@ fn a_live_deployment_is_put_right_after_any_edit() {
         &seen,
         &[
             ("as it is", |_| {}, &[]),
-            ("lost", |seen| seen.blue.deployment = None, &["apply blue ×3 anew: the Deployment is missing"]),
+            ("lost", |seen| seen.blue.deployment = None, &["write blue ×3 anew: the Deployment is missing"]),
             (
                 "another template",
                 |seen| blue(seen).revision = "other".into(),
-                &["apply blue ×3: the Deployment has another revision than recorded"],
+                &["write blue ×3: the Deployment has another revision than recorded"],
             ),
             ("an orphan", |seen| blue(seen).owner = Owner::Orphan, &[LABELS]),
             ("handed over", |seen| blue(seen).owner = foreign(true), &[LABELS]),
@@ -198,7 +198,7 @@ fn the_live_side_is_put_right_and_shrinks_though_users_reach_it() {
             (
                 "another template",
                 |seen| blue(seen).revision = "other".into(),
-                &["apply blue ×3: the Deployment has another revision than recorded"],
+                &["write blue ×3: the Deployment has another revision than recorded"],
             ),
             ("scaled up by hand", |seen| blue(seen).replicas = 5, &["scale blue to 3: the Deployment has another size than recorded"]),
         ],

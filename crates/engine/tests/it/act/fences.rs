@@ -85,7 +85,7 @@ fn a_withdrawn_template_is_fenced_at_its_deployment() {
     world.until_about_to_act_in(Phase::DeployingPreview);
     let seen = world.seen();
     let Decision::Act(effects) = decide(&seen) else { panic!() };
-    assert!(effects.iter().any(|effect| matches!(&effect.change, Change::ApplyDeployment { color: Color::Blue, .. })));
+    assert!(effects.iter().any(|effect| matches!(&effect.change, Change::WriteDeployment { color: Color::Blue, .. })));
     let version = world.deployments[&Color::Blue].resource_version;
     world.sleeper = Some((seen, effects));
     world.restart();

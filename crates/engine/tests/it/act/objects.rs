@@ -4,7 +4,7 @@ use crate::world::{Ask, World};
 use bluegreen_api::{Color, Side};
 use bluegreen_engine::{
     Observed,
-    decision::{Role, Target},
+    decision::{Manner, Role, Target},
     observed::{labels, services},
     render,
 };
@@ -71,7 +71,7 @@ fn a_revision_holds_the_users_template_with_our_labels() {
 fn a_deployment_runs_what_its_revision_holds_in_its_color() {
     let seen = seen();
     let revision = render::controller_revision(&seen, HASH, 7);
-    assert_yaml_snapshot!(render::deployment(&seen, Color::Green, 4, &revision["data"]));
+    assert_yaml_snapshot!(render::deployment(&seen, (Color::Green, 4, &Manner::Arrival("3".into())), &revision["data"]));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn the_active_service_remembers_the_revision_it_left() {
 #[test]
 fn a_lost_revision_is_written_again_as_its_pods_run() {
     let mut seen = seen();
-    let live = render::deployment(&seen, Color::Blue, 3, &render::controller_revision(&seen, HASH, 7)["data"]);
+    let live = render::deployment(&seen, (Color::Blue, 3, &Manner::Apply), &render::controller_revision(&seen, HASH, 7)["data"]);
     seen.status.standby = Some(Side { image: "shop:2".into(), ..side(&seen, Color::Green, "another") });
     seen.status.active = Some(side(&seen, Color::Blue, HASH));
     assert_yaml_snapshot!("restored_revision", render::restored_revision(&seen, HASH, 7, &live));
@@ -149,7 +149,7 @@ fn a_lost_revision_that_spec_names_gets_its_digest_back() {
 #[test]
 fn a_label_of_ours_that_was_changed_or_taken_away_is_missed() {
     let seen = seen();
-    let deployment = render::deployment(&seen, Color::Blue, 3, &render::controller_revision(&seen, HASH, 7)["data"]);
+    let deployment = render::deployment(&seen, (Color::Blue, 3, &Manner::Apply), &render::controller_revision(&seen, HASH, 7)["data"]);
     let (object, template) = (labels(&deployment), labels(&deployment["spec"]["template"]));
     assert!(labels::deployment_labels_intact("shop", Color::Blue, &object, &template));
     assert!(!labels::deployment_labels_intact("shop", Color::Green, &object, &template));

@@ -114,7 +114,7 @@ fn a_revision_is_kept_for_as_long_as_it_may_be_needed() {
                     forget(seen, 2);
                     (seen.green.deployment, seen.green.pods) = (None, vec![]);
                 },
-                &["write revision 2: the revision is not stored yet", "apply green ×3 anew: the Deployment is missing"],
+                &["write revision 2: the revision is not stored yet", "write green ×3 anew: the Deployment is missing"],
             ),
             (
                 "lost with its Deployment, and spec has another: that may be there without its label",

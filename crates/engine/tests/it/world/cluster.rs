@@ -139,6 +139,7 @@ impl World {
             labels_intact: deployment.labels_intact,
             revision: deployment.revision.clone(),
             epoch: deployment.epoch.clone(),
+            arrival: deployment.arrival.clone(),
             applied_generation: self.applied.get(&color).copied(),
             replicas: deployment.replicas,
             min_ready_seconds: 0,

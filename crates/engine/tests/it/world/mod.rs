@@ -38,6 +38,7 @@ pub struct Deployment {
     pub image: String,
     pub replicas: i32,
     pub epoch: String,
+    pub arrival: String,
     pub labels_intact: bool,
     pub owner: Owner,
 }

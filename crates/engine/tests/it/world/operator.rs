@@ -144,7 +144,7 @@ impl World {
         let Some((seen, effects)) = self.sleeper.take() else { return };
         for effect in effects {
             self.note("fault  the sleeper wakes");
-            if let Change::ApplyDeployment { revision, .. } = &effect.change
+            if let Change::WriteDeployment { revision, .. } = &effect.change
                 && !self.revisions.contains_key(revision)
             {
                 // Lost meanwhile: there is nothing to apply from.

@@ -4,8 +4,8 @@ use super::{Deployment, Service, World};
 use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Effect, Observed,
-    decision::{Change, Guard, Object, Role, Target},
-    observed::{Owner, Refusal, RevisionSeen, labels, services},
+    decision::{Change, Guard, Manner, Object, Role, Target},
+    observed::{Owner, Refusal, RevisionSeen, facts, labels, services},
     render,
 };
 use serde_json::{Value, json};
@@ -27,7 +27,9 @@ impl World {
             Change::RestoreRevision { number, .. } => format!("ControllerRevision {number} again"),
             Change::DeleteRevision { hash } => format!("ControllerRevision of {}, deleted", self.image_of(hash)),
             Change::AdoptRevision { hash } => format!("ControllerRevision of {}, adopted", self.image_of(hash)),
-            Change::ApplyDeployment { color, revision, replicas } => format!("Deployment {color} {} ×{replicas}", self.image_of(revision)),
+            Change::WriteDeployment { color, revision, replicas, .. } => {
+                format!("Deployment {color} {} ×{replicas}", self.image_of(revision))
+            }
             Change::Scale { color, replicas } => format!("Deployment {color} to {replicas}"),
             Change::ApplyService { role, target } => format!("{} Service → {} {}", role.as_str(), target.color, self.reached_by(target)),
             Change::Fence { object, .. } => format!("{}, fenced", in_words(object)),
@@ -73,9 +75,10 @@ impl World {
                     revision.owner = Owner::Us;
                 }
             }
-            Change::ApplyDeployment { color, revision, replicas } => {
+            Change::WriteDeployment { color, revision, replicas, manner } => {
                 assert!(self.revisions.contains_key(revision), "applied from no ControllerRevision\n{}", self.story());
-                self.note(&format!("apply  Deployment {color} {} ×{replicas} ({})", self.image_of(revision), effect.why));
+                let how = if *manner == Manner::Apply { "apply" } else { "write" };
+                self.note(&format!("{how}  Deployment {color} {} ×{replicas} ({})", self.image_of(revision), effect.why));
                 self.witness_size(*color, Some(revision), *replicas);
                 let image = self.image_of(revision);
                 let deployment = self.deployments.entry(*color).or_insert_with(|| Deployment {
@@ -86,13 +89,18 @@ impl World {
                     image: String::new(),
                     replicas: -1,
                     epoch: String::new(),
+                    arrival: String::new(),
                     labels_intact: true,
                     owner: Owner::Us,
                 });
-                if (&deployment.revision, deployment.replicas) != (revision, *replicas) || !deployment.labels_intact {
+                let before = deployment.clone();
+                if let Manner::Arrival(marker) = manner {
+                    deployment.arrival.clone_from(marker);
+                }
+                let as_before = (&deployment.revision, deployment.replicas, &deployment.arrival) == (revision, *replicas, &before.arrival);
+                if !as_before || !deployment.labels_intact {
                     deployment.generation += 1;
                 }
-                let before = deployment.clone();
                 deployment.revision.clone_from(revision);
                 deployment.image = image;
                 deployment.replicas = *replicas;
@@ -110,7 +118,9 @@ impl World {
                 deployment.generation += i64::from(deployment.replicas != *replicas);
                 deployment.replicas = *replicas;
                 deployment.resource_version = version;
-                self.applied.insert(*color, deployment.generation);
+                if !facts::drifted(seen, *color) {
+                    self.applied.insert(*color, deployment.generation);
+                }
             }
             Change::ApplyService { role, target } => {
                 self.note(&format!("apply  {} Service → {} {} ({})", role.as_str(), target.color, self.reached_by(target), effect.why));

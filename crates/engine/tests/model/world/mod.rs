@@ -48,6 +48,7 @@ pub struct Deployment {
     pub labels_intact: bool,
     pub replicas: i32,
     pub epoch: Text,
+    pub arrival: Text,
     pub told: Told,
 }
 

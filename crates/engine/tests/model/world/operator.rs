@@ -5,7 +5,7 @@ use crate::{broken::Broken, promises};
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
 use bluegreen_engine::{
     Effect, Observed, Pass, decide,
-    decision::{Change, Guard, Object, Role, Target},
+    decision::{Change, Guard, Manner, Object, Role, Target},
     measure,
     observed::{Owner, RevisionSeen, progress},
     pass::{End, Step},
@@ -137,9 +137,9 @@ impl World {
             }
             Change::DeleteRevision { hash } => Arc::make_mut(&mut self.revisions).retain(|revision| revision.hash != *hash),
             Change::AdoptRevision { .. } => {}
-            Change::ApplyDeployment { color, revision, replicas } => {
+            Change::WriteDeployment { color, revision, replicas, manner } => {
                 if self.revisions.iter().any(|stored| stored.hash == *revision) {
-                    self.deploy(who, term, index(*color), Some(revision), *replicas);
+                    self.deploy(who, term, index(*color), Some((revision, manner)), *replicas);
                 }
             }
             Change::Scale { color, replicas } => self.deploy(who, term, index(*color), None, *replicas),
@@ -181,7 +181,7 @@ impl World {
         });
     }
 
-    fn deploy(&mut self, who: Who, term: i64, color: usize, revision: Option<&str>, replicas: i32) {
+    fn deploy(&mut self, who: Who, term: i64, color: usize, written: Option<(&str, &Manner)>, replicas: i32) {
         let old = self.deployments[color].clone();
         let fresh = || Deployment {
             uid: self.version + 1,
@@ -193,10 +193,16 @@ impl World {
             labels_intact: true,
             replicas: -1,
             epoch: "".into(),
+            arrival: "".into(),
             told: Told::default(),
         };
         let mut deployment = old.as_deref().cloned().unwrap_or_else(fresh);
-        if let Some(revision) = revision {
+        if let Some((revision, manner)) = written {
+            if let Manner::Arrival(marker) = manner
+                && *marker != *deployment.arrival
+            {
+                deployment.arrival = marker.as_str().into();
+            }
             // One that stays keeps its place in memory.
             if *revision != *deployment.revision {
                 deployment.revision = revision.into();
@@ -206,7 +212,7 @@ impl World {
         deployment.replicas = replicas;
         // A write that changes nothing leaves version and generation, as the API server does; labels have no generation.
         if old.as_deref() != Some(&deployment) {
-            let spec = |of: &Deployment| (of.revision.clone(), of.edited, of.replicas);
+            let spec = |of: &Deployment| (of.revision.clone(), of.edited, of.replicas, of.arrival.clone());
             deployment.generation += i64::from(old.as_deref().map(spec) != Some(spec(&deployment)));
             (deployment.version, deployment.by) = (self.next_version(), term);
             self.put_deployment(color, deployment.clone());
@@ -271,7 +277,9 @@ fn told_of(change: &Change) -> String {
         Change::RestoreRevision { number, .. } => format!("ControllerRevision {number} written again"),
         Change::DeleteRevision { .. } => "ControllerRevision deleted".into(),
         Change::AdoptRevision { .. } => "ControllerRevision adopted".into(),
-        Change::ApplyDeployment { color, revision, replicas } => format!("Deployment {color} applied, revision {revision} × {replicas}"),
+        Change::WriteDeployment { color, revision, replicas, .. } => {
+            format!("Deployment {color} written, revision {revision} × {replicas}")
+        }
         Change::Scale { color, replicas } => format!("Deployment {color} scaled to {replicas}"),
         Change::ApplyService { role, target } => format!("{} Service → {} {}", role.as_str(), target.color, target.revision),
         Change::Fence { object, epoch } => format!("{object:?} fenced with {epoch}"),

@@ -58,6 +58,7 @@ impl World {
             labels_intact: deployment.labels_intact,
             revision: deployment.revision.to_string(),
             epoch: deployment.epoch.to_string(),
+            arrival: deployment.arrival.to_string(),
             applied_generation: applied,
             replicas: deployment.replicas,
             min_ready_seconds: 0,
