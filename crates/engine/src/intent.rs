@@ -32,7 +32,7 @@ pub(crate) fn leaving_stays(plan: &Plan<'_>, status: &BlueGreenRolloutStatus) ->
     let aborted = status.phase == Some(Phase::Aborting);
     let next_waits = plan.wanted.as_ref().is_some_and(|wanted| {
         status.active.as_ref().is_none_or(|active| active.revision != wanted.hash)
-            && status.rejected.as_ref().is_none_or(|rejected| rejected.revision != wanted.hash)
+            && !status.gave_up(&wanted.hash)
     });
     Some(match (aborted, ending.outcome) {
         (true, Outcome::Reverted) => Duration::ZERO,

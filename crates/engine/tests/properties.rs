@@ -309,6 +309,7 @@ proptest! {
         let reasons = next.ending.iter().map(|ending| &ending.message).chain(next.rejected.iter().map(|rejected| &rejected.message));
         prop_assert!(!messages.chain(reasons).any(|message| is_long(message)), "{}", told::recorded(&next));
         prop_assert!(next.conditions.len() <= 3 && next.orders.len() <= 7, "{} conditions", next.conditions.len());
+        prop_assert!(next.rejections.len() <= 10 || next.rejections.len() <= before.rejections.len(), "{} rejections", next.rejections.len());
         if next.history != before.history {
             prop_assert!(next.history.len() <= 10 && !is_long(&next.history[0].message), "{} in history", next.history.len());
         }

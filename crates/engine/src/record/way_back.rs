@@ -6,6 +6,7 @@ use super::{
     hold::{self, Hold},
     orders::Verb,
     pods::{out_of_hope, told_after, trouble},
+    rest::give_up_live,
     stay::{Stay, Step},
     words,
 };
@@ -24,6 +25,12 @@ pub(super) fn aborting(draft: &mut Draft<'_>) -> Step {
         draft.rest(Phase::Healthy);
         return Step::Again;
     };
+    // The former revision takes the color at once: what is given up is kept to be looked at, and stands in nobody's way.
+    if let Some(active) = draft.status().active.clone()
+        && let Some(Step::Again) = give_up_live(draft, &active)
+    {
+        return Step::Again;
+    }
     let aborting = draft.status().leaving.as_ref().map(|leaving| words::revision("Aborting revision", leaving, ": ")).unwrap_or_default();
     if let Some(stay) = leaving_goes(draft, reasons::ABORTING, (&aborting, &ending.message), "scaleDown.afterAbort") {
         return stay.into();

@@ -174,6 +174,7 @@ impl World {
             self.side(p, side.as_ref());
         }
         status.rejected.as_ref().map(|rejected| (&rejected.revision, &rejected.reason)).hash(p);
+        status.rejections.iter().for_each(|rejection| rejection.revision.hash(p));
         for gate in &status.gates {
             self.gate(p, gate);
         }

@@ -81,8 +81,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn new_candidate(&self) -> Option<&'a Wanted<'a>> {
         let wanted = self.wanted()?;
         let known = self.wants(self.status.active.as_ref());
-        let rejected = self.status.rejected.as_ref().is_some_and(|rejected| rejected.revision == wanted.hash);
-        (!known && !rejected).then_some(wanted)
+        (!known && !self.status.gave_up(&wanted.hash)).then_some(wanted)
     }
 
     pub(crate) fn ordered(&self, verb: Verb, revision: &str) -> bool {
