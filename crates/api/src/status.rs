@@ -255,6 +255,13 @@ pub struct Side {
     /// `metadata.generation` of the Deployment after the operator's latest write. Any other generation is drift.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
+    /// Number of ready pods when the latest promotion left this side. A rollback needs three quarters of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_when_left: Option<i32>,
+    /// Time when replicas were raised from 0. Absent once a pod has been ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "optional_time_schema")]
+    pub starting_since: Option<Timestamp>,
 }
 
 /// A port as it is written to a Service.

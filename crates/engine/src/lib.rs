@@ -17,6 +17,7 @@ mod plan;
 mod record;
 pub mod render;
 mod revision;
+mod takeover;
 
 pub use decide::decide;
 pub use decision::{Decision, Effect, Why};

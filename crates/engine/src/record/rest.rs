@@ -4,7 +4,7 @@ use super::{
     draft::{Draft, ending},
     hold,
     orders::Verb,
-    pods::degraded,
+    pods::{degraded, serves_nobody, told_after, trouble, verdict_at},
     stay::{Stay, Step},
     words,
 };
@@ -73,6 +73,26 @@ pub(super) fn give_up_live(draft: &mut Draft<'_>, active: &Side) -> Option<Step>
 }
 
 fn serving(draft: &Draft<'_>, active: &Side) -> Stay {
+    let stay = stranded(draft, active).unwrap_or_else(|| fewer_or_all(draft, active));
+    if draft.status().standby.is_some() { stay.until(verdict_at(draft, active)) } else { stay }
+}
+
+/// No pod of the live side is ready, and the former one stands by for good: its story is over, and a person decides.
+fn stranded(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
+    let standby = draft.status().standby.as_ref().filter(|standby| draft.ready_pods(standby) > 0 && draft.fully_available(standby))?;
+    (draft.settings().replicas > 0 && serves_nobody(draft, active, Some(standby))).then(|| {
+        let trouble = trouble(draft, active);
+        let advice = Advice {
+            state: format!("; revision {} stands by with {} ready pods", standby.number, standby.replicas),
+            command: format!("Roll back: {}", draft.order(Verb::Rollback, &active.revision)),
+            instead: "; or change spec".into(),
+        };
+        let before = words::revision("Revision", active, " has no ready pod");
+        Stay::stalled(reasons::DEGRADED, advised(&before, &told_after(": ", trouble.as_ref()), &advice)).with(trouble.as_ref())
+    })
+}
+
+fn fewer_or_all(draft: &Draft<'_>, active: &Side) -> Stay {
     degraded(draft, active).unwrap_or_else(|| Stay::ready(reasons::AVAILABLE, words::revision("Revision", active, " serves")))
 }
 

@@ -36,6 +36,7 @@ mod pause;
 mod progress;
 mod refusals;
 mod score;
+mod short;
 mod sizes;
 mod templates;
 

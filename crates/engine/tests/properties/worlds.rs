@@ -8,8 +8,8 @@ use crate::{
     told::Case,
 };
 use bluegreen_api::{
-    Attempt, BlueGreenRolloutStatus, Clock, Color, Ending, GateState, Measured, Outcome as Ended, Phase, PhaseTime, Rejected, Rejection, Side,
-    TemplateKind,
+    Attempt, BlueGreenRolloutStatus, Clock, Color, Ending, GateState, Measured, Outcome as Ended, Phase, PhaseTime, Rejected, Rejection,
+    Side, TemplateKind,
 };
 use bluegreen_engine::{
     decision::{Object, Role},
@@ -53,8 +53,14 @@ pub fn numbered(image: usize, color: Color, replicas: i32) -> Side {
 }
 
 fn sides(color: Color) -> impl Strategy<Value = Side> {
-    (images(), 0..6_i32, option::of(0..4_i64))
-        .prop_map(move |(image, replicas, generation)| Side { generation, ..numbered(image, color, replicas) })
+    (images(), 0..6_i32, option::of(0..4_i64), option::of(0..6_i32), option::weighted(0.2, times())).prop_map(
+        move |(image, replicas, generation, ready_when_left, starting_since)| Side {
+            generation,
+            ready_when_left,
+            starting_since,
+            ..numbered(image, color, replicas)
+        },
+    )
 }
 
 /// Sides that a record can hold: the active one in its color, another in the other.
@@ -247,7 +253,8 @@ fn deployments() -> BoxedStrategy<DeploymentSeen> {
 }
 
 pub fn color_seen() -> BoxedStrategy<ColorSeen> {
-    let progress = option::of((0..6_i32, times(), option::of(times())));
+    let since = || option::of(times());
+    let progress = option::of((0..6_i32, times(), (since(), since(), since())));
     option::weighted(0.9, deployments())
         .prop_flat_map(|deployment| {
             let revision = deployment.as_ref().map_or_else(|| side(0).revision, |deployment| deployment.revision.clone());
@@ -255,12 +262,16 @@ pub fn color_seen() -> BoxedStrategy<ColorSeen> {
         })
         .prop_flat_map(move |(deployment, pods)| (Just(deployment), Just(pods), progress.clone()))
         .prop_map(|(deployment, pods, progress)| ColorSeen {
-            progress: deployment.as_ref().zip(progress).map(|(deployment, (high_water, at, short_since))| Progress {
-                revision: deployment.revision.clone(),
-                generation: deployment.generation,
-                high_water,
-                at,
-                short_since,
+            progress: deployment.as_ref().zip(progress).map(|(deployment, (high_water, at, (short_since, failing_since, none_since)))| {
+                Progress {
+                    revision: deployment.revision.clone(),
+                    generation: deployment.generation,
+                    high_water,
+                    at,
+                    short_since,
+                    failing_since,
+                    none_since,
+                }
             }),
             deployment,
             pods,

@@ -15,7 +15,7 @@ use crate::{
     observed::{ColorSeen, Observed, Refusal, facts},
     plan::{Plan, Wanted},
 };
-use bluegreen_api::{BlueGreenRolloutStatus, Phase, Side};
+use bluegreen_api::{BlueGreenRolloutStatus, Clock, Phase, Side};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -120,6 +120,15 @@ impl<'a> Draft<'a> {
 
     pub(crate) fn due(&self, after: Duration) -> Option<Timestamp> {
         self.status.clock.as_ref().and_then(|clock| clock::due(clock, after))
+    }
+
+    /// A clock for what began in the middle of a phase: what was taken out of that of the phase may lie before.
+    pub(crate) fn clock_since(&self, since: Timestamp) -> Clock {
+        let mut clock = clock::started(since);
+        if let Some(absence) = self.seen.absence {
+            clock::account(&mut clock, absence);
+        }
+        clock
     }
 
     /// Time since the pods of a side made progress, as far as it counts for this phase.

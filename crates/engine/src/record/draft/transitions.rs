@@ -41,6 +41,8 @@ impl Draft<'_> {
             replicas,
             ports: wanted.content.ports.clone(),
             generation: None,
+            ready_when_left: None,
+            starting_since: None,
         }
     }
 
@@ -111,7 +113,14 @@ impl Draft<'_> {
             let Some(previous) = self.status.previous.clone().filter(known) else { return false };
             ending.slow = true;
             let replicas = self.settings().full_size(active.replicas);
-            self.status.standby = Some(Side { color: active.color.other(), replicas, generation: None, ..previous });
+            self.status.standby = Some(Side {
+                color: active.color.other(),
+                replicas,
+                generation: None,
+                ready_when_left: None,
+                starting_since: None,
+                ..previous
+            });
             self.status.leaving = None;
             self.status.preview = None;
         }
@@ -268,7 +277,8 @@ impl Draft<'_> {
         // Given before there was anything to accept.
         self.spend(Verb::Accept);
         self.status.previous = Some(former.clone());
-        self.status.standby = Some(former);
+        let ready_when_left = Some(self.ready_pods(&former));
+        self.status.standby = Some(Side { ready_when_left, starting_since: None, ..former });
         self.status.active = Some(candidate);
         self.status.preview = None;
     }
@@ -294,7 +304,7 @@ impl Draft<'_> {
     pub(crate) fn switched_back(&mut self, bad: Side, standby: Side, outcome: Outcome) {
         self.status.leaving = Some(bad.clone());
         self.status.previous = (outcome == Outcome::Reverted).then_some(bad);
-        self.status.active = Some(standby);
+        self.status.active = Some(Side { ready_when_left: None, ..standby });
         self.status.standby = None;
         self.status.preview = None;
         self.status.waiting_replicas = None;
