@@ -554,8 +554,9 @@ pub struct Monitoring {
     /// duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Score>,
-    /// Action after a failed check or metric. RollBack (default): traffic goes back at once. Pause: a person decides, by the annotation
-    /// `rollback` or `accept`.
+    /// Action after a failed check or metric, or after fewer than three quarters of the pods were available for `progressDeadline` (pods
+    /// without room don't count). RollBack (default): traffic goes back at once. Pause: a person decides, by the annotation `rollback` or
+    /// `accept`. Without any ready pod traffic goes back in either case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<MonitoringFailure>,
     /// Action when the duration is over and a metric could not be judged. Hold (default): the rollout waits for readings or a person.
@@ -585,7 +586,7 @@ pub struct ScaleDown {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<Duration>,
     /// Time after `drain` that the former version stands by at full size, for an instant rollback. Default 30s. 0s: no standby. Never:
-    /// standby until the next rollout.
+    /// standby until the next rollout. While too few pods of the live side are available, the former version stays until that is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Lifetime>,
     /// Time that an aborted candidate keeps its pods, for inspection. Default 30s.

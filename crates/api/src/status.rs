@@ -54,6 +54,10 @@ pub struct BlueGreenRolloutStatus {
     /// rollout with `retry`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Rejected>,
+    /// Revisions that were aborted or rolled back since `spec` last asked for another one, newest first, at most 10. None of them is
+    /// tried again by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rejections: Vec<Rejection>,
     /// Gates of the current attempt and their progress.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -90,6 +94,15 @@ pub struct BlueGreenRolloutStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+impl BlueGreenRolloutStatus {
+    /// This revision was given up, and is not tried again by itself.
+    pub fn gave_up(&self, revision: &str) -> bool {
+        // The newest alone is known of a status that an earlier version recorded.
+        let newest = self.rejected.iter().map(|rejected| &rejected.revision);
+        newest.chain(self.rejections.iter().map(|rejection| &rejection.revision)).any(|rejected| rejected == revision)
+    }
 }
 
 fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
@@ -242,6 +255,13 @@ pub struct Side {
     /// `metadata.generation` of the Deployment after the operator's latest write. Any other generation is drift.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
+    /// Number of ready pods when the latest promotion left this side. A rollback needs three quarters of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_when_left: Option<i32>,
+    /// Time when replicas were raised from 0. Absent once a pod has been ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "optional_time_schema")]
+    pub starting_since: Option<Timestamp>,
 }
 
 /// A port as it is written to a Service.
@@ -267,6 +287,25 @@ pub struct Rejected {
     pub message: String,
     #[schemars(schema_with = "time_schema")]
     pub at: Timestamp,
+}
+
+/// A revision that was aborted or rolled back, in short.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejection {
+    pub revision: String,
+    pub number: i64,
+    /// Reason, as one word for programs.
+    pub reason: String,
+    #[schemars(schema_with = "time_schema")]
+    pub at: Timestamp,
+}
+
+impl From<&Rejected> for Rejection {
+    fn from(rejected: &Rejected) -> Self {
+        let Rejected { revision, number, reason, at, .. } = rejected.clone();
+        Self { revision, number, reason, at }
+    }
 }
 
 /// Outcome of the attempt in progress, once it is decided.

@@ -30,10 +30,10 @@ pub(crate) fn scale_down_due(plan: &Plan<'_>, status: &BlueGreenRolloutStatus) -
 pub(crate) fn leaving_stays(plan: &Plan<'_>, status: &BlueGreenRolloutStatus) -> Option<Duration> {
     let ending = status.ending.as_ref()?;
     let aborted = status.phase == Some(Phase::Aborting);
-    let next_waits = plan.wanted.as_ref().is_some_and(|wanted| {
-        status.active.as_ref().is_none_or(|active| active.revision != wanted.hash)
-            && status.rejected.as_ref().is_none_or(|rejected| rejected.revision != wanted.hash)
-    });
+    let next_waits = plan
+        .wanted
+        .as_ref()
+        .is_some_and(|wanted| status.active.as_ref().is_none_or(|active| active.revision != wanted.hash) && !status.gave_up(&wanted.hash));
     Some(match (aborted, ending.outcome) {
         (true, Outcome::Reverted) => Duration::ZERO,
         (true, _) if next_waits => Duration::ZERO,

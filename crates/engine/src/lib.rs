@@ -18,6 +18,7 @@ mod plan;
 mod record;
 pub mod render;
 mod revision;
+mod takeover;
 
 pub use decide::decide;
 pub use decision::{Decision, Effect, Why};

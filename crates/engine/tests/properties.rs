@@ -311,6 +311,7 @@ proptest! {
         let bytes = serde_json::to_vec(&*next).unwrap().len();
         prop_assert!(bytes <= 384 * 1024, "a status of {bytes} bytes");
         prop_assert!(next.conditions.len() <= 3 && next.orders.len() <= 7, "{} conditions", next.conditions.len());
+        prop_assert!(next.rejections.len() <= 10 || next.rejections.len() <= before.rejections.len(), "{} rejections", next.rejections.len());
         if next.history != before.history {
             prop_assert!(next.history.len() <= 10 && !is_long(&next.history[0].message), "{} in history", next.history.len());
         }

@@ -242,7 +242,11 @@ impl World {
             (&status["preview"], status["preview"]["replicas"].as_i64().unwrap_or(1).max(1))
         } else if phase == "RollingBack" && is("standby") {
             let size = status["standby"]["replicas"].as_i64().unwrap_or(1);
-            (&status["standby"], if status["ending"]["ordered"] == true { 1 } else { size.min(left).max(1) })
+            // When no further pod of it gets ready: three quarters of those that it had, and half as many as the side being left.
+            let had = status["standby"]["readyWhenLeft"].as_i64().unwrap_or(size);
+            let fewest = (had - had / 4).max(left - left / 2);
+            let needed = if status["ending"]["slow"] == true { size.min(left) } else { size.min(left).min(fewest) };
+            (&status["standby"], if status["ending"]["ordered"] == true { 1 } else { needed.max(1) })
         } else if is("active") {
             (&status["active"], i64::from(left > 0))
         } else if phase == "Initializing" && aim.revision == "none" {

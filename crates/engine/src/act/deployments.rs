@@ -7,6 +7,7 @@ use crate::{
         DeploymentSeen, Observed, Owner, Refusal,
         arrival::{arrival, arrived},
         facts::{as_we_left_it, reached, selects, surely_ready, touchable},
+        short::{Short, short},
     },
     plan::Plan,
 };
@@ -71,7 +72,10 @@ fn deployment_drift(plan: &Plan<'_>, side: &Side, deployment: &DeploymentSeen) -
 /// The standby goes now. While the rollout is held its clock stands still, and its time doesn't come.
 fn scales_down(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStatus, side: &Side) -> bool {
     let is_standby = status.standby.as_ref().is_some_and(|standby| standby.color == side.color);
-    let active_serves = status.active.as_ref().is_some_and(|active| surely_ready(seen, active) > 0 || plan.settings.replicas == 0);
+    // Short for its own doing, the live side may have to be given up yet. Want of room is another matter: the standby is the room.
+    let fails = |active: &Side| short(seen.color(active.color), &active.revision, active.replicas) == Some(Short::OwnDoing);
+    let serves = |active: &Side| plan.settings.replicas == 0 || (surely_ready(seen, active) > 0 && !fails(active));
+    let active_serves = status.active.as_ref().is_some_and(serves);
     status.phase == Some(Phase::ScalingDown)
         && is_standby
         && active_serves

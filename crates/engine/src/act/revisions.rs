@@ -41,6 +41,7 @@ pub(crate) fn housekeeping(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenR
     let needed = |hash: &str| {
         sides.into_iter().flatten().any(|side| side.revision == hash)
             || status.rejected.as_ref().is_some_and(|rejected| rejected.revision == hash)
+            || plan.wants(hash)
     };
     let settled = matches!(status.phase, Some(Phase::Healthy | Phase::Aborted | Phase::RolledBack));
     let excess = seen.revisions.len().saturating_sub(plan.settings.history_limit);

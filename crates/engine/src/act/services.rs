@@ -2,7 +2,6 @@
 
 use crate::{
     decision::{Change, Effect, Guard, Role, Target},
-    intent::one_pod_is_enough,
     observed::{
         Observed, Owner, ServiceSeen,
         facts::{fully_available, leads_to, ready, selects, surely_ready, taken_up, target, touchable},
@@ -11,6 +10,7 @@ use crate::{
         services::service_ports,
     },
     plan::Plan,
+    takeover::can_take_over,
 };
 use bluegreen_api::{BlueGreenRolloutStatus, GateState, Phase, ServicePort, Side};
 use bluegreen_gates::stage::Stage;
@@ -37,7 +37,7 @@ fn active_target(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStat
             target(candidate)
         }
         (Some(Phase::RollingBack), _, Some(standby))
-            if can_take_over(seen, status, active, standby)
+            if can_take_over(seen, plan, status, active, standby)
                 || (selects(seen, standby) && (ready(seen, standby) > 0 || ready(seen, active) == 0)) =>
         {
             target(standby)
@@ -61,24 +61,6 @@ fn first_passed(plan: &Plan<'_>, status: &BlueGreenRolloutStatus) -> bool {
     definitions.iter().filter(|wanted| wanted.weight.is_none()).all(|wanted| {
         status.gates.iter().any(|gate| gate.name == wanted.name && gate.definition == wanted.definition && gate.state == GateState::Passed)
     })
-}
-
-/// The standby has as many ready pods as the side being left, or all it asks for; on a person's order one is enough.
-fn can_take_over(seen: &Observed, status: &BlueGreenRolloutStatus, active: &Side, standby: &Side) -> bool {
-    let ordered = one_pod_is_enough(status);
-    let slow = status.ending.as_ref().is_some_and(|ending| ending.slow);
-    // What is seen of its pods may be those of its former life, until our write of it is taken up.
-    if slow && !taken_up(seen, standby) {
-        return false;
-    }
-    let left = ready(seen, active);
-    let enough = match (ordered, slow) {
-        (true, _) => 1,
-        // Deployed again: full size before it takes over from a side that still serves.
-        (false, true) if left > 0 => standby.replicas,
-        (false, _) => standby.replicas.min(left),
-    };
-    surely_ready(seen, standby) >= enough.max(1)
 }
 
 /// The preview Service reaches the candidate once it is ready, else the active revision.

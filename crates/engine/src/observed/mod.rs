@@ -5,6 +5,7 @@ pub mod facts;
 pub mod labels;
 pub mod progress;
 pub mod services;
+pub mod short;
 
 use crate::{
     asked::Asked,
@@ -263,6 +264,10 @@ pub struct Progress {
     pub at: Timestamp,
     /// Since when fewer pods than asked for are ready, without a break.
     pub short_since: Option<Timestamp>,
+    /// Since when the color is short for its own doing, without a break.
+    pub failing_since: Option<Timestamp>,
+    /// Since when no pod is ready, without a break.
+    pub none_since: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]

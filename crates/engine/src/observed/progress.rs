@@ -1,6 +1,9 @@
 //! How the pods of a revision get on: the high-water mark of its ready pods, and why they don't.
 
-use super::{ColorSeen, PodSeen, Progress};
+use super::{
+    ColorSeen, PodSeen, Progress,
+    short::{Short, short},
+};
 use bluegreen_api::TroubleKind;
 use jiff::Timestamp;
 use std::{fmt, time::Duration};
@@ -14,11 +17,15 @@ const UNPULLABLE: Duration = Duration::from_secs(120);
 pub fn fold(previous: Option<&Progress>, seen: &ColorSeen, now: Timestamp) -> Option<Progress> {
     let deployment = seen.deployment.as_ref()?;
     let ready = ready_pods(seen, &deployment.revision);
-    let short_since = (ready < deployment.replicas).then(|| previous.and_then(|progress| progress.short_since).unwrap_or(now));
+    let since = |is: bool, before: fn(&Progress) -> Option<Timestamp>| is.then(|| previous.and_then(before).unwrap_or(now));
+    let short_since = since(ready < deployment.replicas, |progress| progress.short_since);
+    let failing = short(seen, &deployment.revision, deployment.replicas) == Some(Short::OwnDoing);
+    let failing_since = since(failing, |progress| progress.failing_since);
+    let none_since = since(ready == 0 && deployment.replicas > 0, |progress| progress.none_since);
     let same = previous.filter(|progress| progress.revision == deployment.revision);
     if deployment.observed_generation < deployment.generation {
         // Not taken up yet: the time of the pods has not begun, or stands where it was.
-        return same.map(|progress| Progress { short_since, ..progress.clone() });
+        return same.map(|progress| Progress { short_since, failing_since, none_since, ..progress.clone() });
     }
     let (high_water, at) = match same {
         // Pods that were scaled away are to come anew.
@@ -26,7 +33,8 @@ pub fn fold(previous: Option<&Progress>, seen: &ColorSeen, now: Timestamp) -> Op
         Some(_) => (ready, now),
         None => (ready, begun(seen, &deployment.revision).unwrap_or(now)),
     };
-    Some(Progress { revision: deployment.revision.clone(), generation: deployment.generation, high_water, at, short_since })
+    let (revision, generation) = (deployment.revision.clone(), deployment.generation);
+    Some(Progress { revision, generation, high_water, at, short_since, failing_since, none_since })
 }
 
 /// When the pods of a revision last made progress, as far as they tell.

@@ -87,6 +87,8 @@ fn rebuilt(draft: &Draft<'_>, color: Color, hash: &str, replicas: i32) -> Side {
         replicas,
         ports,
         generation: None,
+        ready_when_left: None,
+        starting_since: None,
     }
 }
 

@@ -5,10 +5,18 @@ use super::{
     stay::{Stay, Step},
     words,
 };
-use crate::observed::progress::{self, Trouble};
-use bluegreen_api::{Duration, Outcome, Side, reasons};
+use crate::{
+    clock,
+    observed::{
+        Progress,
+        progress::{self, Trouble},
+        short::{Short, short, three_quarters},
+    },
+};
+use bluegreen_api::{Outcome, Side, reasons};
 use bluegreen_gates::text::around;
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// What keeps the pods of a side from getting ready.
 pub(crate) fn trouble(draft: &Draft<'_>, side: &Side) -> Option<Trouble> {
@@ -32,7 +40,7 @@ pub(crate) fn pods_coming(draft: &mut Draft<'_>, candidate: &Side, reason: &'sta
     if progress.is_some_and(|(time, _)| time >= draft.settings().progress_deadline) {
         let ready = || format!("{} of {} pods are ready", draft.ready_pods(candidate), candidate.replicas);
         let why = trouble.map_or_else(ready, |trouble| trouble.sentence);
-        let deadline = Duration(draft.settings().progress_deadline);
+        let deadline = bluegreen_api::Duration(draft.settings().progress_deadline);
         draft.abort(
             Outcome::Aborted,
             reasons::PROGRESS_DEADLINE_EXCEEDED,
@@ -66,7 +74,7 @@ pub(crate) fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
         // Not how many are: that would be a record with each that comes or goes.
         let short = || format!("fewer than {} pods are ready", active.replicas);
         let why = trouble.as_ref().map_or_else(short, |trouble| trouble.sentence.clone());
-        let deadline = Duration(draft.settings().progress_deadline);
+        let deadline = bluegreen_api::Duration(draft.settings().progress_deadline);
         let made = words::revision("Revision", active, &format!(" made no progress for {deadline} (progressDeadline): "));
         let message = around(&made, &why, ADVICE);
         return Stay::stalled(reasons::PROGRESS_DEADLINE_EXCEEDED, message).with(trouble.as_ref());
@@ -90,22 +98,78 @@ pub(crate) fn out_of_hope(draft: &Draft<'_>, side: &Side) -> bool {
             || draft.elapsed() >= draft.settings().progress_deadline)
 }
 
-fn short_since(draft: &Draft<'_>, active: &Side) -> Option<Timestamp> {
-    draft.color_of(active).progress.as_ref().filter(|progress| progress.revision == active.revision)?.short_since
+fn progress_of<'a>(draft: &Draft<'a>, side: &Side) -> Option<&'a Progress> {
+    draft.color_of(side).progress.as_ref().filter(|progress| progress.revision == side.revision)
 }
 
-pub(crate) fn short_for_too_long(draft: &Draft<'_>, active: &Side) -> bool {
+/// A whole deadline has passed since then, and since the phase began.
+fn for_a_deadline(draft: &Draft<'_>, since: Option<Timestamp>) -> bool {
     let deadline = draft.settings().progress_deadline;
-    let Some(since) = short_since(draft, active) else { return false };
-    let short = draft.now().as_millisecond() - since.as_millisecond();
-    u128::try_from(short).is_ok_and(|short| short >= deadline.as_millis()) && draft.elapsed() >= deadline && !draft.fully_available(active)
+    let Some(since) = since else { return false };
+    let lasts = draft.now().as_millisecond() - since.as_millisecond();
+    u128::try_from(lasts).is_ok_and(|lasts| lasts >= deadline.as_millis()) && draft.elapsed() >= deadline
 }
 
-/// When being short of pods becomes a reason to go back.
-pub(crate) fn short_deadline(draft: &Draft<'_>, active: &Side) -> Option<Timestamp> {
+fn deadline_since(draft: &Draft<'_>, since: Option<Timestamp>) -> Option<Timestamp> {
     let deadline = draft.settings().progress_deadline;
-    let since = short_since(draft, active)?.checked_add(deadline).ok()?;
+    let since = since?.checked_add(deadline).ok()?;
     draft.due(deadline).map(|due| due.max(since))
+}
+
+/// A pod is missing, and has been for a whole deadline.
+pub(crate) fn incomplete_for_too_long(draft: &Draft<'_>, side: &Side) -> bool {
+    for_a_deadline(draft, progress_of(draft, side).and_then(|progress| progress.short_since)) && !draft.fully_available(side)
+}
+
+/// When that becomes a reason to take back a switch.
+pub(crate) fn incomplete_deadline(draft: &Draft<'_>, side: &Side) -> Option<Timestamp> {
+    deadline_since(draft, progress_of(draft, side)?.short_since)
+}
+
+/// Whether a side is short of pods, and whose doing that is.
+pub(crate) fn short_of(draft: &Draft<'_>, side: &Side) -> Option<Short> {
+    short(draft.color_of(side), &side.revision, side.replicas)
+}
+
+/// Short for its own doing, for a whole deadline.
+pub(crate) fn failing_for_too_long(draft: &Draft<'_>, side: &Side) -> bool {
+    for_a_deadline(draft, progress_of(draft, side).and_then(|progress| progress.failing_since))
+        && short_of(draft, side) == Some(Short::OwnDoing)
+}
+
+/// When that becomes a reason to go back.
+pub(crate) fn failing_deadline(draft: &Draft<'_>, side: &Side) -> Option<Timestamp> {
+    deadline_since(draft, progress_of(draft, side)?.failing_since)
+}
+
+/// So long no pod may be ready for a cause that both sides may share.
+const BLIP: Duration = Duration::from_secs(5);
+
+/// No pod of the live side is ready, and that is more than a blip: what both sides need may be away for a moment, and then the other side
+/// isn't there in full either.
+pub(crate) fn serves_nobody(draft: &Draft<'_>, live: &Side, other: Option<&Side>) -> bool {
+    // One that would last longer than any tells of a clock that was put back.
+    let latest = draft.now().checked_add(BLIP).unwrap_or(Timestamp::MAX);
+    let lasting = || blip_over(draft, live).is_none_or(|at| at <= draft.now() || at > latest);
+    let other_is_there = || other.is_some_and(|other| draft.ready_pods(other) > 0 && draft.fully_available(other));
+    draft.ready_pods(live) == 0 && starting_until(draft, live).is_none() && (other_is_there() || lasting())
+}
+
+fn blip_over(draft: &Draft<'_>, live: &Side) -> Option<Timestamp> {
+    progress_of(draft, live)?.none_since?.checked_add(BLIP).ok()
+}
+
+/// Until when pods that were just asked for, where none was, are waited for.
+fn starting_until(draft: &Draft<'_>, live: &Side) -> Option<Timestamp> {
+    let deadline = draft.settings().progress_deadline;
+    let due = clock::due(&draft.clock_since(live.starting_since?), deadline)?;
+    (due > draft.now()).then_some(due)
+}
+
+/// When time alone condemns the pods of the live side.
+pub(crate) fn verdict_at(draft: &Draft<'_>, live: &Side) -> Option<Timestamp> {
+    let times = [blip_over(draft, live), starting_until(draft, live), failing_deadline(draft, live)];
+    times.into_iter().flatten().filter(|at| *at > draft.now()).min()
 }
 
 pub(crate) fn lost(draft: &Draft<'_>, side: &Side, what: &str) -> String {
@@ -114,17 +178,15 @@ pub(crate) fn lost(draft: &Draft<'_>, side: &Side, what: &str) -> String {
 
 /// The active side has fewer pods than it should.
 pub(crate) fn degraded(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
-    let size = active.replicas;
-    // Those of another revision, that the Deployment still counts, serve nobody.
-    let of_revision = draft.ready_pods(active);
-    let available = draft.color_of(active).deployment.as_ref().map_or(0, |deployment| deployment.available.min(of_revision));
-    // As a Deployment counts itself available: a quarter may be missing.
-    (available < size - size / 4).then(|| {
+    short_of(draft, active).map(|_| {
         let trouble = trouble(draft, active);
         let told = told_after(": ", trouble.as_ref());
-        // Not how many there are: that would be a record with each that comes or goes.
-        let serves = format!(" serves with fewer than {} of {size} pods{told}", size - size / 4);
-        let message = words::revision("Revision", active, &serves);
+        let message = words::revision("Revision", active, &format!(" serves with {}{told}", too_few(active.replicas)));
         Stay::working(reasons::DEGRADED, message).with(trouble.as_ref())
     })
+}
+
+/// Not how many there are: that would be a record with each that comes or goes.
+pub(crate) fn too_few(size: i32) -> String {
+    format!("fewer than {} of {size} pods", three_quarters(size))
 }

@@ -6,14 +6,17 @@ use super::{
     endpoints::{endpoints_show, slices_late, still_reached},
     hold::{self, Hold},
     orders::Verb,
-    pods::{degraded, lost, short_deadline, short_for_too_long, told_after, trouble},
+    pods::{
+        degraded, failing_deadline, failing_for_too_long, incomplete_deadline, incomplete_for_too_long, lost, serves_nobody, short_of,
+        told_after, too_few, trouble, verdict_at,
+    },
     stay::{Stay, Step},
     words,
 };
 use crate::{
     clock::{self, whole_second},
     intent::scale_down_due,
-    observed::facts,
+    observed::{facts, short::Short},
 };
 use bluegreen_api::{Duration, Ending, Gate, GateState, Lifetime, MonitoringFailure, OnUnknown, Outcome, Phase, Side, reasons};
 use bluegreen_gates::{
@@ -41,6 +44,16 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
         }
         return Step::Again;
     }
+    if !selects
+        && let Some(wanted) = draft.new_candidate()
+        && wanted.hash != candidate.revision
+        && hold::held(draft).is_none()
+    {
+        // Nobody was sent there yet, and a write that is refused may be what `spec` was mended for.
+        draft.superseded(wanted);
+        draft.begin_candidate(wanted);
+        return Step::Again;
+    }
     if !selects && draft.settings().replicas == 0 {
         // The size is a gate that can change its mind up to the switch.
         draft.enter(Phase::AwaitingPromotion);
@@ -52,7 +65,7 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
         draft.enter(Phase::Monitoring);
         return Step::Again;
     }
-    let deadline = short_deadline(draft, &candidate);
+    let deadline = if selects { verdict_at(draft, &candidate) } else { incomplete_deadline(draft, &candidate) };
     if !draft.fully_available(&candidate) {
         let waits = format!(": waiting until all {} pods are ready again", candidate.replicas);
         return Stay::working(reasons::PROMOTING, words::revision("Promoting revision", &candidate, &waits)).until(deadline).into();
@@ -86,22 +99,26 @@ fn withdrawn(draft: &mut Draft<'_>, active: &Side, candidate: &Side, selects: bo
     if draft.settings().replicas == 0 {
         return None;
     }
-    let unready = draft.ready_pods(candidate) == 0;
-    if selects && unready {
-        return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &none_ready(draft, candidate)));
-    }
     // Of its pods alone: a Deployment that was edited or lost is repaired, and is no word on the release.
-    short_for_too_long(draft, candidate)
-        .then(|| ending(Outcome::RolledBack, reasons::LOST_READINESS, &too_few_for_too_long(draft, candidate)))
+    let back = |message: &str| Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, message));
+    match selects {
+        true if serves_nobody(draft, candidate, Some(active)) => back(&none_ready(draft, candidate)),
+        true if failing_for_too_long(draft, candidate) => back(&for_too_long(draft, candidate, &too_few(candidate.replicas))),
+        // The switch waits for all of them.
+        false if incomplete_for_too_long(draft, candidate) => {
+            back(&for_too_long(draft, candidate, &format!("fewer than {} pods", candidate.replicas)))
+        }
+        _ => None,
+    }
 }
 
 fn none_ready(draft: &Draft<'_>, side: &Side) -> String {
     lost(draft, side, &format!("0 of {} pods are ready", side.replicas))
 }
 
-fn too_few_for_too_long(draft: &Draft<'_>, side: &Side) -> String {
+fn for_too_long(draft: &Draft<'_>, side: &Side, too_few: &str) -> String {
     let deadline = Duration(draft.settings().progress_deadline);
-    lost(draft, side, &format!("fewer than {} pods were available for {deadline} (progressDeadline)", side.replicas))
+    lost(draft, side, &format!("{too_few} were available for {deadline} (progressDeadline)"))
 }
 
 fn by_order(verb: Verb) -> Ending {
@@ -127,13 +144,17 @@ pub(super) fn monitoring(draft: &mut Draft<'_>) -> Step {
     if let Some(ending) = bad(draft, &active) {
         return roll_back(draft, &active, ending);
     }
-    if let Some(stay) = failed_and_held(draft, &active) {
-        return stay.into();
+    // What its pods come to is decided whatever else is waited for.
+    let verdict = verdict_at(draft, &active);
+    let held = failed_and_held(draft, &active).or_else(|| failing_and_held(draft, &active));
+    let step = match held.or_else(|| hold::held(draft).map(|held| held.stay)) {
+        Some(stay) => stay.into(),
+        None => still_monitoring(draft, &active),
+    };
+    match step {
+        Step::Stay(stay) => stay.until(verdict).into(),
+        Step::Again => Step::Again,
     }
-    if let Some(held) = hold::held(draft) {
-        return held.into();
-    }
-    still_monitoring(draft, &active)
 }
 
 /// An order or `spec` itself asks for the former revision.
@@ -160,19 +181,40 @@ fn roll_back(draft: &mut Draft<'_>, active: &Side, ending: Ending) -> Step {
 
 /// What condemns the new version without anybody's word.
 fn bad(draft: &Draft<'_>, active: &Side) -> Option<Ending> {
-    if draft.settings().replicas > 0 && active.replicas > 0 {
-        if draft.ready_pods(active) == 0 {
-            return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &none_ready(draft, active)));
-        }
-        if short_for_too_long(draft, active) {
-            return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &too_few_for_too_long(draft, active)));
-        }
+    if let Some(ending) = bad_pods(draft, active) {
+        return Some(ending);
     }
     if draft.settings().on_monitoring_failure == MonitoringFailure::Pause {
         return None;
     }
     let gate = draft.deciding(Stage::Monitoring).find(|gate| gate.state == GateState::Failed)?;
     Some(ending(Outcome::RolledBack, draft.reason_of(gate), &format!("{} failed: {}", gate.name, gate.message)))
+}
+
+/// What condemns it by its pods alone, as long as there is a way back.
+fn bad_pods(draft: &Draft<'_>, active: &Side) -> Option<Ending> {
+    if draft.settings().replicas == 0 || active.replicas == 0 {
+        return None;
+    }
+    let back = |message: &str| Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, message));
+    if serves_nobody(draft, active, draft.status().standby.as_ref()) {
+        return back(&none_ready(draft, active));
+    }
+    // One that serves some users is a person's to decide on, where that is asked for.
+    let decides = draft.settings().on_monitoring_failure == MonitoringFailure::RollBack;
+    if decides && failing_for_too_long(draft, active) {
+        return back(&for_too_long(draft, active, &too_few(active.replicas)));
+    }
+    None
+}
+
+/// Short for its own doing for a whole deadline, and a person decides.
+fn failing_and_held(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
+    (draft.settings().replicas > 0 && active.replicas > 0 && failing_for_too_long(draft, active)).then(|| {
+        let advice = back_or_on(draft, active, format!(". Revision {} stays live (onFailure: Pause)", active.number));
+        let message = advised("", &for_too_long(draft, active, &too_few(active.replicas)), &advice);
+        Stay::stalled(reasons::LOST_READINESS, message).with(trouble(draft, active).as_ref())
+    })
 }
 
 /// What a person may order while a version is watched.
@@ -185,17 +227,17 @@ fn failed_and_held(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
     let gate = draft.deciding(Stage::Monitoring).find(|gate| gate.state == GateState::Failed)?;
     let advice = back_or_on(draft, active, format!(". Revision {} stays live (onFailure: Pause)", active.number));
     let message = advised(&format!("{} failed: ", gate.name), &gate.message, &advice);
-    Some(Stay::stalled(draft.reason_of(gate), message).until(short_deadline(draft, active)))
+    Some(Stay::stalled(draft.reason_of(gate), message))
 }
 
 fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
     let bake = draft.settings().bake;
     let watching = |after: &str| words::revision("Monitoring revision", active, after);
-    if !draft.fully_available(active) {
-        let trouble = trouble(draft, active);
-        let short = format!(": fewer than {} pods are available{}", active.replicas, told_after(": ", trouble.as_ref()));
-        let message = watching(&short);
-        return Stay::working(reasons::MONITORING, message).with(trouble.as_ref()).until(short_deadline(draft, active)).into();
+    let short = short_of(draft, active);
+    let trouble = short.and_then(|_| trouble(draft, active));
+    let told = short.map(|_| format!("{} are available{}", too_few(active.replicas), told_after(": ", trouble.as_ref())));
+    if let (Some(Short::OwnDoing), Some(told)) = (short, &told) {
+        return Stay::working(reasons::MONITORING, watching(&format!(": {told}"))).with(trouble.as_ref()).into();
     }
     let gates: Vec<_> = draft.deciding(Stage::Monitoring).cloned().collect();
     let unknown = gates.iter().find(|gate| gate.state == GateState::Inconclusive);
@@ -230,7 +272,12 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
             // While gates lack readings the end is later. It stays as it is written: that it has passed is no record of its own.
             None => watching(&words::end(draft, if gates.is_empty() { " until" } else { " at least until" }, bake, "monitoring.duration")),
         };
-        return Stay::working(reasons::MONITORING, message).ends(draft.due(bake)).into();
+        // The room that pods lack is taken by the former side, and is there once its time is over.
+        let (message, trouble) = match told {
+            Some(told) if unknown.is_none() => (around(&format!("{message}; "), &told, ""), trouble),
+            _ => (message, None),
+        };
+        return Stay::working(reasons::MONITORING, message).with(trouble.as_ref()).ends(draft.due(bake)).into();
     }
     monitored(draft)
 }
@@ -250,11 +297,53 @@ pub(super) fn scaling_down(draft: &mut Draft<'_>) -> Step {
     if let Some(step) = way_back_asked(draft, &active) {
         return step;
     }
-    let drained = draft.elapsed() >= draft.settings().drain;
-    let serving = |after: &str| words::revision("Revision", &active, &format!(" serves{after}"));
     let Some(standby) = draft.status().standby.clone() else { return scaled_down(draft) };
+    let drained = draft.elapsed() >= draft.settings().drain;
+    let due = match draft.settings().after {
+        Lifetime::Never => draft.due(draft.settings().drain),
+        Lifetime::For(_) => scale_down_due(draft.plan, draft.status()),
+    };
+    let gone = draft.color_of(&standby).deployment.as_ref().is_none_or(|deployment| deployment.replicas == 0);
+    if gone && due.is_some_and(|due| due <= draft.now()) && draft.new_candidate().is_none() {
+        return scaled_down(draft);
+    }
+    if let Some(ending) = bad_pods(draft, &active) {
+        return roll_back(draft, &active, ending);
+    }
+    // Short for its own doing, the live side may have to be given up yet: what it would go back to stays until that is decided.
+    let failing = draft.settings().replicas > 0 && short_of(draft, &active) == Some(Short::OwnDoing);
+    let accepted = draft.ordered(Verb::Accept, &active.revision) && (drained || !failing);
+    if accepted {
+        draft.spend(Verb::Accept);
+    }
+    let live = match (failing, accepted) {
+        (false, _) => Live::Enough,
+        (true, false) => Live::Undecided,
+        (true, true) => Live::Accepted,
+    };
+    match goes(draft, &active, &standby, (due, live)) {
+        Step::Stay(stay) => stay.until(verdict_at(draft, &active)).into(),
+        Step::Again => Step::Again,
+    }
+}
+
+/// How the live side is while the former one is on its way out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Live {
+    Enough,
+    /// Short for its own doing.
+    Undecided,
+    /// It is, and a person takes it as it is.
+    Accepted,
+}
+
+fn goes(draft: &mut Draft<'_>, active: &Side, standby: &Side, (due, live): (Option<Timestamp>, Live)) -> Step {
+    let drained = draft.elapsed() >= draft.settings().drain;
+    let undecided = live == Live::Undecided;
+    let serving = |after: &str| words::revision("Revision", active, &format!(" serves{after}"));
     if let Some(wanted) = draft.new_candidate()
         && hold::held(draft).is_none()
+        && !(drained && undecided)
     {
         if drained {
             finish_promoted(draft);
@@ -265,27 +354,25 @@ pub(super) fn scaling_down(draft: &mut Draft<'_>) -> Step {
         let starts = words::end(draft, "; the next revision starts at", drain, "scaleDown.drain");
         return Stay::working(reasons::SCALING_DOWN, serving(&starts)).ends(draft.due(drain)).into();
     }
-    if draft.settings().after == Lifetime::Never && drained {
+    if draft.settings().after == Lifetime::Never && drained && !undecided {
         finish_promoted(draft);
         draft.rest(Phase::Healthy);
         return Step::Again;
     }
-    let due = match draft.settings().after {
-        Lifetime::Never => draft.due(draft.settings().drain),
-        Lifetime::For(_) => scale_down_due(draft.plan, draft.status()),
-    };
-    let gone = draft.color_of(&standby).deployment.as_ref().is_none_or(|deployment| deployment.replicas == 0);
-    if gone && due.is_some_and(|due| due <= draft.now()) {
+    if live == Live::Accepted {
         return scaled_down(draft);
     }
     if let Some(held) = hold::held(draft).filter(|held| held.by != Hold::NoReplicas) {
         return held.into();
     }
-    if due.is_some_and(|due| due <= draft.now()) && draft.ready_pods(&active) == 0 && draft.settings().replicas > 0 {
-        return kept(draft, &active, &standby).into();
+    if undecided && drained {
+        return undecided_stay(draft, active, standby).into();
     }
-    let stay = degraded(draft, &active).or_else(|| still_reached(draft, &standby, due, &serving("")));
-    let stands_by = || Stay::ready(reasons::AVAILABLE, serving(&standing_by(draft, &standby, due))).ends(due);
+    if due.is_some_and(|due| due <= draft.now()) && draft.ready_pods(active) == 0 && draft.settings().replicas > 0 {
+        return kept(draft, active, standby).into();
+    }
+    let stay = degraded(draft, active).or_else(|| still_reached(draft, standby, due, &serving("")));
+    let stands_by = || Stay::ready(reasons::AVAILABLE, serving(&standing_by(draft, standby, due))).ends(due);
     stay.unwrap_or_else(stands_by).until(due).into()
 }
 
@@ -302,7 +389,27 @@ fn standing_by(draft: &Draft<'_>, standby: &Side, due: Option<Timestamp>) -> Str
     }
 }
 
-/// The time of the former side is over, and nothing else could serve: a person decides.
+/// The live side has too few pods of its own doing: the former one, and the next one, wait for what that comes to.
+fn undecided_stay(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay {
+    if let Some(held) = failing_and_held(draft, active) {
+        return held;
+    }
+    let trouble = trouble(draft, active);
+    let deadline = draft.settings().progress_deadline;
+    let at = failing_deadline(draft, active).filter(|_| draft.settings().on_monitoring_failure == MonitoringFailure::RollBack);
+    let at = at.map(|at| clock::shown(at, deadline));
+    let state = match (draft.new_candidate().is_some(), at) {
+        (true, Some(at)) => format!("; rolls back at {at}, the next revision waits"),
+        (true, None) => "; the former side stands by, the next revision waits".into(),
+        (false, Some(at)) => format!("; rolls back to revision {} at {at} (progressDeadline {})", standby.number, Duration(deadline)),
+        (false, None) => format!("; revision {} stands by", standby.number),
+    };
+    let advice = back_or_on(draft, active, state);
+    let before = words::revision("Revision", active, &format!(" serves with {}", too_few(active.replicas)));
+    Stay::working(reasons::DEGRADED, advised(&before, &told_after(": ", trouble.as_ref()), &advice)).with(trouble.as_ref())
+}
+
+/// The time of the former side is over, and nothing else could serve.
 fn kept(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay {
     let trouble = trouble(draft, active);
     let advice = Advice {
@@ -311,7 +418,7 @@ fn kept(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay {
         instead: "; or change spec".into(),
     };
     let before = words::revision("Revision", active, " has no ready pod");
-    Stay::stalled(reasons::DEGRADED, advised(&before, &told_after(": ", trouble.as_ref()), &advice)).with(trouble.as_ref())
+    Stay::working(reasons::DEGRADED, advised(&before, &told_after(": ", trouble.as_ref()), &advice)).with(trouble.as_ref())
 }
 
 fn scaled_down(draft: &mut Draft<'_>) -> Step {

@@ -4,7 +4,7 @@ use super::{
     draft::{Draft, ending},
     hold,
     orders::Verb,
-    pods::degraded,
+    pods::{degraded, serves_nobody, told_after, trouble, verdict_at},
     stay::{Stay, Step},
     words,
 };
@@ -58,7 +58,7 @@ pub(super) fn healthy(draft: &mut Draft<'_>) -> Step {
 }
 
 /// A person wants the live revision gone though its story is over.
-fn give_up_live(draft: &mut Draft<'_>, active: &Side) -> Option<Step> {
+pub(super) fn give_up_live(draft: &mut Draft<'_>, active: &Side) -> Option<Step> {
     let verb = [Verb::Rollback, Verb::Abort].into_iter().find(|verb| draft.ordered(*verb, &active.revision))?;
     let mut ending = ending(Outcome::RolledBack, reasons::ORDERED, &words::requested(verb));
     ending.ordered = true;
@@ -73,6 +73,26 @@ fn give_up_live(draft: &mut Draft<'_>, active: &Side) -> Option<Step> {
 }
 
 fn serving(draft: &Draft<'_>, active: &Side) -> Stay {
+    let stay = stranded(draft, active).unwrap_or_else(|| fewer_or_all(draft, active));
+    if draft.status().standby.is_some() { stay.until(verdict_at(draft, active)) } else { stay }
+}
+
+/// No pod of the live side is ready, and the former one stands by for good: its story is over, and a person decides.
+fn stranded(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
+    let standby = draft.status().standby.as_ref().filter(|standby| draft.ready_pods(standby) > 0 && draft.fully_available(standby))?;
+    (draft.settings().replicas > 0 && serves_nobody(draft, active, Some(standby))).then(|| {
+        let trouble = trouble(draft, active);
+        let advice = Advice {
+            state: format!("; revision {} stands by with {} ready pods", standby.number, standby.replicas),
+            command: format!("Roll back: {}", draft.order(Verb::Rollback, &active.revision)),
+            instead: "; or change spec".into(),
+        };
+        let before = words::revision("Revision", active, " has no ready pod");
+        Stay::stalled(reasons::DEGRADED, advised(&before, &told_after(": ", trouble.as_ref()), &advice)).with(trouble.as_ref())
+    })
+}
+
+fn fewer_or_all(draft: &Draft<'_>, active: &Side) -> Stay {
     degraded(draft, active).unwrap_or_else(|| Stay::ready(reasons::AVAILABLE, words::revision("Revision", active, " serves")))
 }
 
@@ -96,7 +116,9 @@ pub(super) fn given_up(draft: &mut Draft<'_>) -> Step {
     if let Some(stay) = draft.plan.asked.invalid().and_then(|_| hold::held(draft)) {
         return stay.into();
     }
-    let retry = draft.ordered(Verb::Retry, &rejected.revision);
+    // Of several that were given up, what `spec` asks for is the one to try again.
+    let named = draft.wanted().map_or_else(|| rejected.revision.clone(), |wanted| wanted.hash.clone());
+    let retry = draft.ordered(Verb::Retry, &named);
     let wanted = if retry { draft.wanted() } else { draft.new_candidate() };
     if let Some(wanted) = wanted {
         return match hold::held(draft) {
@@ -112,9 +134,11 @@ pub(super) fn given_up(draft: &mut Draft<'_>) -> Step {
         _ => ("aborted", reasons::ABORTED),
     };
     let before = format!("Revision {} ({}) was {what}: ", rejected.number, shortened(&rejected.image, IMAGE));
-    let serves = format!(". Revision {} ({}) serves", active.number, shortened(&active.image, IMAGE));
+    let another = draft.status().rejections.iter().find(|rejection| rejection.revision == named && named != rejected.revision);
+    let another = another.map(|rejection| format!("; revision {} of spec was given up before", rejection.number)).unwrap_or_default();
+    let serves = format!("{another}. Revision {} ({}) serves", active.number, shortened(&active.image, IMAGE));
     // While paused, neither would begin anything.
-    let again = || Advice { instead: "; or change spec".into(), ..words::command("Retry", &draft.order(Verb::Retry, &rejected.revision)) };
+    let again = || Advice { instead: "; or change spec".into(), ..words::command("Retry", &draft.order(Verb::Retry, &named)) };
     let paused = hold::resume(draft).map(|paused| Advice { state: format!(". {}", paused.state), ..paused });
     let advice = paused.unwrap_or_else(again);
     let advice = Advice { state: format!("{serves}{}", advice.state), ..advice };

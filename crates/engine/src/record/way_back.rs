@@ -6,6 +6,7 @@ use super::{
     hold::{self, Hold},
     orders::Verb,
     pods::{out_of_hope, told_after, trouble},
+    rest::give_up_live,
     stay::{Stay, Step},
     words,
 };
@@ -14,9 +15,11 @@ use crate::{
     decision::Role,
     intent::{leaving_due, leaving_stays, one_pod_is_enough},
     observed::{facts, services::service_name},
+    takeover::{can_take_over, fewest, settled_at},
 };
 use bluegreen_api::{Duration, Outcome, Phase, Side, reasons};
 use bluegreen_gates::text::{Advice, advised, around};
+use jiff::Timestamp;
 
 /// The candidate goes; the active side was never touched.
 pub(super) fn aborting(draft: &mut Draft<'_>) -> Step {
@@ -24,6 +27,12 @@ pub(super) fn aborting(draft: &mut Draft<'_>) -> Step {
         draft.rest(Phase::Healthy);
         return Step::Again;
     };
+    // The former revision takes the color at once: what is given up is kept to be looked at, and stands in nobody's way.
+    if let Some(active) = draft.status().active.clone()
+        && let Some(Step::Again) = give_up_live(draft, &active)
+    {
+        return Step::Again;
+    }
     let aborting = draft.status().leaving.as_ref().map(|leaving| words::revision("Aborting revision", leaving, ": ")).unwrap_or_default();
     if let Some(stay) = leaving_goes(draft, reasons::ABORTING, (&aborting, &ending.message), "scaleDown.afterAbort") {
         return stay.into();
@@ -123,6 +132,9 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
             .with(pods.as_ref())
             .until(until);
     }
+    let (numbers, settled) = too_few_to_take_over(draft, active, standby);
+    let too_few = numbers.is_some();
+    let way = numbers.unwrap_or(way);
     if out_of_hope(draft, standby) || draft.elapsed() >= draft.settings().progress_deadline {
         // A new spec could take over.
         let waits = hold::held(draft).filter(|held| held.by == Hold::Paused && draft.new_candidate().is_some());
@@ -134,8 +146,30 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
         };
         let resume = waits.and_then(|_| hold::resume(draft)).map(|paused| Advice { state: format!(". {}", paused.state), ..paused });
         let advice = resume.unwrap_or_else(now);
-        let advice = Advice { state: format!("; revision {} still serves{}", active.number, advice.state), ..advice };
-        return Stay::stalled(reasons::ROLLING_BACK, advised(&way, &why, &advice)).with(pods.as_ref());
+        // The numbers say it.
+        let serves = if too_few { String::new() } else { format!("; revision {} still serves", active.number) };
+        let advice = Advice { state: format!("{serves}{}", advice.state), ..advice };
+        return Stay::stalled(reasons::ROLLING_BACK, advised(&way, &why, &advice)).with(pods.as_ref()).until(settled);
     }
-    Stay::working(reasons::ROLLING_BACK, format!("{way}{why}")).with(pods.as_ref()).until(late)
+    let now = || words::command("Roll back now", &draft.order(Verb::Rollback, &active.revision));
+    let message = if too_few { advised(&way, &why, &now()) } else { format!("{way}{why}") };
+    Stay::working(reasons::ROLLING_BACK, message).with(pods.as_ref()).until(late).until(settled)
+}
+
+/// With how many ready pods the standby takes over, where it has too few as yet and no person said that one is enough; and when no further
+/// one is waited for. Not how many there are: that would be a record with each that comes or goes.
+fn too_few_to_take_over(draft: &Draft<'_>, active: &Side, standby: &Side) -> (Option<String>, Option<Timestamp>) {
+    let status = draft.status();
+    let slow = status.ending.as_ref().is_some_and(|ending| ending.slow);
+    if slow || one_pod_is_enough(status) || can_take_over(draft.seen, draft.plan, status, active, standby) {
+        return (None, None);
+    }
+    let (own, others) = fewest(standby, active.replicas);
+    let had = standby.ready_when_left.unwrap_or(standby.replicas);
+    let (to, from, size) = (standby.number, active.number, active.replicas);
+    let needs = format!(
+        "Rolling back to revision {to} waits for {own} ready pods (3/4 of the {had} it had) and half of revision {from}'s ({others} of {size}): "
+    );
+    let settled = settled_at(draft.seen, draft.plan, status, standby).filter(|at| *at > draft.now());
+    (Some(needs), settled)
 }

@@ -1,7 +1,7 @@
 //! A candidate is given up before the switch.
 
 use crate::world::World;
-use bluegreen_api::{Color, Phase};
+use bluegreen_api::{Color, Outcome, Phase};
 use bluegreen_engine::{decision::Object, observed::Owner};
 use serde_json::json;
 
@@ -49,6 +49,40 @@ fn an_aborted_candidate_goes_though_handed_over_again() {
     world.deployments.get_mut(&Color::Green).unwrap().owner = Owner::Foreign { who: "somebody".into(), adopt: true };
     world.run_until(Phase::Aborted);
     assert_eq!(world.deployments[&Color::Green].replicas, 0, "{}", world.story());
+}
+
+/// The candidate was never seen by users, and nobody waits for it to have been looked at.
+#[test]
+fn a_roll_back_takes_the_color_of_an_aborted_candidate() {
+    let mut world = World::live(json!({"scaleDown": {"drain": "1s", "after": "1s", "afterAbort": "1h"}}));
+    world.image("shop:2");
+    world.settle();
+    world.image("shop:3-unready");
+    world.run_until(Phase::DeployingPreview);
+    world.order("abort");
+    world.run_until(Phase::Aborting);
+    world.run_for(5);
+    let before = world.second();
+    let live = world.status.active.as_ref().unwrap().revision.clone();
+    world.order_for("rollback", &live);
+    world.run(3600, |world| world.serves().as_deref() == Some("shop:1"));
+    assert!(world.second() - before < 10, "{}", world.story());
+    world.settle();
+    assert_eq!(world.phase(), Phase::RolledBack);
+    let ended: Vec<_> = world.status.history.iter().filter_map(|attempt| Some((attempt.number, attempt.outcome?))).collect();
+    assert_eq!(ended[..2], [(2, Outcome::RolledBack), (3, Outcome::Aborted)], "{}", world.story());
+}
+
+/// There is nothing to go back to: what was begun goes on.
+#[test]
+fn a_roll_back_to_nothing_leaves_an_abort_as_it_is() {
+    let mut world = World::in_phase(json!({"promotion": {"mode": "Manual"}}), "shop:2", Phase::AwaitingPromotion);
+    world.order("abort");
+    world.run_until(Phase::Aborting);
+    let live = world.status.active.as_ref().unwrap().revision.clone();
+    world.order_for("rollback", &live);
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Aborted, Some("shop:1")), "{}", world.story());
 }
 
 #[test]

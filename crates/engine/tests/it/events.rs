@@ -69,6 +69,8 @@ fn a_promotion_is_announced_once_the_candidate_is_active() {
         replicas: 3,
         ports: spec.service.ports.clone(),
         generation: None,
+        ready_when_left: None,
+        starting_since: None,
     };
     let before = |phase: Phase| BlueGreenRolloutStatus { preview: Some(side(Color::Green, "two")), ..status(phase, 2) };
     let after = |phase: Phase, active: Side| BlueGreenRolloutStatus { active: Some(active), ..status(phase, 2) };

@@ -37,6 +37,7 @@ mod pause;
 mod progress;
 mod refusals;
 mod score;
+mod short;
 mod sizes;
 mod templates;
 

@@ -5,10 +5,13 @@ use crate::{
     decided::phase,
     edits::{Edit, deployment, later},
     scene::{is_rolled_back_when_its_bake_time_ends_badly, metric, unready, value},
-    world::World,
+    world::{self, World},
 };
 use bluegreen_api::{Gate, GateState, Phase};
-use bluegreen_engine::{Decision, Observed, decide, observed::Absence};
+use bluegreen_engine::{
+    Decision, Observed, decide,
+    observed::{Absence, PodTrouble},
+};
 use bluegreen_gates::reading::{Measurement, Outcome, Reading};
 use serde_json::{Value, json};
 
@@ -227,7 +230,13 @@ fn monitoring_ends_with_all_time_covered_and_checks_passed() {
         covered(seen, 60_000);
         deployment(&mut seen.green).available -= 1;
     }
-    assert!(!over(short), "a pod is missing");
+    assert!(!over(short), "one of three pods is missing");
+    fn without_room(seen: &mut Observed) {
+        short(seen);
+        let trouble = PodTrouble { reason: "Unschedulable".into(), message: String::new(), container: None };
+        (seen.green.pods[0].ready, seen.green.pods[0].trouble) = (false, Some(trouble));
+    }
+    assert!(over(without_room), "the room is the former side's");
     fn early(seen: &mut Observed) {
         covered(seen, 60_000);
         later(seen, -1);
@@ -261,4 +270,130 @@ fn readings_that_are_back_are_recorded_at_once() {
     assert!(matches!(decide(&seen), Decision::Wait { .. }), "one more without a value is no news");
     seen.results = vec![good];
     assert!(matches!(decide(&seen), Decision::Record(_)));
+}
+
+// === the pods of the new side ===
+
+/// Ten pods, watched for an hour, with a deadline of a minute.
+fn ten_watched(onto: Value) -> World {
+    let mut spec = json!({"replicas": 10, "progressDeadline": "1m", "monitoring": {"duration": "1h"}});
+    world::merge(&mut spec, onto);
+    World::in_phase(spec, "shop:2", Phase::Monitoring)
+}
+
+/// One of ten never gets ready, say for a node that it asks for.
+#[test]
+fn one_missing_pod_of_ten_is_no_word_on_a_version() {
+    let mut world = ten_watched(json!({"monitoring": {"duration": "10m"}}));
+    unready(&mut world, "shop:2", 1);
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
+}
+
+#[test]
+fn a_side_short_for_a_deadline_of_its_own_doing_is_given_up() {
+    let mut world = ten_watched(json!({}));
+    unready(&mut world, "shop:2", 3);
+    world.run_for(58);
+    assert_eq!(world.phase(), Phase::Monitoring);
+    assert!(world.status.message.contains("fewer than 8 of 10 pods are available"), "{}", world.status.message);
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::RolledBack, Some("shop:1")), "{}", world.story());
+    assert!(world.status.message.contains("fewer than 8 of 10 pods were available for 1m"), "{}", world.status.message);
+}
+
+/// Until a person goes back, or takes it as it is.
+#[test]
+fn a_side_short_for_a_deadline_is_held_with_pause() {
+    for (order, phase) in [("rollback", Phase::RolledBack), ("accept", Phase::Healthy)] {
+        let mut world = ten_watched(json!({"monitoring": {"onFailure": "Pause"}, "scaleDown": {"drain": "5s", "after": "5s"}}));
+        unready(&mut world, "shop:2", 3);
+        world.run_for(600);
+        assert!(world.phase() == Phase::Monitoring && world.is("Stalled"), "{}", world.story());
+        assert!(world.status.message.contains("bluegreen.dev/rollback="), "{}", world.status.message);
+        world.order(order);
+        world.run_for(600);
+        if order == "accept" {
+            assert!(world.phase() == Phase::ScalingDown && world.is("Stalled") && world.ready("shop:1") == 10, "{}", world.story());
+            let live = world.status.active.as_ref().unwrap().revision.clone();
+            world.order_for("accept", &format!("{live}/2"));
+        }
+        world.settle();
+        assert_eq!(world.phase(), phase, "{}", world.story());
+        // None of them serves no one, whatever was asked for.
+        let mut world = ten_watched(json!({"monitoring": {"onFailure": "Pause"}}));
+        world.kill_pods("shop:2");
+        world.run_for(5);
+        assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
+    }
+}
+
+#[test]
+fn a_blip_of_what_both_sides_need_rolls_nothing_back() {
+    for (seconds, phase) in [(4, Phase::Healthy), (7, Phase::RolledBack)] {
+        let mut world = ten_watched(json!({"monitoring": {"duration": "2m"}}));
+        let attempt = world.status.attempt;
+        world.kill_pods("shop:2");
+        world.kill_pods("shop:1");
+        world.run_for(seconds);
+        world.heal_pods("shop:2");
+        world.heal_pods("shop:1");
+        world.settle();
+        assert_eq!((world.phase(), world.status.attempt), (phase, attempt), "after {seconds} s\n{}", world.story());
+    }
+}
+
+#[test]
+fn a_full_standby_takes_over_at_once_from_no_ready_pod() {
+    let mut world = ten_watched(json!({}));
+    world.kill_pods("shop:2");
+    let before = world.second();
+    world.run(60, |world| world.serves().as_deref() == Some("shop:1"));
+    assert_eq!((world.serves().as_deref(), world.second()), (Some("shop:1"), before), "{}", world.story());
+}
+
+/// They have their deadline, as all pods that are asked for.
+#[test]
+fn pods_asked_for_anew_are_no_loss_of_readiness() {
+    let mut world = ten_watched(json!({"progressDeadline": "2m"}));
+    world.change(json!({"replicas": 0}));
+    world.run_for(7200);
+    assert_eq!((world.phase(), world.ready("shop:2")), (Phase::Monitoring, 0), "{}", world.story());
+    let mut never = world.clone();
+    world.change(json!({"replicas": 10}));
+    world.run_for(10);
+    assert_eq!((world.phase(), world.ready("shop:2")), (Phase::Monitoring, 10), "{}", world.story());
+    assert_eq!(world.status.active.as_ref().unwrap().starting_since, None, "they were ready");
+    world.kill_pods("shop:2");
+    world.run_for(8);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
+    never.deployments.values_mut().for_each(|deployment| deployment.image += "-unready");
+    never.change(json!({"replicas": 10}));
+    let asked = never.second();
+    never.restart();
+    never.run_for(115);
+    assert_eq!(never.phase(), Phase::Monitoring, "{}", never.story());
+    never.run_until(Phase::RollingBack);
+    assert!((118..125).contains(&(never.second() - asked)), "after {} s\n{}", never.second() - asked, never.story());
+}
+
+/// The nodes have room for both sides, and for no pod more.
+#[test]
+fn the_live_side_gets_the_room_that_an_autoscaler_asks_for() {
+    let mut world = ten_watched(json!({"monitoring": {"duration": "5m"}, "scaleDown": {"drain": "5s", "after": "5s"}}));
+    world.room = 20;
+    world.change(json!({"replicas": 20}));
+    world.run_for(60);
+    let sizes = |world: &World| [&world.status.active, &world.status.standby].map(|side| side.as_ref().map(|side| side.replicas));
+    assert_eq!(sizes(&world), [Some(20), Some(10)], "the former side takes no room that the live one lacks");
+    assert!(world.status.message.contains("fewer than 15 of 20 pods are available: pod shop-green-"), "{}", world.status.message);
+    let mut rolled_back = world.clone();
+    rolled_back.gauge = |_, image, _| value(if image == "shop:2" { 0.5 } else { 0.0 });
+    rolled_back.change(json!({"monitoring": {"metrics": [metric(json!({"initialDelay": "0s"}))]}}));
+    let before = rolled_back.second();
+    rolled_back.run(600, |world| world.serves().as_deref() == Some("shop:1"));
+    assert!(rolled_back.second() - before < 60, "the way back is open\n{}", rolled_back.story());
+    world.settle();
+    world.run_for(5);
+    assert_eq!((world.phase(), world.ready("shop:2"), world.ready("shop:1")), (Phase::Healthy, 20, 0), "{}", world.story());
 }

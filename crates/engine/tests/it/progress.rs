@@ -52,7 +52,7 @@ fn deployment(replicas: i32) -> DeploymentSeen {
         total: 0,
         updated: 0,
         ready: 0,
-        available: 0,
+        available: replicas,
         replica_failure: None,
     }
 }
@@ -63,7 +63,14 @@ fn color(pods: &[PodSeen]) -> ColorSeen {
 }
 
 fn progress(high_water: i32, at_: i64, short_since: Option<i64>) -> Progress {
-    Progress { revision: "new".into(), generation: 2, high_water, at: at(at_), short_since: short_since.map(at) }
+    let short_since = short_since.map(at);
+    // Of three pods all that are missing make a color short, and here none of them lacks room.
+    Progress { revision: "new".into(), generation: 2, high_water, at: at(at_), short_since, failing_since: short_since, none_since: None }
+}
+
+/// As that, and none was ready since then.
+fn none_ready(progress: Progress, since: i64) -> Progress {
+    Progress { none_since: Some(at(since)), ..progress }
 }
 
 // === progress ===
@@ -75,10 +82,10 @@ fn a_first_look_takes_the_time_of_progress_from_the_pods() {
         (vec![ready("a", 10), ready("b", 20), pod("c"), strangers.clone()], progress(2, 20, Some(100)), "the latest that got ready"),
         (
             vec![PodSeen { created: at(7), ..pod("a") }, PodSeen { created: at(5), ..pod("b") }],
-            progress(0, 5, Some(100)),
+            none_ready(progress(0, 5, Some(100)), 100),
             "the first that was made",
         ),
-        (vec![strangers], progress(0, 100, Some(100)), "now, when there is none"),
+        (vec![strangers], none_ready(progress(0, 100, Some(100)), 100), "now, when there is none"),
         (vec![ready("a", 10), ready("b", 20), ready("c", 30)], progress(3, 30, None), "all are ready: none is missing"),
     ];
     for (pods, expected, why) in looks {

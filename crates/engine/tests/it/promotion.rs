@@ -173,7 +173,9 @@ fn a_switch_is_withdrawn_only_when_the_new_side_is_lost() {
         let deployment = deployment(&mut seen.green);
         deployment.available -= i32::try_from(count).unwrap();
         deployment.ready = deployment.available;
-        seen.green.progress.as_mut().unwrap().short_since = Some(seen.now);
+        let now = Some(seen.now);
+        let progress = seen.green.progress.as_mut().unwrap();
+        (progress.short_since, progress.failing_since) = (now, now);
     }
     let outcome = |edit: Edit| {
         // Past the fence.
@@ -194,7 +196,7 @@ fn a_switch_is_withdrawn_only_when_the_new_side_is_lost() {
     assert_eq!(outcome(|seen| short_for(seen, 60)), back("LostReadiness"));
     fn short_of_late(seen: &mut Observed) {
         short_for(seen, 100);
-        seen.green.progress.as_mut().unwrap().short_since = Some(Timestamp::from_second(seen.now.as_second() - 30).unwrap());
+        seen.green.progress.as_mut().unwrap().failing_since = Some(Timestamp::from_second(seen.now.as_second() - 30).unwrap());
     }
     assert_eq!(outcome(short_of_late), (Phase::Promoting, None), "the phase is old, and the trouble is not");
     fn of_another_revision(seen: &mut Observed) {
@@ -264,4 +266,30 @@ fn an_edited_candidate_is_written_again_before_the_switch() {
     let green = deployment(&mut promoting.green);
     green.applied_generation = Some(green.generation);
     assert!(switches(&promoting));
+}
+
+/// What refused it may be what `spec` was mended for. Once the Service is written, the next candidate waits.
+#[test]
+fn a_new_candidate_replaces_one_whose_switch_is_refused() {
+    let mut world = World::live(json!({}));
+    world.image("shop:2");
+    world.refuse = Some((Object::Service(Role::Active), 422, "spec.ports[0].nodePort: provided port is already allocated".into()));
+    world.run_until(Phase::Promoting);
+    world.run_for(5);
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Promoting, Some("shop:1")), "{}", world.story());
+    world.refuse = None;
+    world.image("shop:3");
+    world.run_for(1);
+    assert_eq!(world.status.preview.as_ref().map(|side| side.image.as_str()), Some("shop:3"), "{}", world.story());
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:3"));
+    assert!(!world.log.iter().any(|line| line.contains("users reach shop:2")), "{}", world.story());
+    let mut written = World::live(json!({}));
+    written.slices_follow = false;
+    written.image("shop:2");
+    written.run_until(Phase::Promoting);
+    written.operator();
+    written.image("shop:3");
+    written.run_for(5);
+    assert_eq!(written.status.preview.as_ref().map(|side| side.image.as_str()), Some("shop:2"), "{}", written.story());
 }

@@ -1,7 +1,6 @@
 //! The former side is drained, stands by and goes.
 
-use crate::world::Ask;
-use crate::{decided::next, edits::Edit, world::World};
+use crate::{scene::unready, world::World};
 use bluegreen_api::{Outcome as Ended, Phase};
 use bluegreen_engine::{Decision, decide, observed::Absence};
 use jiff::Timestamp;
@@ -80,20 +79,91 @@ fn settings_are_live_also_when_never_is_taken_back() {
     assert_eq!(world.ready("shop:1"), 0, "{}", world.story());
 }
 
+/// Nobody watches it any more, and the way back is there all the same.
 // Found by attack.
 #[test]
-fn a_version_that_dies_in_scaling_down_shows_the_way_back() {
-    let mut world = World::live(json!({}));
-    world.image("shop:2");
-    world.run_until(Phase::ScalingDown);
+fn a_version_that_dies_in_scaling_down_is_rolled_back() {
+    let mut world = World::in_phase(json!({}), "shop:2", Phase::ScalingDown);
     world.kill_pods("shop:2");
-    world.run_for(3600);
-    assert_eq!(world.ready("shop:1"), 3, "the way back is kept\n{}", world.story());
-    assert!(world.is("Stalled"), "rests without a word: {}\n{}", world.status.message, world.story());
-    let revision = world.status.active.as_ref().unwrap().revision.clone();
-    assert!(world.status.message.contains(&format!("bluegreen.dev/rollback={revision}")), "{}", world.status.message);
-    world.order_for("rollback", &revision);
-    world.run_for(60);
+    let before = world.second();
+    world.run(60, |world| world.serves().as_deref() == Some("shop:1"));
+    assert_eq!((world.serves().as_deref(), world.second()), (Some("shop:1"), before), "{}", world.story());
+    world.settle();
+    assert_eq!((world.phase(), world.ready("shop:1")), (Phase::RolledBack, 3), "{}", world.story());
+}
+
+/// Ten pods on their way from revision 1 to 2, with a deadline of a minute.
+fn ten_leaving(after: &str) -> World {
+    let spec = json!({"replicas": 10, "progressDeadline": "1m", "scaleDown": {"drain": "5s", "after": after}});
+    World::in_phase(spec, "shop:2", Phase::ScalingDown)
+}
+
+#[test]
+fn the_way_back_stays_while_the_live_side_is_short() {
+    let mut world = ten_leaving("10s");
+    unready(&mut world, "shop:2", 3);
+    world.run_for(50);
+    assert_eq!((world.phase(), world.ready("shop:1")), (Phase::ScalingDown, 10), "{}", world.story());
+    let message = &world.status.message;
+    assert!(message.contains("serves with fewer than 8 of 10 pods; rolls back to revision 1 at "), "{message}");
+    assert!(message.contains(". Roll back: kubectl annotate"), "{message}");
+    let mut healed = world.clone();
+    healed.heal_pods("shop:2");
+    healed.settle();
+    assert_eq!((healed.phase(), healed.ready("shop:1"), healed.ready("shop:2")), (Phase::Healthy, 0, 10), "{}", healed.story());
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::RolledBack, Some("shop:1")), "{}", world.story());
+    // Two of ten are no such case.
+    let mut world = ten_leaving("10s");
+    unready(&mut world, "shop:2", 2);
+    world.settle();
+    assert_eq!((world.phase(), world.ready("shop:1")), (Phase::Healthy, 0), "{}", world.story());
+}
+
+#[test]
+fn the_former_side_is_the_room_that_the_live_side_lacks() {
+    let mut world = ten_leaving("10s");
+    world.room = 20;
+    world.change(json!({"replicas": 20}));
+    let before = world.second();
+    world.run_until(Phase::Healthy);
+    assert!(world.second() - before <= 16, "it goes on time\n{}", world.story());
+    world.settle();
+    assert_eq!((world.ready("shop:2"), world.ready("shop:1")), (20, 0), "{}", world.story());
+}
+
+/// And `accept` lets it begin.
+#[test]
+fn the_next_candidate_waits_while_the_live_side_is_short() {
+    let mut world = ten_leaving("10s");
+    unready(&mut world, "shop:2", 3);
+    world.image("shop:3");
+    world.run_for(20);
+    assert_eq!((world.phase(), world.ready("shop:1")), (Phase::ScalingDown, 10), "{}", world.story());
+    assert!(world.status.message.contains(", the next revision waits"), "{}", world.status.message);
+    let mut accepted = world.clone();
+    accepted.order("accept");
+    accepted.run_for(1);
+    assert_eq!(accepted.status.preview.as_ref().map(|side| side.image.as_str()), Some("shop:3"), "{}", accepted.story());
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:3"), "{}", world.story());
+    let outcomes: Vec<_> = world.status.history.iter().filter_map(|attempt| attempt.outcome).collect();
+    assert_eq!(outcomes[..2], [Ended::Promoted, Ended::RolledBack], "it got its verdict first\n{}", world.story());
+}
+
+/// Its story is over: a person decides.
+#[test]
+fn with_never_a_live_side_that_dies_shows_the_way_back() {
+    let mut world = World::live(json!({"scaleDown": {"after": "Never"}}));
+    world.image("shop:2");
+    world.settle();
+    world.kill_pods("shop:2");
+    world.settle();
+    let message = &world.status.message;
+    assert!(world.phase() == Phase::Healthy && world.is("Stalled"), "{message}");
+    assert!(message.contains("has no ready pod; revision 1 stands by with 3 ready pods. Roll back: kubectl annotate"), "{message}");
+    world.order("rollback");
+    world.run(60, |world| world.serves().as_deref() == Some("shop:1"));
     assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
 }
 
@@ -118,13 +188,7 @@ fn the_former_side_goes_only_after_a_new_leaders_record() {
 #[test]
 fn zero_replicas_do_not_put_off_the_end_of_a_former_side() {
     let mut world = World::in_phase(json!({"scaleDown": {"drain": "1s", "after": "1s"}}), "shop:2", Phase::ScalingDown);
-    world.kill_pods("shop:2");
+    world.change(json!({"replicas": 0}));
     world.run_for(10);
-    let seen = world.seen();
-    let stalled = |edit: Edit| next(&seen, edit).conditions.iter().any(|condition| condition.type_ == "Stalled");
-    assert!(stalled(|_| {}), "it is kept for want of another that serves");
-    assert!(!stalled(|seen| {
-        seen.ask(|spec| spec.replicas = 0);
-        seen.generation += 1;
-    }));
+    assert_eq!((world.phase(), world.pods.len()), (Phase::Healthy, 0), "{}", world.story());
 }

@@ -102,14 +102,18 @@ fn a_candidate_follows_replicas_as_its_phase_asks() {
 #[test]
 fn a_standby_only_grows_and_the_live_side_also_shrinks() {
     let world = World::in_phase(json!({"monitoring": {"duration": "1h"}}), "shop:2", Phase::Monitoring);
-    assert_eq!(sizes(&world, 5), [Some(5), Some(5), None]);
+    assert_eq!(sizes(&world, 5), [Some(5), Some(3), None], "not before the live side has all its pods");
     assert_eq!(sizes(&world, 1), [Some(1), Some(3), None]);
     let mut world = world;
+    let mut larger = world.clone();
+    larger.change(json!({"replicas": 5}));
+    larger.run_for(10);
+    assert_eq!((larger.ready("shop:1"), larger.ready("shop:2")), (5, 5), "{}", larger.story());
     world.slices_follow = false;
     world.order("rollback");
     world.operator();
     assert_eq!(world.phase(), Phase::RollingBack);
-    assert_eq!(sizes(&world, 5), [Some(5), Some(5), None]);
+    assert_eq!(sizes(&world, 5), [Some(5), Some(3), None]);
     assert_eq!(sizes(&world, 1), [Some(3), Some(3), None], "nobody shrinks during the switch");
     world.slices_follow = true;
     world.controllers();

@@ -296,9 +296,16 @@ fn waits_of_the_former_side() {
     unready(&mut world, "shop:2", 1);
     waits.add("it stays, and the new side has lost a pod", world.seen());
     let mut world = World::in_phase(json!({"scaleDown": {"drain": "20s", "after": "40s"}}), "shop:2", Phase::ScalingDown);
+    unready(&mut world, "shop:2", 1);
+    world.run_for(30);
+    waits.add("the new side is short of pods", world.seen());
+    waits.around("the new side is short of pods", &world.seen(), 570);
+    world.image("shop:3");
+    world.operator();
+    waits.add("the new side is short of pods, and the next revision is here", world.seen());
+    let mut world = World::in_phase(json!({"scaleDown": {"after": "Never"}}), "shop:2", Phase::Healthy);
     unready(&mut world, "shop:2", 3);
-    waits.add("the new side has no pod left", world.seen());
-    waits.around("the new side has no pod left", &world.seen(), 60);
+    waits.add("it stays for good, and the new side has no pod left", world.seen());
     assert_snapshot!(waits.0);
 }
 

@@ -1,13 +1,13 @@
 //! The roll back, and what makes one possible.
 
 use crate::{
-    decided::next,
-    edits::{Edit, deployment},
+    decided::{done, next},
+    edits::{Edit, deployment, later, leave_ready},
     scene::{metric, reason, unready},
     world::World,
 };
 use bluegreen_api::{Color, Phase};
-use bluegreen_engine::{Decision, Observed, decide};
+use bluegreen_engine::{Decision, Observed, decide, observed::PodSeen};
 use bluegreen_gates::reading::{Outcome, Reading};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -139,6 +139,59 @@ fn a_paused_way_back_past_its_deadline_shows_ways_out() {
     world.order("resume");
     world.settle();
     assert_eq!(world.serves().as_deref(), Some("shop:3"), "{}", world.story());
+}
+
+/// Both sides have ten pods, and three of the former one are lost to a node that is gone.
+fn seven_of_ten() -> World {
+    let spec = json!({"replicas": 10, "progressDeadline": "10m", "monitoring": {"duration": "1h", "metrics": [metric(json!({}))]}});
+    let mut world = World::in_phase(spec, "shop:2", Phase::Monitoring);
+    unready(&mut world, "shop:1", 3);
+    world.run_for(60);
+    world.gauge = |_, image, _| Outcome::reading(Reading::Value(if image == "shop:2" { 0.5 } else { 0.0 }));
+    world.run_until(Phase::RollingBack);
+    world
+}
+
+#[test]
+fn a_standby_with_both_numbers_takes_over_when_no_pod_comes() {
+    let mut world = seven_of_ten();
+    assert_eq!(world.status.standby.as_ref().unwrap().ready_when_left, Some(10));
+    world.run_for(40);
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::RollingBack, Some("shop:2")), "{}", world.story());
+    let message = &world.status.message;
+    let numbers = "Rolling back to revision 1 waits for 8 ready pods (3/4 of the 10 it had) and half of revision 2's (5 of 10): ";
+    assert!(message.starts_with(numbers) && message.contains(". Roll back now: kubectl annotate"), "{message}");
+    // One more gets ready, and after it none.
+    world.pods.iter_mut().find(|pod| pod.image == "shop:1-unready").unwrap().image = "shop:1".into();
+    world.pass_time(1);
+    let healed = world.second();
+    world.run_for(25);
+    assert_eq!((world.ready("shop:1"), world.serves().as_deref()), (8, Some("shop:2")), "{}", world.story());
+    world.run(60, |world| world.serves().as_deref() == Some("shop:1"));
+    assert!((30..32).contains(&(world.second() - healed)), "after {} s\n{}", world.second() - healed, world.story());
+    world.settle();
+    assert_eq!(world.phase(), Phase::RolledBack);
+}
+
+/// The side being left was scaled to four times as many.
+#[test]
+fn a_standby_has_half_as_many_pods_as_the_side_being_left() {
+    let mut world = seven_of_ten();
+    world.heal_pods("shop:1");
+    let mut seen = world.seen();
+    later(&mut seen, 60);
+    let switches = |ready: usize, left: usize, size: i32| {
+        let mut seen = seen.clone();
+        seen.status.standby.as_mut().unwrap().replicas = size;
+        leave_ready(&mut seen.blue, ready);
+        let pod = seen.green.pods[0].clone();
+        seen.green.pods = (0..left).map(|number| PodSeen { name: format!("left-{number}"), ready: true, ..pod.clone() }).collect();
+        done(seen).iter().any(|what| what.starts_with("active Service to blue"))
+    };
+    assert!(switches(8, 10, 10) && !switches(7, 10, 10), "three quarters of the ten that it had");
+    assert!(switches(10, 20, 20) && !switches(9, 20, 20) && !switches(10, 21, 20), "half of those that serve");
+    assert!(switches(7, 7, 10), "as many as the side being left");
+    assert!(switches(1, 0, 10), "users have nobody else");
 }
 
 /// Revision 2 serves, and revision 1 was scaled down long ago.

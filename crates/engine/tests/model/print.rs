@@ -182,6 +182,7 @@ impl World {
             self.side(p, side.as_ref());
         }
         status.rejected.as_ref().map(|rejected| (&rejected.revision, &rejected.reason)).hash(p);
+        status.rejections.iter().for_each(|rejection| rejection.revision.hash(p));
         for gate in &status.gates {
             self.gate(p, gate);
         }
@@ -201,6 +202,7 @@ impl World {
         let is = self.deployments[index(side.color)].as_ref().map(|deployment| deployment.generation);
         let differs = is.zip(side.generation).map(|(is, was)| (is - was).clamp(-1, 3));
         (side.color, &side.revision, side.replicas, differs, side.generation.is_some()).hash(p);
+        (side.ready_when_left, side.starting_since.map(|at| self.age_of(at))).hash(p);
     }
 
     fn gate(&self, p: &mut Print, gate: &Gate) {
@@ -238,7 +240,8 @@ impl World {
             let ages = |at: Timestamp| self.age_of(at);
             // Of a side that is to have no pods the mark comes and goes.
             let mark = |high_water: i32| deployment.map_or(0, |it| high_water.min(it.replicas));
-            progress.map(|it| (&it.revision, mark(it.high_water), ages(it.at), it.short_since.map(ages))).hash(p);
+            progress.map(|it| (&it.revision, mark(it.high_water), ages(it.at))).hash(p);
+            progress.map(|it| [it.short_since, it.failing_since, it.none_since].map(|since| since.map(ages))).hash(p);
         }
         for result in &operator.results {
             self.result(p, result);

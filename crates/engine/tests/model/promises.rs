@@ -27,6 +27,7 @@ pub fn record(world: &World, seen: &Observed, next: &BlueGreenRolloutStatus) -> 
         step.rebuilt_active_side_is_the_one_that_serves()?;
         step.active_side_is_not_shrunk()?;
         step.standby_is_kept()?;
+        step.what_a_standby_had_is_remembered()?;
         step.the_switch_is_over_when_the_endpoints_show_it()?;
     }
     Ok(())
@@ -199,6 +200,13 @@ impl Step<'_> {
         holds(2, may_go, || format!("the standby is given up in {:?}", self.old.phase))
     }
 
+    fn what_a_standby_had_is_remembered(&self) -> Result<(), Broken> {
+        let left = self.next.standby.as_ref().filter(|now| is(&self.old.active, now) && self.old.phase == Some(Phase::Promoting));
+        let Some(left) = left else { return Ok(()) };
+        let had = ready(self.seen, left.color, &left.revision);
+        holds(1, left.ready_when_left == Some(had), || format!("it was left with {had} ready pods, told as {:?}", left.ready_when_left))
+    }
+
     // Promise 12
 
     fn the_switch_is_over_when_the_endpoints_show_it(&self) -> Result<(), Broken> {
@@ -343,7 +351,18 @@ impl Write<'_> {
             (false, true) if left > 0 => standby.replicas,
             (false, _) => standby.replicas.min(left).max(1),
         };
+        let had = standby.ready_when_left.unwrap_or(standby.replicas);
+        let fewest = (had - had / 4).max(left - left / 2).max(1);
+        let enough = if !slow && self.no_further_pod_comes(standby) { enough.min(fewest) } else { enough };
         holds(1, has >= enough, || format!("it is rolled back to {has} ready pods, {enough} are needed"))
+    }
+
+    /// For 30 s of this phase, or all its deadline long.
+    fn no_further_pod_comes(&self, standby: &Side) -> bool {
+        let own = self.seen.color(standby.color).pods.iter().filter(|pod| pod.revision == standby.revision && pod.ready);
+        let Some(began) = self.seen.status.clock.as_ref().map(|clock| second(clock.since)) else { return false };
+        let latest = own.filter_map(|pod| pod.ready_changed).map(second).fold(began, i64::max);
+        self.world.now - latest >= 30 || counted(&self.seen.status, self.world.now) >= 120
     }
 
     // Promise 2
@@ -390,7 +409,11 @@ impl Write<'_> {
         let over = after.is_some_and(|after| so_far >= drain(self.seen) + after);
         holds(2, over, || format!("the standby, {color}, is scaled down after {so_far} s, before its time"))?;
         let paused = self.seen.asked.spec.paused || seen.paused_by_order;
-        holds(9, !paused, || format!("the way back, {color}, is scaled down while paused"))
+        holds(9, !paused, || format!("the way back, {color}, is scaled down while paused"))?;
+        // Pods that lack room are none of this world: what is missing is the live side's own doing.
+        let live = seen.active.as_ref().map_or((0, 0), |active| (ready(self.seen, active.color, &active.revision), active.replicas));
+        let (has, size) = live;
+        holds(2, has >= size - size / 4, || format!("the way back, {color}, is scaled down while {has} of {size} live pods are ready"))
     }
 
     // Promise 4

@@ -175,6 +175,8 @@ fn side(color: &ColorSeen) -> String {
         ours(&seen.owner, seen.deleting, seen.labels_intact),
         trouble.map(|trouble| trouble.reason.clone()),
         color.progress.as_ref().and_then(|progress| progress.short_since).map(|since| format!("short since {}", when(since))),
+        color.progress.as_ref().and_then(|progress| progress.failing_since).map(|since| format!("failing since {}", when(since))),
+        color.progress.as_ref().and_then(|progress| progress.none_since).map(|since| format!("none ready since {}", when(since))),
     ])
 }
 

@@ -8,8 +8,8 @@ use crate::{
     told::Case,
 };
 use bluegreen_api::{
-    Attempt, BlueGreenRolloutStatus, Clock, Color, Ending, GateState, Measured, Outcome as Ended, Phase, PhaseTime, Rejected, Side,
-    TemplateKind,
+    Attempt, BlueGreenRolloutStatus, Clock, Color, Ending, GateState, Measured, Outcome as Ended, Phase, PhaseTime, Rejected, Rejection,
+    Side, TemplateKind,
 };
 use bluegreen_engine::{
     decision::{Object, Role},
@@ -53,8 +53,14 @@ pub fn numbered(image: usize, color: Color, replicas: i32) -> Side {
 }
 
 fn sides(color: Color) -> impl Strategy<Value = Side> {
-    (images(), 0..6_i32, option::of(0..4_i64))
-        .prop_map(move |(image, replicas, generation)| Side { generation, ..numbered(image, color, replicas) })
+    (images(), 0..6_i32, option::of(0..4_i64), option::of(0..6_i32), option::weighted(0.2, times())).prop_map(
+        move |(image, replicas, generation, ready_when_left, starting_since)| Side {
+            generation,
+            ready_when_left,
+            starting_since,
+            ..numbered(image, color, replicas)
+        },
+    )
 }
 
 /// Sides that a record can hold: the active one in its color, another in the other.
@@ -98,10 +104,24 @@ pub fn endings() -> impl Strategy<Value = Ending> {
 }
 
 fn rejections() -> impl Strategy<Value = Rejected> {
-    (images(), times()).prop_map(|(image, at)| {
-        let Side { revision, number, image, .. } = side(image);
-        Rejected { revision, number, attempt: 1, image, reason: "Hopeless".into(), message: "because".into(), at }
-    })
+    (images(), times()).prop_map(|(image, at)| rejected(image, at))
+}
+
+fn rejected(image: usize, at: Timestamp) -> Rejected {
+    let Side { revision, number, image, .. } = side(image);
+    Rejected { revision, number, attempt: 1, image, reason: "Hopeless".into(), message: "because".into(), at }
+}
+
+/// What was given up, the newest and all.
+fn given_up() -> impl Strategy<Value = (Option<Rejected>, Vec<Rejection>)> {
+    (option::of(rejections()), vec(rejections(), 0..3), prop_oneof![3 => Just(0_usize), 1 => 8..12_usize]).prop_map(
+        |(newest, earlier, others)| {
+            let of_nobody = (0..others).map(|number| format!("gone{number}"));
+            let others = of_nobody.map(|revision| Rejected { revision, ..earlier.first().cloned().unwrap_or_else(|| rejected(0, at(-9))) });
+            let all = newest.iter().chain(&earlier).cloned().chain(others).map(|it| Rejection::from(&it)).collect();
+            (newest, all)
+        },
+    )
 }
 
 fn attempt(image: usize, phases: usize) -> Attempt {
@@ -132,7 +152,7 @@ fn attempts() -> impl Strategy<Value = (Option<Attempt>, Vec<Attempt>)> {
 
 fn statuses(rollout: &'static Rollout) -> BoxedStrategy<BlueGreenRolloutStatus> {
     let phases = option::weighted(0.95, proptest::sample::select(Phase::ALL.to_vec()));
-    let some = (option::weighted(0.9, clocks()), option::of(endings()), option::of(rejections()), option::of(0..4_i32));
+    let some = (option::weighted(0.9, clocks()), option::of(endings()), given_up(), option::of(0..4_i32));
     let numbers = (0..4_i64, prop_oneof![3 => Just(0_i64), 1 => 1..4_i64]);
     (phases, all_sides(), vec(twists(), rollout.gates.len()), some, any::<bool>(), numbers, attempts())
         .prop_map(
@@ -140,7 +160,7 @@ fn statuses(rollout: &'static Rollout) -> BoxedStrategy<BlueGreenRolloutStatus> 
                 phase,
                 sides,
                 twists,
-                (clock, ending, rejected, waiting_replicas),
+                (clock, ending, (rejected, rejections), waiting_replicas),
                 paused_by_order,
                 (attempt, epoch),
                 (current, history),
@@ -156,6 +176,7 @@ fn statuses(rollout: &'static Rollout) -> BoxedStrategy<BlueGreenRolloutStatus> 
                     leaving: sides.leaving,
                     previous: sides.previous,
                     rejected,
+                    rejections,
                     gates: rollout.gates.iter().zip(&twists).map(|(gate, twist)| twist.of(gate)).collect(),
                     ending,
                     clock,
@@ -233,7 +254,8 @@ fn deployments() -> BoxedStrategy<DeploymentSeen> {
 }
 
 pub fn color_seen() -> BoxedStrategy<ColorSeen> {
-    let progress = option::of((0..6_i32, times(), option::of(times())));
+    let since = || option::of(times());
+    let progress = option::of((0..6_i32, times(), (since(), since(), since())));
     option::weighted(0.9, deployments())
         .prop_flat_map(|deployment| {
             let revision = deployment.as_ref().map_or_else(|| side(0).revision, |deployment| deployment.revision.clone());
@@ -241,12 +263,16 @@ pub fn color_seen() -> BoxedStrategy<ColorSeen> {
         })
         .prop_flat_map(move |(deployment, pods)| (Just(deployment), Just(pods), progress.clone()))
         .prop_map(|(deployment, pods, progress)| ColorSeen {
-            progress: deployment.as_ref().zip(progress).map(|(deployment, (high_water, at, short_since))| Progress {
-                revision: deployment.revision.clone(),
-                generation: deployment.generation,
-                high_water,
-                at,
-                short_since,
+            progress: deployment.as_ref().zip(progress).map(|(deployment, (high_water, at, (short_since, failing_since, none_since)))| {
+                Progress {
+                    revision: deployment.revision.clone(),
+                    generation: deployment.generation,
+                    high_water,
+                    at,
+                    short_since,
+                    failing_since,
+                    none_since,
+                }
             }),
             deployment,
             pods,

@@ -210,6 +210,27 @@ async fn a_version_that_dies_is_rolled_back_onto_the_same_pods() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
+async fn a_version_that_dies_after_its_monitoring_is_rolled_back() {
+    let space = Space::new("dies-late").await;
+    let _operator = space.operator();
+    let rollout = space.rollout(&merged(shop(), &json!({"scaleDown": {"after": "1h"}}))).await;
+    rollout.until_healthy("1.0.0").await;
+    let pods = rollout.pods(Color::Blue);
+    rollout.version("2.0.0").await;
+    let left = rollout.until_phase(Phase::ScalingDown).await;
+    let ready = left.status.standby.as_ref().unwrap().ready_when_left;
+    assert_eq!(ready, Some(i32::try_from(pods.len()).unwrap()), "all of them were ready when it was left");
+    turn_pods(&space, "2.0.0", false).await;
+    let back = rollout.until_phase(Phase::RolledBack).await;
+    assert_eq!((back.serves(), rejected(&back).0), ("1.0.0", "LostReadiness"));
+    assert_eq!(rollout.pods(Color::Blue), pods, "the standby's pods serve again, none was restarted");
+    let given_up: Vec<_> = back.status.rejections.iter().map(|rejection| rejection.number).collect();
+    assert_eq!(given_up, [2]);
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
 async fn a_deadline_without_full_availability_is_rolled_back() {
     let space = Space::new("half").await;
     let _operator = space.operator();

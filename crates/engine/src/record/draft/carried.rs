@@ -54,9 +54,12 @@ impl Draft<'_> {
         }
     }
 
-    /// The active side follows `replicas`, in every phase; the standby only upwards; the candidate as its phase asks.
+    /// The active side follows `replicas`, in every phase; the standby only upwards, and only where there is room for the active side; the
+    /// candidate as its phase asks.
     pub(crate) fn follow_replicas(&mut self) {
-        let settings = self.settings();
+        let (settings, now) = (self.settings(), self.now());
+        let ready = self.status.active.as_ref().map_or(0, |active| self.ready_pods(active));
+        let has_a_way_back = self.status.standby.is_some();
         let replicas = settings.replicas;
         let phase = self.status.phase;
         let candidate = self.status.preview.is_some();
@@ -64,10 +67,15 @@ impl Draft<'_> {
         let waits = self.status.waiting_replicas.is_some();
         let switching = phase == Some(Phase::Promoting) || (phase == Some(Phase::RollingBack) && self.status.standby.is_some());
         if let Some(active) = self.status.active.as_mut() {
+            let before = active.replicas;
             active.replicas = if waits || switching { active.replicas.max(replicas) } else { replicas };
+            let starts = has_a_way_back && before == 0;
+            active.starting_since =
+                active.starting_since.or(starts.then_some(now)).filter(|_| has_a_way_back && active.replicas > 0 && ready == 0);
         }
+        let all_there = self.status.active.as_ref().is_some_and(|active| self.fully_available(active));
         let active = self.status.active.as_ref().map_or(0, |active| active.replicas);
-        if let Some(standby) = self.status.standby.as_mut() {
+        if let Some(standby) = self.status.standby.as_mut().filter(|_| all_there) {
             standby.replicas = standby.replicas.max(replicas);
         }
         if let Some(preview) = self.status.preview.as_mut() {

@@ -15,7 +15,7 @@ use crate::{
     observed::{ColorSeen, Observed, Refusal, facts},
     plan::{Plan, Wanted},
 };
-use bluegreen_api::{BlueGreenRolloutStatus, Phase, Side};
+use bluegreen_api::{BlueGreenRolloutStatus, Clock, Phase, Side};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -81,8 +81,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn new_candidate(&self) -> Option<&'a Wanted<'a>> {
         let wanted = self.wanted()?;
         let known = self.wants(self.status.active.as_ref());
-        let rejected = self.status.rejected.as_ref().is_some_and(|rejected| rejected.revision == wanted.hash);
-        (!known && !rejected).then_some(wanted)
+        (!known && !self.status.gave_up(&wanted.hash)).then_some(wanted)
     }
 
     pub(crate) fn ordered(&self, verb: Verb, revision: &str) -> bool {
@@ -121,6 +120,15 @@ impl<'a> Draft<'a> {
 
     pub(crate) fn due(&self, after: Duration) -> Option<Timestamp> {
         self.status.clock.as_ref().and_then(|clock| clock::due(clock, after))
+    }
+
+    /// A clock for what began in the middle of a phase: what was taken out of that of the phase may lie before.
+    pub(crate) fn clock_since(&self, since: Timestamp) -> Clock {
+        let mut clock = clock::started(since);
+        if let Some(absence) = self.seen.absence {
+            clock::account(&mut clock, absence);
+        }
+        clock
     }
 
     /// Time since the pods of a side made progress, as far as it counts for this phase.

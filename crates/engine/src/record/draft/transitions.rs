@@ -6,11 +6,13 @@ use crate::{
     plan::Wanted,
     record::orders::{self, Verb},
 };
-use bluegreen_api::{Attempt, Color, Ending, Gate, GateResult, GateState, Outcome, Phase, PhaseTime, Rejected, Side, reasons};
+use bluegreen_api::{Attempt, Color, Ending, Gate, GateResult, GateState, Outcome, Phase, PhaseTime, Rejected, Rejection, Side, reasons};
 use bluegreen_gates::text::bounded;
 
 /// Finished attempts kept in status.
 const HISTORY: usize = 10;
+/// Revisions that were given up, kept in status.
+const REJECTIONS: usize = 10;
 
 impl Draft<'_> {
     pub(crate) fn enter(&mut self, phase: Phase) {
@@ -39,6 +41,8 @@ impl Draft<'_> {
             replicas,
             ports: wanted.content.ports.clone(),
             generation: None,
+            ready_when_left: None,
+            starting_since: None,
         }
     }
 
@@ -75,6 +79,13 @@ impl Draft<'_> {
         let side = self.side_of(wanted, active.color.other(), self.settings().preview_size(active.replicas));
         // The color is the candidate's now.
         (self.status.standby, self.status.leaving) = (None, None);
+        if self.status.gave_up(&side.revision) {
+            // Tried again: what else was given up stays so.
+            self.remember_rejected();
+            self.status.rejections.retain(|rejection| rejection.revision != side.revision);
+        } else {
+            self.status.rejections.clear();
+        }
         self.begin_attempt(&side);
         self.status.preview = Some(side);
         self.enter(Phase::DeployingPreview);
@@ -102,9 +113,20 @@ impl Draft<'_> {
             let Some(previous) = self.status.previous.clone().filter(known) else { return false };
             ending.slow = true;
             let replicas = self.settings().full_size(active.replicas);
-            self.status.standby = Some(Side { color: active.color.other(), replicas, generation: None, ..previous });
+            self.status.standby = Some(Side {
+                color: active.color.other(),
+                replicas,
+                generation: None,
+                ready_when_left: None,
+                starting_since: None,
+                ..previous
+            });
             self.status.leaving = None;
             self.status.preview = None;
+        }
+        if let Some(aborted) = self.status.ending.take_if(|_| self.status.phase == Some(Phase::Aborting)) {
+            // The candidate that is being given up makes room.
+            self.finish_attempt(aborted.outcome, &aborted.reason, &aborted.message);
         }
         if self.status.current.is_none() {
             // The attempt that brought it live is history; going back from it is a story of its own.
@@ -132,6 +154,7 @@ impl Draft<'_> {
     }
 
     fn reject(&mut self, side: &Side, reason: &str, message: &str) {
+        self.remember_rejected();
         self.status.rejected = Some(Rejected {
             revision: side.revision.clone(),
             number: side.number,
@@ -141,6 +164,20 @@ impl Draft<'_> {
             message: bounded(message),
             at: self.now(),
         });
+        self.remember_rejected();
+    }
+
+    /// The newest is among all that were given up. One too many: the oldest goes, but not the one that `spec` asks for.
+    fn remember_rejected(&mut self) {
+        let Some(newest) = self.status.rejected.as_ref().map(Rejection::from) else { return };
+        let named = self.wanted().map(|wanted| wanted.hash.as_str());
+        let rejections = &mut self.status.rejections;
+        rejections.retain(|rejection| rejection.revision != newest.revision);
+        rejections.insert(0, newest);
+        while rejections.len() > REJECTIONS {
+            let oldest = rejections.iter().rposition(|rejection| Some(rejection.revision.as_str()) != named);
+            rejections.remove(oldest.unwrap_or(REJECTIONS));
+        }
     }
 
     /// The attempt under way ends with another revision of `spec`.
@@ -166,6 +203,7 @@ impl Draft<'_> {
         self.enter(phase);
         if phase == Phase::Healthy {
             self.status.rejected = None;
+            self.status.rejections.clear();
         }
         self.status.gates.clear();
         self.status.ending = None;
@@ -194,6 +232,7 @@ impl Draft<'_> {
         (status.preview, status.standby, status.leaving, status.previous) = (None, None, None, None);
         (status.ending, status.current, status.clock, status.waiting_replicas) = (None, None, None, None);
         status.gates.clear();
+        status.rejections.clear();
     }
 
     /// What a lost status had asked for may be on its way still: above every fence that there was, it is withdrawn.
@@ -238,7 +277,8 @@ impl Draft<'_> {
         // Given before there was anything to accept.
         self.spend(Verb::Accept);
         self.status.previous = Some(former.clone());
-        self.status.standby = Some(former);
+        let ready_when_left = Some(self.ready_pods(&former));
+        self.status.standby = Some(Side { ready_when_left, starting_since: None, ..former });
         self.status.active = Some(candidate);
         self.status.preview = None;
     }
@@ -264,7 +304,7 @@ impl Draft<'_> {
     pub(crate) fn switched_back(&mut self, bad: Side, standby: Side, outcome: Outcome) {
         self.status.leaving = Some(bad.clone());
         self.status.previous = (outcome == Outcome::Reverted).then_some(bad);
-        self.status.active = Some(standby);
+        self.status.active = Some(Side { ready_when_left: None, ..standby });
         self.status.standby = None;
         self.status.preview = None;
         self.status.waiting_replicas = None;

@@ -98,7 +98,12 @@ fn the_former_side_goes_after_its_time_if_the_new_serves() {
                 |seen| seen.ask(|spec| spec.scale_down = serde_json::from_value(json!({"after": "Never"})).unwrap()),
                 &["fence Deployment(Blue): a recorded intention was withdrawn"],
             ),
-            ("the new side has no pod left", |seen| leave_ready(&mut seen.green, 0), &[]),
+            (
+                "the new side has no pod left, and is rolled back",
+                |seen| leave_ready(&mut seen.green, 0),
+                &["fence Deployment(Blue): a recorded intention was withdrawn"],
+            ),
+            ("the new side is short of pods", |seen| leave_ready(&mut seen.green, 2), &[]),
             ("no pod is asked for", no_pods, &["scale green to 0: the Deployment has another size than recorded"]),
             (
                 "no pod is asked for, and none is left",

@@ -54,6 +54,8 @@ fn side(seen: &Observed, color: Color, revision: &str) -> Side {
         replicas: 3,
         ports: seen.asked.spec.service.ports.clone(),
         generation: None,
+        ready_when_left: None,
+        starting_since: None,
     }
 }
 

@@ -37,7 +37,17 @@ impl World {
                 self.pods_made += 1;
                 let name = format!("shop-{color}-{}", self.pods_made);
                 let (revision, image) = (revision.clone(), image.clone());
-                self.pods.push(Pod { name, color, revision, image, created: self.now, ready: false, ready_changed: None, restarts: 0 });
+                self.pods.push(Pod {
+                    name,
+                    color,
+                    revision,
+                    image,
+                    created: self.now,
+                    ready: false,
+                    ready_changed: None,
+                    restarts: 0,
+                    pending: false,
+                });
                 have += 1;
                 changed = true;
             }
@@ -59,10 +69,12 @@ impl World {
 
     /// Pods after a second: what their image makes of them.
     pub(super) fn pods_live(&mut self) {
-        for pod in &mut self.pods {
+        for (place, pod) in self.pods.iter_mut().enumerate() {
+            pod.pending = !pod.ready && place >= self.room;
             let age = self.now.as_second() - pod.created.as_second();
             let ready = match pod.image.rsplit('-').next() {
                 Some("unready" | "missing" | "crash") => false,
+                _ if pod.pending => false,
                 Some("dies") => age >= 2 && self.status.phase != Some(Phase::Monitoring),
                 Some("slow") => age >= 60,
                 _ => age >= 2,
@@ -175,6 +187,7 @@ fn pod_seen(pod: &Pod) -> PodSeen {
     let trouble = match pod.image.rsplit('-').next() {
         Some("missing") => trouble("ImagePullBackOff", "Back-off pulling image"),
         Some("crash") if pod.restarts > 0 => trouble("CrashLoopBackOff", "back-off restarting failed container"),
+        _ if pod.pending => Some(PodTrouble { reason: "Unschedulable".into(), message: "no node has room".into(), container: None }),
         _ => None,
     };
     PodSeen {

@@ -63,6 +63,8 @@ pub struct Pod {
     pub ready: bool,
     pub ready_changed: Option<Timestamp>,
     pub restarts: i32,
+    /// No node has room for it.
+    pub pending: bool,
 }
 
 #[derive(Clone)]
@@ -91,6 +93,8 @@ pub struct World {
     pub term: i64,
     /// What a gate measures: by gate name and image of the side that is measured.
     pub gauge: fn(&str, &str, Timestamp) -> Outcome,
+    /// Pods that nodes have room for.
+    pub room: usize,
     /// EndpointSlices follow.
     pub slices_follow: bool,
     /// Effects on these objects are refused with this code and message.
@@ -194,6 +198,7 @@ impl World {
             asked: RefCell::default(),
             term: 1,
             gauge: pass,
+            room: usize::MAX,
             slices_follow: true,
             refuse: None,
             log: vec![],
