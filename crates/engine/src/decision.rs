@@ -58,6 +58,15 @@ pub enum Object {
     Revision(String),
 }
 
+/// A part of an object that is written, and refused, by itself: a refusal of one part says nothing about the others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// All that the operator asks of the object.
+    Whole,
+    /// The mark of this withdrawal, and nothing else.
+    Fence(String),
+}
+
 /// A change to one object. Each is idempotent and guarded: it is refused when the object isn't the one that was seen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
@@ -79,6 +88,18 @@ impl Effect {
             Change::ApplyService { role, .. } => Object::Service(*role),
             Change::Fence { object, .. } => object.clone(),
         }
+    }
+
+    pub fn part(&self) -> Part {
+        match &self.change {
+            Change::Fence { epoch, .. } => Part::Fence(epoch.clone()),
+            _ => Part::Whole,
+        }
+    }
+
+    /// The object, and what of it is written.
+    pub fn place(&self) -> (Object, Part) {
+        (self.object(), self.part())
     }
 }
 

@@ -71,11 +71,10 @@ impl Performer {
     }
 
     async fn remember(&self, key: &Key, seen: &Observed, effect: &Effect, answer: Result<(), Not>) -> Performed {
-        let object = effect.object();
         match answer {
             Ok(()) => {
                 tracing::debug!(rollout = %key, change = ?effect.change, why = effect.why, "done");
-                self.memory.of(key, &seen.uid, |remembered| remembered.succeeded(&object));
+                self.memory.of(key, &seen.uid, |remembered| remembered.succeeded(effect));
                 Performed::Done
             }
             Err(Not::Stale) => {
@@ -85,9 +84,9 @@ impl Performer {
                 Performed::Stale
             }
             Err(Not::Refused(Refused { code, message, .. })) => {
-                tracing::warn!(rollout = %key, object = ?object, why = effect.why, code, message, "the API server refused a change");
+                tracing::warn!(rollout = %key, object = ?effect.object(), why = effect.why, code, message, "the API server refused a change");
                 self.memory.of(key, &seen.uid, |remembered| {
-                    remembered.refused(object, code, message, seen.generation, clock::now());
+                    remembered.refused(effect, code, message, seen.generation, clock::now());
                 });
                 Performed::Refused
             }

@@ -5,6 +5,7 @@ use crate::{
     kinds::{Arriving, Kind, Rollout, Seen},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, names};
+use bluegreen_engine::observed::Refusal;
 use kube::{
     Client, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, ValidationDirective},
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A request that has not been answered after this time has failed; whether it was carried out, the next look tells.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Refusal::REQUEST_TIMEOUT;
 
 /// How the API server says no.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -18,7 +18,7 @@ pub(crate) fn due(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<
     let mut ready: Vec<_> = wanted
         .into_iter()
         .filter(|effect| {
-            let refusal = seen.refusals.iter().find(|refusal| refusal.object == effect.object() && refusal.generation == seen.generation);
+            let refusal = seen.refusals.iter().find(|refusal| refusal.is_of(effect) && refusal.generation == seen.generation);
             let longest = if protection::protects(effect, &seen.status) { PROTECTION_RETRY } else { Refusal::LONGEST_PAUSE };
             let again = refusal.and_then(|refusal| try_again(refusal, longest));
             // One that would wait for longer than any does tells of a clock that was put back.

@@ -7,7 +7,7 @@ pub mod services;
 
 use crate::{
     asked::Asked,
-    decision::{Object, Role},
+    decision::{Effect, Object, Part, Role},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Color, ServicePort};
 use bluegreen_gates::reading::Measurement;
@@ -40,7 +40,7 @@ pub struct Observed {
     pub revisions: Vec<RevisionSeen>,
     /// Results that came since the status was recorded, in the order of their time.
     pub results: Vec<Measurement>,
-    /// The latest refusal of each object's effect, until one on it succeeds.
+    /// The latest refusal of each part of an object, until a write of it succeeds.
     pub refusals: Vec<Refusal>,
     /// Grows with each change of leader (`leaseTransitions` of the Lease): a fencing token.
     pub term: i64,
@@ -312,6 +312,8 @@ pub struct RevisionSeen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub object: Object,
+    /// What of the object was to be written.
+    pub part: Part,
     /// HTTP status code; 0 when there was no answer.
     pub code: u16,
     pub message: String,
@@ -319,6 +321,8 @@ pub struct Refusal {
     pub at: Timestamp,
     /// How many in a row.
     pub times: u32,
+    /// Since when the answer has been a denial (403 or 422) each time, if the latest was one.
+    pub denied_since: Option<Timestamp>,
     /// `metadata.generation` of the rollout at that time.
     pub generation: i64,
 }
@@ -326,4 +330,16 @@ pub struct Refusal {
 impl Refusal {
     /// The longest pause before a refused write is tried again.
     pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+    /// A request that has no answer by then has failed.
+    pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// It is of the same write as this effect.
+    pub fn is_of(&self, effect: &Effect) -> bool {
+        self.object == effect.object() && self.part == effect.part()
+    }
+
+    /// The API server has understood the request and doesn't want it: the rules of the cluster, or what is written, must change.
+    pub const fn denies(code: u16) -> bool {
+        matches!(code, 403 | 422)
+    }
 }

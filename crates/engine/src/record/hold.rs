@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     decision::{Object, Role},
-    observed::{Late, Observed, Owner, Refusal, services::service_name},
+    observed::{Late, Observed, Owner, Refusal, facts::in_words, services::service_name},
 };
 use bluegreen_api::{Color, Duration, names, reasons};
 use bluegreen_gates::text::{Advice, advised, around};
@@ -129,15 +129,6 @@ fn of_refusal(refusal: &Refusal, name: &str) -> Stay {
     Stay::working(reasons::REFUSED, message)
 }
 
-/// An object by its kind and name, as people call it.
-pub(crate) fn in_words(seen: &Observed, object: &Object) -> String {
-    match object {
-        Object::Service(role) => format!("Service {}", service_name(seen, *role)),
-        Object::Deployment(color) => format!("Deployment {}", names::deployment(&seen.name, *color)),
-        Object::Revision(hash) => format!("ControllerRevision {}", names::revision(&seen.name, hash)),
-    }
-}
-
 /// An object that has one of our names and can't be written: it is somebody else's, or on its way out.
 pub(crate) fn blocked(draft: &Draft<'_>) -> Option<Stay> {
     foreign(draft.seen).or_else(|| leaving(draft.seen))
@@ -188,7 +179,7 @@ fn foreign(seen: &Observed) -> Option<Stay> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::stay::StayKind;
+    use crate::{decision::Part, record::stay::StayKind};
     use jiff::Timestamp;
 
     #[test]
@@ -206,7 +197,16 @@ mod tests {
         ];
         for (code, message, kind, reason, advice) in cases {
             let at = Timestamp::UNIX_EPOCH;
-            let refused = Refusal { object: Object::Service(Role::Active), code, message: message.into(), at, times: 1, generation: 1 };
+            let refused = Refusal {
+                object: Object::Service(Role::Active),
+                part: Part::Whole,
+                code,
+                message: message.into(),
+                at,
+                times: 1,
+                denied_since: None,
+                generation: 1,
+            };
             let stay = of_refusal(&refused, "Service shop");
             assert!(stay.kind == kind && stay.reason == reason, "{code} {message}: {}", stay.reason);
             assert_eq!(stay.message, format!("The API server refused Service shop: {message}. {advice}"));

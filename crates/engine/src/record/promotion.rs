@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     clock::{self, whole_second},
+    decision::{Object, Role},
     intent::scale_down_due,
     observed::facts,
 };
@@ -39,6 +40,17 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
             let outcome = if ending.outcome == Outcome::RolledBack { Outcome::Aborted } else { ending.outcome };
             draft.abort(outcome, &ending.reason, &ending.message);
         }
+        return Step::Again;
+    }
+    if let Some(wanted) = draft.new_candidate()
+        && !selects
+        && wanted.hash != candidate.revision
+        && switch_refused(draft)
+        && hold::held(draft).is_none()
+    {
+        // Nobody was sent there yet, and `spec` may mend what is refused.
+        draft.superseded(wanted);
+        draft.begin_candidate(wanted);
         return Step::Again;
     }
     if !selects && draft.settings().replicas == 0 {
@@ -73,6 +85,11 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
     // The same before the Service is written and after it: that it was is no record of its own.
     let waits = ": waiting until EndpointSlices show its pods";
     Stay::working(reasons::PROMOTING, words::revision("Promoting revision", &candidate, waits)).until(until).into()
+}
+
+/// The API server refuses the one write that makes the switch.
+fn switch_refused(draft: &Draft<'_>) -> bool {
+    draft.refusals().any(|refusal| refusal.object == Object::Service(Role::Active))
 }
 
 /// What withdraws the switch while it is under way.

@@ -12,7 +12,7 @@ use bluegreen_api::{
     TemplateKind,
 };
 use bluegreen_engine::{
-    decision::{Object, Role},
+    decision::{Object, Part, Role},
     observed::*,
 };
 use bluegreen_gates::templates::{TemplateSeen, Templates};
@@ -282,14 +282,21 @@ fn refusals() -> impl Strategy<Value = Vec<Refusal>> {
         images().prop_map(|image| Object::Revision(side(image).revision)),
     ];
     let codes = proptest::sample::select(vec![0_u16, 403, 422, 500]);
-    let refusal = (objects, codes, times(), 1..40_u32, 1..3_i64).prop_map(|(object, code, at, times, generation)| Refusal {
-        object,
-        code,
-        message: "no".into(),
-        at,
-        times,
-        generation,
-    });
+    let parts = prop_oneof![3 => Just(Part::Whole), 1 => (0..3_i64).prop_map(|epoch| Part::Fence(format!("{epoch}.1")))];
+    let since = option::of(times());
+    let refusal =
+        (objects, parts, codes, times(), 1..40_u32, since, 1..3_i64).prop_map(|(object, part, code, at, times, since, generation)| {
+            Refusal {
+                object,
+                part,
+                code,
+                message: "no".into(),
+                at,
+                times,
+                denied_since: since.filter(|_| Refusal::denies(code)),
+                generation,
+            }
+        });
     vec(refusal, 0..2)
 }
 

@@ -38,13 +38,16 @@ impl World {
         if let Some((object, code, message)) = self.refuse.clone()
             && object == effect.object()
         {
-            let times = self.refusals.iter().find(|refusal| refusal.object == object).map_or(0, |refusal| refusal.times) + 1;
-            self.refusals.retain(|refusal| refusal.object != object);
+            let before = self.refusals.iter().find(|refusal| refusal.is_of(effect));
+            let times = before.map_or(0, |refusal| refusal.times) + 1;
+            let denied_since = before.and_then(|before| before.denied_since).or(Some(self.now)).filter(|_| Refusal::denies(code));
+            self.refusals.retain(|refusal| !refusal.is_of(effect));
             self.note(&format!("refuse {}: {message}", in_words(&effect.object())));
-            self.refusals.push(Refusal { object, code, message, at: self.now, times, generation: self.generation });
+            let (part, at, generation) = (effect.part(), self.now, self.generation);
+            self.refusals.push(Refusal { object, part, code, message, at, times, denied_since, generation });
             return;
         }
-        self.refusals.retain(|refusal| refusal.object != effect.object());
+        self.refusals.retain(|refusal| !refusal.is_of(effect));
         if !self.guard_holds(effect) {
             self.note(&format!("409    {}: it isn't the one that was seen", self.intended(&effect.change)));
             return;
