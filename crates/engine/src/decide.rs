@@ -2,13 +2,15 @@
 
 use crate::{
     act::{self, fences, protection, retry},
-    decision::{Decision, Effect, Object, Why},
+    decision::{Decision, Effect, Object, Part, Why},
+    events::Announcement,
     intent,
-    observed::Observed,
+    observed::{Observed, Refusal, facts::in_words},
     plan::Plan,
     record::{self, fit, news},
 };
-use bluegreen_api::BlueGreenRolloutStatus;
+use bluegreen_api::{BlueGreenRolloutStatus, names};
+use bluegreen_gates::text::around;
 use jiff::Timestamp;
 
 /// What to do about a rollout: total, and the same for the same input.
@@ -21,7 +23,7 @@ pub fn decide(seen: &Observed) -> Decision {
     }
     let plan = Plan::of(seen);
     let wanted = act::wanted(seen, &plan);
-    let (next, stay) = record::work_out(seen, &plan, wanted.iter().map(Effect::object).collect());
+    let (next, stay) = record::work_out(seen, &plan, wanted.iter().map(Effect::place).collect());
     let (ready, retry) = retry::due(seen, wanted);
     let protection: Vec<_> = ready.iter().filter(|effect| protects_still(effect, &seen.status, &next)).cloned().collect();
     if !protection.is_empty() {
@@ -32,7 +34,7 @@ pub fn decide(seen: &Observed) -> Decision {
         if fences.is_empty() {
             return Decision::Record(Box::new(status));
         }
-        let fenced: Vec<_> = fences.iter().map(Effect::object).collect();
+        let fenced: Vec<_> = fences.iter().map(Effect::place).collect();
         let (due, retry) = retry::due(seen, fences);
         return if due.is_empty() { unfenced(seen, &plan, (ready, fenced), retry) } else { Decision::Act(due) };
     }
@@ -44,8 +46,9 @@ pub fn decide(seen: &Observed) -> Decision {
 }
 
 /// A fence is refused, and what it guards against must not be recorded without it: what is recorded stands, and says so.
-fn unfenced(seen: &Observed, plan: &Plan<'_>, (ready, fenced): (Vec<Effect>, Vec<Object>), retry: Option<Timestamp>) -> Decision {
-    let elsewhere = |effect: &Effect| protection::protects(effect, &seen.status) && !fenced.contains(&effect.object());
+fn unfenced(seen: &Observed, plan: &Plan<'_>, (ready, fenced): (Vec<Effect>, Vec<(Object, Part)>), retry: Option<Timestamp>) -> Decision {
+    let elsewhere =
+        |effect: &Effect| protection::protects(effect, &seen.status) && !fenced.iter().any(|(object, _)| *object == effect.object());
     let protection: Vec<_> = ready.into_iter().filter(elsewhere).collect();
     if !protection.is_empty() {
         return Decision::Act(protection);
@@ -55,6 +58,40 @@ fn unfenced(seen: &Observed, plan: &Plan<'_>, (ready, fenced): (Vec<Effect>, Vec
         Some(status) => Decision::Record(Box::new(status)),
         None => Decision::Wait { until: retry, why: Why(stay.message) },
     }
+}
+
+/// The fences that a record does without, each of which is a warning: the API server denies them.
+pub fn without_a_fence(seen: &Observed, recorded: &BlueGreenRolloutStatus) -> Vec<Announcement> {
+    let warning = |refusal: &Refusal| {
+        let name = in_words(seen, &refusal.object);
+        let advice = format!(". Allow the operator to set the annotation {}", names::EPOCH_ANNOTATION);
+        Announcement {
+            type_: "Warning",
+            reason: "NotFenced".into(),
+            action: "Fence".into(),
+            note: around(&format!("Went on without a fence at {name}, which the API server denies: "), &refusal.message, &advice),
+            key: format!("{}-{}-{name}-NotFenced", seen.status.attempt, seen.status.epoch),
+        }
+    };
+    fences::denied(seen, recorded).map(warning).collect()
+}
+
+/// An event about a denial that the status may have no room for: the rollout goes on without what was denied.
+pub fn refusal_to_tell(seen: &Observed, refusal: &Refusal) -> Option<Announcement> {
+    let what = match refusal.part {
+        Part::Settings => "settings",
+        Part::NodePorts => "node ports",
+        _ => return None,
+    };
+    let name = in_words(seen, &refusal.object);
+    let event = || Announcement {
+        type_: "Warning",
+        reason: "SettingsRefused".into(),
+        action: "Write".into(),
+        note: around(&format!("The API server refused {what} of {name}: "), &refusal.message, ""),
+        key: format!("{}-{name}-{what}-refused", seen.generation),
+    };
+    (refusal.times == 1 && Refusal::denies(refusal.code)).then(event)
 }
 
 /// The effect protects the live side, and what is about to be recorded wants it as what is recorded does.

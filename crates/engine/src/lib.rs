@@ -20,7 +20,7 @@ pub mod render;
 mod revision;
 mod takeover;
 
-pub use decide::decide;
+pub use decide::{decide, refusal_to_tell, without_a_fence};
 pub use decision::{Decision, Effect, Why};
 pub use observed::Observed;
 pub use pass::Pass;

@@ -13,6 +13,8 @@ mod world;
 mod damage;
 #[path = "properties/measured.rs"]
 mod measured;
+#[path = "properties/refused.rs"]
+mod refused;
 #[path = "properties/results.rs"]
 mod results;
 #[path = "properties/rollouts.rs"]
@@ -111,7 +113,7 @@ proptest! {
         let (seen, decision, _) = settled(&seen);
         let Decision::Act(effects) = decision else { return Ok(()) };
         for effect in effects {
-            let Change::ApplyService { role: Role::Active, target } = effect.change else { continue };
+            let Change::LeadService { role: Role::Active, target, .. } = effect.change else { continue };
             let is = |side: &Option<Side>| side.as_ref().is_some_and(|side| side.color == target.color && side.revision == target.revision);
             let nothing = target.revision == Target::NOTHING;
             let status = &seen.status;
@@ -255,7 +257,11 @@ proptest! {
         let (seen, Decision::Act(effects), _) = settled(&seen) else { return Ok(()) };
         for Effect { change, .. } in effects {
             let written = match &change {
-                Change::ApplyService { role, target } => render::service(&seen, *role, target),
+                Change::LeadService { role, target, extent } if seen.service(*role).is_none() => render::service(&seen, *role, target, *extent),
+                Change::SettleService { role, marks_only } => match seen.service(*role) {
+                    Some(service) if service.owner != Owner::Us => render::settle(&seen, *role, service, *marks_only),
+                    _ => continue,
+                },
                 Change::WriteRevision { hash, number } => render::controller_revision(&seen, hash, *number),
                 Change::RestoreRevision { hash, number, .. } => render::restored_revision(&seen, hash, *number, &json!({})),
                 Change::WriteDeployment { color, replicas, manner, .. } => render::deployment(&seen, (*color, *replicas, manner), &json!({})),
@@ -346,7 +352,7 @@ proptest! {
         endpoints_follow(&mut seen);
         let standby = seen.status.standby.as_ref().unwrap();
         let decision = decide(&seen);
-        let back = |effect: &Effect| effect.change == Change::ApplyService { role: Role::Active, target: target(standby) };
+        let back = |effect: &Effect| matches!(&effect.change, Change::LeadService { role: Role::Active, target: to, .. } if *to == target(standby));
         let taken = matches!(&decision, Decision::Act(effects) if effects.iter().any(back));
         prop_assert!(taken, "promise 5: the way back is open and not taken: it {}", told::of_decision(&decision));
     }
@@ -446,7 +452,7 @@ proptest! {
                     let shown = |target: &Target| {
                         seen.service(Role::Active).is_some_and(|service| service.selector == labels::selector("shop", target))
                     };
-                    if let Change::ApplyService { role: Role::Active, target } = &effect.change {
+                    if let Change::LeadService { role: Role::Active, target, .. } = &effect.change {
                         prop_assert!(!to_candidate(target) || shown(target), "switched in {:?}", seen.status.phase);
                     }
                     if let (Change::Scale { color, replicas: 0 }, Some(Phase::ScalingDown)) = (&effect.change, seen.status.phase) {

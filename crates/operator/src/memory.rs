@@ -3,7 +3,8 @@
 use crate::key::Key;
 use bluegreen_api::Color;
 use bluegreen_engine::{
-    decision::Object,
+    Effect,
+    decision::Part,
     observed::{ColorSeen, Progress, Refusal, progress},
 };
 use bluegreen_gates::reading::Measurement;
@@ -92,14 +93,19 @@ impl Remembered {
         self.applied[place(color)].as_ref().filter(|(is, _)| **is == *uid).map(|(_, generation)| *generation)
     }
 
-    pub fn refused(&mut self, object: Object, code: u16, message: String, generation: i64, at: Timestamp) {
-        let times = self.refusals.iter().find(|refusal| refusal.object == object).map_or(0, |refusal| refusal.times);
-        self.succeeded(&object);
-        self.refusals.push(Refusal { object, code, message, at, times: times.saturating_add(1), generation });
+    pub fn refused(&mut self, effect: &Effect, code: u16, message: String, generation: i64, at: Timestamp) {
+        let before = self.refusals.iter().find(|refusal| refusal.is_of(effect));
+        let times = before.map_or(0, |before| before.times).saturating_add(1);
+        let denied_since = before.and_then(|before| before.denied_since).or(Some(at)).filter(|_| Refusal::denies(code));
+        let (object, part) = effect.place();
+        // Of fences only the latest is tried again.
+        let outdated = |refusal: &Refusal| matches!((&refusal.part, &part), (Part::Fence(_), Part::Fence(_))) && refusal.object == object;
+        self.refusals.retain(|refusal| !refusal.is_of(effect) && !outdated(refusal));
+        self.refusals.push(Refusal { object, part, code, message, at, times, denied_since, generation });
     }
 
-    pub fn succeeded(&mut self, object: &Object) {
-        self.refusals.retain(|refusal| refusal.object != *object);
+    pub fn succeeded(&mut self, effect: &Effect) {
+        self.refusals.retain(|refusal| !refusal.is_of(effect));
     }
 
     /// These have been recorded.
@@ -111,7 +117,12 @@ impl Remembered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bluegreen_engine::decision::{Change, Guard, Object};
     use bluegreen_gates::reading::{Outcome, Reading};
+
+    fn effect(change: Change) -> Effect {
+        Effect { change, guard: Guard::None, why: "a test" }
+    }
 
     fn result(at: &str, value: f64) -> Measurement {
         Measurement {
@@ -136,13 +147,41 @@ mod tests {
     #[test]
     fn refusals_in_a_row_are_counted_until_one_succeeds() {
         let mut remembered = Remembered::default();
-        let (object, at) = (Object::Deployment(Color::Blue), Timestamp::UNIX_EPOCH);
+        let scale = effect(Change::Scale { color: Color::Blue, replicas: 0 });
         for times in 1..=3 {
-            remembered.refused(object.clone(), 422, "no".into(), 1, at);
+            remembered.refused(&scale, 422, "no".into(), 1, Timestamp::UNIX_EPOCH);
             assert_eq!((remembered.refusals.len(), remembered.refusals[0].times), (1, times));
         }
-        remembered.succeeded(&object);
+        remembered.succeeded(&scale);
         assert!(remembered.refusals.is_empty());
+    }
+
+    #[test]
+    fn each_part_of_an_object_is_refused_by_itself() {
+        let mut remembered = Remembered::default();
+        let fence = |epoch: &str| effect(Change::Fence { object: Object::Deployment(Color::Blue), epoch: epoch.into() });
+        let scale = effect(Change::Scale { color: Color::Blue, replicas: 0 });
+        for effect in [&scale, &fence("1.1"), &fence("2.1")] {
+            remembered.refused(effect, 403, "no".into(), 1, Timestamp::UNIX_EPOCH);
+        }
+        let parts: Vec<_> = remembered.refusals.iter().map(|refusal| refusal.part.clone()).collect();
+        assert_eq!(parts, [Part::Whole, Part::Fence("2.1".into())], "a fence of an earlier withdrawal is tried no more");
+        remembered.succeeded(&fence("2.1"));
+        assert_eq!(remembered.refusals.len(), 1);
+    }
+
+    #[test]
+    fn a_denial_lasts_until_another_answer() {
+        let mut remembered = Remembered::default();
+        let scale = effect(Change::Scale { color: Color::Blue, replicas: 0 });
+        let mut denied_since = |code: u16, second: i64| {
+            remembered.refused(&scale, code, "no".into(), 1, Timestamp::from_second(second).unwrap());
+            remembered.refusals[0].denied_since.map(Timestamp::as_second)
+        };
+        assert_eq!(
+            [denied_since(403, 1), denied_since(422, 5), denied_since(0, 6), denied_since(403, 9)],
+            [Some(1), Some(1), None, Some(9)]
+        );
     }
 
     #[test]

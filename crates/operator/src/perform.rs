@@ -3,8 +3,9 @@
 use crate::{
     cache::{Cache, Watched},
     clock,
+    gather::service_seen,
     key::Key,
-    kinds::{Deployment, Kind, Revision, Seen},
+    kinds::{Deployment, Kind, Leftovers, Revision, Seen, Service},
     live::Live,
     memory::Memory,
     requests::{Answer, Refused, Requests},
@@ -12,8 +13,9 @@ use crate::{
 use bluegreen_api::{Color, names};
 use bluegreen_engine::{
     Effect, Observed,
-    decision::{Change, Guard, Manner, Object},
+    decision::{Change, Guard, Manner, Object, Role},
     observed::{Owner, facts, services},
+    observed::services,
     render,
 };
 use serde_json::{Value, json};
@@ -61,23 +63,34 @@ impl Performer {
                 self.deploy(key, seen, (*color, revision, *replicas, manner), &effect.guard).await
             }
             Change::Scale { color, replicas } => self.scale(key, seen, (*color, *replicas), &effect.guard).await,
-            Change::ApplyService { role, target } => {
-                let name = key.beside(services::service_name(seen, *role));
-                self.apply(&self.cache.services, &name, render::service(seen, *role, target), &effect.guard).await.map(drop)
-            }
+            Change::LeadService { role, target, extent } => match seen.service(*role) {
+                None => self.make_service(key, render::service(seen, *role, target, *extent)).await,
+                Some(service) => {
+                    let patch = render::lead(seen, *role, service, target, *extent);
+                    self.write_service(key, seen, *role, patch, &effect.guard).await.map(drop)
+                }
+            },
+            Change::SettleService { role, marks_only } => match seen.service(*role) {
+                None => Ok(()),
+                Some(service) => {
+                    let patch = render::settle(seen, *role, service, *marks_only);
+                    let written = self.write_service(key, seen, *role, patch, &effect.guard).await;
+                    written.and_then(|written| if *marks_only { Ok(()) } else { as_sent(seen, *role, &written) })
+                }
+            },
+            Change::ReleaseService { role } => self.release(key, seen, *role, &effect.guard).await,
             Change::Fence { object, epoch } => self.fence(key, seen, (object, epoch), &effect.guard).await,
         };
         self.remember(key, seen, effect, answer).await
     }
 
     async fn remember(&self, key: &Key, seen: &Observed, effect: &Effect, answer: Result<(), Not>) -> Performed {
-        let object = effect.object();
         match answer {
             Ok(()) => {
                 tracing::debug!(rollout = %key, change = ?effect.change, why = effect.why, "done");
                 // A size may be written beside a template that is refused.
                 if !matches!(effect.change, Change::Scale { color, .. } if facts::drifted(seen, color)) {
-                    self.memory.of(key, &seen.uid, |remembered| remembered.succeeded(&object));
+                    self.memory.of(key, &seen.uid, |remembered| remembered.succeeded(effect));
                 }
                 Performed::Done
             }
@@ -88,9 +101,9 @@ impl Performer {
                 Performed::Stale
             }
             Err(Not::Refused(Refused { code, message, .. })) => {
-                tracing::warn!(rollout = %key, object = ?object, why = effect.why, code, message, "the API server refused a change");
+                tracing::warn!(rollout = %key, object = ?effect.object(), why = effect.why, code, message, "the API server refused a change");
                 self.memory.of(key, &seen.uid, |remembered| {
-                    remembered.refused(object, code, message, seen.generation, clock::now());
+                    remembered.refused(effect, code, message, seen.generation, clock::now());
                 });
                 Performed::Refused
             }
@@ -112,6 +125,27 @@ impl Performer {
             },
             Err(refused) => Err(Not::Refused(refused)),
         }
+    }
+
+    async fn make_service(&self, key: &Key, service: Value) -> Result<(), Not> {
+        let name = key.beside(service["metadata"]["name"].as_str().unwrap_or_default());
+        let answer = self.requests.create::<Service>(&key.namespace, &service).await;
+        self.settle(&self.cache.services, &name, answer, &Guard::Absent).await.map(drop)
+    }
+
+    async fn write_service(&self, key: &Key, seen: &Observed, role: Role, patch: Value, guard: &Guard) -> Result<Seen<Service>, Not> {
+        let name = key.beside(services::service_name(seen, role));
+        self.merge(&self.cache.services, &name, patch, guard).await
+    }
+
+    /// Takes the entry of earlier applies out of `metadata.managedFields`, if the Service is the one in which it was seen.
+    async fn release(&self, key: &Key, seen: &Observed, role: Role, guard: &Guard) -> Result<(), Not> {
+        let name = key.beside(services::service_name(seen, role));
+        let found = self.cache.services.shelf().get(&name, Instant::now());
+        let (Some(found), Guard::ResourceVersion(version)) = (found, guard) else { return Err(Not::Stale) };
+        let Some(leftovers) = found.body.leftovers.filter(|_| *found.head.resource_version == **version) else { return Err(Not::Stale) };
+        let answer = self.requests.patch::<Service>(&name, &without(leftovers, version)).await;
+        self.settle(&self.cache.services, &name, answer, guard).await.map(drop)
     }
 
     async fn restore(&self, key: &Key, seen: &Observed, (hash, number, color): (&str, i64, Color)) -> Result<(), Not> {
@@ -275,6 +309,26 @@ impl Performer {
         recent.truncate(RECENT - 1);
         recent.push_front((name, data));
     }
+}
+
+/// A webhook may change what is sent: to send it again and again would change nothing.
+fn as_sent(seen: &Observed, role: Role, written: &Seen<Service>) -> Result<(), Not> {
+    if service_seen(seen, role, written).settings_intact {
+        return Ok(());
+    }
+    let message = "the Service was stored with other settings than were sent: a webhook changes them".into();
+    Err(Not::Refused(Refused { code: 422, reason: "Invalid".into(), message }))
+}
+
+/// An empty entry stands for none at all: a list without entries would be taken for one that was not sent.
+fn without(leftovers: Leftovers, version: &str) -> [Value; 2] {
+    let place = leftovers.place;
+    let entry = if leftovers.alone {
+        json!({"op": "replace", "path": "/metadata/managedFields", "value": [{}]})
+    } else {
+        json!({"op": "remove", "path": format!("/metadata/managedFields/{place}")})
+    };
+    [json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version}), entry]
 }
 
 /// Why an effect was not carried out.

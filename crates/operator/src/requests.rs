@@ -5,6 +5,7 @@ use crate::{
     kinds::{Arriving, Kind, Rollout, Seen},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, names};
+use bluegreen_engine::observed::Refusal;
 use kube::{
     Client, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, ValidationDirective},
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A request that has not been answered after this time has failed; whether it was carried out, the next look tells.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Refusal::REQUEST_TIMEOUT;
 
 /// How the API server says no.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +106,17 @@ impl Requests {
     pub async fn merge<T: Kind>(&self, key: &Key, patch: &Value) -> Answer<Seen<T>> {
         let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PatchParams::default() };
         self.ask::<T>(path::<T>(&key.namespace).patch(&key.name, &params, &Patch::Merge(patch))?).await
+    }
+
+    /// RFC 6902. Each operation is carried out, or none.
+    pub async fn patch<T: Kind>(&self, key: &Key, operations: &[Value]) -> Answer<Seen<T>> {
+        let path = T::Of::url_path(&(), Some(&key.namespace));
+        let request = http::Request::patch(format!("{path}/{}?fieldManager={}", key.name, names::FIELD_MANAGER))
+            .header(http::header::ACCEPT, "application/json")
+            .header(http::header::CONTENT_TYPE, "application/json-patch+json")
+            .body(json!(operations).to_string().into_bytes())
+            .map_err(request::Error::BuildRequest)?;
+        self.ask::<T>(request).await
     }
 
     pub async fn create<T: Kind>(&self, namespace: &str, object: &Value) -> Answer<Seen<T>> {

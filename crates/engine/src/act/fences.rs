@@ -5,17 +5,39 @@ use crate::{
     decision::{Change, Effect, Guard, Object, Role},
     intent::{place, revision, size},
     observed::{
-        Observed,
+        Observed, Refusal,
         facts::{fenced, touchable},
     },
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// A denial counts while it is fresh: after that the fence is tried again.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// The writes that must come before `next` may be recorded over `seen.status`. Empty when nothing is withdrawn or all is fenced.
 pub(crate) fn fences(seen: &Observed, next: &BlueGreenRolloutStatus) -> Vec<Effect> {
+    all(seen, next).filter(|fence| denial(seen, fence).is_none()).collect()
+}
+
+/// The fences that `next` does without, since the API server has denied them for longer than a request may be under way. Who may be
+/// asleep with such a write in hand is denied too: the rule that denies ours came before it wakes, and stays.
+pub(crate) fn denied<'a>(seen: &'a Observed, next: &BlueGreenRolloutStatus) -> impl Iterator<Item = &'a Refusal> {
+    all(seen, next).filter_map(|fence| denial(seen, &fence))
+}
+
+fn all<'a>(seen: &'a Observed, next: &BlueGreenRolloutStatus) -> impl Iterator<Item = Effect> + 'a {
     let epoch = value(seen);
-    let objects = withdrawn(seen, next);
-    objects.into_iter().filter_map(|object| fence(seen, object, &epoch)).collect()
+    withdrawn(seen, next).into_iter().filter_map(move |object| fence(seen, object, &epoch))
+}
+
+fn denial<'a>(seen: &'a Observed, fence: &Effect) -> Option<&'a Refusal> {
+    let refusal = seen.refusals.iter().find(|refusal| refusal.is_of(fence))?;
+    let longer_than =
+        |from: Timestamp, to: Timestamp, time: Duration| Duration::try_from(to.duration_since(from)).is_ok_and(|is| is > time);
+    let for_long = longer_than(refusal.denied_since?, refusal.at, Refusal::REQUEST_TIMEOUT);
+    (for_long && !longer_than(refusal.at, seen.now, FRESH)).then_some(refusal)
 }
 
 /// Raises the epoch in `next` when it withdraws something.

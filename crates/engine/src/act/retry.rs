@@ -6,7 +6,7 @@ use crate::{
     observed::{Observed, Refusal},
 };
 use jiff::Timestamp;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// The longest pause before a refused write is tried again that protects the live side.
 const PROTECTION_RETRY: Duration = Duration::from_secs(10);
@@ -18,7 +18,7 @@ pub(crate) fn due(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<
     let mut ready: Vec<_> = wanted
         .into_iter()
         .filter(|effect| {
-            let refusal = seen.refusals.iter().find(|refusal| refusal.object == effect.object() && refusal.generation == seen.generation);
+            let refusal = seen.refusals.iter().find(|refusal| refusal.is_of(effect) && refusal.generation == seen.generation);
             let longest = if protection::protects(effect, &seen.status) { PROTECTION_RETRY } else { Refusal::LONGEST_PAUSE };
             let again = refusal.and_then(|refusal| try_again(refusal, longest));
             // One that would wait for longer than any does tells of a clock that was put back.
@@ -34,6 +34,9 @@ pub(crate) fn due(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<
         Change::WriteDeployment { revision, .. } => !later.contains(&Object::Revision(revision.clone())),
         _ => true,
     });
+    // Each is guarded by the version that was seen: of two writes of one object the second would come too late.
+    let mut written = BTreeSet::new();
+    ready.retain(|effect| written.insert(effect.object()));
     (ready, retry)
 }
 

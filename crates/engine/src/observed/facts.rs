@@ -1,8 +1,8 @@
 //! Facts that follow from what is seen.
 
-use super::{DeploymentSeen, Observed, Owner, arrival, labels, progress};
-use crate::decision::{Role, Target};
-use bluegreen_api::{Color, Side};
+use super::{DeploymentSeen, Observed, Owner, arrival, labels, progress, services};
+use crate::decision::{Object, Role, Target};
+use bluegreen_api::{Color, Side, names};
 use bluegreen_gates::{ask::job::For, stage::Stage};
 
 /// The active Service selects exactly this side.
@@ -102,4 +102,13 @@ pub fn can_run(seen: &Observed, side: &Side, stage: Stage) -> bool {
 /// For whom the Jobs of checks and metrics run.
 pub fn jobs_of<'a>(seen: &'a Observed, revision: &'a str) -> For<'a> {
     For { uid: &seen.uid, rollout: &seen.name, attempt: seen.status.attempt, revision }
+}
+
+/// An object by its kind and name, as people call it.
+pub fn in_words(seen: &Observed, object: &Object) -> String {
+    match object {
+        Object::Service(role) => format!("Service {}", services::service_name(seen, *role)),
+        Object::Deployment(color) => format!("Deployment {}", names::deployment(&seen.name, *color)),
+        Object::Revision(hash) => format!("ControllerRevision {}", names::revision(&seen.name, hash)),
+    }
 }

@@ -9,7 +9,7 @@ pub mod short;
 
 use crate::{
     asked::Asked,
-    decision::{Object, Role},
+    decision::{Effect, Object, Part, Role},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Color, ServicePort};
 use bluegreen_gates::reading::Measurement;
@@ -42,7 +42,7 @@ pub struct Observed {
     pub revisions: Vec<RevisionSeen>,
     /// Results that came since the status was recorded, in the order of their time.
     pub results: Vec<Measurement>,
-    /// The latest refusal of each object's effect, until one on it succeeds.
+    /// The latest refusal of each part of an object, until a write of it succeeds.
     pub refusals: Vec<Refusal>,
     /// Grows with each change of leader (`leaseTransitions` of the Lease): a fencing token.
     pub term: i64,
@@ -275,10 +275,16 @@ pub struct ServiceSeen {
     pub resource_version: String,
     pub owner: Owner,
     pub deleting: bool,
-    /// All labels that we write are there.
+    /// The operator's own labels are there.
     pub labels_intact: bool,
-    /// Type, labels and annotations are those that `spec.service` asks for.
+    /// Type, labels, annotations and fields are those that `spec.service` asks for, and what it asks for no more is gone.
     pub settings_intact: bool,
+    /// What was written of it for `spec`, by its annotation.
+    pub written: String,
+    /// Its owners besides a rollout, as the API server shows them.
+    pub other_owners: Vec<serde_json::Value>,
+    /// Applies of an earlier version of the operator own fields of it.
+    pub leftovers: bool,
     /// The epoch annotation, empty when there is none.
     pub epoch: String,
     pub selector: BTreeMap<String, String>,
@@ -320,6 +326,8 @@ pub struct RevisionSeen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub object: Object,
+    /// What of the object was to be written.
+    pub part: Part,
     /// HTTP status code; 0 when there was no answer.
     pub code: u16,
     pub message: String,
@@ -327,6 +335,8 @@ pub struct Refusal {
     pub at: Timestamp,
     /// How many in a row.
     pub times: u32,
+    /// Since when the answer has been a denial (403 or 422) each time, if the latest was one.
+    pub denied_since: Option<Timestamp>,
     /// `metadata.generation` of the rollout at that time.
     pub generation: i64,
 }
@@ -334,4 +344,16 @@ pub struct Refusal {
 impl Refusal {
     /// The longest pause before a refused write is tried again.
     pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+    /// A request that has no answer by then has failed.
+    pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// It is of the same write as this effect.
+    pub fn is_of(&self, effect: &Effect) -> bool {
+        self.object == effect.object() && self.part == effect.part()
+    }
+
+    /// The API server has understood the request and doesn't want it: the rules of the cluster, or what is written, must change.
+    pub const fn denies(code: u16) -> bool {
+        matches!(code, 403 | 422)
+    }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     decision::{Object, Role},
-    observed::{Late, Observed, Owner, Refusal, services::service_name},
+    observed::{Late, Observed, Owner, Refusal, facts::in_words, services::service_name},
 };
 use bluegreen_api::{Color, Duration, names, reasons};
 use bluegreen_gates::text::{Advice, advised, around};
@@ -99,7 +99,11 @@ pub(crate) fn for_a_moment(draft: &Draft<'_>, stay: &Stay) -> Option<Stay> {
 
 /// A write that is still wanted was refused: whatever the phase, it must be known.
 pub(crate) fn refused(draft: &Draft<'_>) -> Option<Stay> {
-    draft.refusals().next().map(|refusal| of_refusal(refusal, &in_words(draft.seen, &refusal.object)))
+    // What users need comes first.
+    draft
+        .refusals()
+        .min_by(|one, other| one.part.cmp(&other.part))
+        .map(|refusal| of_refusal(refusal, &in_words(draft.seen, &refusal.object)))
 }
 
 /// The API server doesn't take objects of this revision as `spec` asks for it now: the author must change `spec`.
@@ -127,15 +131,6 @@ fn of_refusal(refusal: &Refusal, name: &str) -> Stay {
         return Stay::stalled(reasons::REFUSED, message);
     }
     Stay::working(reasons::REFUSED, message)
-}
-
-/// An object by its kind and name, as people call it.
-pub(crate) fn in_words(seen: &Observed, object: &Object) -> String {
-    match object {
-        Object::Service(role) => format!("Service {}", service_name(seen, *role)),
-        Object::Deployment(color) => format!("Deployment {}", names::deployment(&seen.name, *color)),
-        Object::Revision(hash) => format!("ControllerRevision {}", names::revision(&seen.name, hash)),
-    }
 }
 
 /// An object that has one of our names and can't be written: it is somebody else's, or on its way out.
@@ -188,7 +183,7 @@ fn foreign(seen: &Observed) -> Option<Stay> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::stay::StayKind;
+    use crate::{decision::Part, record::stay::StayKind};
     use jiff::Timestamp;
 
     #[test]
@@ -206,7 +201,16 @@ mod tests {
         ];
         for (code, message, kind, reason, advice) in cases {
             let at = Timestamp::UNIX_EPOCH;
-            let refused = Refusal { object: Object::Service(Role::Active), code, message: message.into(), at, times: 1, generation: 1 };
+            let refused = Refusal {
+                object: Object::Service(Role::Active),
+                part: Part::Whole,
+                code,
+                message: message.into(),
+                at,
+                times: 1,
+                denied_since: None,
+                generation: 1,
+            };
             let stay = of_refusal(&refused, "Service shop");
             assert!(stay.kind == kind && stay.reason == reason, "{code} {message}: {}", stay.reason);
             assert_eq!(stay.message, format!("The API server refused Service shop: {message}. {advice}"));

@@ -18,14 +18,18 @@ mod upkeep;
 mod way_back;
 mod words;
 
-use crate::{decision::Object, observed::Observed, plan::Plan};
+use crate::{
+    decision::{Object, Part},
+    observed::{Observed, facts::in_words},
+    plan::Plan,
+};
 use bluegreen_api::{BlueGreenRolloutStatus, Phase, reasons};
 use draft::Draft;
 use stay::{Stay, StayKind, Step};
 
 /// The status at the next point where something must be done or awaited, and what is waited for.
-/// `pending`: objects that the recorded status wants written.
-pub(crate) fn work_out(seen: &Observed, plan: &Plan<'_>, pending: Vec<Object>) -> (BlueGreenRolloutStatus, Stay) {
+/// `pending`: what the recorded status wants written.
+pub(crate) fn work_out(seen: &Observed, plan: &Plan<'_>, pending: Vec<(Object, Part)>) -> (BlueGreenRolloutStatus, Stay) {
     let mut draft = Draft::new(seen, plan, pending);
     let stay = to_the_next_stay(&mut draft);
     (draft.into_status(), stay)
@@ -55,9 +59,9 @@ fn to_the_next_stay(draft: &mut Draft<'_>) -> Stay {
 }
 
 /// The recorded status as it stands, and that one of these objects can't be written.
-pub(crate) fn waiting_for_a_write(seen: &Observed, plan: &Plan<'_>, objects: Vec<Object>) -> (BlueGreenRolloutStatus, Stay) {
-    let named = objects.first().map(|object| format!(" of {}", hold::in_words(seen, object))).unwrap_or_default();
-    let mut draft = Draft::new(seen, plan, objects);
+pub(crate) fn waiting_for_a_write(seen: &Observed, plan: &Plan<'_>, fences: Vec<(Object, Part)>) -> (BlueGreenRolloutStatus, Stay) {
+    let named = fences.first().map(|(object, _)| format!(" of {}", in_words(seen, object))).unwrap_or_default();
+    let mut draft = Draft::new(seen, plan, fences);
     let again = || Stay::working(reasons::REFUSED, format!("Waiting to retry a refused write{named}"));
     let stay = hold::refused(&draft).unwrap_or_else(again);
     draft.tell(&stay);

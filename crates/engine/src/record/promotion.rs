@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     clock::{self, whole_second},
+    decision::{Object, Part, Role},
     intent::scale_down_due,
     observed::{facts, short::Short},
 };
@@ -44,12 +45,13 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
         }
         return Step::Again;
     }
-    if !selects
-        && let Some(wanted) = draft.new_candidate()
+    if let Some(wanted) = draft.new_candidate()
+        && !selects
         && wanted.hash != candidate.revision
+        && switch_refused(draft)
         && hold::held(draft).is_none()
     {
-        // Nobody was sent there yet, and a write that is refused may be what `spec` was mended for.
+        // Nobody was sent there yet, and `spec` may mend what is refused.
         draft.superseded(wanted);
         draft.begin_candidate(wanted);
         return Step::Again;
@@ -86,6 +88,13 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
     // The same before the Service is written and after it: that it was is no record of its own.
     let waits = ": waiting until EndpointSlices show its pods";
     Stay::working(reasons::PROMOTING, words::revision("Promoting revision", &candidate, waits)).until(until).into()
+}
+
+/// The API server refuses the one write that makes the switch.
+fn switch_refused(draft: &Draft<'_>) -> bool {
+    let refused = |part: Part| draft.refusals().any(|refusal| (&refusal.object, &refusal.part) == (&Object::Service(Role::Active), &part));
+    // Less is tried where more is denied.
+    refused(Part::Bare) || (refused(Part::Whole) && !draft.is_pending(&Object::Service(Role::Active), &Part::Bare))
 }
 
 /// What withdraws the switch while it is under way.

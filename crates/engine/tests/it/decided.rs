@@ -4,7 +4,7 @@ use crate::edits::Edit;
 use bluegreen_api::{BlueGreenRolloutStatus, Phase};
 use bluegreen_engine::{
     Decision, Effect, Observed, decide,
-    decision::{Change, Guard, Manner, Target},
+    decision::{Change, Extent, Guard, Manner, Target},
 };
 
 /// The status that is recorded next, or that which stands.
@@ -54,10 +54,19 @@ pub fn change(effect: &Effect) -> String {
         Change::WriteDeployment { color, replicas, manner: Manner::Apply, .. } => format!("apply {color} ×{replicas}"),
         Change::WriteDeployment { color, replicas, .. } => format!("write {color} ×{replicas}{anew}"),
         Change::Scale { color, replicas } => format!("scale {color} to {replicas}"),
-        Change::ApplyService { role, target } if target.revision == Target::NOTHING => {
-            format!("{} Service to nothing{anew}", role.as_str())
+        Change::LeadService { role, target, extent } => {
+            let to = if target.revision == Target::NOTHING { "nothing" } else { target.color.as_str() };
+            let extent = match extent {
+                Extent::Whole => "",
+                Extent::Bare => ", barely",
+                Extent::NodePorts => ", its node ports",
+            };
+            format!("{} Service to {to}{anew}{extent}", role.as_str())
         }
-        Change::ApplyService { role, target } => format!("{} Service to {}{anew}", role.as_str(), target.color),
+        Change::SettleService { role, marks_only } => {
+            format!("settle {} Service{}", role.as_str(), if *marks_only { ", its marks" } else { "" })
+        }
+        Change::ReleaseService { role } => format!("release {} Service", role.as_str()),
         Change::Fence { object, .. } => format!("fence {object:?}"),
     }
 }

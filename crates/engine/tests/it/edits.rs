@@ -3,7 +3,7 @@
 use bluegreen_api::Side;
 use bluegreen_engine::{
     Observed,
-    decision::{Object, Role, Target},
+    decision::{Object, Part, Role, Target},
     observed::{ColorSeen, DeploymentSeen, Owner, Refusal, ServiceSeen, labels},
 };
 use jiff::Timestamp;
@@ -13,7 +13,12 @@ pub fn deployment(color: &mut ColorSeen) -> &mut DeploymentSeen {
 }
 
 pub fn refuse(seen: &mut Observed, object: Object, generation: i64) {
-    seen.refusals = vec![Refusal { object, code: 403, message: "denied".into(), at: seen.now, times: 1, generation }];
+    seen.refusals = vec![Refusal { code: 403, message: "denied".into(), ..refused(object, seen.now, generation) }];
+}
+
+/// Once, and as a whole.
+pub fn refused(object: Object, at: Timestamp, generation: i64) -> Refusal {
+    Refusal { object, part: Part::Whole, code: 0, message: "no answer".into(), at, times: 1, denied_since: None, generation }
 }
 
 pub fn later(seen: &mut Observed, seconds: i64) {

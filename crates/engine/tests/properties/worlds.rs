@@ -12,7 +12,7 @@ use bluegreen_api::{
     Side, TemplateKind,
 };
 use bluegreen_engine::{
-    decision::{Object, Role},
+    decision::{Object, Part, Role},
     observed::*,
 };
 use bluegreen_gates::templates::{TemplateSeen, Templates};
@@ -291,6 +291,9 @@ fn services() -> BoxedStrategy<Option<ServiceSeen>> {
                 deleting,
                 labels_intact,
                 settings_intact,
+                written: String::new(),
+                other_owners: vec![],
+                leftovers: false,
                 epoch: String::new(),
                 selector: selector.unwrap_or_default(),
                 ports: services::service_ports(Role::Active, &side(0).ports),
@@ -309,14 +312,21 @@ fn refusals() -> impl Strategy<Value = Vec<Refusal>> {
         images().prop_map(|image| Object::Revision(side(image).revision)),
     ];
     let codes = proptest::sample::select(vec![0_u16, 403, 422, 500]);
-    let refusal = (objects, codes, times(), 1..40_u32, 1..3_i64).prop_map(|(object, code, at, times, generation)| Refusal {
-        object,
-        code,
-        message: "no".into(),
-        at,
-        times,
-        generation,
-    });
+    let parts = prop_oneof![3 => Just(Part::Whole), 1 => Just(Part::Bare), 1 => Just(Part::Settings), 1 => (0..3_i64).prop_map(|epoch| Part::Fence(format!("{epoch}.1")))];
+    let since = option::of(times());
+    let refusal =
+        (objects, parts, codes, times(), 1..40_u32, since, 1..3_i64).prop_map(|(object, part, code, at, times, since, generation)| {
+            Refusal {
+                object,
+                part,
+                code,
+                message: "no".into(),
+                at,
+                times,
+                denied_since: since.filter(|_| Refusal::denies(code)),
+                generation,
+            }
+        });
     vec(refusal, 0..2)
 }
 

@@ -11,7 +11,7 @@ use super::orders::{self, Verb};
 use crate::{
     asked::Settings,
     clock,
-    decision::Object,
+    decision::{Object, Part},
     observed::{ColorSeen, Observed, Refusal, facts},
     plan::{Plan, Wanted},
 };
@@ -23,12 +23,12 @@ pub(crate) struct Draft<'a> {
     pub seen: &'a Observed,
     pub plan: &'a Plan<'a>,
     status: BlueGreenRolloutStatus,
-    /// Objects that the recorded status wants written.
-    pending: Vec<Object>,
+    /// What the recorded status wants written.
+    pending: Vec<(Object, Part)>,
 }
 
 impl<'a> Draft<'a> {
-    pub(crate) fn new(seen: &'a Observed, plan: &'a Plan<'a>, pending: Vec<Object>) -> Self {
+    pub(crate) fn new(seen: &'a Observed, plan: &'a Plan<'a>, pending: Vec<(Object, Part)>) -> Self {
         Self { seen, plan, status: seen.status.clone(), pending }
     }
 
@@ -40,9 +40,14 @@ impl<'a> Draft<'a> {
         self.status
     }
 
-    /// Refusals that still stand in the way: those of objects that are yet to be written.
+    /// Refusals that still stand in the way: those of what is yet to be written.
     pub(crate) fn refusals(&self) -> impl Iterator<Item = &'a Refusal> {
-        self.seen.refusals.iter().filter(|refusal| self.pending.contains(&refusal.object))
+        self.seen.refusals.iter().filter(|refusal| self.is_pending(&refusal.object, &refusal.part))
+    }
+
+    /// The recorded status wants this part of the object written.
+    pub(crate) fn is_pending(&self, object: &Object, part: &Part) -> bool {
+        self.pending.iter().any(|(is, of)| (is, of) == (object, part))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

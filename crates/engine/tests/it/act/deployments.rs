@@ -3,14 +3,14 @@
 use crate::world::Ask;
 use crate::{
     decided::is_right,
-    edits::{active, blue, foreign, green, leave_ready},
+    edits::{active, blue, foreign, green, leave_ready, refused},
     world::World,
 };
 use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::Object,
-    observed::{EndpointSeen, Late, ObjectKind, Owner, Refusal},
+    observed::{EndpointSeen, Late, ObjectKind, Owner},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -22,7 +22,7 @@ fn a_deployment_is_written_only_after_its_revision() {
     world.image("shop:2");
     world.until_about_to_act_in(Phase::DeployingPreview);
     let object = Object::Revision(world.status.preview.as_ref().unwrap().revision.clone());
-    world.refusals.push(Refusal { object, code: 0, message: "no answer".into(), at: world.now, times: 1, generation: world.generation });
+    world.refusals.push(refused(object, world.now, world.generation));
     for _ in 0..5 {
         match decide(&world.seen()) {
             Decision::Record(status) => world.status = *status,

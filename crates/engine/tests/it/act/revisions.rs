@@ -3,7 +3,7 @@
 use crate::world::Ask;
 use crate::{
     decided::is_right,
-    edits::{Edit, blue, foreign, green},
+    edits::{Edit, blue, foreign, green, refused},
     world::World,
 };
 use bluegreen_api::{Phase, Rejected};
@@ -131,7 +131,7 @@ fn a_revision_is_kept_for_as_long_as_it_may_be_needed() {
                     (seen.blue.deployment, seen.blue.pods) = (None, vec![]);
                     let object = Object::Revision(seen.status.active.as_ref().unwrap().revision.clone());
                     let generation = seen.generation;
-                    seen.refusals = vec![Refusal { object, code: 404, message: "gone".into(), at: seen.now, times: 1, generation }];
+                    seen.refusals = vec![Refusal { code: 404, message: "gone".into(), ..refused(object, seen.now, generation) }];
                 },
                 &[],
             ),
