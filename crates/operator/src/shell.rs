@@ -180,7 +180,7 @@ impl<'a> OneRollout<'a> {
         let Shell { memory, metrics, announcer, .. } = self.shell;
         memory.of(self.key, &seen.uid, |remembered| remembered.drop_results(&seen.results));
         metrics.recorded(&seen.status, status);
-        for announcement in events::between(&seen.status, status) {
+        for announcement in events::between(&seen.status, status).into_iter().chain(events::warnings(seen, status)) {
             announcer.announce(self.key, &seen.uid, announcement);
         }
         if seen.status.phase != status.phase || seen.status.attempt != status.attempt {

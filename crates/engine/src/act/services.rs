@@ -5,7 +5,7 @@ use crate::{
     intent::one_pod_is_enough,
     observed::{
         Observed, Owner, ServiceSeen,
-        facts::{fully_available, leads_to, ready, selects, surely_ready, taken_up, target, touchable},
+        facts::{fully_available, leads_to, ready, selects, surely_reachable, taken_up, target, touchable},
         labels::selector,
         progress,
         services::service_ports,
@@ -32,7 +32,7 @@ fn active_target(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStat
                 || (seen.late().is_none()
                     && fully_available(seen, candidate)
                     && taken_up(seen, candidate)
-                    && surely_ready(seen, candidate) > 0) =>
+                    && surely_reachable(seen, candidate) > 0) =>
         {
             target(candidate)
         }
@@ -63,7 +63,8 @@ fn first_passed(plan: &Plan<'_>, status: &BlueGreenRolloutStatus) -> bool {
     })
 }
 
-/// The standby has as many ready pods as the side being left, or all it asks for; on a person's order one is enough.
+/// The standby has as many ready pods, with the ports of its revision, as the side being left, or all it asks for; on a person's order
+/// one is enough.
 fn can_take_over(seen: &Observed, status: &BlueGreenRolloutStatus, active: &Side, standby: &Side) -> bool {
     let ordered = one_pod_is_enough(status);
     let slow = status.ending.as_ref().is_some_and(|ending| ending.slow);
@@ -78,7 +79,7 @@ fn can_take_over(seen: &Observed, status: &BlueGreenRolloutStatus, active: &Side
         (false, true) if left > 0 => standby.replicas,
         (false, _) => standby.replicas.min(left),
     };
-    surely_ready(seen, standby) >= enough.max(1)
+    surely_reachable(seen, standby) >= enough.max(1)
 }
 
 /// The preview Service reaches the candidate once it is ready, else the active revision.

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::{self, whole_second},
     intent::scale_down_due,
-    observed::facts,
+    observed::{facts, ports},
 };
 use bluegreen_api::{Duration, Ending, Gate, GateState, Lifetime, MonitoringFailure, OnUnknown, Outcome, Phase, Side, reasons};
 use bluegreen_gates::{
@@ -89,6 +89,10 @@ fn withdrawn(draft: &mut Draft<'_>, active: &Side, candidate: &Side, selects: bo
     let unready = draft.ready_pods(candidate) == 0;
     if selects && unready {
         return Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, &none_ready(draft, candidate)));
+    }
+    // Other pods took their place: a webhook puts something else in.
+    if let Some(why) = ports::never(draft.color_of(candidate), candidate).filter(|_| !selects) {
+        return Some(ending(Outcome::RolledBack, reasons::HOPELESS, &why));
     }
     // Of its pods alone: a Deployment that was edited or lost is repaired, and is no word on the release.
     short_for_too_long(draft, candidate)
