@@ -267,6 +267,16 @@ pub struct Side {
 /// A port as it is written to a Service.
 pub type SidePort = ServicePort;
 
+impl Protocol {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TCP => "TCP",
+            Self::UDP => "UDP",
+            Self::SCTP => "SCTP",
+        }
+    }
+}
+
 impl ServicePort {
     pub fn protocol(&self) -> Protocol {
         self.protocol.unwrap_or(Protocol::TCP)

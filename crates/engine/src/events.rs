@@ -1,5 +1,6 @@
 //! What is told about a step that was recorded: three events a rollout, and one for each trouble.
 
+use crate::{observed::Observed, plan};
 use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Gate, GateState, Outcome, Phase, reasons};
 use bluegreen_gates::stage::Stage;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -25,6 +26,25 @@ pub fn between(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Ve
     events.extend(verdicts(old, new));
     events.extend(trouble(old, new));
     events
+}
+
+/// What the operator can see in a candidate that may not be meant so, when it is recorded.
+pub fn warnings(seen: &Observed, new: &BlueGreenRolloutStatus) -> Vec<Announcement> {
+    let content = plan::wanted(seen).filter(|wanted| {
+        let begun = new.current.as_ref().filter(|_| new.attempt > seen.status.attempt);
+        begun.is_some_and(|attempt| attempt.revision == wanted.hash)
+    });
+    let undeclared = content.map(|wanted| wanted.content.undeclared.as_slice()).filter(|ports| !ports.is_empty());
+    let warning = undeclared.map(|ports| {
+        let ports = ports.iter().map(i32::to_string).collect::<Vec<_>>().join(", ");
+        let number = new.current.as_ref().map(|attempt| attempt.number).unwrap_or_default();
+        let note = format!(
+            "No container of revision {number} declares port {ports}, the targetPort of spec.service.ports. Traffic goes there all the same: check the number"
+        );
+        let (type_, reason, action) = ("Warning", "PortNotDeclared".to_owned(), "Deploy".to_owned());
+        Announcement { type_, key: format!("{}-{reason}", new.attempt), reason, action, note }
+    });
+    warning.into_iter().collect()
 }
 
 fn normal(attempt: i64, reason: &str, action: &str, note: String) -> Announcement {

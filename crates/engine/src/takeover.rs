@@ -5,7 +5,7 @@ use crate::{
     intent::one_pod_is_enough,
     observed::{
         Observed,
-        facts::{ready, surely_ready, taken_up},
+        facts::{ready, surely_reachable, taken_up},
         short::{half, three_quarters},
     },
     plan::Plan,
@@ -25,7 +25,7 @@ pub(crate) fn can_take_over(seen: &Observed, plan: &Plan<'_>, status: &BlueGreen
     if slow && !taken_up(seen, standby) {
         return false;
     }
-    let (left, has) = (ready(seen, active), surely_ready(seen, standby));
+    let (left, has) = (ready(seen, active), surely_reachable(seen, standby));
     let all = match (one_pod_is_enough(status), slow) {
         (true, _) => 1,
         // Deployed again: full size before it takes over from a side that still serves.

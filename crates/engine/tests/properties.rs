@@ -24,7 +24,7 @@ mod told;
 #[path = "properties/worlds.rs"]
 mod worlds;
 
-use bluegreen_api::{BlueGreenRolloutStatus, Color, Gate, GateState, Outcome as Ended, Phase, Side};
+use bluegreen_api::{BlueGreenRolloutStatus, Color, Gate, GateState, Outcome as Ended, Phase, Protocol, Side};
 use bluegreen_engine::{
     Decision, Effect, Observed, decide,
     decision::{Change, Object, Role, Target},
@@ -42,8 +42,11 @@ use worlds::{config, recorded, with_any_active_side, worlds};
 
 // === what is asked ===
 
-fn ready(seen: &Observed, color: Color, revision: &str) -> usize {
-    seen.color(color).pods.iter().filter(|pod| pod.ready && !pod.deleting && pod.revision == revision).count()
+/// Ready pods of a revision that a Service leads to by its port `http`.
+fn reachable(seen: &Observed, color: Color, revision: &str) -> usize {
+    let has_port = |pod: &&PodSeen| pod.ports.iter().any(|port| port.name == "http" && port.protocol == Protocol::TCP);
+    let pods = seen.color(color).pods.iter().filter(|pod| pod.ready && !pod.deleting && pod.revision == revision);
+    pods.filter(has_port).count()
 }
 
 fn roles(status: &BlueGreenRolloutStatus) -> [&Option<Side>; 3] {
@@ -107,7 +110,8 @@ proptest! {
         let _ = measure::wanted(&seen);
     }
 
-    /// Promise 1: the active Service is sent to the recorded active side, or by a recorded switch to a side with ready pods.
+    /// Promise 1: the active Service is sent to the recorded active side, or by a recorded switch to a side with ready pods that have its
+    /// port.
     #[test]
     fn the_active_service_goes_only_where_a_record_leads_it(seen in worlds()) {
         let (seen, decision, _) = settled(&seen);
@@ -126,7 +130,8 @@ proptest! {
             prop_assert!(is(&status.active) || to, "promise 1: sent to {} {} in {:?}", target.color, target.revision, status.phase);
             let selected = seen.service(Role::Active).is_some_and(|service| service.selector == labels::selector("shop", &target));
             if switch && to && !selected && !is(&status.active) {
-                prop_assert!(ready(&seen, target.color, &target.revision) > 0, "switched to no ready pod in {:?}", status.phase);
+                let pods = reachable(&seen, target.color, &target.revision);
+                prop_assert!(pods > 0, "switched to no ready pod with the port in {:?}", status.phase);
             }
         }
     }
@@ -188,7 +193,7 @@ proptest! {
         let candidate = next.preview.as_ref().unwrap();
         let deployment = seen.color(candidate.color).deployment.as_ref().unwrap();
         prop_assert!(deployment.revision == candidate.revision && deployment.available >= candidate.replicas.max(seen.asked.spec.replicas));
-        prop_assert!(ready(&seen, candidate.color, &candidate.revision) > 0 && seen.asked.spec.replicas > 0 && !seen.asked.spec.paused);
+        prop_assert!(reachable(&seen, candidate.color, &candidate.revision) > 0 && seen.asked.spec.replicas > 0 && !seen.asked.spec.paused);
         let approved = next.gates.iter().any(|gate| gate.name == "approval" && gate.state == GateState::Passed);
         for name in asked_of_a_candidate(&seen) {
             let state = next.gates.iter().find(|gate| gate.name == name).map(|gate| gate.state);

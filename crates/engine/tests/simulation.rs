@@ -44,7 +44,8 @@ fn gauge(_: &str, image: &str, at: jiff::Timestamp) -> Outcome {
     Outcome::reading(reading)
 }
 
-const IMAGES: [&str; 8] = ["shop:1", "shop:2", "shop:3", "shop:4-bad", "shop:5-crash", "shop:6-missing", "shop:7-unready", "shop:8-slow"];
+const IMAGES: [&str; 9] =
+    ["shop:1", "shop:2", "shop:3", "shop:4-bad", "shop:5-crash", "shop:6-missing", "shop:7-unready", "shop:8-slow", "shop:9-renamed"];
 const VERBS: [&str; 7] = ["promote", "accept", "abort", "rollback", "retry", "pause", "resume"];
 
 fn settings(dice: &mut Dice) -> serde_json::Value {

@@ -4,16 +4,18 @@ use crate::{
     asking::Terms,
     cache::Cache,
     clock,
+    intern::Text,
     key::Key,
     kinds::{Deployment, EndpointSlice, Pod, Revision, Rollout, Seen, Service},
     memory::Memory,
 };
-use bluegreen_api::{Color, names};
+use bluegreen_api::{Color, Protocol, names};
 use bluegreen_engine::{
     Observed,
     decision::Role,
     observed::{
-        Absence, ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, PodSeen, RevisionSeen, ServiceSeen, labels, services,
+        Absence, ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, PodSeen, RevisionSeen, ServiceSeen, labels,
+        ports::NamedPort, services,
     },
 };
 use jiff::Timestamp;
@@ -133,7 +135,7 @@ fn pod_seen(pod: &Seen<Pod>) -> PodSeen {
         name: pod.head.name.to_string(),
         revision: body.revision.to_string(),
         ip: body.ip.map(|ip| ip.to_string()),
-        ports: body.ports.iter().map(|(name, port)| (name.to_string(), *port)).collect(),
+        ports: body.ports.iter().map(named_port).collect(),
         ready: body.ready,
         deleting: body.deleting,
         created: body.created,
@@ -141,6 +143,10 @@ fn pod_seen(pod: &Seen<Pod>) -> PodSeen {
         restarts: body.restarts,
         trouble: body.trouble.as_deref().cloned(),
     }
+}
+
+fn named_port((name, protocol, number): &(Text, Protocol, u16)) -> NamedPort {
+    NamedPort { name: name.to_string(), protocol: *protocol, number: *number }
 }
 
 pub fn service_seen(seen: &Observed, role: Role, found: &Seen<Service>) -> ServiceSeen {

@@ -181,7 +181,8 @@ impl<'a> OneRollout<'a> {
         let Shell { memory, metrics, announcer, .. } = self.shell;
         memory.of(self.key, &seen.uid, |remembered| remembered.drop_results(&seen.results));
         metrics.recorded(&seen.status, status);
-        for announcement in events::between(&seen.status, status).into_iter().chain(without_a_fence(seen, status)) {
+        let warnings = events::warnings(seen, status).into_iter().chain(without_a_fence(seen, status));
+        for announcement in events::between(&seen.status, status).into_iter().chain(warnings) {
             announcer.announce(self.key, &seen.uid, announcement);
         }
         if seen.status.phase != status.phase || seen.status.attempt != status.attempt {

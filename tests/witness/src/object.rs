@@ -17,6 +17,19 @@ pub fn is_ready(pod: &Value) -> bool {
         && conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
+/// A port of each name that these ports of a Service target, by protocol, is one of a container or of a restartable init container.
+pub(crate) fn has_named_ports(pod: &Value, ports: &Value) -> bool {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let protocol = |port: &Value| port["protocol"].as_str().unwrap_or("TCP").to_owned();
+    let sidecars = list(&pod["spec"]["initContainers"]).into_iter().filter(|container| container["restartPolicy"] == "Always");
+    let containers = list(&pod["spec"]["containers"]).into_iter().chain(sidecars);
+    let has: Vec<_> = containers.flat_map(|container| list(&container["ports"])).collect();
+    list(ports)
+        .iter()
+        .filter(|port| port["targetPort"].is_string())
+        .all(|wanted| has.iter().any(|port| port["name"] == wanted["targetPort"] && protocol(port) == protocol(wanted)))
+}
+
 /// The images of the ready pods that a Service selects, each once.
 pub fn reached<'p>(service: &Value, pods: impl IntoIterator<Item = &'p Value>) -> Vec<String> {
     let Some(selector) = service["spec"]["selector"].as_object() else { return vec![] };

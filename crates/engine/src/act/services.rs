@@ -4,7 +4,7 @@ use crate::{
     decision::{Change, Effect, Extent, Guard, Role, Target},
     observed::{
         Observed, Owner, Refusal, ServiceSeen,
-        facts::{fully_available, leads_to, ready, selects, surely_ready, taken_up, target, touchable},
+        facts::{fully_available, leads_to, ready, selects, surely_reachable, taken_up, target, touchable},
         labels::selector,
         progress,
         services::{has_node_ports, has_ports, service_ports},
@@ -32,7 +32,7 @@ fn active_target(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStat
                 || (seen.late().is_none()
                     && fully_available(seen, candidate)
                     && taken_up(seen, candidate)
-                    && surely_ready(seen, candidate) > 0) =>
+                    && surely_reachable(seen, candidate) > 0) =>
         {
             target(candidate)
         }

@@ -2,6 +2,7 @@
 
 use bluegreen_api::{BlueGreenRolloutSpec, ServicePort};
 use bluegreen_gates::{hash, invalid::Invalid};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 /// As the schema bounds `spec.image`: status names it for each side and each attempt.
@@ -16,14 +17,36 @@ pub struct Content {
     /// The pod template with the image put in.
     pub template: Value,
     pub ports: Vec<ServicePort>,
+    /// Ports of the pods that a Service is to lead to by number, and that no container declares.
+    pub undeclared: Vec<i32>,
 }
 
 impl Content {
     pub fn of(spec: &BlueGreenRolloutSpec, rollout: &str) -> Result<Self, Invalid> {
         let (template, image) = with_image(spec, rollout)?;
         let ports = spec.service.ports.clone();
-        Ok(Self { digest: digest(&template, &ports), image, template, ports })
+        Ok(Self { digest: digest(&template, &ports), image, undeclared: undeclared(&template, &ports), template, ports })
     }
+}
+
+fn undeclared(template: &Value, ports: &[ServicePort]) -> Vec<i32> {
+    let containers = ["containers", "initContainers"].into_iter().filter_map(|list| template["spec"][list].as_array()).flatten();
+    let declared: Vec<_> = containers
+        .filter_map(|container| container["ports"].as_array())
+        .flatten()
+        .map(|port| (port["containerPort"].as_i64(), port["protocol"].as_str().unwrap_or("TCP")))
+        .collect();
+    let led_to = ports.iter().filter_map(|port| match &port.target_port {
+        None => Some((port.port, port.protocol())),
+        Some(IntOrString::Int(number)) => Some((*number, port.protocol())),
+        Some(IntOrString::String(_)) => None,
+    });
+    let mut undeclared: Vec<_> = led_to
+        .filter(|(number, protocol)| !declared.contains(&(Some(i64::from(*number)), protocol.as_str())))
+        .map(|(number, _)| number)
+        .collect();
+    undeclared.dedup();
+    undeclared
 }
 
 pub(crate) fn digest(template: &Value, ports: &[ServicePort]) -> String {
@@ -111,6 +134,25 @@ mod tests {
         for (containers, image, container, expected, written) in cases {
             let (template, named) = with_image(&with_containers(&containers, image, container), "shop").unwrap();
             assert_eq!((named.as_str(), &template["spec"]["containers"]), (expected, &written), "{containers}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_container_declares_are_known() {
+        let template = json!({"spec": {
+            "containers": [{"name": "shop", "image": "shop:1", "ports": [{"containerPort": 8080}, {"containerPort": 53, "protocol": "UDP"}]}],
+            "initContainers": [{"name": "mesh", "restartPolicy": "Always", "ports": [{"containerPort": 15001}]}],
+        }});
+        let cases = [
+            (json!([{"port": 80, "targetPort": 8080}]), vec![]),
+            (json!([{"port": 80, "targetPort": "http"}]), vec![]),
+            (json!([{"port": 8080}, {"name": "b", "port": 80}]), vec![80]),
+            (json!([{"port": 1, "targetPort": 53, "protocol": "UDP"}, {"port": 2, "targetPort": 15001}]), vec![]),
+            (json!([{"port": 1, "targetPort": 53}, {"port": 2, "targetPort": 8081}]), vec![53, 8081]),
+        ];
+        for (ports, expected) in cases {
+            let spec = spec(&json!({"template": template, "service": {"ports": ports}}));
+            assert_eq!(Content::of(&spec, "shop").unwrap().undeclared, expected, "{ports}");
         }
     }
 

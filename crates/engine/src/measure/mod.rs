@@ -4,9 +4,9 @@ mod jobs;
 
 use crate::{
     clock,
-    observed::{Observed, PodSeen, facts::can_run},
+    observed::{Observed, PodSeen, facts::can_run, ports},
 };
-use bluegreen_api::{Color, FactorOf, Gate, GateState, Phase, Side};
+use bluegreen_api::{Color, FactorOf, Gate, GateState, Phase, Protocol, Side};
 use bluegreen_gates::{
     ask::{
         Ask, HttpTarget, What, job,
@@ -217,7 +217,7 @@ fn ready_pods(seen: &Observed, side: &Side, port: Option<&IntOrString>) -> Vec<H
 fn target(pod: &PodSeen, port: &IntOrString) -> Option<HttpTarget> {
     let port = match port {
         IntOrString::Int(number) => u16::try_from(*number).ok()?,
-        IntOrString::String(name) => *pod.ports.get(name)?,
+        IntOrString::String(name) => ports::number(pod, name, Protocol::TCP)?,
     };
     Some(HttpTarget { pod: pod.name.clone(), ip: pod.ip.clone()?, port })
 }

@@ -1,6 +1,6 @@
 //! Facts that follow from what is seen.
 
-use super::{DeploymentSeen, Observed, Owner, arrival, labels, progress, services};
+use super::{DeploymentSeen, Observed, Owner, arrival, labels, ports, progress, services};
 use crate::decision::{Object, Role, Target};
 use bluegreen_api::{Color, Side, names};
 use bluegreen_gates::{ask::job::For, stage::Stage};
@@ -19,7 +19,8 @@ pub fn target(side: &Side) -> Target {
     Target { color: side.color, revision: side.revision.clone(), ports: side.ports.clone() }
 }
 
-/// All pods of the side are of its revision, and as many as asked for are available: by the Deployment, and by the pods themselves.
+/// All pods of the side are of its revision, and as many as asked for are available: by the Deployment, and by the pods themselves,
+/// which have the ports that the Service is to lead to.
 /// Its controller reports a generation as observed with the counts that it has of the ReplicaSet, and those may be from before.
 pub fn fully_available(seen: &Observed, side: &Side) -> bool {
     seen.color(side.color).deployment.as_ref().is_some_and(|deployment| {
@@ -30,7 +31,7 @@ pub fn fully_available(seen: &Observed, side: &Side) -> bool {
             && deployment.updated >= side.replicas
             && deployment.total == deployment.updated
             && deployment.available >= side.replicas
-            && ready(seen, side) >= side.replicas
+            && reachable(seen, side) >= side.replicas
     })
 }
 
@@ -38,10 +39,23 @@ pub fn ready(seen: &Observed, side: &Side) -> i32 {
     progress::ready_pods(seen.color(side.color), &side.revision)
 }
 
+/// Ready pods that have each named port of the side.
+pub fn reachable(seen: &Observed, side: &Side) -> i32 {
+    ports::reachable_pods(seen.color(side.color), side)
+}
+
 /// Ready pods by both who tell of them: a watch that lags shows pods that are long gone, and no error.
 pub fn surely_ready(seen: &Observed, side: &Side) -> i32 {
-    let told = seen.color(side.color).deployment.as_ref().map(|deployment| deployment.ready);
-    ready(seen, side).min(told.unwrap_or(i32::MAX))
+    ready(seen, side).min(reported_ready(seen, side))
+}
+
+/// The same of pods that have each named port of the side: of those that are to get traffic.
+pub fn surely_reachable(seen: &Observed, side: &Side) -> i32 {
+    reachable(seen, side).min(reported_ready(seen, side))
+}
+
+fn reported_ready(seen: &Observed, side: &Side) -> i32 {
+    seen.color(side.color).deployment.as_ref().map_or(i32::MAX, |deployment| deployment.ready)
 }
 
 /// The Deployment has taken its template whole in the role that is recorded.

@@ -3,6 +3,7 @@
 pub mod arrival;
 pub mod facts;
 pub mod labels;
+pub mod ports;
 pub mod progress;
 pub mod services;
 pub mod short;
@@ -231,8 +232,8 @@ pub struct PodSeen {
     pub name: String,
     pub revision: String,
     pub ip: Option<String>,
-    /// Named container ports, to find the port of an HTTP check.
-    pub ports: BTreeMap<String, u16>,
+    /// Named ports of containers and restartable init containers, in their order.
+    pub ports: Vec<ports::NamedPort>,
     pub ready: bool,
     pub deleting: bool,
     pub created: Timestamp,

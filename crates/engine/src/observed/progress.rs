@@ -1,10 +1,10 @@
 //! How the pods of a revision get on: the high-water mark of its ready pods, and why they don't.
 
 use super::{
-    ColorSeen, PodSeen, Progress,
+    ColorSeen, PodSeen, Progress, ports,
     short::{Short, short},
 };
-use bluegreen_api::TroubleKind;
+use bluegreen_api::{Side, TroubleKind};
 use jiff::Timestamp;
 use std::{fmt, time::Duration};
 
@@ -59,19 +59,25 @@ pub struct Trouble {
     pub sentence: String,
 }
 
+impl Trouble {
+    const fn of_ports(sentence: String) -> Self {
+        Self { kind: None, sentence }
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentence)
     }
 }
 
-/// What keeps the pods of a revision from getting ready, in one sentence with their own reason.
-pub fn trouble(seen: &ColorSeen, revision: &str) -> Option<Trouble> {
+/// What keeps the pods of a side from getting ready or from being reached, in one sentence with their own reason.
+pub fn trouble(seen: &ColorSeen, side: &Side) -> Option<Trouble> {
     // The earliest by name, so that the sentence stays the same from look to look.
-    let troubled = waiting_pods(seen, revision).filter(|pod| pod.trouble.is_some()).min_by(|a, b| a.name.cmp(&b.name));
+    let troubled = waiting_pods(seen, &side.revision).filter(|pod| pod.trouble.is_some()).min_by(|a, b| a.name.cmp(&b.name));
     let failure = seen.deployment.as_ref().and_then(|deployment| deployment.replica_failure.as_ref());
     let create = |failure: &String| Trouble { kind: Some(TroubleKind::Create), sentence: format!("pods can't be created: {failure}") };
-    troubled.and_then(of_pod).or_else(|| failure.map(create))
+    troubled.and_then(of_pod).or_else(|| ports::lacking(seen, side).map(Trouble::of_ports)).or_else(|| failure.map(create))
 }
 
 fn waiting_pods<'a>(seen: &'a ColorSeen, revision: &str) -> impl Iterator<Item = &'a PodSeen> {
@@ -98,15 +104,19 @@ fn kind_of(reason: &str) -> Option<TroubleKind> {
     })
 }
 
-/// Why pods of the revision can never get ready, if so: waiting for the deadline would be of no use.
-pub fn hopeless(seen: &ColorSeen, revision: &str, now: Timestamp) -> Option<Trouble> {
-    let never_ready = ready_pods(seen, revision) == 0
+/// Why pods of the side can never get ready or be reached, if so: waiting for the deadline would be of no use.
+pub fn hopeless(seen: &ColorSeen, side: &Side, now: Timestamp) -> Option<Trouble> {
+    never_ready(seen, &side.revision, now).or_else(|| ports::never(seen, side).map(Trouble::of_ports))
+}
+
+fn never_ready(seen: &ColorSeen, revision: &str, now: Timestamp) -> Option<Trouble> {
+    let none_yet = ready_pods(seen, revision) == 0
         && seen.progress.as_ref().is_none_or(|progress| progress.revision != revision || progress.high_water == 0);
     let lost = |pod: &&PodSeen| {
         let reason = pod.trouble.as_ref().map(|trouble| trouble.reason.as_str()).unwrap_or_default();
         let age = now.as_millisecond() - pod.created.as_millisecond();
         let unpullable = unpulled(pod) && u128::try_from(age).is_ok_and(|age| age >= UNPULLABLE.as_millis());
-        matches!(reason, "InvalidImageName" | "ErrImageNeverPull") || (never_ready && (pod.restarts >= RESTARTS || unpullable))
+        matches!(reason, "InvalidImageName" | "ErrImageNeverPull") || (none_yet && (pod.restarts >= RESTARTS || unpullable))
     };
     let pod = waiting_pods(seen, revision).filter(lost).min_by(|a, b| a.name.cmp(&b.name))?;
     Some(of_pod(pod).unwrap_or_else(|| {

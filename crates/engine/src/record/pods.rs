@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// What keeps the pods of a side from getting ready.
 pub(crate) fn trouble(draft: &Draft<'_>, side: &Side) -> Option<Trouble> {
-    progress::trouble(draft.color_of(side), &side.revision)
+    progress::trouble(draft.color_of(side), side)
 }
 
 /// The trouble at the end of a sentence, after these letters; nothing where there is none.
@@ -31,7 +31,7 @@ pub(crate) fn told_after(joint: &str, trouble: Option<&Trouble>) -> String {
 /// Waits for pods, gives up when they never will or make no progress in time.
 pub(crate) fn pods_coming(draft: &mut Draft<'_>, candidate: &Side, reason: &'static str, message: String) -> Step {
     let seen = draft.color_of(candidate);
-    if let Some(why) = progress::hopeless(seen, &candidate.revision, draft.now()) {
+    if let Some(why) = progress::hopeless(seen, candidate, draft.now()) {
         draft.abort(Outcome::Aborted, reasons::HOPELESS, &why.sentence);
         return Step::Again;
     }
@@ -63,7 +63,7 @@ const ADVICE: &str = ". Change spec";
 pub(crate) fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
     let seen = draft.color_of(active);
     if seen.deployment.is_some()
-        && let Some(why) = progress::hopeless(seen, &active.revision, draft.now())
+        && let Some(why) = progress::hopeless(seen, active, draft.now())
     {
         return Stay::stalled(reasons::HOPELESS, around(&words::revision("Revision", active, " can't start: "), &why.sentence, ADVICE))
             .with(Some(&why));
@@ -93,9 +93,8 @@ pub(crate) fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
 
 /// Whether the pods of a side will never serve, or have made no progress for a whole deadline.
 pub(crate) fn out_of_hope(draft: &Draft<'_>, side: &Side) -> bool {
-    draft.ready_pods(side) == 0
-        && (progress::hopeless(draft.color_of(side), &side.revision, draft.now()).is_some()
-            || draft.elapsed() >= draft.settings().progress_deadline)
+    draft.reachable_pods(side) == 0
+        && (progress::hopeless(draft.color_of(side), side, draft.now()).is_some() || draft.elapsed() >= draft.settings().progress_deadline)
 }
 
 fn progress_of<'a>(draft: &Draft<'a>, side: &Side) -> Option<&'a Progress> {

@@ -17,7 +17,7 @@ use crate::{
     clock::{self, whole_second},
     decision::{Object, Part, Role},
     intent::scale_down_due,
-    observed::{facts, short::Short},
+    observed::{facts, ports, short::Short},
 };
 use bluegreen_api::{Duration, Ending, Gate, GateState, Lifetime, MonitoringFailure, OnUnknown, Outcome, Phase, Side, reasons};
 use bluegreen_gates::{
@@ -107,6 +107,10 @@ fn withdrawn(draft: &mut Draft<'_>, active: &Side, candidate: &Side, selects: bo
     }
     if draft.settings().replicas == 0 {
         return None;
+    }
+    // Other pods took their place: a webhook puts something else in.
+    if let Some(why) = ports::never(draft.color_of(candidate), candidate).filter(|_| !selects) {
+        return Some(ending(Outcome::RolledBack, reasons::HOPELESS, &why));
     }
     // Of its pods alone: a Deployment that was edited or lost is repaired, and is no word on the release.
     let back = |message: &str| Some(ending(Outcome::RolledBack, reasons::LOST_READINESS, message));

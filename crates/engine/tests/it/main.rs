@@ -34,6 +34,7 @@ mod late;
 mod lost;
 mod orders;
 mod pause;
+mod ports;
 mod progress;
 mod refusals;
 mod score;

@@ -1,14 +1,18 @@
 //! How pods get on, and when they are given up.
 
+use bluegreen_api::{Color, Side};
 use bluegreen_engine::observed::{
     ColorSeen, DeploymentSeen, Owner, PodSeen, PodTrouble, Progress,
     progress::{fold, hopeless, hopeless_at, ready_pods, trouble},
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn side() -> Side {
+    Side { color: Color::Green, revision: "new".into(), number: 2, image: "shop:2".into(), replicas: 3, ports: vec![], generation: Some(2) }
 }
 
 fn pod(name: &str) -> PodSeen {
@@ -16,7 +20,7 @@ fn pod(name: &str) -> PodSeen {
         name: name.into(),
         revision: "new".into(),
         ip: None,
-        ports: BTreeMap::new(),
+        ports: vec![],
         ready: false,
         deleting: false,
         created: at(0),
@@ -147,14 +151,14 @@ fn trouble_is_that_of_the_first_pod_that_should_get_ready() {
         troubled("z", "Unschedulable"),
     ];
     let mut seen = color(&others);
-    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pod z: Unschedulable");
+    assert_eq!(trouble(&seen, &side()).unwrap().sentence, "pod z: Unschedulable");
     seen.pods.push(bad);
-    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pod m, container shop: CrashLoopBackOff: back-off");
+    assert_eq!(trouble(&seen, &side()).unwrap().sentence, "pod m, container shop: CrashLoopBackOff: back-off");
     seen.deployment = Some(DeploymentSeen { replica_failure: Some("exceeded quota".into()), ..deployment(3) });
-    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pod m, container shop: CrashLoopBackOff: back-off", "pods know more");
+    assert_eq!(trouble(&seen, &side()).unwrap().sentence, "pod m, container shop: CrashLoopBackOff: back-off", "pods know more");
     seen.pods.clear();
-    assert_eq!(trouble(&seen, "new").unwrap().sentence, "pods can't be created: exceeded quota");
-    assert_eq!(trouble(&color(&[pod("a")]), "new"), None);
+    assert_eq!(trouble(&seen, &side()).unwrap().sentence, "pods can't be created: exceeded quota");
+    assert_eq!(trouble(&color(&[pod("a")]), &side()), None);
 }
 
 // === pods that are given up ===
@@ -178,14 +182,15 @@ fn only_pods_that_can_never_get_ready_are_given_up() {
         (troubled("a", "ErrImageNeverPull"), 1, true, "never to be pulled"),
     ];
     for (pod, second, given_up, why) in cases {
-        assert_eq!(hopeless(&color(&[pod]), "new", at(second)).is_some(), given_up, "{why}");
+        assert_eq!(hopeless(&color(&[pod]), &side(), at(second)).is_some(), given_up, "{why}");
     }
 }
 
 #[test]
 fn once_a_pod_was_ready_others_are_not_given_up_for_restarts() {
     let crashing = PodSeen { restarts: 9, ..troubled("a", "CrashLoopBackOff") };
-    let given_up = |pods: &[PodSeen], progress: Option<Progress>| hopeless(&ColorSeen { progress, ..color(pods) }, "new", at(1)).is_some();
+    let given_up =
+        |pods: &[PodSeen], progress: Option<Progress>| hopeless(&ColorSeen { progress, ..color(pods) }, &side(), at(1)).is_some();
     assert!(!given_up(&[crashing.clone(), ready("b", 0)], None), "one is ready");
     assert!(!given_up(std::slice::from_ref(&crashing), Some(progress(1, 0, None))), "one was");
     assert!(given_up(std::slice::from_ref(&crashing), Some(progress(0, 0, None))), "none was");
@@ -198,7 +203,7 @@ fn once_a_pod_was_ready_others_are_not_given_up_for_restarts() {
 fn the_reason_to_give_up_is_that_of_the_first_pod_by_name() {
     let silent = PodSeen { restarts: 6, ..pod("a") };
     let loud = PodSeen { restarts: 6, ..troubled("b", "CrashLoopBackOff") };
-    let told = |pods: &[PodSeen]| hopeless(&color(pods), "new", at(1)).unwrap().sentence;
+    let told = |pods: &[PodSeen]| hopeless(&color(pods), &side(), at(1)).unwrap().sentence;
     assert_eq!(told(&[loud.clone(), silent]), "pod a: a container restarted 6 times and was never ready");
     assert_eq!(told(&[loud]), "pod b: CrashLoopBackOff");
 }

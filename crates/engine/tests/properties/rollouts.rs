@@ -5,7 +5,7 @@ use bluegreen_api::{BlueGreenRolloutStatus, Check, Color, Gate, Metric, Phase, S
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Role, Target},
-    observed::*,
+    observed::{ports::NamedPort, *},
     render,
 };
 use bluegreen_gates::templates::{TemplateSeen, Templates};
@@ -293,7 +293,7 @@ pub fn in_full(side: &Side) -> ColorSeen {
         name: format!("shop-{color}-{number}"),
         revision: revision.clone(),
         ip: Some("192.0.2.1".into()),
-        ports: BTreeMap::from([("http".to_owned(), 8080)]),
+        ports: vec![NamedPort::tcp("http", 8080)],
         ready: true,
         deleting: false,
         created: at(-30_000),

@@ -8,12 +8,21 @@ use crate::{
     told::Case,
 };
 use bluegreen_api::{
+<<<<<<< HEAD
     Attempt, BlueGreenRolloutStatus, Clock, Color, Ending, GateState, Measured, Outcome as Ended, Phase, PhaseTime, Rejected, Rejection,
     Side, TemplateKind,
 };
 use bluegreen_engine::{
     decision::{Object, Part, Role},
     observed::*,
+=======
+    Attempt, BlueGreenRolloutStatus, Clock, Color, Ending, GateState, Measured, Outcome as Ended, Phase, PhaseTime, Protocol, Rejected,
+    Side, TemplateKind,
+};
+use bluegreen_engine::{
+    decision::{Object, Role},
+    observed::{ports::NamedPort, *},
+>>>>>>> h7
 };
 use bluegreen_gates::templates::{TemplateSeen, Templates};
 use jiff::Timestamp;
@@ -207,12 +216,20 @@ fn pods(revision: String) -> BoxedStrategy<PodSeen> {
     let reasons = prop_oneof![Just("ImagePullBackOff"), Just("CrashLoopBackOff"), Just("InvalidImageName"), Just("Unschedulable")];
     let trouble =
         option::weighted(0.3, reasons.prop_map(|reason| PodTrouble { reason: reason.into(), message: "because".into(), container: None }));
-    ("[a-z]{5}", proptest::bool::weighted(0.7), proptest::bool::weighted(0.1), times(), 0..8_i32, trouble)
-        .prop_map(move |(name, ready, deleting, created, restarts, trouble)| PodSeen {
+    // Most have the port that the Services lead to; some have it for another protocol, or by another name.
+    let http = || NamedPort::tcp("http", 8080);
+    let ports = prop_oneof![
+        12 => Just(vec![http()]),
+        2 => Just(vec![NamedPort::tcp("debug", 9090), http()]),
+        1 => Just(vec![NamedPort { protocol: Protocol::UDP, ..http() }]),
+        1 => Just(vec![NamedPort::tcp("web", 8080)]),
+    ];
+    ("[a-z]{5}", proptest::bool::weighted(0.7), proptest::bool::weighted(0.1), times(), 0..8_i32, trouble, ports)
+        .prop_map(move |(name, ready, deleting, created, restarts, trouble, ports)| PodSeen {
             name,
             revision: revision.clone(),
             ip: Some("192.0.2.1".into()),
-            ports: BTreeMap::from([("http".to_owned(), 8080)]),
+            ports,
             ready,
             deleting,
             created,

@@ -2,7 +2,7 @@
 
 use super::{Kind, Wire};
 use crate::intern::Text;
-use bluegreen_api::{Color, names};
+use bluegreen_api::{Color, Protocol, names};
 use bluegreen_engine::observed::{ObjectKind, PodTrouble};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -16,8 +16,8 @@ pub struct Pod {
     pub color: Option<Color>,
     pub revision: Text,
     pub ip: Option<IpAddr>,
-    /// Named container ports.
-    pub ports: Box<[(Text, u16)]>,
+    /// Named ports of containers and restartable init containers.
+    pub ports: Box<[(Text, Protocol, u16)]>,
     pub ready: bool,
     pub deleting: bool,
     pub created: Timestamp,
@@ -34,9 +34,11 @@ pub struct WireSpec {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct Container {
     ports: Option<Vec<Port>>,
+    /// Of an init container: Always makes it a sidecar, which runs beside the others.
+    restart_policy: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -44,6 +46,7 @@ struct Container {
 struct Port {
     name: Option<Text>,
     container_port: i32,
+    protocol: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -182,11 +185,22 @@ fn shortened(message: &str) -> String {
     }
 }
 
-fn named_ports(spec: Option<WireSpec>) -> Box<[(Text, u16)]> {
+/// In the order in which a Service finds them.
+fn named_ports(spec: Option<WireSpec>) -> Box<[(Text, Protocol, u16)]> {
     let spec = spec.unwrap_or_default();
-    let containers = spec.containers.into_iter().chain(spec.init_containers).flatten();
+    let sidecars = spec.init_containers.into_iter().flatten().filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    let containers = spec.containers.into_iter().flatten().chain(sidecars);
     let ports = containers.filter_map(|container| container.ports).flatten();
-    ports.filter_map(|port| Some((port.name?, u16::try_from(port.container_port).ok()?))).collect()
+    let protocol = |port: &Port| match port.protocol.as_deref() {
+        None | Some("TCP") => Some(Protocol::TCP),
+        Some("UDP") => Some(Protocol::UDP),
+        Some("SCTP") => Some(Protocol::SCTP),
+        Some(_) => None,
+    };
+    ports
+        .filter_map(|port| Some((protocol(&port)?, port.name?, u16::try_from(port.container_port).ok()?)))
+        .map(|(protocol, name, number)| (name, protocol, number))
+        .collect()
 }
 
 impl Kind for Pod {
@@ -252,9 +266,27 @@ mod tests {
         }));
         assert_eq!((pod.color, &*pod.revision, pod.ready, pod.restarts), (Some(Color::Green), "abc", true, 2));
         assert_eq!(pod.ip, Some("10.0.0.7".parse().unwrap()));
-        assert_eq!(pod.ports.as_ref(), [(Text::of("http"), 8080)]);
+        assert_eq!(pod.ports.as_ref(), [(Text::of("http"), Protocol::TCP, 8080)]);
         assert_eq!(pod.ready_changed, Some("2026-01-01T00:00:05Z".parse().unwrap()));
         assert_eq!(pod.trouble, None);
+    }
+
+    #[test]
+    fn ports_are_those_of_containers_that_run_beside_each_other() {
+        let port = |name: &str, number: i32, protocol: &str| json!({"name": name, "containerPort": number, "protocol": protocol});
+        let pod = arrive::<Pod>(json!({
+            "metadata": {"name": "shop-green-1"},
+            "spec": {
+                "initContainers": [
+                    {"name": "migrate", "ports": [port("once", 1, "TCP")]},
+                    {"name": "mesh", "restartPolicy": "Always", "ports": [port("mesh", 2, "SCTP")]},
+                ],
+                "containers": [{"name": "shop", "ports": [port("dns", 53, "UDP"), port("odd", 54, "QUIC"), {"name": "http", "containerPort": 80}]}],
+            }
+        }))
+        .body;
+        let of = |name: &str, protocol, number| (Text::of(name), protocol, number);
+        assert_eq!(pod.ports.as_ref(), [of("dns", Protocol::UDP, 53), of("http", Protocol::TCP, 80), of("mesh", Protocol::SCTP, 2)]);
     }
 
     #[test]

@@ -73,6 +73,30 @@ async fn an_image_name_that_can_never_be_pulled_is_aborted_at_once() {
     space.end().await;
 }
 
+/// Its pods are ready, and the Service would lead to none of their ports.
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn a_renamed_port_is_aborted_and_named() {
+    let space = Space::new("renamed").await;
+    let _operator = space.operator();
+    let rollout = space.rollout(&merged(shop(), &json!({"progressDeadline": "1h"}))).await;
+    rollout.until_healthy("1.0.0").await;
+    let mark = rollout.mark();
+    let containers = json!([{"name": "shop", "ports": [{"name": "web", "containerPort": 8080}]}]);
+    rollout.spec(&json!({"image": "registry.example/shop:2.0.0", "template": {"spec": {"containers": containers}}})).await;
+    let seen = rollout.until_phase(Phase::Aborted).await;
+    let (reason, message) = rejected(&seen);
+    assert_eq!((seen.serves(), reason), ("1.0.0", "Hopeless"));
+    assert!(message.starts_with("pod shop-green-"), "{message}");
+    assert!(message.ends_with(" has no container port named http, which spec.service.ports names as targetPort"), "{message}");
+    until_event(&space, "Aborted", "has no container port named http").await;
+    let led = space.record.since(mark).into_iter().filter(|event| event.kind == Kind::Service && event.name == "shop");
+    for event in led {
+        assert_eq!(event.object["spec"]["selector"]["bluegreen.dev/color"], "blue", "the active Service was led elsewhere");
+    }
+    space.end().await;
+}
+
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn a_crash_loop_is_aborted_before_the_deadline() {

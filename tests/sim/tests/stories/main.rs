@@ -18,8 +18,18 @@ use std::{
 };
 
 /// What an image is like follows from its name.
-const VERSIONS: [&str; 9] =
-    ["1.0.0", "2.0.0", "3.0.0", "4.0.0-bad", "5.0.0-crash", "6.0.0-missing", "7.0.0-unready", "8.0.0-slow", "9.0.0-invalid"];
+const VERSIONS: [&str; 10] = [
+    "1.0.0",
+    "2.0.0",
+    "3.0.0",
+    "4.0.0-bad",
+    "5.0.0-crash",
+    "6.0.0-missing",
+    "7.0.0-unready",
+    "8.0.0-slow",
+    "9.0.0-invalid",
+    "9.1.0-renamed",
+];
 const NAMES: [&str; 3] = ["shop", "cart", "search"];
 
 /// A story, line by line, and what was wrong in it.

@@ -184,10 +184,39 @@ fn a_promotion_needs_all_pods_and_the_ports_of_its_revision() {
         let story = Story::healthy().deployment("green", "two", 2).pods("green", "two", count, true);
         story.promoting(json!({})).service("green", "two")
     };
-    without(1).breaks(1, "1 ready pods, where 2 were needed");
+    without(1).breaks(1, "1 ready pods that have its ports, where 2 were needed");
     without(2).keeps();
     let ports = |service: &mut Value| service["spec"]["ports"] = json!([{"port": 81}]);
     Story::promoted("Monitoring").edit(SHOP.0, SHOP.1, ports).breaks(1, "ports");
+}
+
+/// A switch by a Service that targets a port by its name, to pods with this `spec`.
+fn switched_by_name(spec: &Value) -> Story {
+    let ports = json!([{"port": 80, "targetPort": "http"}]);
+    let mut two = side("green", "two");
+    two["ports"] = ports.clone();
+    let mut story = Story::verified();
+    for number in 0..2 {
+        story = story.edit(Kind::Pod, &format!("shop-two-{number}"), |pod| pod["spec"] = spec.clone());
+    }
+    story.promoting(json!({"preview": two})).edit(SHOP.0, SHOP.1, |service| {
+        service["spec"]["selector"] = json!({ROLLOUT: "shop", COLOR: "green", REVISION: "two"});
+        service["spec"]["ports"] = ports;
+    })
+}
+
+#[test]
+fn a_switch_needs_pods_with_the_named_port() {
+    let container = |port: Value| json!({"containers": [{"name": "shop", "ports": [port]}]});
+    let sidecar = |policy: &str| json!({"initContainers": [{"restartPolicy": policy, "ports": [{"name": "http", "containerPort": 8080}]}]});
+    let judged = |spec: Value| switched_by_name(&spec);
+    judged(container(json!({"name": "http", "containerPort": 8080}))).keeps();
+    judged(sidecar("Always")).keeps();
+    let none = "0 ready pods that have its ports";
+    judged(container(json!({"name": "web", "containerPort": 8080}))).breaks(1, none);
+    judged(container(json!({"name": "http", "containerPort": 8080, "protocol": "UDP"}))).breaks(1, none);
+    judged(sidecar("Never")).breaks(1, none);
+    judged(json!({})).breaks(1, none);
 }
 
 #[test]
@@ -198,7 +227,7 @@ fn a_roll_back_needs_as_many_pods_as_are_left_or_an_order() {
         let status = json!({"active": side("green", "two"), "standby": side("blue", "one"), "ending": {"ordered": ordered}});
         story.status("RollingBack", status).service("blue", "one")
     };
-    back(2, 1, false).breaks(1, "1 ready pods, where 2 were needed");
+    back(2, 1, false).breaks(1, "1 ready pods that have its ports, where 2 were needed");
     back(2, 1, true).keeps();
     back(1, 1, false).keeps();
     back(0, 0, true).breaks(1, "0 ready pods");

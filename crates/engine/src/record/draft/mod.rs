@@ -74,6 +74,11 @@ impl<'a> Draft<'a> {
         facts::ready(self.seen, side)
     }
 
+    /// Those that have each port of the side.
+    pub(crate) fn reachable_pods(&self, side: &Side) -> i32 {
+        facts::reachable(self.seen, side)
+    }
+
     pub(crate) fn fully_available(&self, side: &Side) -> bool {
         facts::fully_available(self.seen, side)
     }

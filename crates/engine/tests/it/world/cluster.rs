@@ -6,9 +6,8 @@ use bluegreen_engine::{
     Observed,
     asked::Asked,
     decision::Role,
-    observed::{ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, PodSeen, PodTrouble, ServiceSeen},
+    observed::{ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, PodSeen, PodTrouble, ServiceSeen, ports::NamedPort},
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl World {
@@ -184,6 +183,13 @@ impl World {
     }
 }
 
+impl Pod {
+    /// A container names its port otherwise than the Service does.
+    pub fn is_renamed(&self) -> bool {
+        self.image.contains("-renamed")
+    }
+}
+
 fn pod_seen(pod: &Pod) -> PodSeen {
     let trouble =
         |reason: &str, message: &str| Some(PodTrouble { reason: reason.into(), message: message.into(), container: Some("shop".into()) });
@@ -197,7 +203,7 @@ fn pod_seen(pod: &Pod) -> PodSeen {
         name: pod.name.clone(),
         revision: pod.revision.clone(),
         ip: Some("192.0.2.1".into()),
-        ports: BTreeMap::from([("http".to_owned(), 8080)]),
+        ports: vec![NamedPort::tcp(if pod.is_renamed() { "web" } else { "http" }, 8080)],
         ready: pod.ready,
         deleting: false,
         created: pod.created,

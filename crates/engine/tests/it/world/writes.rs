@@ -1,6 +1,6 @@
 //! What is written, each time before the eyes of the witness.
 
-use super::{Deployment, Service, World};
+use super::{Deployment, Pod, Service, World};
 use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Effect, Observed,
@@ -8,6 +8,7 @@ use bluegreen_engine::{
     observed::{Owner, Refusal, RevisionSeen, facts, labels, services},
     render,
 };
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 impl World {
@@ -204,12 +205,14 @@ impl World {
         );
     }
 
-    /// Promise 1: the active Service never goes to a side without ready pods, and only a recorded switch moves it.
+    /// Promise 1: the active Service never goes to a side without ready pods that have its port, and only a recorded switch moves it.
     fn witness_switch(&self, target: &Target) {
         if !self.protected {
             return;
         }
-        let ready = self.pods.iter().filter(|pod| pod.color == target.color && pod.revision == target.revision && pod.ready).count();
+        let named = target.ports.iter().any(|port| matches!(port.target_port, Some(IntOrString::String(_))));
+        let serves = |pod: &&Pod| pod.color == target.color && pod.revision == target.revision && pod.ready && !(named && pod.is_renamed());
+        let ready = self.pods.iter().filter(serves).count();
         let was = self.services.get("active").and_then(|service| service.selector.get("bluegreen.dev/color").cloned());
         let moves = was.is_some_and(|was| was != target.color.as_str());
         if moves {

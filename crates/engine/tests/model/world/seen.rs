@@ -5,9 +5,11 @@ use bluegreen_api::Color;
 use bluegreen_engine::{
     Observed,
     decision::{Role, Target},
-    observed::{ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, Owner, PodSeen, ServiceSeen, labels, services},
+    observed::{
+        ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, Owner, PodSeen, ServiceSeen, labels, ports::NamedPort, services,
+    },
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 impl World {
     pub(super) fn rollout_as_seen(&self, stale: Option<Thing>) -> Arc<Rollout> {
@@ -100,7 +102,7 @@ fn pod_seen(pod: &Pod) -> PodSeen {
         name: format!("shop-{}", pod.name),
         revision: pod.revision.to_string(),
         ip: Some("192.0.2.1".into()),
-        ports: BTreeMap::from([("http".to_owned(), 8080)]),
+        ports: vec![NamedPort::tcp("http", 8080)],
         ready: pod.ready,
         deleting: false,
         created: at(pod.created),
