@@ -422,7 +422,7 @@ pub enum FactorOf {
 )]
 pub struct PrometheusQuery {
     /// PromQL that returns one number: a scalar, or a vector of one series. Variables: `{{ namespace }}`, `{{ rollout }}`, `{{ interval }}`
-    /// (as `10s`); for the side that is judged `{{ color }}`, `{{ revision }}`, `{{ pods }}` (a regex of pod names); for the side beside it
+    /// (as `10s`); for the side that is judged `{{ color }}`, `{{ revision }}`, `{{ pods }}` (a regex of the names of its pods); for the side beside it
     /// `{{ other.color }}`, `{{ other.revision }}`, `{{ other.pods }}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
@@ -468,7 +468,7 @@ pub struct PrometheusQuery {
     .message("credentials and headers are for the address beside them: set address too, or those of sources.prometheus"))]
 pub struct Comparison {
     /// PromQL for the counter of a side's failed requests, without rate or increase: `sum(http_requests_total{code=~"5..",pod=~"{{ pods
-    /// }}"})`. Variables as in a query. No data counts as 0 where there are requests, since a counter appears with the first error.
+    /// }}"})`. Variables as in a query. No series is no data, not 0: if it appears with the first error, add `or 0 * sum(…)` of the requests that have the label.
     #[schemars(length(min = 1, max = 4096))]
     pub errors: String,
     /// PromQL for the counter of all requests of a side, failed requests included, without rate or increase.

@@ -129,13 +129,19 @@ fn variables<'a>(seen: &'a Observed, side: (Color, &'a str), interval: Duration,
     let other_color = color.other();
     let sides = [&status.active, &status.standby, &status.preview];
     let other = sides.into_iter().flatten().find(|other| other.color == other_color);
+    let pods = |color: Color, revision: &str| {
+        let of_it = seen.color(color).pods.iter().filter(|pod| pod.revision == revision);
+        of_it.map(|pod| pod.name.as_str()).collect()
+    };
     Variables {
         namespace: &seen.namespace,
         rollout: &seen.name,
         color: color.as_str(),
         revision,
+        pods: pods(color, revision),
         other_color: other_color.as_str(),
         other_revision: other.map_or("", |other| &other.revision),
+        other_pods: other.map(|other| pods(other_color, &other.revision)).unwrap_or_default(),
         interval,
         at,
         window: Duration::ZERO,

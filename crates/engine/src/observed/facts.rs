@@ -1,8 +1,8 @@
 //! Facts that follow from what is seen.
 
-use super::{DeploymentSeen, Observed, Owner, labels, progress};
+use super::{DeploymentSeen, Observed, Owner, ServiceSeen, labels, progress};
 use crate::decision::{Role, Target};
-use bluegreen_api::{Color, Side};
+use bluegreen_api::{Color, Side, names};
 use bluegreen_gates::{ask::job::For, stage::Stage};
 
 /// The active Service selects exactly this side.
@@ -13,6 +13,12 @@ pub fn selects(seen: &Observed, side: &Side) -> bool {
 /// The Service of this role selects exactly this side.
 pub fn leads_to(seen: &Observed, role: Role, side: &Side) -> bool {
     seen.service(role).is_some_and(|service| service.selector == labels::selector(&seen.name, &target(side)))
+}
+
+/// The active Service was told to serve nobody: no first revision has passed its gates.
+pub fn serves_nobody(seen: &Observed) -> bool {
+    let selected = |service: &ServiceSeen| service.selector.get(names::REVISION_LABEL).is_some_and(|revision| revision == Target::NOTHING);
+    seen.service(Role::Active).is_some_and(selected)
 }
 
 pub fn target(side: &Side) -> Target {

@@ -110,6 +110,7 @@ pub(crate) fn without(measured: &mut Measured, patience: &Patience, state: GateS
         Nothing::Answer(Reading::Value(_)) => ("Infinite", "the query returned an infinite value (division by 0?)"),
         Nothing::Answer(Reading::NotANumber) => ("NaN", "the query returned NaN (no traffic?)"),
         Nothing::Answer(Reading::NoData) => ("NoData", "the query returned no data"),
+        Nothing::Answer(Reading::Missing(why)) => ("NoData", why.as_str()),
         Nothing::TooFew(why) => ("TooFew", why.as_str()),
     };
     (shown.into(), no_data(measured, patience, state, what))
