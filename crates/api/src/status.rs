@@ -307,7 +307,7 @@ pub struct Gate {
     /// Readings of a metric and their sum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
-    /// Tries so far of a check that is not settled, for a check of a URL, a Job or a webhook.
+    /// Tries so far of a check that is not settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<Tries>,
 }
@@ -325,6 +325,9 @@ impl Gate {
 pub struct Tries {
     /// Number of tries that failed or had no answer.
     pub failed: i32,
+    /// Number of tries in a row that could not be made, at most 5. With the fifth the gate is inconclusive, and further tries are made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_done: i32,
     /// Time when the latest try ended.
     #[schemars(schema_with = "time_schema")]
     pub at: Timestamp,

@@ -4,6 +4,7 @@ pub mod facts;
 pub mod labels;
 pub mod progress;
 pub mod services;
+pub mod targets;
 
 use crate::{
     asked::Asked,

@@ -66,7 +66,9 @@ fn another_first(draft: &mut Draft<'_>, active: &Side, wanted: &Wanted<'_>) -> S
 }
 
 fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
-    if !draft.fully_available(active) && draft.status().gates.iter().all(|gate| gate.state == GateState::Running) {
+    if !draft.fully_available(active)
+        && draft.status().gates.iter().all(|gate| matches!(gate.state, GateState::Running | GateState::Inconclusive))
+    {
         return Some(coming_up(draft, active));
     }
     if let Some(held) = hold::held(draft) {

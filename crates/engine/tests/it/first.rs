@@ -47,6 +47,7 @@ fn a_first_revision_that_failed_serves_nobody_beside_a_fix() {
             assert_ne!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
             world.run_for(1);
         }
+        world.settle();
         assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
     }
     let mut world = failed_first();

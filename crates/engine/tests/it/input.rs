@@ -7,6 +7,17 @@ use serde_json::json;
 use std::panic::AssertUnwindSafe;
 
 #[test]
+fn a_check_of_a_port_that_no_container_names_is_bad_input() {
+    for stage in ["verification", "monitoring"] {
+        let mut world = World::new(json!({stage: {"checks": [{"name": "home", "http": {"port": "metrics"}}]}}));
+        world.settle();
+        let why = format!("spec.{stage}.checks home: port \"metrics\" is no port of a container in spec.template (there are http)");
+        assert!(world.status.message.starts_with(&format!("spec is invalid: {why}")), "{}", world.status.message);
+        assert!(world.is("Stalled") && world.writes == 0, "{}", world.story());
+    }
+}
+
+#[test]
 fn bad_input_touches_nothing_and_the_fix_goes_on() {
     let mut world = World::live(json!({}));
     let writes = world.writes;

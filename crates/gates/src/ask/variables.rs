@@ -55,7 +55,9 @@ impl Variables<'_> {
 
     /// Why there is nobody that this text could ask about: it names pods, and none of them is seen.
     pub fn nobody(&self, text: &str) -> Option<String> {
-        let names = |variable: &str| pieces(text, "text").is_ok_and(|all| all.iter().any(|it| matches!(it, Piece::Variable(name) if *name == variable)));
+        let names = |variable: &str| {
+            pieces(text, "text").is_ok_and(|all| all.iter().any(|it| matches!(it, Piece::Variable(name) if *name == variable)))
+        };
         let (revision, pods) = match PODS.map(|variable| names(variable)) {
             [true, _] if self.pods.is_empty() => (self.revision, "pods"),
             [_, true] if self.other_pods.is_empty() => (self.other_revision, "other.pods"),
@@ -290,10 +292,7 @@ mod tests {
         let query =
             "{{namespace}} {{rollout}} {{color}} {{revision}} {{pods}} {{other.color}} {{other.revision}} {{other.pods}} {{interval}}";
         check_variables(query, "query").unwrap();
-        assert_eq!(
-            resolve(query, &variables),
-            "web shop green abc shop-green-6d4-(a1b2c|x1y2z) blue def shop-blue-7f9-k1l2m 1m30s"
-        );
+        assert_eq!(resolve(query, &variables), "web shop green abc shop-green-6d4-(a1b2c|x1y2z) blue def shop-blue-7f9-k1l2m 1m30s");
     }
 
     #[test]

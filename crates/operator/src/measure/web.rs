@@ -25,7 +25,9 @@ async fn ask(access: &Access, rules: &Rules, question: &WebQuestion, timeout: Du
         Some(body) => request.body(body.clone()),
         None => request,
     };
-    let answer = send(request, &named, "").await.map_err(|(Unanswered::Failed(why) | Unanswered::Forbidden(why))| why)?;
+    let answer = send(request, &named, "")
+        .await
+        .map_err(|(Unanswered::Failed(why) | Unanswered::Cut(why) | Unanswered::Late(why) | Unanswered::Forbidden(why))| why)?;
     let status = answer.status();
     if !status.is_success() {
         return Err(format!("{named} answered {}{}", status.as_u16(), quoted(&beginning(answer).await)));
