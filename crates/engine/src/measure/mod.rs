@@ -26,7 +26,7 @@ use std::time::Duration;
 /// The measurements that should be running.
 pub fn wanted(seen: &Observed) -> Vec<Ask> {
     let status = &seen.status;
-    if status.gates.is_empty() {
+    if status.gates.is_empty() || status.unknown_word().is_some() {
         // Only what is recorded is measured; what `spec` asks for need not be worked out for it.
         return vec![];
     }

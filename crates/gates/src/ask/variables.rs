@@ -58,7 +58,7 @@ impl Variables<'_> {
         let names = |variable: &str| {
             pieces(text, "text").is_ok_and(|all| all.iter().any(|it| matches!(it, Piece::Variable(name) if *name == variable)))
         };
-        let (revision, pods) = match PODS.map(|variable| names(variable)) {
+        let (revision, pods) = match PODS.map(names) {
             [true, _] if self.pods.is_empty() => (self.revision, "pods"),
             [_, true] if self.other_pods.is_empty() => (self.other_revision, "other.pods"),
             _ => return None,

@@ -87,7 +87,7 @@ pub(crate) type Verdict = (GateState, String);
 /// A verdict that decides nothing: what it would have been, where that is no pass, and what the gate becomes instead.
 pub(crate) fn rehearsed(state: GateState, message: String) -> (Option<GateState>, Verdict) {
     let told = match state {
-        GateState::Running => return (None, (state, message)),
+        GateState::Running | GateState::Unknown => return (None, (state, message)),
         GateState::Passed => return (None, (state, format!("{message} (dry run)"))),
         GateState::Failed => "dry run: would have failed",
         GateState::Inconclusive => "dry run: inconclusive",

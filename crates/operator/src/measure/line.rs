@@ -114,8 +114,8 @@ async fn connects(pod: SocketAddr, timeout: Duration) -> bool {
 
 /// Refused, reset, or without a way there. Not a connection that was closed in good order: so ends a request whose handler has crashed.
 fn is_cut(error: &(dyn Error + 'static)) -> bool {
-    use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
-    let cut = [ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut];
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
+    let cut = [BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut];
     error.downcast_ref::<io::Error>().is_some_and(|error| cut.contains(&error.kind())) || error.source().is_some_and(is_cut)
 }
 
