@@ -40,7 +40,7 @@ pub struct Check {
 )]
 pub struct HttpCheck {
     /// URL of a single request, in place of a request to each ready pod: to a Service, an ingress, or a tester. An absolute http or https
-    /// URL. Variables: `{{ namespace }}`, `{{ rollout }}`, `{{ color }}`, `{{ revision }}` and `{{ pods }}` (a regex of pod names).
+    /// URL. Variables: `{{ namespace }}`, `{{ rollout }}`, `{{ color }}`, `{{ revision }}` and `{{ pods }}` (a regex of the names of its pods).
     /// Certificates are verified, and the operator's proxy settings apply. A Service may lead to former pods for a moment: let the answer
     /// name its version, and expect that version.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -100,13 +100,13 @@ fn rules() -> Vec<ValidationRule> {
         ),
         rule(
             Some(".spec.container"),
-            "!has(self.spec.image) || has(self.spec.container) || self.spec.template.spec.containers.size() <= 1 \
+            "!has(self.spec.image) || has(self.spec.container) || has(self.spec.containers) || self.spec.template.spec.containers.size() <= 1 \
              || self.spec.template.spec.containers.exists(c, c.name == self.metadata.name)",
             "the template has several containers: name the one that gets image in spec.container",
         ),
         rule(
             Some(".spec.image"),
-            "!has(self.spec.image) || has(self.spec.container) || self.spec.template.spec.containers.size() <= 1 \
+            "!has(self.spec.image) || has(self.spec.container) || has(self.spec.containers) || self.spec.template.spec.containers.size() <= 1 \
              || self.spec.template.spec.containers.all(c, c.name != self.metadata.name || !has(c.image))",
             "two images: set image, or the image of the container in the template, not both",
         ),

@@ -13,6 +13,7 @@ pub const REVISION_LABEL: &str = "bluegreen.dev/revision";
 pub const ROLE_LABEL: &str = "bluegreen.dev/role";
 pub const NAME_LABEL: &str = "app.kubernetes.io/name";
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
 /// On the Jobs of a metric: a hash of the metric, the revision that it judges and the attempt.

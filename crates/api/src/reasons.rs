@@ -14,6 +14,8 @@ pub const DEPLOYING: &str = "DeployingPreview";
 pub const VERIFYING: &str = "Verifying";
 pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
 pub const AWAITING_PROMOTION: &str = "AwaitingPromotion";
+/// The candidate has passed its gates and stays in preview: `promotion.mode` is Never.
+pub const VERIFIED: &str = "Verified";
 pub const SCALING_UP: &str = "ScalingUp";
 pub const PROMOTING: &str = "Promoting";
 pub const MONITORING: &str = "Monitoring";

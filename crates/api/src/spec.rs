@@ -52,25 +52,36 @@ use std::collections::BTreeMap;
     )
 )]
 #[x_kube(
-    validation = Rule::new("!has(self.container) || self.template.spec.containers.exists(c, c.name == self.container)")
-        .message("container must name one of the containers in template.spec.containers")
+    validation = Rule::new("!has(self.container) || !has(self.containers)")
+        .message("container is the short form of containers: set one of them"),
+    validation = Rule::new("!has(self.container) || self.template.spec.containers.exists(c, c.name == self.container) || has(self.template.spec.initContainers)")
+        .message("container must name one of the containers in template.spec")
+        .reason(Reason::FieldValueInvalid),
+    validation = Rule::new("!has(self.containers) || has(self.template.spec.initContainers) || self.containers.all(n, self.template.spec.containers.exists(c, c.name == n))")
+        .message("containers must name containers in template.spec")
         .reason(Reason::FieldValueInvalid),
     validation = Rule::new("has(self.image) || self.template.spec.containers.all(c, has(c.image))")
         .message("no image: set image, or the image of the container in the template"),
-    validation = Rule::new("!has(self.image) || self.template.spec.containers.size() != 1 || !has(self.template.spec.containers[0].image)")
+    validation = Rule::new("!has(self.image) || has(self.container) || has(self.containers) || self.template.spec.containers.size() != 1 || !has(self.template.spec.containers[0].image)")
         .message("two images: set image, or the image of the container in the template, not both"),
     validation = Rule::new("!has(self.image) || !has(self.container) || self.template.spec.containers.all(c, c.name != self.container || !has(c.image))")
-        .message("two images: set image, or the image of the container in the template, not both")
+        .message("two images: set image, or the image of the container in the template, not both"),
+    validation = Rule::new("!has(self.image) || !has(self.containers) || self.template.spec.containers.all(c, !(c.name in self.containers) || !has(c.image))")
+        .message("two images: set image, or the images of the containers in the template, not both")
 )]
 pub struct BlueGreenRolloutSpec {
     /// Image of the container that `container` names. A change starts a rollout. If unset, the image in `template` is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
-    /// Name of the container that gets `image`. Default: the only container, else the container with the rollout's name.
+    /// Name of the container or init container that gets `image`. Default: the only container, else the container with the rollout's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub container: Option<String>,
+    /// Names of the containers and init containers that get `image`, at most 16, where it is more than one. In place of `container`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    pub containers: Vec<String>,
     /// Number of pods that serve. Default 1. The scale subresource (kubectl scale, an HPA) writes this field. 0 takes effect at once; a new
     /// revision then waits until replicas is raised.
     #[serde(default = "one")]
@@ -504,7 +515,7 @@ pub enum FactorOf {
 )]
 pub struct PrometheusQuery {
     /// PromQL that returns one number: a scalar, or a vector of one series. Variables: `{{ namespace }}`, `{{ rollout }}`, `{{ interval }}`
-    /// (as `10s`); for the side that is judged `{{ color }}`, `{{ revision }}`, `{{ pods }}` (a regex of pod names); for the side beside it
+    /// (as `10s`); for the side that is judged `{{ color }}`, `{{ revision }}`, `{{ pods }}` (a regex of the names of its pods); for the side beside it
     /// `{{ other.color }}`, `{{ other.revision }}`, `{{ other.pods }}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
@@ -550,7 +561,7 @@ pub struct PrometheusQuery {
     .message("credentials and headers are for the address beside them: set address too, or those of sources.prometheus"))]
 pub struct Comparison {
     /// PromQL for the counter of a side's failed requests, without rate or increase: `sum(http_requests_total{code=~"5..",pod=~"{{ pods
-    /// }}"})`. Variables as in a query. No data counts as 0 where there are requests, since a counter appears with the first error.
+    /// }}"})`. Variables as in a query. No series is no data, not 0: if it appears with the first error, add `or 0 * sum(…)` of the requests that have the label.
     #[schemars(length(min = 1, max = 4096))]
     pub errors: String,
     /// PromQL for the counter of all requests of a side, failed requests included, without rate or increase.
@@ -590,7 +601,8 @@ pub struct Comparison {
 #[serde(rename_all = "camelCase")]
 pub struct Promotion {
     /// Automatic (default): the switch follows verification. Manual: a person approves with `kubectl annotate bgr NAME
-    /// bluegreen.dev/promote=REVISION`.
+    /// bluegreen.dev/promote=REVISION`. Never: the candidate is verified and the result shown; it stays in preview until `timeout`, or until
+    /// spec asks for another revision, and is never switched to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<PromotionMode>,
     /// Time that a verified candidate waits before its promotion. Default 0s.
@@ -605,6 +617,7 @@ pub struct Promotion {
 pub enum PromotionMode {
     Automatic,
     Manual,
+    Never,
 }
 
 /// Checks and metrics of the new version after the switch. The former version stands by at full size throughout.

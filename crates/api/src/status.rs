@@ -15,13 +15,14 @@ pub struct BlueGreenRolloutStatus {
     pub observed_generation: i64,
     /// Phase of the rollout. More phases may come: programs should read the conditions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "phase_schema")]
+    #[schemars(schema_with = "word_schema")]
     pub phase: Option<Phase>,
     /// Current state in one sentence: cause, end, and the next command if there is one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// Kind of trouble that keeps pods from getting ready, where the message names one. More kinds may come.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "word_schema")]
     pub trouble: Option<TroubleKind>,
     /// The present wait. Absent at rest, when nothing is waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,6 +183,33 @@ pub enum Phase {
     Aborted,
     /// A revision was rolled back; the last good revision serves.
     RolledBack,
+    /// A word of another version of the operator.
+    #[serde(other)]
+    Unknown,
+}
+
+impl BlueGreenRolloutStatus {
+    /// The field with a word that this version doesn't know. What such a status means can only be guessed, and writing it would lose the word.
+    pub fn unknown_word(&self) -> Option<&'static str> {
+        let attempts = || self.current.iter().chain(&self.history);
+        let of_gate = |gate: &Gate| {
+            let rehearsed = gate.measured.as_ref().and_then(|measured| measured.dry_run);
+            [Some(gate.state), rehearsed].contains(&Some(GateState::Unknown))
+        };
+        let of_attempt = |attempt: &Attempt| {
+            attempt.outcome == Some(Outcome::Unknown)
+                || attempt.phases.iter().any(|it| it.phase == Phase::Unknown)
+                || attempt.gates.iter().any(|gate| gate.state == GateState::Unknown)
+        };
+        let found = [
+            ("phase", self.phase == Some(Phase::Unknown)),
+            ("gates", self.gates.iter().any(of_gate)),
+            ("ending", self.ending.as_ref().is_some_and(|ending| ending.outcome == Outcome::Unknown)),
+            ("trouble", self.trouble == Some(TroubleKind::Unknown)),
+            ("history", attempts().any(of_attempt)),
+        ];
+        found.into_iter().find_map(|(field, unknown)| unknown.then_some(field))
+    }
 }
 
 impl Phase {
@@ -216,6 +244,7 @@ impl Phase {
             Self::RollingBack => "RollingBack",
             Self::Aborted => "Aborted",
             Self::RolledBack => "RolledBack",
+            Self::Unknown => "Unknown",
         }
     }
 }
@@ -226,7 +255,8 @@ impl fmt::Display for Phase {
     }
 }
 
-fn phase_schema(_: &mut SchemaGenerator) -> Schema {
+/// Words are open: another version of the operator may know more of them, and the API server keeps what it is given.
+fn word_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string"})
 }
 
@@ -322,6 +352,8 @@ impl From<&Rejected> for Rejection {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ending {
+    /// Promoted, Aborted, RolledBack, Reverted or Superseded. More outcomes may come.
+    #[schemars(schema_with = "word_schema")]
     pub outcome: Outcome,
     /// Reason, as one word for programs.
     pub reason: String,
@@ -341,6 +373,8 @@ pub struct Ending {
 pub struct Gate {
     /// `verification/NAME`, `verification/TEMPLATE/NAME`, the same with `monitoring`, or `approval`.
     pub name: String,
+    /// Running, Passed, Failed or Inconclusive. More states may come.
+    #[schemars(schema_with = "word_schema")]
     pub state: GateState,
     /// Weight in the gate `verification/score` or `monitoring/score`. A gate with a weight decides nothing alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -356,7 +390,7 @@ pub struct Gate {
     /// Readings of a metric and their sum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
-    /// Tries so far of a check that is not settled, for a check of a URL, a Job or a webhook.
+    /// Tries so far of a check that is not settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<Tries>,
 }
@@ -374,21 +408,27 @@ impl Gate {
 pub struct Tries {
     /// Number of tries that failed or had no answer.
     pub failed: i32,
+    /// Number of tries in a row that could not be made, at most 5. With the fifth the gate is inconclusive, and further tries are made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_done: i32,
     /// Time when the latest try ended.
     #[schemars(schema_with = "time_schema")]
     pub at: Timestamp,
 }
 
-#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GateState {
     Running,
     Passed,
     Failed,
     Inconclusive,
+    /// A word of another version of the operator.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Kind of trouble that keeps pods from getting ready.
-#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TroubleKind {
     /// An image can't be pulled.
     Image,
@@ -400,6 +440,9 @@ pub enum TroubleKind {
     Schedule,
     /// Pods can't be created: a quota or a webhook refuses them.
     Create,
+    /// A word of another version of the operator.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The readings of a metric and their sum.
@@ -439,6 +482,7 @@ pub struct Measured {
     pub asked: Vec<String>,
     /// The verdict of a dry run, where it would not have passed: `Failed` or `Inconclusive`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "word_schema")]
     pub dry_run: Option<GateState>,
     /// Latest readings, newest first, at most 10.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -547,7 +591,9 @@ pub struct Attempt {
     /// Results of its gates, set when the attempt ends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateResult>,
+    /// Promoted, Aborted, RolledBack, Reverted or Superseded. More outcomes may come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "word_schema")]
     pub outcome: Option<Outcome>,
     /// Reason of the outcome, as one word for programs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -562,7 +608,7 @@ pub struct Attempt {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhaseTime {
-    #[schemars(schema_with = "phase_schema")]
+    #[schemars(schema_with = "word_schema")]
     pub phase: Phase,
     #[schemars(schema_with = "time_schema")]
     pub at: Timestamp,
@@ -572,13 +618,15 @@ pub struct PhaseTime {
 #[serde(rename_all = "camelCase")]
 pub struct GateResult {
     pub name: String,
+    /// Running, Passed, Failed or Inconclusive. More states may come.
+    #[schemars(schema_with = "word_schema")]
     pub state: GateState,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }
 
 /// Outcome of an attempt.
-#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     Promoted,
     Aborted,
@@ -587,4 +635,7 @@ pub enum Outcome {
     Reverted,
     /// `spec` asked for another revision before the switch.
     Superseded,
+    /// A word of another version of the operator.
+    #[serde(other)]
+    Unknown,
 }

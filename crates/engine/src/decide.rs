@@ -22,6 +22,9 @@ pub fn decide(seen: &Observed) -> Decision {
         return Decision::Wait { until: None, why: Why("The rollout is being deleted".into()) };
     }
     let plan = Plan::of(seen);
+    if let Some(field) = seen.status.unknown_word() {
+        return of_another_version(seen, &plan, field);
+    }
     let wanted = act::wanted(seen, &plan);
     let (next, stay) = record::work_out(seen, &plan, wanted.iter().map(Effect::place).collect());
     let (ready, retry) = retry::due(seen, wanted);
@@ -43,6 +46,17 @@ pub fn decide(seen: &Observed) -> Decision {
     }
     let until = [stay.until, retry].into_iter().flatten().filter(|until| *until > seen.now).min();
     Decision::Wait { until, why: Why(stay.message) }
+}
+
+/// Another version of the operator wrote the status: nothing is recorded over it, and who is served stays served.
+fn of_another_version(seen: &Observed, plan: &Plan<'_>, field: &str) -> Decision {
+    let (ready, retry) = retry::due(seen, act::least(seen, plan));
+    if !ready.is_empty() {
+        return Decision::Act(ready);
+    }
+    let why =
+        format!("status.{field} has a word of another version of the operator: on hold until that version leads again, or is installed");
+    Decision::Wait { until: retry, why: Why(why) }
 }
 
 /// A fence is refused, and what it guards against must not be recorded without it: what is recorded stands, and says so.

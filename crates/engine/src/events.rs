@@ -72,7 +72,7 @@ fn finished(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Vec<A
 fn finish(attempt: &Attempt) -> Announcement {
     let revision = format!("Revision {} ({})", attempt.number, attempt.image);
     let (type_, reason, note) = match attempt.outcome {
-        Some(Outcome::Promoted) | None => ("Normal", "RolloutFinished", format!("{revision} is live")),
+        Some(Outcome::Promoted | Outcome::Unknown) | None => ("Normal", "RolloutFinished", format!("{revision} is live")),
         Some(Outcome::Aborted) => ("Warning", "Aborted", format!("{revision} was aborted: {}", attempt.message)),
         Some(Outcome::RolledBack) => ("Warning", "RolledBack", format!("{revision} was rolled back: {}", attempt.message)),
         Some(Outcome::Reverted) => ("Normal", "Reverted", format!("{revision} was reverted: {}", attempt.message)),

@@ -39,7 +39,12 @@ pub fn controller_revision(seen: &Observed, hash: &str, number: i64) -> Value {
         digest: wanted.map_or("", |content| &content.digest),
         image: wanted.map_or("", |content| &content.image),
         ports: wanted.map_or(&[], |content| &content.ports),
-        template: pod_template(seen, hash, wanted.map_or(Value::Null, |content| content.template.clone())),
+        template: pod_template(
+            seen,
+            hash,
+            wanted.map_or(Value::Null, |content| content.template.clone()),
+            wanted.map(|it| it.image.as_str()),
+        ),
     };
     revision_object(seen, hash, number, &content)
 }
@@ -76,14 +81,27 @@ fn revision_object(seen: &Observed, hash: &str, number: i64, content: &Content<'
 }
 
 /// The user's template with the labels that Services select by. The color is put in when it is applied.
-fn pod_template(seen: &Observed, hash: &str, mut template: Value) -> Value {
+fn pod_template(seen: &Observed, hash: &str, mut template: Value, image: Option<&str>) -> Value {
     if let Some(labels) = map_at(&mut template, &["metadata", "labels"]) {
+        // So that logs and metrics can be told by version. A user's own says it better.
+        if let Some(version) = image.and_then(version) {
+            labels.entry(names::VERSION_LABEL).or_insert_with(|| json!(version));
+        }
         labels.insert(names::ROLLOUT_LABEL.into(), json!(seen.name));
         labels.insert(names::REVISION_LABEL.into(), json!(hash));
         #[cfg(feature = "another-rendering")]
         labels.insert("bluegreen.dev/rendered-by".into(), json!("another-version"));
     }
     template
+}
+
+/// The tag of an image, if it has one that a label can hold.
+fn version(image: &str) -> Option<&str> {
+    let name = image.split('@').next()?;
+    let (_, tag) = name.rsplit_once('/').map_or(name, |(_, last)| last).split_once(':')?;
+    let ends = |character: Option<char>| character.is_some_and(|character| character.is_ascii_alphanumeric());
+    let inner = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
+    (tag.len() <= 63 && ends(tag.chars().next()) && ends(tag.chars().last()) && tag.chars().all(inner)).then_some(tag)
 }
 
 /// The map under a path of keys, made where it isn't there.
@@ -249,4 +267,29 @@ pub fn fence(epoch: &str) -> Value {
 /// Merge patch: become the owner.
 pub fn adopt_revision(seen: &Observed) -> Value {
     json!({"metadata": {"ownerReferences": owner(seen)}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn the_version_of_an_image_is_its_tag_or_nothing() {
+        for (image, expected) in [
+            ("shop:2.0.0", Some("2.0.0")),
+            ("registry.example:5000/web/shop:v1_b-3", Some("v1_b-3")),
+            ("registry.example:5000/web/shop", None),
+            ("shop:2@sha256:0123456789abcdef", Some("2")),
+            ("shop@sha256:0123456789abcdef", None),
+            ("shop", None),
+            ("shop:", None),
+            ("shop:_internal", None),
+            ("shop:1.", None),
+            ("shop:ä", None),
+        ] {
+            assert_eq!(version(image), expected, "{image}");
+        }
+        let long = |length: usize| format!("shop:{}", "1".repeat(length));
+        assert_eq!((version(&long(63)).is_some(), version(&long(64))), (true, None));
+    }
 }

@@ -110,43 +110,48 @@ pub fn question(variables: &Variables<'_>, gate: &str, image: &str, attempt: i64
     .to_string()
 }
 
+/// Tries in a row that could not be made, after which nobody can judge.
+const NOT_DONE: i32 = 5;
+
 /// Adds what came of a check to its gate.
 pub(crate) fn add(gate: &mut Gate, plan: &CheckPlan, outcome: &CheckOutcome, at: Timestamp) {
     let attempts = match plan.kind {
-        CheckKind::Pods { .. } | CheckKind::Job(_) => None,
-        // It makes its tries by itself.
-        CheckKind::Url { .. } => Some(1),
-        CheckKind::Webhook { attempts, .. } => Some(attempts),
+        // They make their tries by themselves.
+        CheckKind::Pods { .. } | CheckKind::Job(_) | CheckKind::Url { .. } => 1,
+        CheckKind::Webhook { attempts, .. } => attempts,
     };
-    let (state, message) = match (outcome, attempts) {
-        (CheckOutcome::Passed(message), _) => (GateState::Passed, message.clone()),
-        (CheckOutcome::Failed(message), None | Some(1)) => (GateState::Failed, message.clone()),
-        (CheckOutcome::NotDone(message), None) => {
-            if matches!(plan.kind, CheckKind::Job(_)) {
-                // The next try has its time, also when this one is recorded.
-                gate.tries = Some(Tries { failed: 0, at });
-            }
-            (GateState::Running, message.clone())
-        }
-        (CheckOutcome::Failed(message) | CheckOutcome::NotDone(message), Some(attempts)) => {
-            let mut tries = gate.tries.clone().unwrap_or(Tries { failed: 0, at: Timestamp::MIN });
-            if at <= tries.at {
-                // It is counted already.
-                return;
-            }
-            tries.at = at;
-            let told = if matches!(outcome, CheckOutcome::NotDone(_)) {
-                (GateState::Running, message.clone())
-            } else {
-                tries.failed = tries.failed.saturating_add(1);
-                let state = if tries.failed >= attempts { GateState::Failed } else { GateState::Running };
-                (state, around("", message, &format!(" (try {} of {attempts})", tries.failed)))
-            };
+    let mut tries = gate.tries.clone().unwrap_or(Tries { failed: 0, not_done: 0, at: Timestamp::MIN });
+    let (state, message) = match outcome {
+        CheckOutcome::Passed(message) => (GateState::Passed, message.clone()),
+        CheckOutcome::Failed(message) if attempts == 1 => (GateState::Failed, message.clone()),
+        // It is counted already.
+        CheckOutcome::Failed(_) | CheckOutcome::NotDone(_) if at <= tries.at => return,
+        CheckOutcome::Failed(message) => {
+            tries = Tries { failed: tries.failed.saturating_add(1), not_done: 0, at };
+            let state = if tries.failed >= attempts { GateState::Failed } else { GateState::Running };
+            let told = around("", message, &format!(" (try {} of {attempts})", tries.failed));
             gate.tries = Some(tries);
-            told
+            (state, told)
+        }
+        // No word on the release, and no pass either: it is tried again, and told as what nobody can judge if that lasts.
+        CheckOutcome::NotDone(message) => {
+            tries = Tries { not_done: tries.not_done.saturating_add(1).min(NOT_DONE), at, ..tries };
+            let state = if tries.not_done >= NOT_DONE { GateState::Inconclusive } else { gate.state };
+            gate.tries = Some(tries);
+            (state, message.clone())
         }
     };
     turn(gate, state, bounded(&message), at);
+}
+
+/// The named ports that pods of `spec` have: a check of another one would ask nobody.
+pub(crate) fn knows_port(plan: &CheckPlan, ports: Option<&[&str]>) -> Result<(), Invalid> {
+    let (CheckKind::Pods { port: Some(IntOrString::String(name)), .. }, Some(ports)) = (&plan.kind, ports) else { return Ok(()) };
+    if ports.contains(&name.as_str()) {
+        return Ok(());
+    }
+    let known = if ports.is_empty() { "none has a name".to_owned() } else { format!("there are {}", ports.join(", ")) };
+    Err(Invalid(format!("port {name:?} is no port of a container in spec.template ({known}): name one of its ports, or write the number")))
 }
 
 #[cfg(test)]
@@ -252,7 +257,7 @@ mod tests {
             assert_eq!((is, told.as_str()), (state, message), "{why}");
         }
         let (_, _, gate) = after(&webhook, &outcomes);
-        assert_eq!((gate.since, gate.tries), (at(16), Some(Tries { failed: 3, at: at(16) })));
+        assert_eq!((gate.since, gate.tries), (at(16), Some(Tries { failed: 3, not_done: 0, at: at(16) })));
         let yes = CheckOutcome::Passed("200".into());
         let (state, message, _) = after(&webhook, &[(&no, 10), (&yes, 12)]);
         assert_eq!((state, message.as_str()), (GateState::Passed, "200"));
@@ -270,9 +275,54 @@ mod tests {
         let url = json!({"name": "asked", "http": {"url": "http://shop/", "attempts": 5}});
         let (broken, failed) = (CheckOutcome::NotDone("not allowed".into()), CheckOutcome::Failed("500".into()));
         let (state, message, gate) = after(&url, &[(&broken, 10)]);
-        assert_eq!((state, message.as_str(), gate.tries), (GateState::Running, "not allowed", Some(Tries { failed: 0, at: at(10) })));
+        assert_eq!(
+            (state, message.as_str(), gate.tries),
+            (GateState::Running, "not allowed", Some(Tries { failed: 0, not_done: 1, at: at(10) }))
+        );
         let (state, message, _) = after(&url, &[(&broken, 10), (&failed, 12)]);
         assert_eq!((state, message.as_str()), (GateState::Failed, "500"), "its tries were made by then");
+    }
+
+    #[test]
+    fn a_check_that_is_never_done_is_inconclusive_and_tried_on() {
+        let broken = CheckOutcome::NotDone("connection refused".into());
+        for check in [
+            json!({"name": "asked", "http": {}}),
+            json!({"name": "asked", "http": {"url": "http://shop/"}}),
+            json!({"name": "asked", "webhook": {"url": "http://approvals/"}}),
+            json!({"name": "asked", "job": {"template": {"spec": {"template": {"spec": {"containers": [{"name": "t", "image": "t:1"}]}}}}}}),
+        ] {
+            let of = |count: usize| (0..count).zip(10..).map(|(_, second)| (&broken, second)).collect::<Vec<_>>();
+            assert_eq!(after(&check, &of(4)).0, GateState::Running, "{check}");
+            let (state, message, gate) = after(&check, &of(9));
+            assert_eq!((state, message.as_str(), gate.since), (GateState::Inconclusive, "connection refused", at(14)), "{check}");
+            let passed = CheckOutcome::Passed("200".into());
+            let later = [of(5), vec![(&passed, 60)]].concat();
+            assert_eq!(after(&check, &later).0, GateState::Passed, "{check}");
+        }
+        let no = CheckOutcome::Failed("409".into());
+        let webhook = json!({"name": "asked", "webhook": {"url": "http://approvals/"}});
+        let between = [(&broken, 1), (&broken, 2), (&broken, 3), (&no, 4), (&broken, 5), (&broken, 6)];
+        assert_eq!(after(&webhook, &between).0, GateState::Running, "not in a row");
+    }
+
+    #[test]
+    fn a_check_of_an_unknown_port_is_refused_when_it_is_read() {
+        let plan = |port: Value| planned(&json!({"name": "a", "http": {"port": port}})).unwrap();
+        let known: &[&str] = &["http", "admin"];
+        for (port, ports, why) in [
+            (json!("http"), Some(known), None),
+            (json!(9000), Some(known), None),
+            (json!("metrics"), None, None),
+            (json!("metrics"), Some(known), Some("(there are http, admin)")),
+            (json!("metrics"), Some(&[][..]), Some("(none has a name)")),
+        ] {
+            let told = knows_port(&plan(port.clone()), ports).err().map(|Invalid(why)| why);
+            assert_eq!(told.is_some(), why.is_some(), "{port}");
+            assert!(told.is_none_or(
+                |told| told.starts_with("port \"metrics\" is no port of a container in spec.template ") && told.contains(why.unwrap())
+            ));
+        }
     }
 
     #[test]

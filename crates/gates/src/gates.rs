@@ -5,7 +5,7 @@ use crate::{
     check::{self, CheckPlan},
     gate::{self, turn},
     hash,
-    invalid::Invalid,
+    invalid::{Invalid, Unplanned},
     metric::{self, Judge, MetricPlan},
     reading::{Measurement, Outcome},
     stage::Stage,
@@ -37,6 +37,8 @@ pub enum Kind {
     Metric(MetricPlan),
     /// What those with a weight add up to. It measures nothing itself.
     Score(ScorePlan),
+    /// It can't be asked, and why: nobody can judge by it.
+    Unknown(String),
 }
 
 /// The name of the gate that a person opens.
@@ -45,49 +47,96 @@ pub const APPROVAL: &str = "approval";
 /// Gates that a stage may have: each is told in status, and in the history of ten attempts.
 const MOST: usize = 64;
 
+/// Where gates ask if they don't say it themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    pub prometheus: Result<Option<&'a Server>, &'a Invalid>,
+    /// Names of the ports of the pods, where they are known.
+    pub ports: Option<&'a [&'a str]>,
+}
+
 /// The gates of a stage in their order: checks, then metrics; in both those of the rollout itself, then those of its templates.
 pub fn definitions(stage: Stage, groups: &[Group], prometheus: Option<&Server>) -> Result<Vec<GateDefinition>, Invalid> {
-    let mut gates = Vec::new();
-    for (group, check) in groups.iter().flat_map(|group| group.checks.iter().map(move |check| (group, check))) {
-        let plan = check::plan(check).map_err(|Invalid(why)| group.wrong("checks", &check.name, &why))?;
-        gates.push(GateDefinition {
-            name: group.gate(stage, &check.name),
-            stage,
-            definition: hash::definition(&json!(check)),
-            kind: Kind::Check(plan),
-            weight: None,
+    let groups: Vec<_> = groups.iter().cloned().map(Ok).collect();
+    let planned = planned(stage, &groups, Surroundings { prometheus: Ok(prometheus), ports: None });
+    planned.into_iter().map(|gate| gate.map_err(|Unplanned { why, .. }| why)).collect()
+}
+
+/// The same, each with what is wrong with it alone. What can't be read at all comes first.
+pub fn planned(
+    stage: Stage,
+    groups: &[Result<Group, Unplanned>],
+    Surroundings { prometheus, ports }: Surroundings<'_>,
+) -> Vec<Result<GateDefinition, Unplanned>> {
+    let mut gates: Vec<_> = groups.iter().filter_map(|group| group.as_ref().err().cloned().map(Err)).collect();
+    let there = || groups.iter().filter_map(|group| group.as_ref().ok());
+    for (group, check) in there().flat_map(|group| group.checks.iter().map(move |check| (group, check))) {
+        let name = group.gate(stage, &check.name);
+        let plan = check::plan(check).and_then(|plan| check::knows_port(&plan, ports).map(|()| plan));
+        gates.push(match plan {
+            Ok(plan) => {
+                Ok(GateDefinition { name, stage, definition: hash::definition(&json!(check)), kind: Kind::Check(plan), weight: None })
+            }
+            Err(Invalid(why)) => Err(Unplanned { name, why: group.wrong("checks", &check.name, &why) }),
         });
     }
-    let comparisons = groups.iter().flat_map(|group| &group.metrics).filter(|metric| metric.is_comparison()).count();
-    for (group, metric) in groups.iter().flat_map(|group| group.metrics.iter().map(move |metric| (group, metric))) {
+    let comparisons = there().flat_map(|group| &group.metrics).filter(|metric| metric.is_comparison()).count();
+    for (group, metric) in there().flat_map(|group| group.metrics.iter().map(move |metric| (group, metric))) {
         let name = group.gate(stage, &metric.name);
-        if gates.iter().any(|gate| gate.name == name) {
+        let known = |gate: &Result<GateDefinition, Unplanned>| match gate {
+            Ok(gate) => gate.name == name,
+            Err(gate) => gate.name == name,
+        };
+        if gates.iter().any(known) {
             let place = &group.place;
-            return Err(Invalid(format!("{place}: a check and a metric are both named {}; give each its own name", metric.name)));
+            let why = Invalid(format!("{place}: a check and a metric are both named {}; give each its own name", metric.name));
+            gates.push(Err(Unplanned { name: format!("{name}/*"), why }));
+            continue;
         }
-        let plan =
-            MetricPlan::of(stage, metric, prometheus, comparisons).map_err(|Invalid(why)| group.wrong("metrics", &metric.name, &why))?;
-        let mut whole = vec![json!(metric)];
-        match &plan.judge {
-            Judge::Limits { question, traffic, .. } => {
-                let requests = traffic.as_ref().map(|traffic| &traffic.requests);
-                whole.extend([question].into_iter().chain(requests).flat_map(|asked| unsaid(metric, asked)));
-            }
-            Judge::Job { .. } => {}
-            // Another comparison beside it takes its share of the false alarms.
-            Judge::Comparison { errors: asked, .. } | Judge::Latency { buckets: asked, .. } => {
-                whole.extend(unsaid(metric, asked).into_iter().chain([json!(comparisons)]));
-            }
-        }
-        let definition = hash::definition(&json!(whole));
-        let weight = metric.weight.map(|weight| weight.clamp(1, 100));
-        gates.push(GateDefinition { name, stage, definition, kind: Kind::Metric(plan), weight });
+        let plan = prometheus.map_err(Clone::clone).and_then(|prometheus| {
+            let plan = MetricPlan::of(stage, metric, prometheus, comparisons);
+            plan.map_err(|Invalid(why)| group.wrong("metrics", &metric.name, &why))
+        });
+        gates.push(plan.map_err(|why| Unplanned { name: name.clone(), why }).map(|plan| of_metric(name, stage, metric, plan, comparisons)));
     }
     if gates.len() > MOST {
         let (place, count) = (stage.section(), gates.len());
-        return Err(Invalid(format!("{place} has {count} gates with its templates, at most {MOST} are allowed: remove some")));
+        let why = Invalid(format!("{place} has {count} gates with its templates, at most {MOST} are allowed: remove some"));
+        gates.truncate(MOST - 1);
+        gates.push(Err(Unplanned { name: format!("{}*", stage.prefix()), why }));
     }
-    Ok(gates)
+    gates
+}
+
+fn of_metric(name: String, stage: Stage, metric: &Metric, plan: MetricPlan, comparisons: usize) -> GateDefinition {
+    let mut whole = vec![json!(metric)];
+    match &plan.judge {
+        Judge::Limits { question, traffic, .. } => {
+            let requests = traffic.as_ref().map(|traffic| &traffic.requests);
+            whole.extend([question].into_iter().chain(requests).flat_map(|asked| unsaid(metric, asked)));
+        }
+        Judge::Job { .. } => {}
+        // Another comparison beside it takes its share of the false alarms.
+        Judge::Comparison { errors: asked, .. } | Judge::Latency { buckets: asked, .. } => {
+            whole.extend(unsaid(metric, asked).into_iter().chain([json!(comparisons)]));
+        }
+    }
+    let definition = hash::definition(&json!(whole));
+    let weight = metric.weight.map(|weight| weight.clamp(1, 100));
+    GateDefinition { name, stage, definition, kind: Kind::Metric(plan), weight }
+}
+
+/// The gates that can be asked, and those that can't as what nobody can judge: after the switch they hold up none of the others.
+pub fn able(stage: Stage, planned: Vec<Result<GateDefinition, Unplanned>>, score: Option<&Score>) -> Vec<GateDefinition> {
+    let unknown = |Unplanned { name, why: Invalid(why) }| {
+        let definition = hash::definition(&json!([name, why]));
+        GateDefinition { name, stage, definition, kind: Kind::Unknown(why), weight: None }
+    };
+    let gates: Vec<_> = planned.into_iter().map(|gate| gate.unwrap_or_else(unknown)).collect();
+    with(stage, gates.clone(), score).unwrap_or_else(|why| {
+        let score = unknown(Unplanned { name: stage.score().to_owned(), why });
+        gates.into_iter().filter(|gate| gate.name != score.name).chain([score.clone()]).collect()
+    })
 }
 
 /// What is asked and the metric itself may not say: the Prometheus, what it is sent besides, and a query that is ready-made, which another
@@ -105,15 +154,18 @@ fn unsaid(metric: &Metric, question: &Question) -> Vec<Value> {
 
 /// The gates of status brought in line with their definitions: one that is new or was defined otherwise starts anew.
 pub fn aligned(gates: &[Gate], definitions: &[GateDefinition], stage: Stage, now: Timestamp) -> Vec<Gate> {
-    let others = gates.iter().filter(|gate| !gate.name.starts_with(stage.prefix())).cloned();
+    // Gates of a template that is gone stay as they are: what has failed has failed, and they go on where they were when it is back.
+    let unplanned = |gate: &Gate| definitions.iter().any(|it| it.name.strip_suffix('*').is_some_and(|all| gate.name.starts_with(all)));
+    let kept = |gate: &&Gate| unplanned(gate) && definitions.iter().all(|it| it.name != gate.name) && !gate.name.ends_with('*');
+    let others = gates.iter().filter(|gate| !gate.name.starts_with(stage.prefix()) || kept(gate)).cloned();
     let own = definitions.iter().map(|wanted| {
         let kept = gates.iter().find(|gate| gate.name == wanted.name && gate.definition == wanted.definition);
         kept.cloned().unwrap_or_else(|| Gate {
             name: wanted.name.clone(),
-            state: GateState::Running,
+            state: if matches!(wanted.kind, Kind::Unknown(_)) { GateState::Inconclusive } else { GateState::Running },
             weight: None,
             definition: wanted.definition.clone(),
-            message: String::new(),
+            message: if let Kind::Unknown(why) = &wanted.kind { bounded(why) } else { String::new() },
             since: now,
             measured: matches!(wanted.kind, Kind::Metric(_)).then(Measured::default),
             tries: None,
@@ -134,7 +186,7 @@ pub fn add(gate: &mut Gate, definition: &GateDefinition, result: &Measurement) {
         (Outcome::Readings(readings), Kind::Metric(plan)) => {
             metric::add(gate, plan, definition.stage, readings, (result.at, &result.asked))
         }
-        (Outcome::Check(_), Kind::Metric(_)) | (Outcome::Readings(_), Kind::Check(_)) | (_, Kind::Score(_)) => {}
+        (Outcome::Check(_), Kind::Metric(_)) | (Outcome::Readings(_), Kind::Check(_)) | (_, Kind::Score(_) | Kind::Unknown(_)) => {}
     }
 }
 
@@ -179,7 +231,7 @@ pub fn drop_if_empty(gates: &mut Vec<GateDefinition>) {
 pub fn tell(gates: &mut [Gate], definitions: &[GateDefinition], baked: Option<Duration>, now: Timestamp) {
     let mut scores = definitions.iter().enumerate().filter_map(|(place, definition)| match definition.kind {
         Kind::Score(plan) => Some((place, plan)),
-        Kind::Check(_) | Kind::Metric(_) => None,
+        Kind::Check(_) | Kind::Metric(_) | Kind::Unknown(_) => None,
     });
     let Some((place, plan)) = scores.next() else { return };
     let votes = gates.iter().zip(definitions).filter_map(|(gate, definition)| {

@@ -185,11 +185,13 @@ impl Traffic {
         Ok(Some(Box::new(Self { requests: server.question(&requests)?, min: min_requests(asked.min_requests) })))
     }
 
-    /// Why there are too few of them, if there are. A counter that isn't there yet has counted none.
+    /// Why there are too few of them, if there are. No series is no number of requests: a query with a typo finds none.
     fn too_few(&self, answer: &Reading) -> Option<Nothing> {
         let requests = match answer {
             Reading::Value(requests) => *requests,
-            Reading::NoData => 0.0,
+            Reading::NoData => {
+                return Some(Nothing::TooFew(format!("no series of requests was found, at least {} needed (minRequests)", self.min)));
+            }
             other => return Some(Nothing::Answer(other.clone())),
         };
         (requests < self.min).then(|| {

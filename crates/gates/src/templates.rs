@@ -1,6 +1,10 @@
 //! Templates of gates that a rollout names: with their parameters put in they are checks and metrics like its own.
 
-use crate::{invalid::Invalid, stage::Stage, weigh::expression::Expression};
+use crate::{
+    invalid::{Invalid, Unplanned},
+    stage::Stage,
+    weigh::expression::Expression,
+};
 use bluegreen_api::{Check, FactorOf, GateTemplateSpec, Metric, TemplateKind, TemplateReference};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -25,7 +29,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// Those of the rollout itself, then those of its templates.
+    /// Those of the rollout itself, then those of its templates; each with what is wrong with it alone.
     pub fn all(
         stage: Stage,
         own: (&[Check], &[Metric]),
@@ -33,14 +37,16 @@ impl Group {
         parameters: &BTreeMap<String, String>,
         namespace: &str,
         seen: &Templates,
-    ) -> Result<Vec<Self>, Invalid> {
+    ) -> Vec<Result<Self, Unplanned>> {
         let by_name = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let room = Cell::new(ROOM);
         let parameters = Parameters { by_name, declared_in: "spec.parameters", room: &room };
-        let own = Self::own(stage, vec![], vec![]).with(own.0, own.1, &parameters);
+        let unplanned = |prefix: &str, why: Invalid| Unplanned { name: format!("{}{prefix}*", stage.prefix()), why };
+        let own = Self::own(stage, vec![], vec![]).with(own.0, own.1, &parameters).map_err(|why| unplanned("", why));
         let of_templates = references.iter().map(|reference| {
             let both = references.iter().any(|other| other.name == reference.name && other.kind != reference.kind);
-            Self::of_template(stage, reference, &parameters, both, namespace, seen)
+            let prefix = prefix(reference, both);
+            Self::of_template(stage, reference, &parameters, prefix.clone(), namespace, seen).map_err(|why| unplanned(&prefix, why))
         });
         std::iter::once(own).chain(of_templates).collect()
     }
@@ -61,20 +67,19 @@ impl Group {
         Self { prefix: String::new(), place: stage.section().to_owned(), checks, metrics }
     }
 
-    /// `parameters`: the rollout's own. `both`: a template of the other kind has the same name.
+    /// `parameters`: the rollout's own.
     fn of_template(
         stage: Stage,
         reference: &TemplateReference,
         parameters: &Parameters<'_>,
-        both: bool,
+        prefix: String,
         namespace: &str,
         seen: &Templates,
     ) -> Result<Self, Invalid> {
         let TemplateReference { kind, name, parameters: given } = reference;
-        let (who, prefix) = match kind {
-            TemplateKind::GateTemplate => (format!("{kind} {namespace}/{name}"), format!("{name}/")),
-            TemplateKind::ClusterGateTemplate if both => (format!("{kind} {name}"), format!("cluster:{name}/")),
-            TemplateKind::ClusterGateTemplate => (format!("{kind} {name}"), format!("{name}/")),
+        let who = match kind {
+            TemplateKind::GateTemplate => format!("{kind} {namespace}/{name}"),
+            TemplateKind::ClusterGateTemplate => format!("{kind} {name}"),
         };
         let place = format!("{}.templates: {who}", stage.section());
         let template = match seen.get(&(*kind, name.clone())) {
@@ -99,6 +104,14 @@ impl Group {
     pub fn wrong(&self, list: &str, name: &str, why: &str) -> Invalid {
         let joint = if self.prefix.is_empty() { "." } else { ": " };
         Invalid(format!("{}{joint}{list} {name}: {why}", self.place))
+    }
+}
+
+/// What comes before the names of a template's gates. `both`: a template of the other kind has the same name.
+fn prefix(TemplateReference { kind, name, .. }: &TemplateReference, both: bool) -> String {
+    match kind {
+        TemplateKind::ClusterGateTemplate if both => format!("cluster:{name}/"),
+        TemplateKind::GateTemplate | TemplateKind::ClusterGateTemplate => format!("{name}/"),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
 };
 use bluegreen_api::BlueGreenRolloutStatus;
 use bluegreen_engine::{asked::Asked, observed::Late};
+use serde_json::Value;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,6 +29,8 @@ struct Known {
     asked: Arc<Asked>,
     /// The status of this version of the object.
     recorded: Option<(Box<str>, Arc<BlueGreenRolloutStatus>)>,
+    /// What the API server kept of a status, where that is less than was sent, and what was sent.
+    incomplete: Option<(Box<str>, Arc<BlueGreenRolloutStatus>)>,
 }
 
 /// A rollout as a decision needs it.
@@ -52,8 +55,14 @@ impl Asking {
             known.as_ref().and_then(|known| known.recorded.clone()).filter(|(version, _)| *version == rollout.head.resource_version);
         let (version, status) = match recorded {
             Some(recorded) => recorded,
-            None => (rollout.head.resource_version.clone(), Arc::new(rollout.body.status()?)),
+            None => {
+                let incomplete = known.as_ref().and_then(|known| known.incomplete.as_ref());
+                let sent = incomplete.filter(|(kept, _)| Some(&**kept) == rollout.body.kept_status()).map(|(_, sent)| sent.clone());
+                let status = sent.map_or_else(|| rollout.body.status().map(Arc::new), Ok)?;
+                (rollout.head.resource_version.clone(), status)
+            }
         };
+        let incomplete = known.as_ref().and_then(|known| known.incomplete.clone());
         let known = known.filter(|known| known.generation == rollout.body.generation);
         let (named, spec) = match &known {
             Some(known) => (known.named.clone(), None),
@@ -78,9 +87,29 @@ impl Asking {
             versions,
             asked: asked.clone(),
             recorded: Some((version, status.clone())),
+            incomplete,
         };
         self.known().insert(key.clone(), known);
         Ok(Terms { asked, status, late })
+    }
+
+    /// The API server's answer to this status. An older CustomResourceDefinition drops fields that it doesn't know: what was sent is
+    /// believed for as long as what was kept stays the same, or it would be sent again and again. The first of them, once.
+    pub fn answered(&self, key: &Key, written: &Seen<Rollout>, sent: &BlueGreenRolloutStatus) -> Option<String> {
+        let kept = written.body.status().ok()?;
+        let mut all = self.known();
+        let known = all.get_mut(key)?;
+        let told = known.incomplete.take().is_some();
+        // The answer is what the next look would read.
+        let version = written.head.resource_version.clone();
+        if kept == *sent {
+            known.recorded = Some((version, Arc::new(kept)));
+            return None;
+        }
+        let sent = Arc::new(sent.clone());
+        known.recorded = Some((version, sent.clone()));
+        known.incomplete = Some((written.body.kept_status().unwrap_or_default().into(), sent.clone()));
+        (!told).then(|| lacking(&serde_json::json!(*sent), &serde_json::json!(kept), "status"))
     }
 
     /// The rollout is gone.
@@ -91,5 +120,38 @@ impl Asking {
 
     fn known(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where the first value is that was sent and not kept.
+fn lacking(sent: &Value, kept: &Value, path: &str) -> String {
+    match (sent, kept) {
+        (Value::Object(sent), Value::Object(kept)) => {
+            let other = sent.iter().find(|(name, value)| kept.get(*name) != Some(*value));
+            other.map_or_else(
+                || path.to_owned(),
+                |(name, value)| lacking(value, kept.get(name).unwrap_or(&Value::Null), &format!("{path}.{name}")),
+            )
+        }
+        (Value::Array(sent), Value::Array(kept)) => {
+            let other = sent.iter().zip(kept).find(|(sent, kept)| sent != kept);
+            other.map_or_else(|| path.to_owned(), |(sent, kept)| lacking(sent, kept, &format!("{path}[]")))
+        }
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_first_field_that_was_not_kept_is_named() {
+        let sent = json!({"a": 1, "gates": [{"name": "x"}, {"name": "y", "tries": {"failed": 1, "notDone": 2}}]});
+        let mut kept = sent.clone();
+        kept["gates"][1]["tries"].as_object_mut().unwrap().remove("notDone");
+        assert_eq!(lacking(&sent, &kept, "status"), "status.gates[].tries.notDone");
+        assert_eq!(lacking(&sent, &json!({"a": 1}), "status"), "status.gates");
     }
 }

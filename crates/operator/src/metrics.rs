@@ -236,6 +236,7 @@ const fn verdict(state: GateState) -> &'static str {
         GateState::Passed => "Passed",
         GateState::Failed => "Failed",
         GateState::Inconclusive => "Inconclusive",
+        GateState::Unknown => "Unknown",
     }
 }
 
@@ -246,6 +247,7 @@ const fn word(outcome: Outcome) -> &'static str {
         Outcome::RolledBack => "RolledBack",
         Outcome::Reverted => "Reverted",
         Outcome::Superseded => "Superseded",
+        Outcome::Unknown => "Unknown",
     }
 }
 

@@ -177,6 +177,21 @@ impl<'a> OneRollout<'a> {
         self.shell.announcer.announce(self.key, uid, announcement);
     }
 
+    /// Told once: what was sent is believed from here on.
+    fn incomplete(&self, uid: &str, field: &str) {
+        tracing::warn!(rollout = %self.key, field, "the API server did not keep the whole status: install the CustomResourceDefinition of this version");
+        let announcement = Announcement {
+            type_: "Warning",
+            reason: "StatusIncomplete".to_owned(),
+            action: "Record".to_owned(),
+            note: format!(
+                "The API server did not keep {field}: the installed CustomResourceDefinition is of another version than the operator. Install the one of its version"
+            ),
+            key: format!("incomplete-{field}"),
+        };
+        self.shell.announcer.announce(self.key, uid, announcement);
+    }
+
     fn recorded(&self, seen: &Observed, status: &BlueGreenRolloutStatus) {
         let Shell { memory, metrics, announcer, .. } = self.shell;
         memory.of(self.key, &seen.uid, |remembered| remembered.drop_results(&seen.results));
@@ -241,6 +256,9 @@ impl World for OneRollout<'_> {
         let Shell { cache, performer, .. } = self.shell;
         match performer.requests.record(self.key, &rollout.head.resource_version, status).await {
             Ok(written) => {
+                if let Some(field) = self.shell.asking.answered(self.key, &written, status) {
+                    self.incomplete(&seen.uid, &field);
+                }
                 cache.rollouts.shelf().stand_in(written, Instant::now());
                 self.recorded(seen, status);
                 Ok(())

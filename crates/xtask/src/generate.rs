@@ -298,6 +298,8 @@ mod tests {
         };
         let (verification, monitoring) = ("spec.verification.", "spec.monitoring.");
         lacks.retain(|path| !told_there(path, verification, monitoring) && !told_there(path, monitoring, verification));
+        // The short form of another field, which is there.
+        lacks.retain(|path| path != "spec.container");
         assert!(lacks.is_empty(), "config/samples/complete.yaml lacks {lacks:?}");
     }
 

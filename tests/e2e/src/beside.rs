@@ -20,7 +20,11 @@ pub fn cluster() -> Cluster {
 /// tests don't fail by chance.
 pub fn manifest() -> Value {
     let counter = |code: &str| format!(r#"sum(http_requests_total{{namespace="{{{{ namespace }}}}",pod=~"{{{{ pods }}}}"{code}}})"#);
-    let comparison = json!({"errors": counter(r#",code=~"5..""#), "requests": counter(""), "falseAlarms": "0.1%"});
+    let comparison = json!({
+        "errors": format!("{} or 0 * {}", counter(r#",code=~"5..""#), counter(r#",code!="""#)),
+        "requests": counter(""),
+        "falseAlarms": "0.1%",
+    });
     let spec = json!({
         "replicas": 1,
         "template": {"spec": {"containers": [{

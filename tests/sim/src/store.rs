@@ -104,6 +104,8 @@ pub struct Store {
     pub forgotten: u64,
     /// Of the request that is being carried out: see [`Change::known`].
     pub known: Option<KnownUpTo>,
+    /// Fields of a rollout's status that the CustomResourceDefinition doesn't know: they are dropped from what is written.
+    pub drops: Vec<&'static str>,
 }
 
 impl Store {
@@ -224,7 +226,10 @@ impl Store {
             return Err(invalid(resource, &name, format!("metadata.uid: Invalid value: {uid:?}: field is immutable")));
         }
         if writer.status {
-            let status = object["status"].take();
+            let mut status = object["status"].take();
+            if let Some(fields) = status.as_object_mut() {
+                fields.retain(|field, _| !self.drops.contains(&field.as_str()));
+            }
             object = Value::clone(former);
             put_or_remove(&mut object, "status", status);
         } else if resource.status {

@@ -91,6 +91,11 @@ impl World {
         self.seats.iter().for_each(|seat| seat.set_faults(faults));
     }
 
+    /// The CustomResourceDefinition is of an earlier version, which doesn't know these fields of status.
+    pub fn drop_from_status(&self, fields: &[&'static str]) {
+        self.server.write(|store| store.drops = fields.to_vec());
+    }
+
     pub fn slices_follow(&self, follow: bool) {
         self.slices_follow.store(follow, Ordering::Relaxed);
         // So that the controllers look at them once more.

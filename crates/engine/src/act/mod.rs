@@ -7,7 +7,11 @@ pub(crate) mod retry;
 mod revisions;
 mod services;
 
-use crate::{decision::Effect, observed::Observed, plan::Plan};
+use crate::{
+    decision::{Effect, Role},
+    observed::{Observed, facts},
+    plan::Plan,
+};
 
 /// The effects that the recorded status asks for and the world doesn't show yet.
 pub(crate) fn wanted(seen: &Observed, plan: &Plan<'_>) -> Vec<Effect> {
@@ -27,4 +31,15 @@ pub(crate) fn wanted(seen: &Observed, plan: &Plan<'_>) -> Vec<Effect> {
     effects.extend(deployments::unused_color(seen, plan, status));
     effects.extend(revisions::housekeeping(seen, plan, status));
     effects
+}
+
+/// What keeps users served whatever else a status means: the active Service reaches a side that the status names, and what serves or
+/// could serve at once has its Deployment.
+pub(crate) fn least(seen: &Observed, plan: &Plan<'_>) -> Vec<Effect> {
+    let status = &seen.status;
+    let sides = || [&status.active, &status.standby, &status.preview].into_iter().flatten();
+    let is_led = facts::serves_nobody(seen) || sides().any(|side| facts::selects(seen, side));
+    let service = status.active.iter().filter(|_| !is_led).filter_map(|active| services::write(seen, Role::Active, &facts::target(active)));
+    let lost = [&status.active, &status.standby].into_iter().flatten().filter(|side| seen.color(side.color).deployment.is_none());
+    service.chain(lost.filter_map(|side| deployments::write(seen, plan, status, side))).collect()
 }

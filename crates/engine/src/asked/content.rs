@@ -53,59 +53,84 @@ pub(crate) fn digest(template: &Value, ports: &[ServicePort]) -> String {
     hash::hash(&json!({"template": template, "ports": ports}))
 }
 
-/// The template with `spec.image` in its container, and the image that names the revision to people.
+/// The template with `spec.image` in its containers, and the image that names the revision to people.
 fn with_image(spec: &BlueGreenRolloutSpec, name: &str) -> Result<(Value, String), Invalid> {
     let mut template = spec.template.0.clone();
-    let containers = template.pointer_mut("/spec/containers").and_then(Value::as_array_mut);
-    let Some(containers) = containers.filter(|containers| !containers.is_empty()) else {
-        return Err(Invalid("spec.template has no containers: add one to spec.template.spec.containers".into()));
-    };
-    let index = chosen(containers, spec, name)?;
-    let container = &mut containers[index];
-    let container_name = container["name"].as_str().unwrap_or_default().to_owned();
-    let own = container.get("image").and_then(Value::as_str).filter(|image| !image.is_empty()).map(str::to_owned);
-    let image = match (&spec.image, own) {
-        (Some(_), Some(_)) => {
-            return Err(Invalid(format!(
-                "two images: spec.image and the image of container {container_name} in spec.template are both set; keep one"
-            )));
+    let mut named = None;
+    for (list, index) in chosen(&template, spec, name)? {
+        let Some(container) = template.pointer_mut(&format!("/spec/{list}/{index}")) else { continue };
+        let container_name = container["name"].as_str().unwrap_or_default().to_owned();
+        let own = container.get("image").and_then(Value::as_str).filter(|image| !image.is_empty()).map(str::to_owned);
+        let image = match (&spec.image, own) {
+            (Some(_), Some(_)) => {
+                return Err(Invalid(format!(
+                    "two images: spec.image and the image of container {container_name} in spec.template are both set; keep one"
+                )));
+            }
+            (None, None) => {
+                return Err(Invalid(format!("no image: set spec.image, or the image of container {container_name} in spec.template")));
+            }
+            (Some(image), None) => {
+                let Some(fields) = container.as_object_mut() else {
+                    return Err(Invalid(format!("a container in spec.template.spec.{list} is not an object with a name")));
+                };
+                fields.insert("image".into(), Value::String(image.clone()));
+                image.clone()
+            }
+            (None, Some(own)) => own,
+        };
+        if image.chars().count() > LONGEST_IMAGE {
+            let why = format!("the image of container {container_name} has more than {LONGEST_IMAGE} characters: shorten its name");
+            return Err(Invalid(why));
         }
-        (None, None) => {
-            return Err(Invalid(format!("no image: set spec.image, or the image of container {container_name} in spec.template")));
-        }
-        (Some(image), None) => {
-            let Some(fields) = container.as_object_mut() else {
-                return Err(Invalid("a container in spec.template.spec.containers is not an object with a name".into()));
-            };
-            fields.insert("image".into(), Value::String(image.clone()));
-            image.clone()
-        }
-        (None, Some(own)) => own,
-    };
-    if image.chars().count() > LONGEST_IMAGE {
-        return Err(Invalid(format!("the image of container {container_name} has more than {LONGEST_IMAGE} characters: shorten its name")));
+        named.get_or_insert(image);
     }
-    Ok((template, image))
+    Ok((template, named.unwrap_or_default()))
 }
 
 /// The image that names a revision to people, of a template as it runs.
 pub(crate) fn image_in(template: &Value, spec: &BlueGreenRolloutSpec, name: &str) -> Option<String> {
-    let containers = template.pointer("/spec/containers")?.as_array()?;
-    let container = containers.get(chosen(containers, spec, name).ok()?)?;
-    container.get("image").and_then(Value::as_str).map(str::to_owned)
+    let (list, index) = *chosen(template, spec, name).ok()?.first()?;
+    template.pointer(&format!("/spec/{list}/{index}/image")).and_then(Value::as_str).map(str::to_owned)
 }
 
-fn chosen(containers: &[Value], spec: &BlueGreenRolloutSpec, name: &str) -> Result<usize, Invalid> {
-    let position = |wanted: &str| containers.iter().position(|container| container["name"].as_str() == Some(wanted));
-    let names = || containers.iter().filter_map(|container| container["name"].as_str()).collect::<Vec<_>>().join(", ");
-    match &spec.container {
-        Some(wanted) => position(wanted)
-            .ok_or_else(|| Invalid(format!("spec.container names {wanted}, but the containers in spec.template are: {}", names()))),
-        None if containers.len() == 1 || spec.image.is_none() => Ok(position(name).unwrap_or(0)),
-        None => position(name).ok_or_else(|| {
-            Invalid(format!("spec.template has several containers ({}): name the one that gets spec.image in spec.container", names()))
-        }),
+/// Lists of containers of a template: those that serve, and those that come before them.
+const LISTS: [&str; 2] = ["containers", "initContainers"];
+
+/// The containers that get `spec.image`, at least one, by their lists and their places there.
+fn chosen(template: &Value, spec: &BlueGreenRolloutSpec, name: &str) -> Result<Vec<(&'static str, usize)>, Invalid> {
+    let containers = |list: &str| template["spec"][list].as_array().map(Vec::as_slice).unwrap_or_default();
+    if containers("containers").is_empty() {
+        return Err(Invalid("spec.template has no containers: add one to spec.template.spec.containers".into()));
     }
+    let position = |list: &str, wanted: &str| containers(list).iter().position(|container| container["name"].as_str() == Some(wanted));
+    let names = |lists: &[&str]| {
+        let all = lists.iter().flat_map(|list| containers(list)).filter_map(|container| container["name"].as_str());
+        all.collect::<Vec<_>>().join(", ")
+    };
+    let (wanted, field) = match (&spec.container, spec.containers.as_slice()) {
+        (Some(_), [_, ..]) => return Err(Invalid("spec.container is the short form of spec.containers: set one of them".into())),
+        (Some(container), []) => (std::slice::from_ref(container), "container"),
+        (None, several) => (several, "containers"),
+    };
+    let found = wanted.iter().map(|wanted| {
+        let place = LISTS.into_iter().find_map(|list| Some((list, position(list, wanted)?)));
+        place.ok_or_else(|| Invalid(format!("spec.{field} names {wanted}, but the containers in spec.template are: {}", names(&LISTS))))
+    });
+    if !wanted.is_empty() {
+        return found.collect();
+    }
+    let index = match position("containers", name) {
+        Some(index) => index,
+        None if containers("containers").len() == 1 || spec.image.is_none() => 0,
+        None => {
+            return Err(Invalid(format!(
+                "spec.template has several containers ({}): name the one that gets spec.image in spec.container",
+                names(&["containers"])
+            )));
+        }
+    };
+    Ok(vec![("containers", index)])
 }
 
 #[cfg(test)]
@@ -134,6 +159,45 @@ mod tests {
         for (containers, image, container, expected, written) in cases {
             let (template, named) = with_image(&with_containers(&containers, image, container), "shop").unwrap();
             assert_eq!((named.as_str(), &template["spec"]["containers"]), (expected, &written), "{containers}");
+        }
+    }
+
+    fn with_init(containers: &Value, image: Option<&str>) -> BlueGreenRolloutSpec {
+        let init = json!([{"name": "migrate"}, {"name": "wait", "image": "wait:1"}]);
+        let template = json!({"spec": {"initContainers": init, "containers": [{"name": "shop"}, {"name": "proxy", "image": "proxy:1"}]}});
+        spec(&json!({"template": template, "image": image, "containers": containers}))
+    }
+
+    #[test]
+    fn one_image_goes_into_several_containers_and_init_containers() {
+        let (template, named) = with_image(&with_init(&json!(["shop", "migrate"]), Some("shop:2")), "shop").unwrap();
+        assert_eq!(named, "shop:2");
+        let images = |list: &str| template["spec"][list].as_array().unwrap().iter().map(|it| it["image"].clone()).collect::<Vec<_>>();
+        assert_eq!(
+            (images("containers"), images("initContainers")),
+            (vec![json!("shop:2"), json!("proxy:1")], vec![json!("shop:2"), json!("wait:1")])
+        );
+        assert_eq!(image_in(&template, &with_init(&json!(["shop", "migrate"]), None), "shop").as_deref(), Some("shop:2"));
+        let alone = BlueGreenRolloutSpec { container: Some("migrate".into()), ..with_init(&json!([]), Some("tools:3")) };
+        assert_eq!(with_image(&alone, "shop").unwrap().0["spec"]["initContainers"][0]["image"], "tools:3");
+    }
+
+    #[test]
+    fn containers_that_cannot_get_the_image_are_refused() {
+        let both = BlueGreenRolloutSpec { container: Some("shop".into()), ..with_init(&json!(["migrate"]), Some("shop:2")) };
+        for (spec, why) in [
+            (both, "spec.container is the short form of spec.containers: set one of them"),
+            (
+                with_init(&json!(["shop", "wait"]), Some("shop:2")),
+                "two images: spec.image and the image of container wait in spec.template are both set; keep one",
+            ),
+            (
+                with_init(&json!(["shop", "seed"]), Some("shop:2")),
+                "spec.containers names seed, but the containers in spec.template are: shop, proxy, migrate, wait",
+            ),
+            (with_init(&json!(["wait", "migrate"]), None), "no image: set spec.image, or the image of container migrate in spec.template"),
+        ] {
+            assert_eq!(with_image(&spec, "shop").unwrap_err().to_string(), why);
         }
     }
 

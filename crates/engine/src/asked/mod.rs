@@ -10,11 +10,12 @@ use crate::bytes;
 use bluegreen_api::BlueGreenRolloutSpec;
 use bluegreen_gates::{
     ask::prometheus::Server,
-    gates::{self, GateDefinition, Kind},
+    gates::{self, GateDefinition, Kind, Surroundings},
     invalid::Invalid,
     stage::Stage,
     templates::{Group, Templates},
 };
+use serde_json::Value;
 
 /// The largest `spec`: an object of 1.5 MiB is the largest that can be written, and it holds status and `managedFields` too.
 const LARGEST: usize = 768 * 1024;
@@ -42,6 +43,8 @@ struct Gates {
     all: Result<Vec<GateDefinition>, Invalid>,
     /// Those of a side that has no other beside it: the first revision has nothing to be compared with.
     alone: Vec<GateDefinition>,
+    /// What is asked after the switch where something is wrong: what is right, and the rest as what nobody can judge.
+    able: Vec<GateDefinition>,
 }
 
 impl Asked {
@@ -53,14 +56,17 @@ impl Asked {
         default_prometheus: Option<&str>,
     ) -> Self {
         let prometheus = prometheus(&spec, default_prometheus);
+        let ports = ports(&spec.template.0);
+        let surroundings = Surroundings { prometheus: prometheus.as_ref().map(Option::as_ref), ports: Some(&ports) };
         let gates = |stage: Stage| {
             let asked = stage.of(&spec);
-            let all = prometheus.as_ref().map_err(Clone::clone).and_then(|prometheus| {
-                let groups = Group::all(stage, (asked.checks, asked.metrics), asked.templates, &spec.parameters, namespace, &templates)?;
-                gates::with(stage, gates::definitions(stage, &groups, prometheus.as_ref())?, asked.score)
-            });
+            let groups = Group::all(stage, (asked.checks, asked.metrics), asked.templates, &spec.parameters, namespace, &templates);
+            let planned = gates::planned(stage, &groups, surroundings);
+            let all = planned.iter().cloned().map(|gate| gate.map_err(|gate| gate.why)).collect::<Result<Vec<_>, _>>();
+            let all = prometheus.as_ref().map_err(Clone::clone).and(all).and_then(|all| gates::with(stage, all, asked.score));
             let alone = all.as_deref().map(alone).unwrap_or_default();
-            Gates { stage, all, alone }
+            let able = if all.is_err() && stage.is_after_the_switch() { gates::able(stage, planned, asked.score) } else { vec![] };
+            Gates { stage, all, alone, able }
         };
         let (settings, content, gates) = (Settings::of(&spec), Content::of(&spec, rollout), Stage::ALL.map(gates));
         let bytes = bytes::of(&spec);
@@ -72,6 +78,9 @@ impl Asked {
     /// The gates of a stage; those that compare only where there is another side.
     pub fn gates(&self, stage: Stage, beside_another: bool) -> Result<&[GateDefinition], &Invalid> {
         let Some(gates) = self.gates.iter().find(|gates| gates.stage == stage) else { return Ok(&[]) };
+        if gates.all.is_err() && stage.is_after_the_switch() {
+            return Ok(&gates.able);
+        }
         gates.all.as_ref().map(|all| if beside_another { all.as_slice() } else { gates.alone.as_slice() })
     }
 
@@ -86,10 +95,17 @@ fn alone(gates: &[GateDefinition]) -> Vec<GateDefinition> {
     let mut gates = gates.to_vec();
     gates.retain_mut(|gate| match &mut gate.kind {
         Kind::Metric(plan) => plan.alone(),
-        Kind::Check(_) | Kind::Score(_) => true,
+        Kind::Check(_) | Kind::Score(_) | Kind::Unknown(_) => true,
     });
     gates::drop_if_empty(&mut gates);
     gates
+}
+
+/// The names of the ports of a template's containers.
+fn ports(template: &Value) -> Vec<&str> {
+    let containers = ["containers", "initContainers"].into_iter().filter_map(|list| template["spec"][list].as_array());
+    let ports = containers.flatten().filter_map(|container| container["ports"].as_array()).flatten();
+    ports.filter_map(|port| port["name"].as_str()).collect()
 }
 
 /// The Prometheus to ask where a metric names none: what the rollout names, else the operator's own.
@@ -104,7 +120,7 @@ fn prometheus(spec: &BlueGreenRolloutSpec, default: Option<&str>) -> Result<Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     /// A `spec` with these fields, and else the least that one has.
     pub(super) fn spec(fields: &Value) -> BlueGreenRolloutSpec {

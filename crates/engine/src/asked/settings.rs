@@ -17,6 +17,8 @@ pub struct Settings {
     pub verification_timeout: time::Duration,
     pub on_verification_failure: VerificationFailure,
     pub approval: bool,
+    /// Verified, shown, and never switched to.
+    pub never: bool,
     pub promote_after: time::Duration,
     pub promotion_timeout: Option<time::Duration>,
     pub bake: time::Duration,
@@ -45,6 +47,7 @@ impl Settings {
             verification_timeout: or(verification.timeout, 3600),
             on_verification_failure: verification.on_failure.unwrap_or(VerificationFailure::Abort),
             approval: promotion.mode == Some(PromotionMode::Manual),
+            never: promotion.mode == Some(PromotionMode::Never),
             promote_after: or(promotion.after, 0),
             promotion_timeout: promotion.timeout.map(|timeout| timeout.0),
             bake: if spec.monitoring.is_some() { or(monitoring.duration, 600) } else { time::Duration::ZERO },

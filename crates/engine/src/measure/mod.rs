@@ -4,12 +4,12 @@ mod jobs;
 
 use crate::{
     clock,
-    observed::{Observed, PodSeen, facts::can_run, ports},
+    observed::{Observed, facts::can_run, targets::targets},
 };
 use bluegreen_api::{Color, FactorOf, Gate, GateState, Phase, Protocol, Side};
 use bluegreen_gates::{
     ask::{
-        Ask, HttpTarget, What, job,
+        Ask, What, job,
         question::{Question, Secret, Whose},
         variables::{self, Variables},
     },
@@ -21,13 +21,12 @@ use bluegreen_gates::{
 };
 use jiff::Timestamp;
 use jobs::Purpose;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use std::time::Duration;
 
 /// The measurements that should be running.
 pub fn wanted(seen: &Observed) -> Vec<Ask> {
     let status = &seen.status;
-    if status.gates.is_empty() {
+    if status.gates.is_empty() || status.unknown_word().is_some() {
         // Only what is recorded is measured; what `spec` asks for need not be worked out for it.
         return vec![];
     }
@@ -60,14 +59,11 @@ pub fn wanted(seen: &Observed) -> Vec<Ask> {
         .collect();
     // Checks come first, one after the other; metrics when all of them have passed.
     let (checks, metrics): (Vec<_>, Vec<_>) = open.into_iter().partition(|(definition, _)| matches!(definition.kind, Kind::Check(_)));
-    if let Some((definition, gate)) = checks.first() {
-        let first = wanted_one(seen, side, definition, gate);
-        if !stage.is_after_the_switch() {
-            return first.into_iter().collect();
-        }
-        return first.into_iter().chain(metrics.iter().filter_map(|(definition, gate)| wanted_one(seen, side, definition, gate))).collect();
-    }
-    metrics.iter().filter_map(|(definition, gate)| wanted_one(seen, side, definition, gate)).collect()
+    // One that nobody can judge is tried on, and holds up none of those after it.
+    let first = checks.iter().position(|(_, gate)| gate.state == GateState::Running);
+    let checks = checks.iter().take(first.map_or(checks.len(), |first| first + 1));
+    let metrics = metrics.iter().filter(|_| first.is_none() || stage.is_after_the_switch());
+    checks.chain(metrics).filter_map(|(definition, gate)| wanted_one(seen, side, definition, gate)).collect()
 }
 
 fn open_gate<'a>(gates: &'a [Gate], definition: &GateDefinition) -> Option<&'a Gate> {
@@ -83,9 +79,12 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
         .chain(gate.tries.iter().map(|tries| tries.at))
         .max();
     let (interval, first) = match &definition.kind {
+        Kind::Check(CheckPlan { kind: CheckKind::Job(_), interval }) if gate.state == GateState::Inconclusive => {
+            (job::PAUSE.max(*interval), Duration::ZERO)
+        }
         Kind::Check(plan) => (plan.interval, Duration::ZERO),
         Kind::Metric(plan) => (interval(plan, gate), plan.initial_delay),
-        Kind::Score(_) => return None,
+        Kind::Score(_) | Kind::Unknown(_) => return None,
     };
     let start = seen.status.clock.as_ref().and_then(|clock| clock::due(&bluegreen_api::Clock { stopped: None, ..clock.clone() }, first))?;
     let due = match latest {
@@ -103,7 +102,7 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
             What::Reading(Box::new(purpose.of_reading(job, due)))
         }
         Kind::Metric(plan) => metric(seen, side, plan, due.max(seen.now))?,
-        Kind::Score(_) => return None,
+        Kind::Score(_) | Kind::Unknown(_) => return None,
     };
     Some(Ask {
         gate: gate.name.clone(),
@@ -129,13 +128,19 @@ fn variables<'a>(seen: &'a Observed, side: (Color, &'a str), interval: Duration,
     let other_color = color.other();
     let sides = [&status.active, &status.standby, &status.preview];
     let other = sides.into_iter().flatten().find(|other| other.color == other_color);
+    let pods = |color: Color, revision: &str| {
+        let of_it = seen.color(color).pods.iter().filter(|pod| pod.revision == revision);
+        of_it.map(|pod| pod.name.as_str()).collect()
+    };
     Variables {
         namespace: &seen.namespace,
         rollout: &seen.name,
         color: color.as_str(),
         revision,
+        pods: pods(color, revision),
         other_color: other_color.as_str(),
         other_revision: other.map_or("", |other| &other.revision),
+        other_pods: other.map(|other| pods(other_color, &other.revision)).unwrap_or_default(),
         interval,
         at,
         window: Duration::ZERO,
@@ -147,9 +152,11 @@ fn check(seen: &Observed, side: &Side, plan: &CheckPlan, stage: Stage, gate: &Ga
     Some(match &plan.kind {
         CheckKind::Pods { scheme, path, port, exchange } => {
             // None while no pod is ready.
-            let targets = Some(ready_pods(seen, side, port.as_ref())).filter(|targets| !targets.is_empty())?;
+            let targets = Some(targets(seen, side, port.as_ref())).filter(|targets| !targets.is_empty())?;
             What::Http { targets, scheme: *scheme, path: path.clone(), exchange: exchange.clone() }
         }
+        // There is nobody to ask about.
+        CheckKind::Url { url, .. } | CheckKind::Webhook { url, .. } if variables.nobody(url).is_some() => return None,
         CheckKind::Url { url, exchange } => What::Url { url: variables::resolve_url(url, variables), exchange: exchange.clone() },
         CheckKind::Webhook { url, headers, timeout, .. } => What::Webhook {
             url: variables::resolve_url(url, variables),
@@ -204,20 +211,4 @@ fn before_the_switch(seen: &Observed, side: &Side, interval: Duration, question:
     let at = promoting.map(|it| it.at).or_else(|| status.clock.as_ref().map(|clock| clock.since))?;
     let former = status.standby.as_ref().map_or("", |former| &former.revision);
     Some(question.resolved(&variables(seen, (side.color.other(), former), interval, at)).about(at))
-}
-
-/// Where the pods are asked: at the port that is named, else at that of the Service.
-fn ready_pods(seen: &Observed, side: &Side, port: Option<&IntOrString>) -> Vec<HttpTarget> {
-    let of_service = || side.ports.first().map(|port| port.target_port.clone().unwrap_or(IntOrString::Int(port.port)));
-    let Some(port) = port.cloned().or_else(of_service) else { return vec![] };
-    let pods = seen.color(side.color).pods.iter().filter(|pod| pod.revision == side.revision && pod.ready && !pod.deleting);
-    pods.filter_map(|pod| target(pod, &port)).collect()
-}
-
-fn target(pod: &PodSeen, port: &IntOrString) -> Option<HttpTarget> {
-    let port = match port {
-        IntOrString::Int(number) => u16::try_from(*number).ok()?,
-        IntOrString::String(name) => ports::number(pod, name, Protocol::TCP)?,
-    };
-    Some(HttpTarget { pod: pod.name.clone(), ip: pod.ip.clone()?, port })
 }

@@ -1,6 +1,6 @@
 //! Facts that follow from what is seen.
 
-use super::{DeploymentSeen, Observed, Owner, arrival, labels, ports, progress, services};
+use super::{DeploymentSeen, Observed, Owner, ServiceSeen, arrival, labels, ports, progress, services};
 use crate::decision::{Object, Role, Target};
 use bluegreen_api::{Color, Side, names};
 use bluegreen_gates::{ask::job::For, stage::Stage};
@@ -13,6 +13,12 @@ pub fn selects(seen: &Observed, side: &Side) -> bool {
 /// The Service of this role selects exactly this side.
 pub fn leads_to(seen: &Observed, role: Role, side: &Side) -> bool {
     seen.service(role).is_some_and(|service| service.selector == labels::selector(&seen.name, &target(side)))
+}
+
+/// The active Service was told to serve nobody: no first revision has passed its gates.
+pub fn serves_nobody(seen: &Observed) -> bool {
+    let selected = |service: &ServiceSeen| service.selector.get(names::REVISION_LABEL).is_some_and(|revision| revision == Target::NOTHING);
+    seen.service(Role::Active).is_some_and(selected)
 }
 
 pub fn target(side: &Side) -> Target {

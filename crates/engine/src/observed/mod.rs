@@ -7,6 +7,7 @@ pub mod ports;
 pub mod progress;
 pub mod services;
 pub mod short;
+pub mod targets;
 
 use crate::{
     asked::Asked,

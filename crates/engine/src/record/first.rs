@@ -55,7 +55,9 @@ pub(super) fn initializing(draft: &mut Draft<'_>) -> Step {
 /// `spec` changed before the first revision served in full.
 fn another_first(draft: &mut Draft<'_>, active: &Side, wanted: &Wanted<'_>) -> Step {
     draft.superseded(wanted);
-    if draft.ready_pods(active) > 0 {
+    // One that hasn't passed the gates serves nobody, also when the next comes: beside a candidate it would be what serves.
+    let withheld = facts::serves_nobody(draft.seen) || (draft.settings().verify_initial && !facts::selects(draft.seen, active));
+    if draft.ready_pods(active) > 0 && !withheld {
         draft.begin_candidate(wanted);
         return Step::Again;
     }
@@ -64,7 +66,9 @@ fn another_first(draft: &mut Draft<'_>, active: &Side, wanted: &Wanted<'_>) -> S
 }
 
 fn first_gates(draft: &mut Draft<'_>, active: &Side) -> Option<Stay> {
-    if !draft.fully_available(active) && draft.status().gates.iter().all(|gate| gate.state == GateState::Running) {
+    if !draft.fully_available(active)
+        && draft.status().gates.iter().all(|gate| matches!(gate.state, GateState::Running | GateState::Inconclusive))
+    {
         return Some(coming_up(draft, active));
     }
     if let Some(held) = hold::held(draft) {

@@ -9,7 +9,7 @@ use crate::{
     decision::{Object, Role},
     observed::{Late, Observed, Owner, Refusal, facts::in_words, services::service_name},
 };
-use bluegreen_api::{Color, Duration, names, reasons};
+use bluegreen_api::{Color, Duration, Phase, names, reasons};
 use bluegreen_gates::text::{Advice, advised, around};
 use std::time;
 
@@ -49,7 +49,12 @@ pub(crate) fn held(draft: &Draft<'_>) -> Option<Held> {
     // Told before a gate that can't be worked out for it: that is no fault of the author's.
     let templates = || draft.seen.late_templates().map(watch_down).map(of(Hold::Templates));
     let invalid = |why| Stay::stalled(reasons::INVALID_SPEC, format!("spec is invalid: {why}"));
-    let spec = || draft.plan.asked.invalid().map(invalid).map(of(Hold::Spec));
+    // After the switch a gate that can't be asked is one that nobody can judge: `onUnknown` decides, and the others are asked on.
+    let wrong = || match draft.phase() {
+        Some(Phase::Monitoring) => draft.plan.asked.content.as_ref().err(),
+        _ => draft.plan.asked.invalid(),
+    };
+    let spec = || wrong().map(invalid).map(of(Hold::Spec));
     let none = || {
         let Observed { name, namespace, .. } = draft.seen;
         let scale = format!("kubectl scale bgr {name} -n {namespace} --replicas=1");

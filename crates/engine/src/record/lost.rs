@@ -9,7 +9,7 @@ use crate::{
     decision::Role,
     observed::{
         ColorSeen, DeploymentSeen,
-        facts::{fenced, selects, touchable},
+        facts::{fenced, selects, serves_nobody, touchable},
     },
 };
 use bluegreen_api::{Color, Phase, Side, names, reasons};
@@ -42,6 +42,8 @@ pub(super) fn start(draft: &mut Draft<'_>) -> Step {
 fn take_up(draft: &mut Draft<'_>, live: &Side, other: Option<Side>) {
     let former = draft.seen.service(Role::Active).and_then(|service| service.former.as_deref());
     match other {
+        // It has passed no gate yet, and is asked again.
+        _ if serves_nobody(draft.seen) => draft.enter(Phase::Initializing),
         Some(side) if draft.wants(Some(&side)) => draft.rebuilt_candidate(side),
         Some(side) if former == Some(side.revision.as_str()) => draft.rebuilt_standby(side),
         _ if draft.ready_pods(live) == 0 && draft.wants(Some(live)) && !selects(draft.seen, live) => draft.enter(Phase::Initializing),

@@ -98,5 +98,7 @@ fn step(draft: &mut Draft<'_>) -> Step {
         Phase::Aborting => way_back::aborting(draft),
         Phase::RollingBack => way_back::rolling_back(draft),
         Phase::Aborted | Phase::RolledBack => rest::given_up(draft),
+        // Not reached: nothing is recorded over a word that isn't known.
+        Phase::Unknown => Step::Stay(Stay::working(reasons::DEPLOYING, "Another version of the operator wrote the status")),
     }
 }

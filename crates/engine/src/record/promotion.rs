@@ -253,7 +253,8 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
         return Stay::working(reasons::MONITORING, watching(&format!(": {told}"))).with(trouble.as_ref()).into();
     }
     let gates: Vec<_> = draft.deciding(Stage::Monitoring).cloned().collect();
-    let unknown = gates.iter().find(|gate| gate.state == GateState::Inconclusive);
+    let is_unknown = |gate: &&Gate| draft.is_unknown(gate, Stage::Monitoring, active);
+    let unknown = gates.iter().find(is_unknown);
     if draft.elapsed() >= bake
         && let Some(gate) = unknown
     {
@@ -270,8 +271,8 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
         }
     }
     // One that can't be judged comes this far only if it is to count as passed.
-    let open = |gate: &Gate| !matches!(gate.state, GateState::Passed | GateState::Inconclusive) && !baked(gate, bake);
-    if draft.elapsed() < bake || gates.iter().any(open) {
+    let open = |gate: &&Gate| gate.state != GateState::Passed && !is_unknown(gate) && !baked(gate, bake);
+    if draft.elapsed() < bake || gates.iter().any(|gate| open(&gate)) {
         let message = match unknown {
             Some(gate) => {
                 let decides = match draft.settings().on_unknown {

@@ -13,7 +13,7 @@ use bluegreen_gates::{
 type Condition = fn(&Draft<'_>) -> Option<Stay>;
 
 /// In the order in which people are told. Another condition is another line.
-const CONDITIONS: [Condition; 5] = [held, undecided, not_judged_yet, not_approved, too_early];
+const CONDITIONS: [Condition; 6] = [held, undecided, not_judged_yet, never, not_approved, too_early];
 
 /// What keeps the switch shut; none: it is open.
 pub(super) fn shut(draft: &Draft<'_>) -> Option<Stay> {
@@ -47,6 +47,15 @@ fn timeout(draft: &Draft<'_>, before: &str) -> String {
 fn approve(draft: &Draft<'_>, revision: &str, state: String) -> Advice {
     let command = format!("Approve: {}", draft.order(Verb::Promote, revision));
     Advice { state, command, instead: draft.instead(Verb::Abort, revision) }
+}
+
+/// `promotion.mode` is Never: no order opens it.
+fn never(draft: &Draft<'_>) -> Option<Stay> {
+    let candidate = draft.status().preview.as_ref().filter(|_| draft.settings().never)?;
+    let what = format!("Revision {} (", candidate.number);
+    let stays = format!(") is verified and stays in preview (promotion.mode Never){}", timeout(draft, " until"));
+    let give_up = words::command("Give it up", &draft.order(Verb::Abort, &candidate.revision));
+    Some(Stay::working(reasons::VERIFIED, advised(&what, &candidate.image, &Advice { state: stays, ..give_up })))
 }
 
 /// `promotion.mode` is Manual, and nobody has approved.

@@ -61,6 +61,27 @@ fn a_candidate_without_approval_is_aborted_at_its_timeout() {
     assert_eq!((world.phase(), world.status.rejected.as_ref().unwrap().reason.as_str()), (Phase::Aborted, "PromotionTimedOut"));
 }
 
+/// Not by an order either.
+#[test]
+fn a_candidate_of_mode_never_is_verified_and_not_switched_to() {
+    let mut world = World::live(json!({"promotion": {"mode": "Never", "timeout": "1h"}, "verification": {"metrics": [metric(json!({}))]}}));
+    world.image("shop:2");
+    world.run_for(600);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::AwaitingPromotion, "Verified"), "{}", world.story());
+    let told = "Revision 2 (shop:2) is verified and stays in preview (promotion.mode Never) until ";
+    assert!(world.status.message.starts_with(told), "{}", world.status.message);
+    assert_eq!(world.ready("shop:2"), 3, "it is kept");
+    world.order("promote");
+    world.run_for(600);
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::AwaitingPromotion, Some("shop:1")), "{}", world.story());
+    world.settle();
+    assert_eq!((world.phase(), world.status.rejected.as_ref().unwrap().reason.as_str()), (Phase::Aborted, "PromotionTimedOut"));
+    world.change(json!({"promotion": {"mode": "Automatic"}}));
+    world.order_for("retry", &world.status.rejected.as_ref().unwrap().revision.clone());
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
+}
+
 #[test]
 fn a_new_candidate_before_the_switch_replaces_the_old_one() {
     let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));

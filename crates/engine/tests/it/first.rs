@@ -7,7 +7,7 @@ use crate::{
     scene::{metric, reason, value},
     world::World,
 };
-use bluegreen_api::{Color, Phase};
+use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
 use bluegreen_engine::{Effect, Observed, decision::Change};
 use bluegreen_gates::reading::{CheckOutcome, Outcome, Reading};
 use serde_json::json;
@@ -24,6 +24,48 @@ fn the_first_revision_serves_only_after_its_verification() {
     world.settle();
     assert_eq!((world.phase(), world.is("Stalled"), world.endpoints.len()), (Phase::Initializing, true, 0), "{}", world.story());
     assert!(world.status.rejected.is_none());
+}
+
+/// `shop:1` fails its gates, and what comes after it passes.
+fn failed_first() -> World {
+    let mut world = World::new(json!({"verification": {"initial": true, "metrics": [metric(json!({}))]}}));
+    world.gauge = |_, image, _| value(if image == "shop:1" { 1.0 } else { 0.0 });
+    world.settle();
+    assert!(world.is("Stalled") && world.ready("shop:1") == 3, "{}", world.story());
+    world
+}
+
+#[test]
+fn a_first_revision_that_failed_serves_nobody_beside_a_fix() {
+    for without_gates in [false, true] {
+        let mut world = failed_first();
+        world.image("shop:2");
+        if without_gates {
+            world.change(json!({"verification": null}));
+        }
+        while world.phase() != Phase::Healthy && world.second() < 600 {
+            assert_ne!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
+            world.run_for(1);
+        }
+        world.settle();
+        assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
+    }
+    let mut world = failed_first();
+    world.gauge = |_, _, _| value(1.0);
+    world.image("shop:2");
+    world.settle();
+    assert_eq!((world.phase(), world.is("Stalled"), world.serves()), (Phase::Initializing, true, None), "{}", world.story());
+}
+
+#[test]
+fn a_lost_status_makes_no_failed_first_revision_serve() {
+    let mut world = failed_first();
+    world.status = BlueGreenRolloutStatus { observed_generation: -1, ..Default::default() };
+    world.run_for(120);
+    assert_eq!((world.phase(), world.serves()), (Phase::Initializing, None), "{}", world.story());
+    world.image("shop:2");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
 }
 
 #[test]

@@ -1,10 +1,25 @@
 //! Bad input.
 
 use crate::world::Ask;
-use crate::{scene::reason, world::World};
+use crate::{
+    scene::{reason, strip_selector},
+    world::World,
+};
+use bluegreen_api::{Color, Phase};
 use bluegreen_engine::decide;
 use serde_json::json;
 use std::panic::AssertUnwindSafe;
+
+#[test]
+fn a_check_of_a_port_that_no_container_names_is_bad_input() {
+    for stage in ["verification", "monitoring"] {
+        let mut world = World::new(json!({stage: {"checks": [{"name": "home", "http": {"port": "metrics"}}]}}));
+        world.settle();
+        let why = format!("spec.{stage}.checks home: port \"metrics\" is no port of a container in spec.template (there are http)");
+        assert!(world.status.message.starts_with(&format!("spec is invalid: {why}")), "{}", world.status.message);
+        assert!(world.is("Stalled") && world.writes == 0, "{}", world.story());
+    }
+}
 
 #[test]
 fn bad_input_touches_nothing_and_the_fix_goes_on() {
@@ -55,4 +70,27 @@ fn no_percentage_makes_it_panic() {
     let mut world = World::live(json!({}));
     world.change(json!({"preview": {"replicas": "9223372036854775807%"}, "image": "shop:2"}));
     assert!(std::panic::catch_unwind(AssertUnwindSafe(|| decide(&world.seen()))).is_ok());
+}
+
+/// Of an operator of another version: what it means can only be guessed.
+#[test]
+fn a_status_with_an_unknown_word_is_held_and_protected() {
+    let world = World::in_phase(json!({"monitoring": {"duration": "10m"}}), "shop:2", Phase::Monitoring);
+    let status = serde_json::to_value(&world.status).unwrap();
+    let words = ["/phase", "/current/phases/0/phase", "/history/0/outcome"];
+    for word in words {
+        let mut world = world.clone();
+        let mut status = status.clone();
+        *status.pointer_mut(word).unwrap() = json!("Levitating");
+        world.status = serde_json::from_value(status).unwrap();
+        let before = (world.records, world.writes);
+        world.image("shop:3");
+        world.run_for(3000);
+        assert_eq!((world.records, world.writes), before, "{word}: {}", world.story());
+        strip_selector(&mut world);
+        world.deployments.remove(&Color::Blue);
+        world.run_for(60);
+        assert_eq!((world.serves().as_deref(), world.ready("shop:1")), (Some("shop:2"), 3), "{word}: {}", world.story());
+        assert_eq!(world.records, before.0, "{word}: the word stays");
+    }
 }

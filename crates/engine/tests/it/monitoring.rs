@@ -74,6 +74,30 @@ fn monitoring_goes_on_once_there_are_enough_requests() {
     assert_eq!(world.phase(), Phase::Healthy, "once there is traffic it goes on\n{}", world.story());
 }
 
+/// The template has the port, and the pods as they run have not.
+#[test]
+fn a_check_that_asks_nobody_is_named_and_on_unknown_decides() {
+    let spec = |on_unknown: &str| {
+        let ports = json!([{"name": "http", "containerPort": 8080}, {"name": "admin", "containerPort": 9000}]);
+        let check = json!({"name": "home", "http": {"port": "admin"}});
+        json!({
+            "template": {"spec": {"containers": [{"name": "shop", "ports": ports}]}},
+            "monitoring": {"duration": "2m", "onUnknown": on_unknown, "checks": [check], "metrics": [metric(json!({"initialDelay": "0s"}))]},
+        })
+    };
+    let named = "no ready pod has a port named admin: the check asks nobody";
+    for (on_unknown, ends) in [("Hold", Phase::Monitoring), ("RollBack", Phase::RolledBack), ("Pass", Phase::Healthy)] {
+        let mut world = World::in_phase(spec(on_unknown), "shop:2", Phase::Monitoring);
+        world.run_for(60);
+        assert!(world.status.message.contains(&format!("monitoring/home can't be judged: {named}")), "{}", world.status.message);
+        world.run_for(1000);
+        assert_eq!(world.phase(), ends, "{}", world.story());
+    }
+    let mut world = World::in_phase(spec("Hold"), "shop:2", Phase::Monitoring);
+    world.run_for(1000);
+    assert!(world.status.message.starts_with(&format!("monitoring/home could not be judged: {named}")), "{}", world.status.message);
+}
+
 #[test]
 fn time_without_readings_is_no_bake_time() {
     let mut world = World::live(json!({"monitoring": {"duration": "2m", "metrics": [metric(json!({"noDataLimit": 1000}))]}}));

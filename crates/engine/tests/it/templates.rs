@@ -160,7 +160,9 @@ fn monitoring_holds_while_its_template_is_missing() {
     assert!(before > 5, "{}", world.story());
     world.sees(TemplateSeen::Absent);
     world.run_for(4000);
-    assert_eq!((world.phase(), world.told().as_str()), (Phase::Monitoring, MISSING), "{}", world.story());
+    let missing =
+        "Inconclusive: monitoring/slo/* could not be judged: spec.monitoring.templates: GateTemplate web/slo doesn't exist: create it";
+    assert!(world.phase() == Phase::Monitoring && world.told().starts_with(missing), "{}\n{}", world.told(), world.story());
     assert!(world.status.standby.is_some() && world.ready("shop:1") == 3, "the standby stands by");
     let mut given_up = world.clone();
     given_up.order("rollback");
@@ -171,6 +173,49 @@ fn monitoring_holds_while_its_template_is_missing() {
     assert!(world.phase() == Phase::Monitoring && good(&world) >= before, "{}", world.story());
     world.settle();
     assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
+}
+
+#[test]
+fn on_unknown_decides_about_a_template_that_is_gone() {
+    // What comes after that is held by the spec, which names it still.
+    for (on_unknown, ends) in [("RollBack", Phase::RolledBack), ("Pass", Phase::ScalingDown)] {
+        let templates = json!([{"name": "slo"}]);
+        let mut world = World::new(json!({"monitoring": {"duration": "5m", "onUnknown": on_unknown, "templates": templates}}));
+        world.has(slo("1"));
+        world.settle();
+        world.image("shop:2");
+        world.run_until(Phase::Monitoring);
+        world.run_for(100);
+        world.sees(TemplateSeen::Absent);
+        world.run_for(100);
+        let told = &world.status.message;
+        let named = "; monitoring/slo/* can't be judged: spec.monitoring.templates: GateTemplate web/slo doesn't exist";
+        assert!(told.contains(named) && told.contains(&format!("onUnknown: {on_unknown} decides at")), "{told}");
+        world.run_for(400);
+        assert_eq!(world.phase(), ends, "{}", world.story());
+    }
+}
+
+/// And what it had found stays found.
+#[test]
+fn other_gates_are_asked_on_without_a_template_that_is_gone() {
+    let mut world = live();
+    let own = json!({"name": "own", "max": "1", "interval": "5s", "prometheus": {"query": "q"}});
+    world.change(json!({"monitoring": {"metrics": [own]}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.run_for(50);
+    world.sees(TemplateSeen::Absent);
+    world.run_for(20);
+    let mut good = world.clone();
+    let readings =
+        |world: &World| world.status.gates.iter().find(|gate| gate.name == "monitoring/own").unwrap().measured.clone().unwrap().good;
+    let before = readings(&good);
+    good.run_for(60);
+    assert!(readings(&good) > before, "{}", good.story());
+    world.gauge = |gate, _, _| Outcome::reading(Reading::Value(if gate == "monitoring/own" { 5.0 } else { 0.0 }));
+    world.run_until(Phase::RolledBack);
+    assert!(world.status.rejected.as_ref().unwrap().message.starts_with("monitoring/own failed: "), "{}", world.story());
 }
 
 #[test]

@@ -11,6 +11,27 @@ use bluegreen_gates::reading::{CheckOutcome, Measurement, Outcome, Reading};
 use jiff::Timestamp;
 use serde_json::json;
 
+/// It is no word on the release: a person decides, and not the time.
+#[test]
+fn a_check_that_cannot_be_done_waits_for_a_person() {
+    let checks = json!([{"name": "home", "http": {}}, {"name": "health", "http": {}}]);
+    let mut world = World::live(json!({"verification": {"checks": checks}}));
+    world.gauge = |gate, _, _| match gate {
+        "verification/home" => Outcome::Check(CheckOutcome::NotDone("connection refused".into())),
+        _ => value(0.0),
+    };
+    world.image("shop:2");
+    world.run_for(7000);
+    assert_eq!((world.phase(), reason(&world).as_str()), (Phase::AwaitingPromotion, "Inconclusive"), "{}", world.story());
+    assert!(world.status.message.starts_with("verification/home could not be judged: connection refused"), "{}", world.status.message);
+    let records = world.records;
+    world.run_for(1000);
+    assert_eq!(world.records, records, "{}", world.story());
+    world.order("promote");
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
+}
+
 #[test]
 fn a_gate_that_is_defined_anew_runs_anew() {
     let mut world = World::live(json!({"promotion": {"mode": "Manual"}, "verification": {"metrics": [metric(json!({}))]}}));
@@ -104,7 +125,7 @@ fn results_of_another_time_count_for_nothing() {
     world.gauge = |_, _, _| Outcome::Check(CheckOutcome::NotDone("no answer".into()));
     world.image("shop:2");
     world.run_until(Phase::Verifying);
-    world.run_for(10);
+    world.run_for(4);
     let mut seen = world.seen();
     let gate = seen.status.gates[0].clone();
     seen.results = vec![Measurement {
@@ -127,16 +148,13 @@ fn results_of_another_time_count_for_nothing() {
 
 #[test]
 fn verification_past_its_timeout_shows_the_last_answer() {
-    for (heard, told) in [("", "no result yet"), ("connection refused", "connection refused")] {
-        let spec = json!({"verification": {"timeout": "1m", "checks": [{"name": "home", "http": {}}]}});
-        let mut world = World::live(spec);
-        world.gauge = match heard {
-            "" => |_, _, _| Outcome::Check(CheckOutcome::NotDone(String::new())),
-            _ => |_, _, _| Outcome::Check(CheckOutcome::NotDone("connection refused".into())),
-        };
+    for (delay, told) in [("10m", "no result yet"), ("0s", "the query returned no data")] {
+        let metrics = json!([metric(json!({"initialDelay": delay, "noDataLimit": 1000}))]);
+        let mut world = World::live(json!({"verification": {"timeout": "1m", "metrics": metrics}}));
+        world.gauge = |_, _, _| Outcome::reading(Reading::NoData);
         world.image("shop:2");
         world.settle();
         let rejected = world.status.rejected.unwrap();
-        assert_eq!(rejected.message, format!("verification/home did not finish within 1m (verification.timeout): {told}"));
+        assert_eq!(rejected.message, format!("verification/errors did not finish within 1m (verification.timeout): {told}"));
     }
 }

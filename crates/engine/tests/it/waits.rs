@@ -182,11 +182,12 @@ fn waits_of_a_candidate() {
     world.run_until(Phase::Verifying);
     waits.add("its gates run", world.seen());
     waits.around("its gates run and have no result", &world.seen(), 300);
+    let mut without = world.clone();
+    unready(&mut without, "shop:2", 3);
+    waits.add("its gates run, and no pod of it is ready", without.seen());
     world.gauge = |_, _, _| Outcome::Check(CheckOutcome::NotDone("connection refused".into()));
     world.run_for(20);
     waits.around("its gates can't be asked", &world.seen(), 280);
-    unready(&mut world, "shop:2", 3);
-    waits.add("its gates run, and no pod of it is ready", world.seen());
     let mut world = World::live(verified);
     world.gauge = bad;
     world.image("shop:2");

@@ -259,7 +259,7 @@ impl Step<'_> {
         match gate.state {
             GateState::Passed => good >= count,
             GateState::Inconclusive => self.world.notes.approved == Some(self.next.attempt),
-            GateState::Running | GateState::Failed => false,
+            GateState::Running | GateState::Failed | GateState::Unknown => false,
         }
     }
 

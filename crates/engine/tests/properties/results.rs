@@ -52,7 +52,7 @@ pub fn twists() -> BoxedStrategy<Twist> {
 
 impl Twist {
     pub fn of(&self, gate: &Gate) -> Gate {
-        let tries = self.tried.filter(|_| gate.measured.is_none()).map(|failed| Tries { failed, at: self.latest });
+        let tries = self.tried.filter(|_| gate.measured.is_none()).map(|failed| Tries { failed, not_done: 0, at: self.latest });
         Gate {
             state: self.state,
             since: self.since,

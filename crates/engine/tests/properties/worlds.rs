@@ -8,21 +8,12 @@ use crate::{
     told::Case,
 };
 use bluegreen_api::{
-<<<<<<< HEAD
-    Attempt, BlueGreenRolloutStatus, Clock, Color, Ending, GateState, Measured, Outcome as Ended, Phase, PhaseTime, Rejected, Rejection,
-    Side, TemplateKind,
+    Attempt, BlueGreenRolloutStatus, Clock, Color, Ending, GateState, Measured, Outcome as Ended, Phase, PhaseTime, Protocol, Rejected,
+    Rejection, Side, TemplateKind,
 };
 use bluegreen_engine::{
     decision::{Object, Part, Role},
-    observed::*,
-=======
-    Attempt, BlueGreenRolloutStatus, Clock, Color, Ending, GateState, Measured, Outcome as Ended, Phase, PhaseTime, Protocol, Rejected,
-    Side, TemplateKind,
-};
-use bluegreen_engine::{
-    decision::{Object, Role},
     observed::{ports::NamedPort, *},
->>>>>>> h7
 };
 use bluegreen_gates::templates::{TemplateSeen, Templates};
 use jiff::Timestamp;

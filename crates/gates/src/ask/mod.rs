@@ -4,6 +4,7 @@ pub mod exchange;
 pub mod headers;
 pub mod job;
 pub mod json_path;
+mod pods;
 pub mod prometheus;
 pub mod question;
 pub mod ready;

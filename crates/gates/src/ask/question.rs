@@ -37,6 +37,8 @@ pub enum Question {
         query: String,
     },
     Web(Box<WebQuestion>),
+    /// It would ask about pods, and none of them is seen: why nothing is asked.
+    Nobody(String),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -83,11 +85,20 @@ impl Question {
         Ok(Self::Web(Box::new(WebQuestion { method, url: web.url.clone(), headers, body: web.body.clone(), window, path })))
     }
 
+    /// What may have variables.
+    fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Prometheus { query, .. } | Self::Buckets { query, .. } => vec![query],
+            Self::Web(web) => [Some(web.url.as_str()), web.body.as_deref()].into_iter().flatten().collect(),
+            Self::Nobody(_) => vec![],
+        }
+    }
+
     /// Whether it asks for a time that can be another one than now.
     pub(crate) fn asks_for_a_time(&self) -> bool {
         match self {
             Self::Prometheus { .. } => true,
-            Self::Buckets { .. } => false,
+            Self::Buckets { .. } | Self::Nobody(_) => false,
             Self::Web(web) => variables::asks_for_a_time(&web.url) || web.body.as_deref().is_some_and(variables::asks_for_a_time),
         }
     }
@@ -96,12 +107,16 @@ impl Question {
     pub fn about(self, time: Timestamp) -> Self {
         match self {
             Self::Prometheus { address, headers, query, .. } => Self::Prometheus { address, headers, query, at: Some(time) },
-            Self::Buckets { .. } | Self::Web(_) => self,
+            Self::Buckets { .. } | Self::Web(_) | Self::Nobody(_) => self,
         }
     }
 
     pub fn resolved(&self, variables: &Variables<'_>) -> Self {
+        if let Some(why) = self.texts().into_iter().find_map(|text| variables.nobody(text)) {
+            return Self::Nobody(why);
+        }
         match self {
+            Self::Nobody(_) => self.clone(),
             Self::Prometheus { address, headers, query, at } => {
                 let query = variables::resolve(query, variables);
                 Self::Prometheus { address: address.clone(), headers: headers.clone(), query, at: *at }
@@ -126,6 +141,7 @@ impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Prometheus { query, at: None, .. } | Self::Buckets { query, .. } => f.write_str(query),
+            Self::Nobody(why) => write!(f, "# {why}"),
             // As a comment of PromQL.
             Self::Prometheus { query, at: Some(at), .. } => write!(f, "{query} # at {at}"),
             Self::Web(web) => {

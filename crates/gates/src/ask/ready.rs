@@ -70,6 +70,8 @@ struct Requests {
     all: &'static str,
     /// What picks the failed ones of these.
     failed: &'static str,
+    /// What picks those of which it is known whether they failed.
+    known: &'static str,
 }
 
 impl Requests {
@@ -81,6 +83,7 @@ impl Requests {
                 in_seconds: "",
                 all: "",
                 failed: r#",code=~"5..""#,
+                known: r#",code!="""#,
             },
             ReadySource::OpenTelemetry => Self {
                 counter: "http_server_request_duration_seconds_count",
@@ -88,6 +91,7 @@ impl Requests {
                 in_seconds: "",
                 all: "",
                 failed: r#",http_response_status_code=~"5..""#,
+                known: r#",http_response_status_code!="""#,
             },
             ReadySource::Istio => Self {
                 counter: "istio_requests_total",
@@ -95,6 +99,7 @@ impl Requests {
                 in_seconds: " / 1000",
                 all: r#",reporter="destination""#,
                 failed: r#",response_code=~"5..""#,
+                known: r#",response_code!="""#,
             },
             // The proxy counts probes, and requests to itself, as any others: with them a side that nobody asks would have traffic.
             ReadySource::Linkerd => Self {
@@ -103,6 +108,7 @@ impl Requests {
                 in_seconds: " / 1000",
                 all: r#",direction="inbound",route_name!="probe",target_port!="4191""#,
                 failed: r#",classification="failure""#,
+                known: r#",classification!="""#,
             },
         }
     }
@@ -113,10 +119,11 @@ impl Requests {
         format!("sum(rate({counter}{{{PODS}{all}{labels}}}[{window}]))")
     }
 
-    /// A series of failed requests begins with the first of them: without one none failed. That holds only where there are requests, so the
-    /// 0 stands above the line: below it there is no data as long as nothing was counted, and 0 / 0 as long as nothing is.
+    /// A series of failed requests begins with the first of them: without one none failed. That holds only where there are requests of which
+    /// the label tells whether they failed, so the 0 stands above the line: below it there is no data as long as none of these was counted,
+    /// as in a program that uses another label, and 0 / 0 as long as none is.
     fn share_of_failed(&self, window: Duration) -> String {
-        format!("({} or vector(0)) / {}", self.rate(self.failed, window), self.rate("", window))
+        format!("({} or vector(0)) / {}", self.rate(self.failed, window), self.rate(self.known, window))
     }
 
     fn latency(&self, quantile: &str, window: Duration) -> String {
@@ -160,6 +167,24 @@ mod tests {
             assert_eq!(asked.ok().as_deref(), shown(source, metric), "{metric} of {source:?}");
         }
         assert_eq!(all().filter(|(source, metric)| shown(*source, *metric).is_some()).count(), 27);
+    }
+
+    /// A program with another label has no errors by this query, whatever it answers.
+    #[test]
+    fn a_share_needs_requests_whose_result_is_known() {
+        for source in ReadySource::ALL {
+            for metric in [ReadyMetric::ErrorRate, ReadyMetric::SuccessRate] {
+                let asked = query(&ReadyQuery { metric, source: Some(source), window: None }).unwrap();
+                let (failed, all) = asked.split_once(" or vector(0)) / ").unwrap();
+                let label = |part: &str, sign: &str| {
+                    let matchers = part.split(['{', ',', '}']);
+                    matchers.filter_map(|it| it.split_once(sign)).map(|(name, _)| name.to_owned()).next_back().unwrap()
+                };
+                assert!(all.ends_with("!=\"\"}[1m]))"), "{all}");
+                let tells = if source == ReadySource::Linkerd { "=" } else { "=~" };
+                assert_eq!(label(failed, tells), label(all, "!="), "{asked}");
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Variables in queries and URLs, and ranges in PromQL.
 
+use super::pods;
 use crate::invalid::Invalid;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -7,6 +8,8 @@ use url::Url;
 
 const KNOWN: [&str; 9] = ["namespace", "rollout", "color", "revision", "pods", "other.color", "other.revision", "other.pods", INTERVAL];
 const INTERVAL: &str = "interval";
+/// A side by the names of its pods: where none is seen there is nobody to ask about.
+const PODS: [&str; 2] = ["pods", "other.pods"];
 /// Known where a window of time is asked for.
 const TIMES: [&str; 2] = ["start", "end"];
 
@@ -20,10 +23,13 @@ pub struct Variables<'a> {
     pub rollout: &'a str,
     pub color: &'a str,
     pub revision: &'a str,
+    /// Names of the pods of this revision that are seen.
+    pub pods: Vec<&'a str>,
     /// The side beside it.
     pub other_color: &'a str,
     /// Empty when there is none.
     pub other_revision: &'a str,
+    pub other_pods: Vec<&'a str>,
     /// From one measurement to the next.
     pub interval: Duration,
     /// When this measurement is taken.
@@ -39,10 +45,10 @@ impl Variables<'_> {
             "rollout" => self.rollout.to_owned(),
             "color" => self.color.to_owned(),
             "revision" => self.revision.to_owned(),
-            "pods" => self.pods(self.color),
+            "pods" => pods::regex(self.rollout, self.color, &self.pods),
             "other.color" => self.other_color.to_owned(),
             "other.revision" => self.other_revision.to_owned(),
-            "other.pods" => self.pods(self.other_color),
+            "other.pods" => pods::regex(self.rollout, self.other_color, &self.other_pods),
             INTERVAL => written(self.interval),
             "start" => self.at.checked_sub(self.window).unwrap_or(self.at).as_second().to_string(),
             "end" => self.at.as_second().to_string(),
@@ -50,8 +56,18 @@ impl Variables<'_> {
         })
     }
 
-    fn pods(&self, color: &str) -> String {
-        format!("{}-{color}-[a-z0-9]+-[a-z0-9]+", self.rollout)
+    /// Why there is nobody that this text could ask about: it names pods, and none of them is seen.
+    pub fn nobody(&self, text: &str) -> Option<String> {
+        let names = |variable: &str| {
+            pieces(text, "text").is_ok_and(|all| all.iter().any(|it| matches!(it, Piece::Variable(name) if *name == variable)))
+        };
+        let (revision, pods) = match PODS.map(names) {
+            [true, _] if self.pods.is_empty() => (self.revision, "pods"),
+            [_, true] if self.other_pods.is_empty() => (self.other_revision, "other.pods"),
+            _ => return None,
+        };
+        let of = if revision.is_empty() { String::new() } else { format!(" of revision {revision}") };
+        Some(format!("nothing was asked: no pod{of} is seen ({{{{ {pods} }}}})"))
     }
 }
 
@@ -146,8 +162,10 @@ fn can_be_asked(url: &str) -> Result<(), Invalid> {
         rollout: "rollout",
         color: "blue",
         revision: "revision",
+        pods: vec!["pod"],
         other_color: "green",
         other_revision: "other",
+        other_pods: vec!["other"],
         interval: Duration::from_secs(1),
         at: Timestamp::UNIX_EPOCH,
         window: Duration::ZERO,
@@ -218,8 +236,10 @@ mod tests {
             rollout: "shop",
             color: "green",
             revision: "abc",
+            pods: vec!["shop-green-6d4-x1y2z", "shop-green-6d4-a1b2c"],
             other_color: "blue",
             other_revision: "def",
+            other_pods: vec!["shop-blue-7f9-k1l2m"],
             interval: Duration::from_secs(90),
             at: Timestamp::from_second(1_800_000_300).unwrap(),
             window: Duration::from_secs(300),
@@ -233,7 +253,7 @@ mod tests {
         check_variables(query, "query").unwrap();
         assert_eq!(
             resolve(query, &variables),
-            r#"sum(rate(http_requests_total{namespace="web",pod=~"shop-green-[a-z0-9]+-[a-z0-9]+"}[1m]))"#
+            r#"sum(rate(http_requests_total{namespace="web",pod=~"shop-green-6d4-(a1b2c|x1y2z)"}[1m]))"#
         );
         let error = check_variables("up{pod=\"{{ pod }}\"}", "query").unwrap_err();
         assert_eq!(error.to_string(), format!("the query has an unknown variable {{{{ pod }}}}; known are {ALL}"));
@@ -253,7 +273,7 @@ mod tests {
         let variables = variables();
         let url = "https://{{rollout}}-preview.{{ namespace }}.svc:8443/{{ revision }}?pods={{ pods }}";
         check_url(url).unwrap();
-        let resolved = "https://shop-preview.web.svc:8443/abc?pods=shop-green-%5Ba-z0-9%5D%2B-%5Ba-z0-9%5D%2B";
+        let resolved = "https://shop-preview.web.svc:8443/abc?pods=shop-green-6d4-%28a1b2c%7Cx1y2z%29";
         assert_eq!(resolve_url(url, &variables), resolved);
     }
 
@@ -280,10 +300,17 @@ mod tests {
         let query =
             "{{namespace}} {{rollout}} {{color}} {{revision}} {{pods}} {{other.color}} {{other.revision}} {{other.pods}} {{interval}}";
         check_variables(query, "query").unwrap();
-        assert_eq!(
-            resolve(query, &variables),
-            "web shop green abc shop-green-[a-z0-9]+-[a-z0-9]+ blue def shop-blue-[a-z0-9]+-[a-z0-9]+ 1m30s"
-        );
+        assert_eq!(resolve(query, &variables), "web shop green abc shop-green-6d4-(a1b2c|x1y2z) blue def shop-blue-7f9-k1l2m 1m30s");
+    }
+
+    #[test]
+    fn pods_that_nobody_sees_are_not_asked_about() {
+        let nobody = Variables { pods: vec![], other_pods: vec![], ..variables() };
+        assert_eq!(nobody.nobody("up{pod=~\"{{pods}}\"}").unwrap(), "nothing was asked: no pod of revision abc is seen ({{ pods }})");
+        let other = nobody.nobody("up{pod=~\"{{ other.pods }}\"}").unwrap();
+        assert_eq!(other, "nothing was asked: no pod of revision def is seen ({{ other.pods }})");
+        assert_eq!(nobody.nobody("up{revision=\"{{ revision }}\"}"), None, "it names no pods");
+        assert_eq!(variables().nobody("{{ pods }} {{ other.pods }}"), None);
     }
 
     #[test]

@@ -502,8 +502,8 @@ fn a_value_of_too_few_requests_is_no_data() {
         (vec![pair(1.0, Reading::Value(50.0))], GateState::Failed, "1 is above the limit of 0.5"),
         (vec![pair(0.0, Reading::Value(49.0))], GateState::Running, few),
         (vec![pair(1.0, Reading::Value(49.0)); 2], GateState::Inconclusive, few),
-        (vec![pair(0.0, Reading::NoData)], GateState::Running, "0 requests, at least 50 needed (minRequests)"),
-        (vec![vec![Reading::NoData, Reading::NoData]], GateState::Running, "0 requests, at least 50 needed (minRequests)"),
+        (vec![pair(0.0, Reading::NoData)], GateState::Running, "no series of requests was found, at least 50 needed (minRequests)"),
+        (vec![vec![Reading::NoData, Reading::Value(0.0)]], GateState::Running, "0 requests, at least 50 needed (minRequests)"),
         (vec![vec![Reading::NoData, Reading::Value(50.0)]], GateState::Running, "the query returned no data"),
         (vec![pair(0.0, Reading::Failed("refused".into()))], GateState::Running, "the source failed: refused"),
         (vec![pair(0.0, Reading::NotANumber)], GateState::Running, "the query returned NaN (no traffic?)"),
@@ -618,7 +618,7 @@ fn tenants(judge: &Judge) -> Vec<Option<String>> {
         Question::Prometheus { headers, .. } | Question::Buckets { headers, .. } => {
             headers.get("x-scope-orgid").map(|tenant| tenant.to_str().unwrap().to_owned())
         }
-        Question::Web(_) => None,
+        Question::Web(_) | Question::Nobody(_) => None,
     };
     questions.into_iter().map(tenant).collect()
 }

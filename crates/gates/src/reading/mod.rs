@@ -51,6 +51,8 @@ pub enum Reading {
     Buckets(Buckets),
     NotANumber,
     NoData,
+    /// No data, and why: nobody was asked, or a part of what it takes is missing.
+    Missing(String),
     /// The source failed, and how: infrastructure trouble, no word on the release.
     Failed(String),
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    gates::{self, GateDefinition, Kind},
+    gates::{self, GateDefinition, Kind, Surroundings},
     metric::tests::prometheus,
 };
 use serde_json::json;
@@ -32,7 +32,8 @@ fn defined(stage: Stage, template: TemplateSeen, references: Value) -> Result<Ve
     let references: Vec<TemplateReference> = serde_json::from_value(references).unwrap();
     let own: Metric = serde_json::from_value(json!({"name": "own", "max": "1", "prometheus": {"query": "q"}})).unwrap();
     let groups = Group::all(stage, (&[], &[own]), &references, &own_parameters(), "web", &seen(&template));
-    groups.and_then(|groups| gates::definitions(stage, &groups, Some(&prometheus("http://prometheus")))).map_err(|error| error.to_string())
+    let surroundings = Surroundings { prometheus: Ok(Some(&prometheus("http://prometheus"))), ports: None };
+    gates::planned(stage, &groups, surroundings).into_iter().map(|gate| gate.map_err(|gate| gate.why.to_string())).collect()
 }
 
 fn wrong(template: TemplateSeen, reference: Value) -> String {
@@ -162,7 +163,7 @@ fn in_monitoring_a_template_leaves_out_what_only_compares() {
     assert_eq!(names(&after), limited.map(|name| format!("monitoring/{name}")));
     first.retain_mut(|gate| match &mut gate.kind {
         Kind::Metric(plan) => plan.alone(),
-        Kind::Check(_) | Kind::Score(_) => true,
+        Kind::Check(_) | Kind::Score(_) | Kind::Unknown(_) => true,
     });
     assert_eq!(names(&first), limited.map(|name| format!("verification/{name}")), "as for the first revision");
     let nothing = json!({"metrics": [{"name": "none", "prometheus": query}]});
@@ -209,6 +210,7 @@ fn a_rollout_has_texts_for_its_gates_and_its_templates() {
         let (own, reference): (Metric, TemplateReference) =
             (serde_json::from_value(own).unwrap(), serde_json::from_value(reference).unwrap());
         let groups = Group::all(Stage::Verification, (&[], &[own]), &[reference], &own_parameters(), "web", &seen(&there(slo())));
+        let groups = groups.into_iter().map(|group| group.map_err(|group| group.why)).collect::<Result<Vec<_>, _>>();
         groups.map(|groups| {
             groups.into_iter().flat_map(|group| group.metrics).map(|metric| metric.prometheus.unwrap().query.unwrap()).collect::<Vec<_>>()
         })

@@ -42,17 +42,22 @@ pub struct Counts {
 
 impl Counters {
     /// From the answers to four questions: errors and requests of the candidate, errors and requests of the active side.
-    /// A side that has had requests and no errors has no counter of errors as a rule.
+    /// No series of errors is no word on errors: a query of another label finds none either.
     pub fn of(answers: &[Reading]) -> Result<Self, Reading> {
         Reading::check_source(answers)?;
-        let side = |errors: &Reading, requests: &Reading| {
+        let side = |whose: &str, errors: &Reading, requests: &Reading| {
             let requests = finite(requests)?;
-            let errors = if *errors == Reading::NoData { 0.0 } else { finite(errors)? };
-            Ok(Counts { errors, requests })
+            if *errors == Reading::NoData {
+                return Err(Reading::Missing(format!(
+                    "no series of errors was found {whose}, where there are requests: if it appears with the first error, add                      `or 0 * sum(…)` of all requests that have its label"
+                )));
+            }
+            Ok(Counts { errors: finite(errors)?, requests })
         };
         match answers {
             [errors, requests, active_errors, active_requests] => {
-                Ok(Self { candidate: side(errors, requests)?, active: side(active_errors, active_requests)? })
+                let candidate = side("of the candidate", errors, requests)?;
+                Ok(Self { candidate, active: side("of the active side", active_errors, active_requests)? })
             }
             _ => Err(Reading::NoData),
         }
@@ -268,13 +273,26 @@ mod tests {
         let value = Reading::Value;
         for (answers, expected) in [
             ([value(1.0), value(100.0), value(2.0), value(200.0)], Ok(counters((1.0, 100.0), (2.0, 200.0)))),
-            ([Reading::NoData, value(5.0), value(1.0), value(100.0)], Ok(counters((0.0, 5.0), (1.0, 100.0)))),
+            ([Reading::NoData, Reading::NoData, value(1.0), value(100.0)], Err(Reading::NoData)),
             ([value(1.0), Reading::NoData, value(1.0), value(100.0)], Err(Reading::NoData)),
             ([value(1.0), Reading::NoData, failed(), value(1.0)], Err(failed())),
             ([value(1.0), value(100.0), value(1.0), value(f64::INFINITY)], Err(Reading::NotANumber)),
             ([Reading::NotANumber, value(1.0), value(1.0), value(1.0)], Err(Reading::NotANumber)),
         ] {
             assert_eq!(Counters::of(&answers), expected, "{answers:?}");
+        }
+    }
+
+    /// A query with a typo finds none.
+    #[test]
+    fn no_series_of_errors_is_no_zero() {
+        let value = Reading::Value;
+        for (answers, whose) in [
+            ([Reading::NoData, value(5.0), value(1.0), value(100.0)], "of the candidate"),
+            ([value(1.0), value(5.0), Reading::NoData, value(100.0)], "of the active side"),
+        ] {
+            let Err(Reading::Missing(why)) = Counters::of(&answers) else { panic!("{answers:?}") };
+            assert!(why.starts_with(&format!("no series of errors was found {whose}, where there are requests: ")), "{why}");
         }
     }
 }

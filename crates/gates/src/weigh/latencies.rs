@@ -232,7 +232,7 @@ impl Histograms {
                 let why = "the query returned a number, not buckets: use sum by (le) (…_bucket)";
                 Err(Reading::Failed(why.to_owned()))
             }
-            _ => Err(Reading::NoData),
+            _ => Err(answers.iter().find(|answer| matches!(answer, Reading::Missing(_))).cloned().unwrap_or(Reading::NoData)),
         }
     }
 

@@ -87,7 +87,7 @@ pub(crate) type Verdict = (GateState, String);
 /// A verdict that decides nothing: what it would have been, where that is no pass, and what the gate becomes instead.
 pub(crate) fn rehearsed(state: GateState, message: String) -> (Option<GateState>, Verdict) {
     let told = match state {
-        GateState::Running => return (None, (state, message)),
+        GateState::Running | GateState::Unknown => return (None, (state, message)),
         GateState::Passed => return (None, (state, format!("{message} (dry run)"))),
         GateState::Failed => "dry run: would have failed",
         GateState::Inconclusive => "dry run: inconclusive",
@@ -110,6 +110,7 @@ pub(crate) fn without(measured: &mut Measured, patience: &Patience, state: GateS
         Nothing::Answer(Reading::Value(_)) => ("Infinite", "the query returned an infinite value (division by 0?)"),
         Nothing::Answer(Reading::NotANumber) => ("NaN", "the query returned NaN (no traffic?)"),
         Nothing::Answer(Reading::NoData) => ("NoData", "the query returned no data"),
+        Nothing::Answer(Reading::Missing(why)) => ("NoData", why.as_str()),
         Nothing::TooFew(why) => ("TooFew", why.as_str()),
     };
     (shown.into(), no_data(measured, patience, state, what))

@@ -58,9 +58,10 @@ async fn ask(line: &Line<'_>, rules: &Rules, target: &HttpTarget, on: &str, requ
         Scheme::HTTP => "http",
         Scheme::HTTPS => "https",
     };
-    let url = format!("{scheme}://{}{}", SocketAddr::new(ip, *port), request.path);
+    let address = SocketAddr::new(ip, *port);
+    let url = format!("{scheme}://{address}{}", request.path);
     match Url::parse(&url) {
-        Ok(url) => line.ask(pod, on, &url, request.exchange).await,
+        Ok(url) => line.ask(pod, on, &url, request.exchange, Some(address)).await,
         Err(error) => Err(CheckOutcome::NotDone(format!("the request to {pod}{on} is not valid: {error}"))),
     }
 }
@@ -71,7 +72,7 @@ pub async fn check_url(line: &Line<'_>, rules: &Rules, url: &str, exchange: &Exc
         Err(why) => return CheckOutcome::NotDone(why),
     };
     let on = on(&exchange.method, "");
-    match line.ask(&named, &on, &url, exchange).await {
+    match line.ask(&named, &on, &url, exchange, None).await {
         Ok(status) => CheckOutcome::Passed(format!("{status} from {named}{on}")),
         Err(outcome) => outcome,
     }
@@ -97,7 +98,7 @@ mod tests {
     };
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
+        net::{TcpListener, TcpSocket, TcpStream},
     };
 
     fn target(address: SocketAddr) -> HttpTarget {
@@ -142,10 +143,75 @@ mod tests {
         let bad = pod(Router::new().route("/healthz", failing(500))).await;
         let failed = outcome(std::slice::from_ref(&bad), "/healthz", &[]).await;
         assert_eq!(failed, CheckOutcome::Failed("shop-green-1 answered 500 on /healthz, expected 200-299".into()));
-        let gone = HttpTarget { port: 1, ..bad };
-        let CheckOutcome::Failed(words) = outcome(&[gone], "/healthz", &[]).await else { panic!("passed") };
-        assert!(words.starts_with("shop-green-1 did not answer on /healthz: "), "{words}");
-        assert!(words.contains("refused"), "{words}");
+    }
+
+    async fn not_done(target: HttpTarget, exchange: &Exchange) -> String {
+        match asked(&[target], Scheme::HTTP, "/", exchange).await {
+            CheckOutcome::NotDone(words) => words,
+            other => panic!("it is a word on the release: {other:?}"),
+        }
+    }
+
+    /// As behind a NetworkPolicy that rejects, or a mesh whose proxy takes encrypted connections only.
+    #[tokio::test]
+    async fn a_pod_that_nobody_gets_through_to_is_no_bad_release() {
+        let refused = HttpTarget { port: 1, ..pod(Router::new()).await };
+        let words = not_done(refused, &plain()).await;
+        assert!(words.starts_with("shop-green-1 did not answer on /: ") && words.contains("refused"), "{words}");
+        let look = ". The pod is ready: does a NetworkPolicy or a mesh (STRICT mTLS) keep the operator out, and is port 1 open?";
+        assert!(words.ends_with(look), "{words}");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let resets = target(listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // What was sent is still unread when the connection goes: that resets it.
+                stream.peek(&mut [0]).await.unwrap();
+            }
+        });
+        let words = not_done(resets, &plain()).await;
+        assert!(words.contains("reset") && words.contains("STRICT mTLS"), "{words}");
+    }
+
+    /// As behind a NetworkPolicy that drops: a queue that is full takes no connection, and says nothing.
+    #[tokio::test]
+    async fn a_pod_that_takes_no_connection_is_no_bad_release() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let full: Vec<_> = (0..4).map(|_| tokio::spawn(TcpStream::connect(address))).collect();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let impatient = Exchange { timeout: Duration::from_millis(200), attempts: 1, ..plain() };
+        let words = not_done(target(address), &impatient).await;
+        assert!(words.contains("no answer in time") && words.contains("NetworkPolicy"), "{words}");
+        full.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
+    #[tokio::test]
+    async fn what_a_pod_has_answered_counts_though_it_is_gone_then() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let once = target(listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read(&mut [0; 4096]).await.unwrap();
+            stream.write_all(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await.unwrap();
+        });
+        let failed = asked(&[once], Scheme::HTTP, "/", &Exchange { interval: Duration::from_millis(50), ..plain() }).await;
+        assert_eq!(failed, CheckOutcome::Failed("shop-green-1 answered 500 on /, expected 200-299".into()));
+    }
+
+    /// As by a program whose handler panics.
+    #[tokio::test]
+    async fn a_connection_closed_without_an_answer_is_a_failure() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closes = target(listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                stream.read(&mut [0; 4096]).await.unwrap();
+            }
+        });
+        let failed = asked(&[closes], Scheme::HTTP, "/", &plain()).await;
+        assert!(matches!(failed, CheckOutcome::Failed(_)), "{failed:?}");
     }
 
     #[tokio::test]

@@ -7,9 +7,16 @@ use super::{
 use bluegreen_gates::{
     ask::exchange::{Answer, Exchange, Short},
     reading::CheckOutcome,
+    text::around,
 };
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
-use tokio::{sync::Semaphore, time::Instant};
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    time::Duration,
+};
+use tokio::{net::TcpStream, sync::Semaphore, time::Instant};
 
 /// The sender of requests. A place among the requests in flight is taken for one request, not for the pause before the next.
 pub struct Line<'a> {
@@ -21,9 +28,22 @@ pub struct Line<'a> {
 pub enum Unanswered {
     /// The address is one that isn't asked.
     Forbidden(String),
+    /// There was no connection, or it was cut.
+    Cut(String),
+    /// Nothing came in time.
+    Late(String),
     Failed(String),
     /// There is one, which can't be judged.
     Unjudged(String),
+}
+
+impl Unanswered {
+    /// In a sentence.
+    pub fn why(self) -> String {
+        match self {
+            Self::Forbidden(why) | Self::Cut(why) | Self::Late(why) | Self::Failed(why) | Self::Unjudged(why) => why,
+        }
+    }
 }
 
 /// Where an answer comes from, beside who gave it.
@@ -37,9 +57,10 @@ pub fn on(method: &Method, path: &str) -> String {
 }
 
 impl Line<'_> {
-    /// The status that passed, or how the check ends.
-    pub async fn ask(&self, who: &str, on: &str, url: &Url, exchange: &Exchange) -> Result<u16, CheckOutcome> {
-        let mut failure = String::new();
+    /// The status that passed, or how the check ends. `pod`: the address of a pod that is ready. What keeps requests from it is no word on
+    /// the release.
+    pub async fn ask(&self, who: &str, on: &str, url: &Url, exchange: &Exchange, pod: Option<SocketAddr>) -> Result<u16, CheckOutcome> {
+        let mut failure = None;
         for attempt in 0..exchange.attempts.max(1) {
             if attempt > 0 {
                 tokio::time::sleep(exchange.interval).await;
@@ -47,10 +68,19 @@ impl Line<'_> {
             match self.once(who, on, url, exchange).await {
                 Ok(status) => return Ok(status),
                 Err(Unanswered::Forbidden(why) | Unanswered::Unjudged(why)) => return Err(CheckOutcome::NotDone(why)),
-                Err(Unanswered::Failed(why)) => failure = why,
+                Err(Unanswered::Failed(why)) => failure = Some(CheckOutcome::Failed(why)),
+                // What one try has found stays found.
+                Err(_) if matches!(failure, Some(CheckOutcome::Failed(_))) => {}
+                Err(Unanswered::Cut(why)) => failure = Some(pod.map_or(CheckOutcome::Failed(why.clone()), |pod| kept_out(pod, &why))),
+                Err(Unanswered::Late(why)) => {
+                    failure = Some(match pod {
+                        Some(pod) if !connects(pod, exchange.timeout).await => kept_out(pod, &why),
+                        _ => CheckOutcome::Failed(why),
+                    });
+                }
             }
         }
-        Err(CheckOutcome::Failed(failure))
+        Err(failure.unwrap_or_else(|| CheckOutcome::NotDone(format!("{who} was not asked{on}"))))
     }
 
     async fn once(&self, who: &str, on: &str, url: &Url, exchange: &Exchange) -> Result<u16, Unanswered> {
@@ -82,9 +112,36 @@ impl Line<'_> {
     }
 }
 
+/// The kubelet calls the pod ready, and the operator doesn't get through to it.
+fn kept_out(pod: SocketAddr, why: &str) -> CheckOutcome {
+    let port = pod.port();
+    let look = format!(". The pod is ready: does a NetworkPolicy or a mesh (STRICT mTLS) keep the operator out, and is port {port} open?");
+    CheckOutcome::NotDone(around("", why, &look))
+}
+
+/// Whether a connection comes about at all: an answer that is slow is the release's doing.
+async fn connects(pod: SocketAddr, timeout: Duration) -> bool {
+    tokio::time::timeout(timeout, TcpStream::connect(pod)).await.is_ok_and(|connected| connected.is_ok())
+}
+
+/// Refused, reset, or without a way there. Not a connection that was closed in good order: so ends a request whose handler has crashed.
+fn is_cut(error: &(dyn Error + 'static)) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
+    let cut = [BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut];
+    error.downcast_ref::<io::Error>().is_some_and(|error| cut.contains(&error.kind())) || error.source().is_some_and(is_cut)
+}
+
 pub async fn send(request: RequestBuilder, who: &str, on: &str) -> Result<Response, Unanswered> {
     request.send().await.map_err(|error| {
         let why = format!("{who} did not answer{on}: {}", cause(&error));
-        if is_forbidden(&error) { Unanswered::Forbidden(why) } else { Unanswered::Failed(why) }
+        if is_forbidden(&error) {
+            Unanswered::Forbidden(why)
+        } else if error.is_timeout() {
+            Unanswered::Late(why)
+        } else if is_cut(&error) {
+            Unanswered::Cut(why)
+        } else {
+            Unanswered::Failed(why)
+        }
     })
 }

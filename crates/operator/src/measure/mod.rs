@@ -116,6 +116,7 @@ impl Sources {
                 prometheus::read_buckets(&access.client, &self.rules, (address, headers), query, timeout).await
             }
             Question::Web(question) => web::read(access, &self.rules, question, timeout).await,
+            Question::Nobody(why) => Reading::Missing(why.clone()),
         }
     }
 }
@@ -270,7 +271,7 @@ fn kind(what: &What) -> &'static str {
         What::Job(_) | What::Reading(_) => "job",
         What::Metric { questions, .. } => match questions.first() {
             Some(Question::Web(_)) => "web",
-            Some(Question::Prometheus { .. } | Question::Buckets { .. }) | None => "prometheus",
+            Some(Question::Prometheus { .. } | Question::Buckets { .. } | Question::Nobody(_)) | None => "prometheus",
         },
     }
 }
@@ -288,7 +289,7 @@ fn result(outcome: &Outcome) -> &'static str {
     match reading {
         Some(Reading::Value(_) | Reading::Buckets(_)) => "value",
         Some(Reading::NotANumber) => "not_a_number",
-        Some(Reading::NoData) | None => "no_data",
+        Some(Reading::NoData | Reading::Missing(_)) | None => "no_data",
         Some(Reading::Failed(_)) => "failed",
     }
 }

@@ -64,6 +64,9 @@ async fn ask(
     if answer.status != "success" {
         return Err(format!("Prometheus at {address} refused the query: {}: {}", answer.error_type, answer.error));
     }
+    if let Some(why) = answer.partial() {
+        return Err(format!("Prometheus at {address} answered with a part of the data: {why}"));
+    }
     Ok(answer.data)
 }
 
@@ -78,6 +81,22 @@ struct Answer {
     error_type: String,
     #[serde(default)]
     error: String,
+    /// Said beside an answer that may lack something: Thanos names the stores that it couldn't ask, Prometheus its remote storage, or series
+    /// that a function left out.
+    #[serde(default)]
+    warnings: Option<Vec<String>>,
+    /// The same of VictoriaMetrics.
+    #[serde(default)]
+    is_partial: bool,
+}
+
+impl Answer {
+    /// Why the answer is not the whole one, if it isn't.
+    fn partial(&self) -> Option<String> {
+        // Advice on a query; before Prometheus 3 it stood among the warnings.
+        let warning = self.warnings.iter().flatten().find(|warning| !warning.starts_with("PromQL info:"));
+        warning.cloned().or_else(|| self.is_partial.then(|| "isPartial is true: some storage nodes didn't answer".to_owned()))
+    }
 }
 
 fn number_in(data: Value) -> Result<Reading, String> {
@@ -195,6 +214,30 @@ mod tests {
         ] {
             assert_eq!(answering(200, success(result_type, result)).await, reading);
         }
+    }
+
+    #[tokio::test]
+    async fn a_part_of_the_data_is_a_failure_of_the_source() {
+        let beside = async |more: Value| {
+            let mut answer = success("scalar", json!([1.5, "0"]));
+            answer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            answering(200, answer).await
+        };
+        let advice = "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
+        for whole in [json!({"infos": [advice]}), json!({"warnings": [advice]}), json!({"warnings": [], "isPartial": false}), json!({})] {
+            assert_eq!(beside(whole.clone()).await, Reading::Value(0.0), "{whole}");
+        }
+        for (part, why) in [
+            (json!({"warnings": [advice, "No StoreAPIs matched for this query"]}), "No StoreAPIs matched for this query"),
+            (json!({"isPartial": true}), "isPartial is true: some storage nodes didn't answer"),
+        ] {
+            let told = beside(part).await;
+            assert!(failed(&told).ends_with(&format!(" answered with a part of the data: {why}")), "{told:?}");
+        }
+        // What isn't there may be what was left out.
+        let mut nothing = success("vector", json!([]));
+        nothing["isPartial"] = json!(true);
+        assert!(failed(&answering(200, nothing).await).contains("a part of the data"));
     }
 
     #[tokio::test]

@@ -27,7 +27,7 @@ async fn ask(access: &Access, rules: &Rules, question: &WebQuestion, timeout: Du
     };
     let answer = send(request, &named, "")
         .await
-        .map_err(|(Unanswered::Failed(why) | Unanswered::Forbidden(why) | Unanswered::Unjudged(why))| why)?;
+        .map_err(|unanswered| unanswered.why())?;
     let status = answer.status();
     if !status.is_success() {
         return Err(format!("{named} answered {}{}", status.as_u16(), quoted(&beginning(answer).await)));

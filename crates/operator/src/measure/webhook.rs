@@ -40,7 +40,7 @@ pub async fn ask(line: &Line<'_>, rules: &Rules, signer: &Signer, question: &Que
             let status = answer.status().as_u16();
             CheckOutcome::Failed(format!("{named} answered {status}, expected 200-299{}", quoted(&beginning(answer).await)))
         }
-        Err(Unanswered::Failed(why)) => CheckOutcome::Failed(why),
+        Err(Unanswered::Failed(why) | Unanswered::Cut(why) | Unanswered::Late(why)) => CheckOutcome::Failed(why),
         Err(Unanswered::Forbidden(why) | Unanswered::Unjudged(why)) => CheckOutcome::NotDone(why),
     }
 }

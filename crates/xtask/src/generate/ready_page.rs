@@ -10,7 +10,7 @@ use super::COMMAND;
 
 const BEGINNING: &str = "\
 This page shows the queries of `prometheus.ready`, source by source. [analysis.md](analysis.md#without-promql) shows how to use them. The window is the default, 1m.
-`{{ namespace }}` and `{{ pods }}` (a regex of pod names) select the side that is judged. All series need the labels `namespace` and `pod`, which the Prometheus Operator
+`{{ namespace }}` and `{{ pods }}` (a regex of the names of its pods) select the side that is judged. All series need the labels `namespace` and `pod`, which the Prometheus Operator
 and most other installations add. If your metrics have other names, copy a query into `prometheus.query` and change it.
 
 | metric | meaning |
@@ -19,7 +19,8 @@ and most other installations add. If your metrics have other names, copy a query
 
 const AFTER_THE_TABLE: &str = "
 Without requests there is no share and no latency: the result is empty if no request was ever counted, and NaN (0 / 0) if none was counted in the window. If no request
-failed, ErrorRate is 0 and SuccessRate is 1, even before the counter of failures exists. Rates need two scrapes in the window: set the window to four scrape intervals.
+failed, ErrorRate is 0 and SuccessRate is 1, even before the counter of failures exists. Requests without the label that tells whether they failed don't count:
+with another label the result is empty, which is not a pass. Rates need two scrapes in the window: set the window to four scrape intervals.
 ";
 
 pub(super) fn page() -> Result<String> {

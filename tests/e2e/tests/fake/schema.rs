@@ -47,10 +47,21 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
             containers(&json!([{"name": "shop", "image": "shop:1"}, {"name": "log", "image": "log:1"}])),
             said("spec.image", TWO_IMAGES),
         ),
+        ("an unknown container", json!({"container": "web"}), said("spec", "container must name one of the containers in template.spec")),
         (
-            "an unknown container",
-            json!({"container": "web"}),
-            said("spec", "container must name one of the containers in template.spec.containers"),
+            "an unknown one of several containers",
+            json!({"containers": ["shop", "web"]}),
+            said("spec", "containers must name containers in template.spec"),
+        ),
+        (
+            "both forms of containers",
+            json!({"container": "shop", "containers": ["shop"]}),
+            said("spec", "container is the short form of containers: set one of them"),
+        ),
+        (
+            "two images in one of several containers",
+            json!({"containers": ["shop", "log"], "template": {"spec": {"containers": [{"name": "shop"}, {"name": "log", "image": "log:1"}]}}}),
+            said("spec", "two images: set image, or the images of the containers in the template, not both"),
         ),
         (
             "two containers and none named",

@@ -4,8 +4,9 @@ use super::Draft;
 use crate::observed::{
     facts::{can_run, jobs_of, role},
     services::service_name,
+    targets::unasked,
 };
-use bluegreen_api::{Gate, GateState, reasons};
+use bluegreen_api::{Gate, GateState, Side, reasons};
 use bluegreen_gates::{
     approval,
     ask::job::{self, For},
@@ -65,7 +66,8 @@ impl Draft<'_> {
                 if others_passed {
                     self.tell_what_runs(gate, plan, stage, &revision);
                 }
-                others_passed &= gate.state == GateState::Passed;
+                // What nobody can judge holds up none of the others.
+                others_passed &= matches!(gate.state, GateState::Passed | GateState::Inconclusive);
             }
         }
         let bake = self.settings().bake;
@@ -78,6 +80,10 @@ impl Draft<'_> {
     fn tell_what_runs(&self, gate: &mut Gate, plan: &CheckPlan, stage: Stage, revision: &str) {
         let sides = [&self.status.preview, &self.status.active];
         let side = sides.into_iter().flatten().find(|side| side.revision == revision);
+        if let Some(why) = side.filter(|_| gate.state == GateState::Running).and_then(|side| unasked(self.seen, side, plan)) {
+            gate.message = why;
+            return;
+        }
         let (CheckKind::Job(_), GateState::Running, None, Some(side)) = (&plan.kind, gate.state, &gate.tries, side) else { return };
         gate.message = if can_run(self.seen, side, stage) {
             let name = job::name(For { attempt: self.status.attempt, ..jobs_of(self.seen, revision) }, gate);
@@ -86,6 +92,17 @@ impl Draft<'_> {
             let which = if stage.is_after_the_switch() { "new revision" } else { "candidate" };
             format!("waiting until Service {} selects the {which}", service_name(self.seen, role(stage)))
         };
+    }
+
+    /// Nobody can judge by this gate as things are: it says so itself, its template is gone, or its check asks nobody.
+    pub(crate) fn is_unknown(&self, gate: &Gate, stage: Stage, side: &Side) -> bool {
+        let definition = || self.plan.gates(stage, &self.status).ok()?.iter().find(|definition| definition.name == gate.name);
+        let is_asked = || match definition().map(|definition| &definition.kind) {
+            Some(Kind::Check(plan)) => unasked(self.seen, side, plan).is_none(),
+            Some(Kind::Metric(_) | Kind::Score(_) | Kind::Unknown(_)) => true,
+            None => false,
+        };
+        gate.state == GateState::Inconclusive || (gate.state == GateState::Running && !is_asked())
     }
 
     /// The gates of a stage that decide: all but those with a weight, for which the score does.

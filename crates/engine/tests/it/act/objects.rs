@@ -101,8 +101,25 @@ fn empty_labels_in_a_template_are_no_obstacle_to_ours() {
         seen.ask(|spec| spec.template.0["metadata"] = metadata);
         let revision = render::controller_revision(&seen, HASH, 1);
         let template = &revision["data"]["spec"]["template"]["metadata"];
-        assert_eq!(template["labels"], json!({"bluegreen.dev/rollout": "shop", "bluegreen.dev/revision": HASH}));
+        let version = ("app.kubernetes.io/version", "1");
+        assert_eq!(template["labels"], json!({"bluegreen.dev/rollout": "shop", "bluegreen.dev/revision": HASH, version.0: version.1}));
     }
+}
+
+/// And nothing else is added for it: what a revision is named by stays.
+#[test]
+fn a_version_that_the_user_gives_is_the_label_of_pods() {
+    let version = |template: Value, image: &str| {
+        let mut seen = plain();
+        seen.ask(|spec| {
+            spec.template.0["metadata"] = template;
+            spec.image = Some(image.into());
+        });
+        render::controller_revision(&seen, HASH, 1)["data"]["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/version"].clone()
+    };
+    assert_eq!(version(json!({}), "shop:2.0.1"), json!("2.0.1"));
+    assert_eq!(version(json!({"labels": {"app.kubernetes.io/version": "own"}}), "shop:2.0.1"), json!("own"));
+    assert_eq!(version(json!({}), "shop@sha256:0123"), json!(null));
 }
 
 #[test]
@@ -160,7 +177,8 @@ fn a_label_of_ours_that_was_changed_or_taken_away_is_missed() {
         without.remove(key);
         assert!(!labels::deployment_labels_intact("shop", Color::Blue, &without, &template), "the Deployment without {key}");
     }
-    for key in template.keys().filter(|key| *key != "team") {
+    let others = ["team", "app.kubernetes.io/version"];
+    for key in template.keys().filter(|key| !others.contains(&key.as_str())) {
         let mut without = template.clone();
         without.remove(key);
         assert!(!labels::deployment_labels_intact("shop", Color::Blue, &object, &without), "its template without {key}");

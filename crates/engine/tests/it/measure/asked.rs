@@ -178,14 +178,42 @@ fn a_comparison_of_latencies_asks_for_the_buckets_of_both_sides() {
     let latency = json!({"buckets": "b{pod=~\"{{ pods }}\"}", "address": "http://own:9090/", "credentials": {"secretName": "numbers"}});
     let spec = json!({"verification": {"metrics": [{"name": "latency", "latency": latency}]}});
     let What::Metric { questions, credentials, timeout } = asked_first(&unmeasured(spec, Phase::Verifying)) else { panic!("no metric") };
-    let of = |color: &str| Question::Buckets {
+    let of = |pods: &str| Question::Buckets {
         address: "http://own:9090".into(),
         headers: Arc::default(),
-        query: format!("b{{pod=~\"shop-{color}-[a-z0-9]+-[a-z0-9]+\"}}"),
+        query: format!("b{{pod=~\"{pods}\"}}"),
     };
-    assert_eq!(questions, [of("green"), of("blue")]);
+    assert_eq!(questions, [of("shop-green-(4|5|6)"), of("shop-blue-(1|2|3)")]);
     assert_eq!(credentials, Whose::Secret(Secret { namespace: "web".into(), name: "numbers".into() }));
     assert_eq!(timeout, Duration::from_secs(10));
+}
+
+fn questions(seen: &Observed) -> Vec<String> {
+    let What::Metric { questions, .. } = asked_first(seen) else { panic!("no metric") };
+    questions.iter().map(ToString::to_string).collect()
+}
+
+/// Its predecessor in the color has had requests, too.
+#[test]
+fn a_query_names_the_pods_of_the_revision_alone() {
+    let asked = json!({"query": "e{{ pods }}", "requests": "n{{ pods }}", "minRequests": 1});
+    let metric = json!({"name": "errors", "prometheus": asked, "max": "1", "maxFactor": "2"});
+    let mut seen = unmeasured(json!({"verification": {"metrics": [metric]}}), Phase::Verifying);
+    seen.green.pods[0].revision = "another".into();
+    assert_eq!(questions(&seen), ["eshop-green-(5|6)", "eshop-blue-(1|2|3)", "nshop-green-(5|6)"]);
+    seen.green.pods[1].ready = false;
+    assert_eq!(questions(&seen)[0], "eshop-green-(5|6)", "what it has counted still counts");
+}
+
+#[test]
+fn about_pods_that_nobody_sees_nothing_is_asked() {
+    let metric = json!({"name": "errors", "prometheus": {"query": "e{{ pods }}"}, "max": "1", "maxFactor": "2"});
+    let mut seen = unmeasured(json!({"verification": {"metrics": [metric]}}), Phase::Verifying);
+    seen.green.pods[0].revision = "another".into();
+    seen.green.pods.truncate(1);
+    let revision = seen.status.preview.as_ref().unwrap().revision.clone();
+    let nobody = format!("# nothing was asked: no pod of revision {revision} is seen ({{{{ pods }}}})");
+    assert_eq!(questions(&seen), [nobody.as_str(), "eshop-blue-(1|2|3)"]);
 }
 
 #[test]

@@ -34,6 +34,19 @@ fn before_the_switch_checks_come_one_by_one_then_metrics() {
     assert_eq!(names(&seen), ["verification/latency"], "what has passed is not measured again");
 }
 
+/// It is tried on.
+#[test]
+fn a_check_that_nobody_can_judge_holds_up_no_other() {
+    let mut seen = verifying();
+    let unknown = |seen: &mut Observed, gate: &str| {
+        seen.status.gates.iter_mut().find(|known| known.name == gate).unwrap().state = GateState::Inconclusive;
+    };
+    unknown(&mut seen, "verification/home");
+    assert_eq!(names(&seen), ["verification/home", "verification/health"]);
+    unknown(&mut seen, "verification/health");
+    assert_eq!(names(&seen), ["verification/home", "verification/health", "verification/errors", "verification/latency"]);
+}
+
 #[test]
 fn after_the_switch_metrics_are_read_while_checks_go_on() {
     assert_eq!(names(&monitoring()), ["monitoring/home", "monitoring/errors", "monitoring/latency"]);
@@ -130,5 +143,7 @@ fn the_reason_a_check_cannot_be_made_is_recorded_once() {
     assert_eq!(world.status.gates[0].message, "no route");
     let records = world.records;
     world.run_for(60);
-    assert_eq!(world.records, records);
+    assert_eq!((world.records, world.status.gates[0].state), (records + 1, GateState::Inconclusive), "once more when it turns");
+    world.run_for(600);
+    assert_eq!(world.records, records + 1);
 }
