@@ -5,10 +5,11 @@
 
 use crate::{
     key::Key,
-    kinds::{Head, Kind, Seen},
+    kinds::{Head, Kind, Seen, Unread},
 };
+use jiff::Timestamp;
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -31,6 +32,16 @@ pub struct Shelf<T> {
     listing: Option<u64>,
     /// Stand-ins, in the order of their end.
     ends: VecDeque<(Instant, Key)>,
+    /// Objects whose latest version can't be read. What was read of them before stays: it is old, but they are not gone.
+    unread: BTreeMap<Key, Unreadable>,
+}
+
+/// An object whose latest version can't be read.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    pub unread: Unread,
+    pub since: Timestamp,
+    round: u64,
 }
 
 #[derive(Debug)]
@@ -97,7 +108,15 @@ impl<T> Entry<T> {
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), groups: HashMap::new(), round: 0, told: 0, listing: None, ends: VecDeque::new() }
+        Self {
+            entries: HashMap::new(),
+            groups: HashMap::new(),
+            round: 0,
+            told: 0,
+            listing: None,
+            ends: VecDeque::new(),
+            unread: BTreeMap::new(),
+        }
     }
 }
 
@@ -119,28 +138,91 @@ impl<T: Kind> Shelf<T> {
         T::can_wait(before.as_ref().map(|before| &before.body), after)
     }
 
+    /// The watch or a list brought an object that can't be read. Answers with the rollouts that it concerns, if that is news.
+    pub fn arrived_unread(&mut self, unread: Unread, at: Timestamp) -> Vec<Key> {
+        self.tells(unread.head.version());
+        self.unreadable(unread, at)
+    }
+
+    /// A live read or a write brought one. Nothing that is known of it stands in any longer than it may.
+    pub fn unreadable(&mut self, unread: Unread, at: Timestamp) -> Vec<Key> {
+        let key = key(&unread.head);
+        let now = Instant::now();
+        let version = unread.head.version();
+        let round = self.round;
+        if let Some(entry) = self.entries.get_mut(&key) {
+            // It is there, whatever it holds.
+            entry.round = round;
+        }
+        let mut concerned = self.edit(&key, |entry| {
+            entry.standing.take_if(|standing| standing.version <= version && standing.is_over(now));
+        });
+        let known = self.unread.get(&key);
+        let is_news = known.is_none_or(|known| known.unread.why != unread.why || known.unread.head.rollout != unread.head.rollout);
+        if is_news {
+            let seen = self.entries.get(&key).into_iter().flat_map(Entry::rollouts).cloned();
+            let rollouts: BTreeSet<_> = seen.chain(unread.head.rollout.clone()).collect();
+            concerned.extend(rollouts.into_iter().map(|rollout| key.beside(rollout)));
+        }
+        let since = known.map_or(at, |known| known.since);
+        self.unread.insert(key, Unreadable { unread, since, round });
+        concerned
+    }
+
+    /// It was read, in this version or a later one, or is gone.
+    fn read(&mut self, key: &Key, version: u64) -> Vec<Key> {
+        let Some(known) = self.unread.get(key).filter(|known| known.unread.head.version() <= version) else { return vec![] };
+        let rollout = known.unread.head.rollout.clone();
+        self.unread.remove(key);
+        rollout.into_iter().map(|rollout| key.beside(rollout)).collect()
+    }
+
+    /// The object under this name, if its latest version can't be read.
+    pub fn unread(&self, key: &Key) -> Option<&Unreadable> {
+        self.unread.get(key)
+    }
+
+    /// Those of a rollout, by their label or by one of these names.
+    pub fn unread_of(&self, rollout: &Key, names: &[String]) -> Vec<&Unreadable> {
+        let beside = self.unread.range(rollout.beside("")..).take_while(|(key, _)| key.namespace == rollout.namespace);
+        let of_it = |(key, known): &(&Key, &Unreadable)| {
+            known.unread.head.rollout.as_ref() == Some(&rollout.name) || names.iter().any(|name| **name == *key.name)
+        };
+        beside.filter(of_it).map(|(_, known)| known).collect()
+    }
+
+    pub fn count_unread(&self) -> usize {
+        self.unread.len()
+    }
+
     /// The watch or a list brought an object. Answers with the rollouts that it concerns, if anything that is kept has changed.
     pub fn arrived(&mut self, seen: Seen<T>) -> Vec<Key> {
         let key = key(&seen.head);
         self.tells(seen.head.version());
         let round = self.round;
-        self.edit(&key, |entry| {
+        let mut concerned = self.read(&key, seen.head.version());
+        concerned.extend(self.edit(&key, |entry| {
             entry.round = round;
             entry.caught_up(seen.head.version());
             // The very same version again, from a list: the one that is there knows since when.
             if entry.cached.as_ref().is_none_or(|cached| cached.head != seen.head) {
                 entry.cached = Some(Arc::new(seen));
             }
-        })
+        }));
+        concerned.dedup();
+        concerned
     }
 
     /// The watch said that an object was deleted, or has lost its label.
     pub fn departed(&mut self, head: &Head) -> Vec<Key> {
         self.tells(head.version());
-        self.edit(&key(head), |entry| {
+        let mut concerned = self.read(&key(head), head.version());
+        concerned.extend(self.edit(&key(head), |entry| {
             entry.cached = None;
             entry.caught_up(head.version());
-        })
+        }));
+        concerned.dedup();
+        concerned
     }
 
     /// A list has ended: what it didn't bring is gone.
@@ -151,6 +233,11 @@ impl<T: Kind> Shelf<T> {
         let mut missing: Vec<Key> = self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(key, _)| key.clone()).collect();
         missing.sort_unstable();
         let mut concerned = Vec::new();
+        let not_listed = |known: &Unreadable| known.round < round;
+        let unlisted: Vec<Key> = self.unread.iter().filter(|(_, known)| not_listed(known)).map(|(key, _)| key.clone()).collect();
+        for key in unlisted {
+            concerned.extend(self.read(&key, u64::MAX));
+        }
         for key in missing {
             concerned.extend(self.edit(&key, |entry| {
                 entry.cached = None;
@@ -200,6 +287,7 @@ impl<T: Kind> Shelf<T> {
     fn put(&mut self, seen: Seen<T>, until: Option<Instant>) -> Vec<Key> {
         let key = key(&seen.head);
         let version = seen.head.version();
+        self.read(&key, version);
         self.edit(&key, |entry| {
             let stood = entry.standing.as_ref().map_or(0, |standing| standing.version);
             if version >= entry.cached_version().max(stood) {
@@ -211,6 +299,7 @@ impl<T: Kind> Shelf<T> {
 
     /// A delete or a live read said that the object is gone.
     pub fn gone(&mut self, key: &Key, now: Instant) -> Vec<Key> {
+        self.read(key, u64::MAX);
         let concerned = self.edit(key, |entry| {
             let known = entry.cached_version().max(entry.standing.as_ref().map_or(0, |standing| standing.version));
             // Older than nothing that is known of it, so that the next to arrive under this name counts.

@@ -25,5 +25,7 @@ pub(crate) fn wanted(seen: &Observed, plan: &Plan<'_>) -> Vec<Effect> {
     effects.extend(rest.iter().filter_map(|(role, target)| services::write(seen, *role, target)));
     effects.extend(deployments::unused_color(seen, plan, status));
     effects.extend(revisions::housekeeping(seen, plan, status));
+    // Its content isn't known: what would be made of it neither.
+    effects.retain(|effect| !seen.cannot_read(&effect.object()));
     effects
 }

@@ -56,3 +56,19 @@ fn no_percentage_makes_it_panic() {
     world.change(json!({"preview": {"replicas": "9223372036854775807%"}, "image": "shop:2"}));
     assert!(std::panic::catch_unwind(AssertUnwindSafe(|| decide(&world.seen()))).is_ok());
 }
+
+/// Parsers that recurse refuse it, and with it all that is around it.
+#[test]
+fn what_is_nested_too_deep_is_named_and_holds_what_is_new() {
+    let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!({"a": [inner]}));
+    let mut world = World::live(json!({}));
+    world.change(json!({"image": "shop:2", "template": {"spec": {"x": deep(150)}}}));
+    world.services.get_mut("active").unwrap().selector.clear();
+    world.settle();
+    let words = "spec is invalid: spec.template is nested deeper than 40 levels: no field of a pod is";
+    assert!(world.status.message.contains(words), "{}", world.status.message);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "what serves is protected\n{}", world.story());
+    world.change(json!({"template": {"spec": {"x": deep(10)}}}));
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
+}

@@ -18,5 +18,6 @@ mod repair;
 mod rollout;
 mod schema;
 mod templates;
+mod unreadable;
 mod upgrade;
 mod webhooks;
