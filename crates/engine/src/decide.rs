@@ -46,6 +46,20 @@ pub fn decide(seen: &Observed) -> Decision {
     Decision::Wait { until, why: Why(stay.message) }
 }
 
+/// A fence is refused, and what it guards against must not be recorded without it: what is recorded stands, and says so.
+fn unfenced(seen: &Observed, plan: &Plan<'_>, (ready, fenced): (Vec<Effect>, Vec<Object>), retry: Option<Timestamp>) -> Decision {
+    let elsewhere = |effect: &Effect| protection::protects(effect, &seen.status) && !fenced.contains(&effect.object());
+    let protection: Vec<_> = ready.into_iter().filter(elsewhere).collect();
+    if !protection.is_empty() {
+        return Decision::Act(protection);
+    }
+    let (status, stay) = record::waiting_for_a_write(seen, plan, fenced);
+    match to_record(seen, status) {
+        Some(status) => Decision::Record(Box::new(status)),
+        None => Decision::Wait { until: retry, why: Why(stay.message) },
+    }
+}
+
 /// What a side or its Service has come to isn't known, and must not be taken for gone: what is recorded stands, and says so. What else
 /// serves is protected.
 fn held_as_it_is(seen: &Observed, plan: &Plan<'_>, wanted: Vec<Effect>) -> Decision {
@@ -59,20 +73,6 @@ fn held_as_it_is(seen: &Observed, plan: &Plan<'_>, wanted: Vec<Effect>) -> Decis
     match news::is_news(&seen.status, &status) {
         true => Decision::Record(Box::new(status)),
         false => Decision::Wait { until: retry, why: Why(stay.message) },
-    }
-}
-
-/// A fence is refused, and what it guards against must not be recorded without it: what is recorded stands, and says so.
-fn unfenced(seen: &Observed, plan: &Plan<'_>, (ready, fenced): (Vec<Effect>, Vec<Object>), retry: Option<Timestamp>) -> Decision {
-    let elsewhere = |effect: &Effect| protection::protects(effect, &seen.status) && !fenced.contains(&effect.object());
-    let protection: Vec<_> = ready.into_iter().filter(elsewhere).collect();
-    if !protection.is_empty() {
-        return Decision::Act(protection);
-    }
-    let (status, stay) = record::waiting_for_a_write(seen, plan, fenced);
-    match to_record(seen, status) {
-        Some(status) => Decision::Record(Box::new(status)),
-        None => Decision::Wait { until: retry, why: Why(stay.message) },
     }
 }
 

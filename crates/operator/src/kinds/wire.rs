@@ -64,7 +64,7 @@ pub struct Wire<Spec, Status> {
 
 /// A part of an object, kept as it came: its depth and its numbers are nothing to those who don't look into it.
 pub fn text(part: Option<Box<RawValue>>) -> Option<Box<str>> {
-    part.map(|part| part.get().into()).filter(|text: &Box<str>| **text != *"null")
+    part.map(|part| part.get().into())
 }
 
 pub fn none<T>() -> Option<T> {

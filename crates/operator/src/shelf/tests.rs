@@ -1,5 +1,6 @@
 use super::*;
-use crate::kinds::{Revision, sample::arrive};
+use crate::kinds::{Revision, Unread, sample::arrive};
+use jiff::Timestamp;
 use serde_json::json;
 
 /// A ControllerRevision of a rollout: `number` is what changes about it.

@@ -2,7 +2,7 @@
 
 use bluegreen_e2e::{LEASE, OwnGround, Space, manifest::named, merged, patience, shop};
 use serde_json::{Value, json};
-use std::fs;
+use std::{fs, time::Instant};
 
 fn nested(levels: usize) -> Value {
     (0..levels).fold(json!(1), |inner, _| json!({"a": inner}))
@@ -55,23 +55,35 @@ async fn objects_that_nobody_can_read_stop_no_other_rollout() {
     for number in 0..12 {
         rollouts.push(space.rollout(&named(shop(), &format!("shop-{number}"))).await);
     }
+    let promoted = async |version: &str| {
+        let began = Instant::now();
+        for rollout in &rollouts {
+            rollout.version(version).await;
+        }
+        for rollout in &rollouts {
+            rollout.until_healthy(version).await;
+        }
+        began.elapsed()
+    };
     for rollout in &rollouts {
         rollout.until_healthy("1.0.0").await;
-        rollout.version("2.0.0").await;
     }
+    let without = promoted("2.0.0").await;
+    let memory = operator.resident_memory();
     tokio::task::block_in_place(|| bad_objects(&own));
     says(&space, "deep", ".status.message", "spec.template is nested deeper than 40 levels").await;
-    for rollout in &rollouts {
-        rollout.until_healthy("2.0.0").await;
-        rollout.version("3.0.0").await;
-    }
+    let beside = promoted("3.0.0").await;
+    let memory_beside = operator.resident_memory();
     // The next one has to read them before it leads.
     tokio::task::block_in_place(|| operator.kill());
     let operator = space.operator_for_all(&kubeconfig, LEASE);
-    for rollout in &rollouts {
-        rollout.until_healthy("3.0.0").await;
-    }
+    let after = promoted("4.0.0").await;
     says(&space, "shop", ".status.phase", "Healthy").await;
+    println!(
+        "covered: 12 promotions took {without:.1?} without, {beside:.1?} beside objects that can't be read, {after:.1?} after a restart; \
+         memory {memory:?} KiB without, {memory_beside:?} KiB beside them, {:?} KiB after a restart",
+        operator.resident_memory()
+    );
     let log = operator.log();
     assert!(!log.contains("the watch failed") && !log.contains("\"items\""), "{log}");
     space.end().await;
