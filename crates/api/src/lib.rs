@@ -4,6 +4,7 @@
 
 mod checks;
 mod crd;
+pub mod depth;
 mod duration;
 mod gate_template;
 mod json_path;

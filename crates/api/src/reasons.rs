@@ -37,6 +37,8 @@ pub const NOT_OURS: &str = "NotOurs";
 pub const BEING_DELETED: &str = "BeingDeleted";
 /// The operator can't watch objects that its decisions need.
 pub const WATCH_DOWN: &str = "WatchDown";
+/// An object of the rollout can't be read; the message names it.
+pub const UNREADABLE: &str = "Unreadable";
 /// The pods of the new revision made no progress within `spec.progressDeadline`.
 pub const PROGRESS_DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
 /// The pods of the new revision can never become ready, for example for an invalid image name.

@@ -1,15 +1,17 @@
 //! Templates of pods and Jobs: kept exactly as the API server stores them, with a schema for their common fields.
 
+use crate::depth;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
-/// A PodTemplateSpec, kept as JSON so that no field of a newer cluster is lost and no default is added.
+/// A PodTemplateSpec, kept as JSON so that no field of a newer cluster is lost and no default is added. What is nested too deep is
+/// left out, see [`depth`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct PodTemplate(pub Value);
+pub struct PodTemplate(#[serde(deserialize_with = "depth::shallow")] pub Value);
 
 impl JsonSchema for PodTemplate {
     fn schema_name() -> Cow<'static, str> {
@@ -39,7 +41,7 @@ impl JsonSchema for PodTemplate {
 /// A template for Jobs, kept as JSON like a pod template.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct JobTemplate(pub Value);
+pub struct JobTemplate(#[serde(deserialize_with = "depth::shallow")] pub Value);
 
 impl JsonSchema for JobTemplate {
     fn schema_name() -> Cow<'static, str> {

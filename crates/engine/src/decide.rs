@@ -26,6 +26,9 @@ pub fn decide(seen: &Observed) -> Decision {
         return of_another_version(seen, &plan, field);
     }
     let wanted = act::wanted(seen, &plan);
+    if seen.cannot_read_a_side() {
+        return held_as_it_is(seen, &plan, wanted);
+    }
     let (next, stay) = record::work_out(seen, &plan, wanted.iter().map(Effect::place).collect());
     let (ready, retry) = retry::due(seen, wanted);
     let protection: Vec<_> = ready.iter().filter(|effect| protects_still(effect, &seen.status, &next)).cloned().collect();
@@ -71,6 +74,22 @@ fn unfenced(seen: &Observed, plan: &Plan<'_>, (ready, fenced): (Vec<Effect>, Vec
     match to_record(seen, status) {
         Some(status) => Decision::Record(Box::new(status)),
         None => Decision::Wait { until: retry, why: Why(stay.message) },
+    }
+}
+
+/// What a side or its Service has come to isn't known, and must not be taken for gone: what is recorded stands, and says so. What else
+/// serves is protected.
+fn held_as_it_is(seen: &Observed, plan: &Plan<'_>, wanted: Vec<Effect>) -> Decision {
+    let (mut ready, retry) = retry::due(seen, wanted);
+    let objects = ready.iter().map(Effect::place).collect();
+    ready.retain(|effect| protection::protects(effect, &seen.status) && !protection::gives_way(effect, &seen.status));
+    if !ready.is_empty() {
+        return Decision::Act(ready);
+    }
+    let (status, stay) = record::waiting_for_a_reader(seen, plan, objects);
+    match news::is_news(&seen.status, &status) {
+        true => Decision::Record(Box::new(status)),
+        false => Decision::Wait { until: retry, why: Why(stay.message) },
     }
 }
 

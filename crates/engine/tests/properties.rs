@@ -24,7 +24,7 @@ mod told;
 #[path = "properties/worlds.rs"]
 mod worlds;
 
-use bluegreen_api::{BlueGreenRolloutStatus, Color, Gate, GateState, Outcome as Ended, Phase, Protocol, Side};
+use bluegreen_api::{BlueGreenRolloutStatus, Color, Gate, GateState, Outcome as Ended, Phase, Protocol, Side, names};
 use bluegreen_engine::{
     Decision, Effect, Observed, decide,
     decision::{Change, Object, Role, Target},
@@ -467,6 +467,39 @@ proptest! {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Promise 14: an object that is there and can't be read is not written, and nothing is decided by what it seems not to be.
+    #[test]
+    fn what_cannot_be_read_is_neither_written_nor_missed(case in worlds(), which in 0..4_usize, was_read in any::<bool>()) {
+        let mut seen = case.seen.clone();
+        let object = [Object::Service(Role::Active), Object::Service(Role::Preview), Object::Deployment(Color::Blue), Object::Deployment(Color::Green)][which]
+            .clone();
+        let (kind, name) = match &object {
+            Object::Service(role) => (ObjectKind::Service, services::service_name(&seen, *role)),
+            Object::Deployment(color) => (ObjectKind::Deployment, names::deployment(&seen.name, *color)),
+            Object::Revision(_) => return Ok(()),
+        };
+        match &object {
+            _ if was_read => {}
+            Object::Service(role) => drop(seen.services.remove(role)),
+            Object::Deployment(Color::Blue) => seen.blue.deployment = None,
+            _ => seen.green.deployment = None,
+        }
+        seen.unread = vec![Unread { kind, name: name.clone(), why: "invalid type".into(), since: at(-60) }];
+        match decide(&seen) {
+            Decision::Act(effects) => {
+                prop_assert!(effects.iter().all(|effect| effect.object() != object), "promise 14: {effects:?}");
+            }
+            Decision::Record(next) => {
+                let of = |status: &BlueGreenRolloutStatus| {
+                    (status.phase, status.attempt, status.active.clone(), status.standby.clone(), status.preview.clone(), status.epoch)
+                };
+                prop_assert!(of(&next) == of(&seen.status), "promise 14: {}", told::recorded(&next));
+                prop_assert!(next.message.contains(&name), "promise 14: it says {}", next.message);
+            }
+            Decision::Wait { .. } => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     cache::{Cache, Watched},
+    clock,
     key::Key,
     kinds::{Arriving, Kind, Seen},
     queue::Queue,
@@ -16,6 +17,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::{task::AbortHandle, time::Instant};
+
+/// Watches for the names of one namespace. What isn't watched beyond them is read live with each look.
+const MOST: usize = 16;
 
 pub struct ByName {
     client: Client,
@@ -49,6 +53,10 @@ impl ByName {
             return;
         }
         if watches.get(&id).is_some_and(|watch| !watch.task.is_finished()) {
+            return;
+        }
+        if watches.keys().filter(|(_, other)| other.namespace == name.namespace && *other != *name).count() >= MOST {
+            tracing::debug!(%rollout, kind = T::KIND.as_str(), object = %name, MOST, "too many objects of this namespace are watched by name");
             return;
         }
         tracing::info!(%rollout, kind = T::KIND.as_str(), object = %name, label = names::ROLLOUT_LABEL, "an object with this name lacks the rollout's label; watching it by name");
@@ -86,7 +94,10 @@ async fn follow<T: Kind>(
         let watched: &Watched<T> = (*cache).as_ref();
         match change {
             Ok(Some(object)) => {
-                watched.shelf().watched_by_name(object.seen);
+                match object.read {
+                    Ok(seen) => watched.shelf().watched_by_name(seen),
+                    Err(unread) => watched.shelf().unreadable(unread, clock::now()),
+                };
             }
             Ok(None) => {
                 watched.shelf().gone(&name, Instant::now());

@@ -5,11 +5,11 @@ use crate::{
     key::Key,
     kinds::{Arriving, Deployment, EndpointSlice, Kind, Pod, Revision, Rollout, Service},
     queue::Queue,
-    shelf::Shelf,
+    shelf::{Shelf, Unreadable},
     watches::{self, LONGEST_PAUSE, Pause},
 };
 use bluegreen_api::names;
-use bluegreen_engine::observed::Late;
+use bluegreen_engine::observed::{Late, ObjectKind, Unread};
 use futures::StreamExt;
 use jiff::Timestamp;
 use kube::{
@@ -226,6 +226,33 @@ impl Cache {
         all.into_iter().flatten().collect()
     }
 
+    /// The objects of a rollout that are there and can't be read, by its label or the names of its Deployments and Services.
+    pub fn unread(&self, rollout: &Key, deployments: &[String], services: &[String]) -> Vec<Unread> {
+        fn of<T: Kind>(watched: &Watched<T>, rollout: &Key, names: &[String]) -> Vec<Unread> {
+            let one = |known: &Unreadable| Unread {
+                kind: T::KIND,
+                name: known.unread.head.name.to_string(),
+                why: known.unread.why.to_string(),
+                since: known.since,
+            };
+            watched.shelf().unread_of(rollout, names).into_iter().map(one).collect()
+        }
+        let mut all = of(&self.deployments, rollout, deployments);
+        all.extend(of(&self.services, rollout, services));
+        all.extend(of(&self.pods, rollout, &[]));
+        all.extend(of(&self.slices, rollout, &[]));
+        all.extend(of(&self.revisions, rollout, &[]));
+        all
+    }
+
+    /// How many objects of each kind can't be read.
+    pub fn count_unread(&self) -> [(ObjectKind, usize); 6] {
+        fn one<T: Kind>(watched: &Watched<T>) -> (ObjectKind, usize) {
+            (T::KIND, watched.shelf().count_unread())
+        }
+        [one(&self.rollouts), one(&self.deployments), one(&self.services), one(&self.pods), one(&self.slices), one(&self.revisions)]
+    }
+
     /// Every rollout that there is, in the order of their names.
     pub fn all(&self) -> Vec<Key> {
         self.rollouts.shelf().keys()
@@ -316,13 +343,23 @@ fn concerned<T: Kind>(watched: &Watched<T>, event: Event<Arriving<T>>) -> News {
             shelf.list_begins();
             (vec![], true)
         }
-        Event::InitApply(object) | Event::Apply(object) => {
-            let can_wait = shelf.can_wait(&object.seen.head, Some(&object.seen.body), now);
-            (shelf.arrived(object.seen), can_wait)
-        }
+        Event::InitApply(object) | Event::Apply(object) => match object.read {
+            Ok(seen) => {
+                let can_wait = shelf.can_wait(&seen.head, Some(&seen.body), now);
+                (shelf.arrived(seen), can_wait)
+            }
+            Err(unread) => {
+                let (namespace, name, why) = (unread.head.namespace.clone(), unread.head.name.clone(), unread.why.clone());
+                let concerned = shelf.arrived_unread(unread, clock::now());
+                if !concerned.is_empty() {
+                    tracing::warn!(kind = T::KIND.as_str(), %namespace, %name, %why, "an object can't be read; what belongs to it is held");
+                }
+                (concerned, false)
+            }
+        },
         Event::Delete(object) => {
-            let can_wait = shelf.can_wait(&object.seen.head, None, now);
-            (shelf.departed(&object.seen.head), can_wait)
+            let can_wait = shelf.can_wait(object.head(), None, now);
+            (shelf.departed(object.head()), can_wait)
         }
         Event::InitDone => (shelf.list_ends(), false),
     };

@@ -1,6 +1,6 @@
 //! Clients of the API server: one for requests and one for watches, which are counted, and one for the lease, which gives up early.
 
-use crate::metrics::Metrics;
+use crate::{answers::Readable, metrics::Metrics};
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
@@ -18,7 +18,7 @@ pub fn main(config: &Config, metrics: Metrics) -> kube::Result<Client> {
     // A list or the beginning of a watch that is never answered would leave its cache as it is for ever, and nobody would know.
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
-    Ok(ClientBuilder::try_from(config)?.with_layer(&Counting { metrics }).build())
+    Ok(ClientBuilder::try_from(config)?.with_layer(&Readable::default()).with_layer(&Counting { metrics }).build())
 }
 
 /// For watches and their lists. Tried again behind their back, for minutes, they would seem to go on while they have failed.

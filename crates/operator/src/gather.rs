@@ -14,7 +14,7 @@ use bluegreen_engine::{
     Observed,
     decision::Role,
     observed::{
-        Absence, ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, PodSeen, RevisionSeen, ServiceSeen, labels,
+        Absence, ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, PodSeen, RevisionSeen, ServiceSeen, Unread, labels,
         ports::NamedPort, services,
     },
 };
@@ -38,6 +38,7 @@ impl Gatherer {
     pub fn observe(&self, key: &Key, rollout: &Seen<Rollout>, terms: &Terms, leading: Leading) -> Observed {
         let now = to_the_millisecond(clock::now());
         let mut seen = self.rollout(key, rollout, terms, leading, now);
+        seen.unread = self.unread(key, &seen);
         seen.blue = self.color(key, &seen, Color::Blue);
         seen.green = self.color(key, &seen, Color::Green);
         seen.services = Role::ALL.into_iter().filter_map(|role| Some((role, self.service(key, &seen, role)?))).collect();
@@ -68,6 +69,12 @@ impl Gatherer {
             late: self.cache.late().into_iter().chain(terms.late.iter().cloned()).collect(),
             ..Observed::nothing_but(identity, terms.asked.clone(), terms.status.as_ref().clone(), now)
         }
+    }
+
+    fn unread(&self, key: &Key, seen: &Observed) -> Vec<Unread> {
+        let deployments = [Color::Blue, Color::Green].map(|color| names::deployment(&key.name, color));
+        let services = Role::ALL.map(|role| services::service_name(seen, role));
+        self.cache.unread(key, &deployments, &services)
     }
 
     fn color(&self, key: &Key, seen: &Observed, color: Color) -> ColorSeen {

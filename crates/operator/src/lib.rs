@@ -1,6 +1,7 @@
 //! The shell around the decision: it watches, gathers, performs, measures, leads and serves. It decides nothing.
 
 mod announce;
+mod answers;
 pub mod args;
 mod asking;
 mod by_name;

@@ -2,6 +2,7 @@
 
 use crate::{
     cache::Watched,
+    clock,
     key::Key,
     kinds::Kind,
     requests::{Refused, Requests},
@@ -22,7 +23,10 @@ impl Live {
     /// Reads an object live and lets it stand in: the watch may be late, or blind to it for want of a label.
     pub async fn read<T: Kind>(&self, watched: &Watched<T>, name: &Key) -> Result<(), Refused> {
         match self.requests.get::<T>(name).await {
-            Ok(found) => watched.shelf().stand_in(found, Instant::now()),
+            Ok(Ok(found)) => watched.shelf().stand_in(found, Instant::now()),
+            Ok(Err(unread)) => {
+                watched.shelf().unreadable(unread, clock::now());
+            }
             Err(refused) if refused.is_absent() => {
                 watched.shelf().gone(name, Instant::now());
             }

@@ -1,6 +1,7 @@
 //! The operator's own metrics. No label holds the name of an object, so the number of series stays bounded.
 
 use bluegreen_api::{Attempt, BlueGreenRolloutStatus, GateState, Outcome, Phase};
+use bluegreen_engine::observed::ObjectKind;
 use jiff::Timestamp;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
@@ -64,6 +65,11 @@ struct ByState {
     state: Word,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByKind {
+    kind: Word,
+}
+
 type Timings<L> = Family<L, Histogram, fn() -> Histogram>;
 
 #[derive(Clone, Debug)]
@@ -79,6 +85,7 @@ pub struct Metrics {
     requests: Family<ByRequest, Counter>,
     phases: Family<ByPhase, Gauge>,
     queue: Family<ByState, Gauge>,
+    unread: Family<ByKind, Gauge>,
     leading: Gauge,
 }
 
@@ -104,6 +111,7 @@ impl Default for Metrics {
             requests: Family::default(),
             phases: Family::default(),
             queue: Family::default(),
+            unread: Family::default(),
             leading: Gauge::default(),
         }
     }
@@ -133,6 +141,7 @@ impl Metrics {
         all.register("api_requests", "Requests to the API server by verb, resource and code", self.requests.clone());
         all.register("rollouts", "Rollouts by phase", self.phases.clone());
         all.register("queue_depth", "Queued rollouts by state: ready, or waiting for a time", self.queue.clone());
+        all.register("unreadable_objects", "Objects that can't be read, by kind: only what belongs to them is held", self.unread.clone());
         all.register("leading", "1 while this operator is the leader, else 0", self.leading.clone());
         all
     }
@@ -152,6 +161,12 @@ impl Metrics {
 
     pub fn set_leading(&self, leading: bool) {
         self.leading.set(i64::from(leading));
+    }
+
+    pub fn set_unread(&self, counts: impl IntoIterator<Item = (ObjectKind, usize)>) {
+        for (kind, count) in counts {
+            self.unread.get_or_create(&ByKind { kind: Word(kind.as_str()) }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     pub fn set_queue(&self, (ready, later): (usize, usize)) {

@@ -2,7 +2,7 @@
 
 use crate::{
     key::Key,
-    kinds::{Arriving, Kind, Rollout, Seen},
+    kinds::{Arriving, Kind, Rollout, Seen, Unread},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, names};
 use bluegreen_engine::observed::Refusal;
@@ -81,9 +81,10 @@ impl Requests {
         Self { client }
     }
 
-    pub async fn get<T: Kind>(&self, key: &Key) -> Answer<Seen<T>> {
+    /// The object, or that it is there and can't be read.
+    pub async fn get<T: Kind>(&self, key: &Key) -> Answer<Result<Seen<T>, Unread>> {
         let request = path::<T>(&key.namespace).get(&key.name, &kube::api::GetParams::default())?;
-        self.ask::<T>(request).await
+        self.send::<Arriving<T>>(request).await.map(|object| object.read)
     }
 
     /// The whole object.
@@ -167,7 +168,8 @@ impl Requests {
     }
 
     async fn ask<T: Kind>(&self, request: http::Request<Vec<u8>>) -> Answer<Seen<T>> {
-        self.send::<Arriving<T>>(request).await.map(|object| object.seen)
+        let answer = self.send::<Arriving<T>>(request).await?.read;
+        answer.map_err(|Unread { why, .. }| Refused::no_answer(format!("the answer of the API server can't be read: {why}")))
     }
 
     async fn send<A: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Answer<A> {

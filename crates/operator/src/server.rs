@@ -39,6 +39,7 @@ async fn metrics(State(pages): State<Pages>) -> Response {
         shelf.each(Instant::now()).map(|rollout| rollout.body.phase).collect()
     };
     pages.metrics.set_phases(phases.into_iter());
+    pages.metrics.set_unread(pages.cache.count_unread());
     pages.metrics.set_queue(pages.queue.depth());
     pages.metrics.set_leading(pages.leadership.borrow().term(Instant::now()).is_some());
     match metrics::text(&pages.registry) {

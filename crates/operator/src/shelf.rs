@@ -8,11 +8,15 @@ use crate::{
     kinds::{Head, Kind, Seen},
 };
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
+
+mod unread;
+
+pub use unread::Unreadable;
 
 /// A watch that hasn't caught up after this time isn't waited for.
 pub const STAND_IN: Duration = Duration::from_secs(30);
@@ -31,6 +35,8 @@ pub struct Shelf<T> {
     listing: Option<u64>,
     /// Stand-ins, in the order of their end.
     ends: VecDeque<(Instant, Key)>,
+    /// Objects whose latest version can't be read. What was read of them before stays: it is old, but they are not gone.
+    unread: BTreeMap<Key, Unreadable>,
 }
 
 #[derive(Debug)]
@@ -97,7 +103,15 @@ impl<T> Entry<T> {
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), groups: HashMap::new(), round: 0, told: 0, listing: None, ends: VecDeque::new() }
+        Self {
+            entries: HashMap::new(),
+            groups: HashMap::new(),
+            round: 0,
+            told: 0,
+            listing: None,
+            ends: VecDeque::new(),
+            unread: BTreeMap::new(),
+        }
     }
 }
 
@@ -124,23 +138,29 @@ impl<T: Kind> Shelf<T> {
         let key = key(&seen.head);
         self.tells(seen.head.version());
         let round = self.round;
-        self.edit(&key, |entry| {
+        let mut concerned = self.read(&key, seen.head.version());
+        concerned.extend(self.edit(&key, |entry| {
             entry.round = round;
             entry.caught_up(seen.head.version());
             // The very same version again, from a list: the one that is there knows since when.
             if entry.cached.as_ref().is_none_or(|cached| cached.head != seen.head) {
                 entry.cached = Some(Arc::new(seen));
             }
-        })
+        }));
+        concerned.dedup();
+        concerned
     }
 
     /// The watch said that an object was deleted, or has lost its label.
     pub fn departed(&mut self, head: &Head) -> Vec<Key> {
         self.tells(head.version());
-        self.edit(&key(head), |entry| {
+        let mut concerned = self.read(&key(head), head.version());
+        concerned.extend(self.edit(&key(head), |entry| {
             entry.cached = None;
             entry.caught_up(head.version());
-        })
+        }));
+        concerned.dedup();
+        concerned
     }
 
     /// A list has ended: what it didn't bring is gone.
@@ -151,6 +171,11 @@ impl<T: Kind> Shelf<T> {
         let mut missing: Vec<Key> = self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(key, _)| key.clone()).collect();
         missing.sort_unstable();
         let mut concerned = Vec::new();
+        let not_listed = |known: &Unreadable| known.round < round;
+        let unlisted: Vec<Key> = self.unread.iter().filter(|(_, known)| not_listed(known)).map(|(key, _)| key.clone()).collect();
+        for key in unlisted {
+            concerned.extend(self.read(&key, u64::MAX));
+        }
         for key in missing {
             concerned.extend(self.edit(&key, |entry| {
                 entry.cached = None;
@@ -200,6 +225,7 @@ impl<T: Kind> Shelf<T> {
     fn put(&mut self, seen: Seen<T>, until: Option<Instant>) -> Vec<Key> {
         let key = key(&seen.head);
         let version = seen.head.version();
+        self.read(&key, version);
         self.edit(&key, |entry| {
             let stood = entry.standing.as_ref().map_or(0, |standing| standing.version);
             if version >= entry.cached_version().max(stood) {
@@ -211,6 +237,7 @@ impl<T: Kind> Shelf<T> {
 
     /// A delete or a live read said that the object is gone.
     pub fn gone(&mut self, key: &Key, now: Instant) -> Vec<Key> {
+        self.read(key, u64::MAX);
         let concerned = self.edit(key, |entry| {
             let known = entry.cached_version().max(entry.standing.as_ref().map_or(0, |standing| standing.version));
             // Older than nothing that is known of it, so that the next to arrive under this name counts.

@@ -7,7 +7,7 @@ use crate::{
     cache::Cache,
     gather::{Gatherer, Leading},
     key::Key,
-    kinds::{Rollout, Seen},
+    kinds::{Rollout, Seen, Unread},
     lease::Leadership,
     measure::Measuring,
     memory::Memory,
@@ -225,6 +225,11 @@ impl World for OneRollout<'_> {
     async fn look(&mut self) -> Result<Sight, Trouble> {
         let leading = self.shell.leading()?;
         self.rollout = self.rollout().await?;
+        let unread = self.shell.cache.rollouts.shelf().unread(self.key).map(|known| known.unread.clone());
+        if let Some(Unread { head, why }) = unread {
+            self.complain(&head.uid, &why);
+            return Ok(Sight::Unreadable);
+        }
         let Some(rollout) = &self.rollout else { return Ok(Sight::Gone) };
         let terms = match self.shell.asking.of(self.key, rollout) {
             Ok(terms) => terms,

@@ -463,7 +463,8 @@ impl Watch {
                 if let Some(version) = version {
                     self.disturbance.tells(self.resource.plural, version);
                 }
-                return Some(Ok(format!("{event}\n")));
+                // The type first, as every API server does: who reads the line needs it to know what the object is.
+                return Some(Ok(format!("{{\"type\":{},\"object\":{}}}\n", event["type"], event["object"])));
             }
             if self.over {
                 return None;

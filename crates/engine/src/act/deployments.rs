@@ -79,7 +79,7 @@ fn scales_down(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStatus
     status.phase == Some(Phase::ScalingDown)
         && is_standby
         && active_serves
-        && seen.late().is_none()
+        && seen.sees_all()
         && scale_down_due(plan, status).is_some_and(|due| due <= seen.now)
 }
 

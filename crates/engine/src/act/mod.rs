@@ -30,6 +30,8 @@ pub(crate) fn wanted(seen: &Observed, plan: &Plan<'_>) -> Vec<Effect> {
     effects.extend(first.iter().chain(&rest).flat_map(|(role, _)| services::settle(seen, *role)));
     effects.extend(deployments::unused_color(seen, plan, status));
     effects.extend(revisions::housekeeping(seen, plan, status));
+    // Its content isn't known: what would be made of it neither.
+    effects.retain(|effect| !seen.cannot_read(&effect.object()));
     effects
 }
 

@@ -29,7 +29,7 @@ fn active_target(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStat
     match (status.phase, &status.preview, &status.standby) {
         (Some(Phase::Promoting), Some(candidate), _)
             if selects(seen, candidate)
-                || (seen.late().is_none()
+                || (seen.sees_all()
                     && fully_available(seen, candidate)
                     && taken_up(seen, candidate)
                     && surely_reachable(seen, candidate) > 0) =>

@@ -1,6 +1,6 @@
 //! The content of the revision that `spec` asks for.
 
-use bluegreen_api::{BlueGreenRolloutSpec, ServicePort};
+use bluegreen_api::{BlueGreenRolloutSpec, ServicePort, depth};
 use bluegreen_gates::{hash, invalid::Invalid};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
@@ -55,6 +55,9 @@ pub(crate) fn digest(template: &Value, ports: &[ServicePort]) -> String {
 
 /// The template with `spec.image` in its containers, and the image that names the revision to people.
 fn with_image(spec: &BlueGreenRolloutSpec, name: &str) -> Result<(Value, String), Invalid> {
+    if depth::is_too_deep(&spec.template.0) {
+        return Err(Invalid(format!("spec.template is nested deeper than {} levels: no field of a pod is", depth::DEEPEST)));
+    }
     let mut template = spec.template.0.clone();
     let mut named = None;
     for (list, index) in chosen(&template, spec, name)? {

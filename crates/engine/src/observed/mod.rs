@@ -13,7 +13,7 @@ use crate::{
     asked::Asked,
     decision::{Effect, Object, Part, Role},
 };
-use bluegreen_api::{BlueGreenRolloutStatus, Color, ServicePort};
+use bluegreen_api::{BlueGreenRolloutStatus, Color, ServicePort, names};
 use bluegreen_gates::reading::Measurement;
 use jiff::Timestamp;
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
@@ -52,6 +52,8 @@ pub struct Observed {
     pub absence: Option<Absence>,
     /// What a watch is late to tell of: what is seen of it may be old.
     pub late: Vec<Late>,
+    /// Objects of the rollout that are there and can't be read.
+    pub unread: Vec<Unread>,
 }
 
 impl Observed {
@@ -70,6 +72,28 @@ impl Observed {
     /// What is late of the objects that a rollout has, the longest first.
     pub fn late(&self) -> Option<&Late> {
         self.late_of(ObjectKind::is_of_the_rollout)
+    }
+
+    /// Nothing that a rollout has is older than it seems, or unknown.
+    pub fn sees_all(&self) -> bool {
+        self.late().is_none() && self.unread.is_empty()
+    }
+
+    /// The object is there, and can't be read.
+    pub fn cannot_read(&self, object: &Object) -> bool {
+        let (kind, name) = match object {
+            Object::Deployment(color) => (ObjectKind::Deployment, names::deployment(&self.name, *color)),
+            Object::Service(role) => (ObjectKind::Service, services::service_name(self, *role)),
+            Object::Revision(hash) => (ObjectKind::ControllerRevision, names::revision(&self.name, hash)),
+        };
+        self.unread.iter().any(|unread| unread.kind == kind && unread.name == name)
+    }
+
+    /// A Deployment or Service from which phases follow can't be read.
+    pub fn cannot_read_a_side(&self) -> bool {
+        let services = Role::ALL.map(Object::Service);
+        let objects = services.into_iter().chain([Color::Blue, Color::Green].map(Object::Deployment));
+        !self.unread.is_empty() && objects.into_iter().any(|object| self.cannot_read(&object))
     }
 
     /// What is late of the templates that it names.
@@ -105,6 +129,7 @@ impl Observed {
             term: 1,
             absence: None,
             late: vec![],
+            unread: vec![],
         }
     }
 }
@@ -156,6 +181,20 @@ impl ObjectKind {
         }
     }
 
+    /// One of them.
+    pub const fn one(self) -> &'static str {
+        match self {
+            Self::Rollout => "BlueGreenRollout",
+            Self::Deployment => "Deployment",
+            Self::Service => "Service",
+            Self::Pod => "Pod",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::ControllerRevision => "ControllerRevision",
+            Self::GateTemplate => "GateTemplate",
+            Self::ClusterGateTemplate => "ClusterGateTemplate",
+        }
+    }
+
     /// Templates are of nobody; all else is the rollout, or belongs to one.
     pub const fn is_of_the_rollout(self) -> bool {
         !matches!(self, Self::GateTemplate | Self::ClusterGateTemplate)
@@ -167,6 +206,16 @@ impl ObjectKind {
 pub struct Late {
     pub kind: ObjectKind,
     /// Why that is so: the latest error of the watch, as a rule.
+    pub why: String,
+    pub since: Timestamp,
+}
+
+/// An object of the rollout that is there and can't be read: what is seen of it, if anything is, may be old.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    pub kind: ObjectKind,
+    pub name: String,
+    /// In the parser's words.
     pub why: String,
     pub since: Timestamp,
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     decision::{Object, Role},
-    observed::{Late, Observed, Owner, Refusal, facts::in_words, services::service_name},
+    observed::{Late, ObjectKind, Observed, Owner, Refusal, Unread, facts::in_words, services::service_name},
 };
 use bluegreen_api::{Color, Duration, Phase, names, reasons};
 use bluegreen_gates::text::{Advice, advised, around};
@@ -27,6 +27,8 @@ pub(crate) enum Hold {
     Paused,
     /// Objects of the rollout can't be watched.
     Watch,
+    /// An object of the rollout can't be read.
+    Unread,
     /// There are no pods to try anything with.
     NoReplicas,
 }
@@ -64,6 +66,7 @@ pub(crate) fn held(draft: &Draft<'_>) -> Option<Held> {
         .or_else(spec)
         .or_else(|| pause(draft).map(of(Hold::Paused)))
         .or_else(|| late(draft.seen).map(of(Hold::Watch)))
+        .or_else(|| unread(draft.seen).map(of(Hold::Unread)))
         .or_else(|| (draft.settings().replicas == 0).then(none).map(of(Hold::NoReplicas)))
 }
 
@@ -86,6 +89,19 @@ pub(crate) fn resume(draft: &Draft<'_>) -> Option<Advice> {
 /// A watch is late, and what is seen may be old.
 pub(crate) fn late(seen: &Observed) -> Option<Stay> {
     seen.late().map(watch_down)
+}
+
+/// An object is there, and what it holds isn't known: who wrote that has to put it right.
+pub(crate) fn unread(seen: &Observed) -> Option<Stay> {
+    let Unread { kind, name, why, .. } = seen.unread.iter().min_by_key(|unread| unread.since)?;
+    let (verb, way) = match kind {
+        // Their controllers make others.
+        ObjectKind::Pod | ObjectKind::EndpointSlice => ("delete", "Delete it"),
+        _ => ("edit", "Correct it"),
+    };
+    let (kind, namespace) = (kind.one(), &seen.namespace);
+    let advice = Advice { command: format!("{way}: kubectl {verb} {} {name} -n {namespace}", kind.to_lowercase()), ..Advice::default() };
+    Some(Stay::stalled(reasons::UNREADABLE, advised(&format!("On hold: the operator can't read {kind} {name}: "), why, &advice)))
 }
 
 fn watch_down(late: &Late) -> Stay {

@@ -47,7 +47,7 @@ fn to_the_next_stay(draft: &mut Draft<'_>) -> Stay {
     }
     draft.follow_replicas();
     upkeep::keep_time(draft);
-    let trouble = hold::blocked(draft).or_else(|| hold::refused(draft));
+    let trouble = hold::unread(draft.seen).or_else(|| hold::blocked(draft)).or_else(|| hold::refused(draft));
     if let Some(trouble) = trouble.filter(|_| stay.kind != StayKind::Stalled) {
         stay = Stay { until: stay.until, ..trouble };
     }
@@ -64,6 +64,14 @@ pub(crate) fn waiting_for_a_write(seen: &Observed, plan: &Plan<'_>, fences: Vec<
     let mut draft = Draft::new(seen, plan, fences);
     let again = || Stay::working(reasons::REFUSED, format!("Waiting to retry a refused write{named}"));
     let stay = hold::refused(&draft).unwrap_or_else(again);
+    draft.tell(&stay);
+    (draft.into_status(), stay)
+}
+
+/// The recorded status as it stands, and which object can't be read.
+pub(crate) fn waiting_for_a_reader(seen: &Observed, plan: &Plan<'_>, objects: Vec<Object>) -> (BlueGreenRolloutStatus, Stay) {
+    let mut draft = Draft::new(seen, plan, objects);
+    let stay = hold::unread(seen).unwrap_or_else(|| Stay::working(reasons::DEPLOYING, "Waiting"));
     draft.tell(&stay);
     (draft.into_status(), stay)
 }

@@ -31,7 +31,9 @@ pub(crate) fn keep_time(draft: &mut Draft<'_>) {
     let held = held.is_some_and(|held| match draft.phase() {
         Some(Phase::Initializing) if first_comes_up() => held.by != Hold::Paused,
         // A way back goes on, and has its deadline; it asks no gate.
-        Some(Phase::Aborting | Phase::RollingBack) => hold::late(draft.seen).is_some() && matches!(held.by, Hold::Watch | Hold::Templates),
+        Some(Phase::Aborting | Phase::RollingBack) => {
+            !draft.seen.sees_all() && matches!(held.by, Hold::Watch | Hold::Unread | Hold::Templates)
+        }
         // With no pods to wait for, what only takes something down goes on.
         Some(Phase::ScalingDown) => held.by != Hold::NoReplicas,
         _ => true,

@@ -94,3 +94,19 @@ fn a_status_with_an_unknown_word_is_held_and_protected() {
         assert_eq!(world.records, before.0, "{word}: the word stays");
     }
 }
+
+/// Parsers that recurse refuse it, and with it all that is around it.
+#[test]
+fn what_is_nested_too_deep_is_named_and_holds_what_is_new() {
+    let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!({"a": [inner]}));
+    let mut world = World::live(json!({}));
+    world.change(json!({"image": "shop:2", "template": {"spec": {"x": deep(150)}}}));
+    world.services.get_mut("active").unwrap().selector.clear();
+    world.settle();
+    let words = "spec is invalid: spec.template is nested deeper than 40 levels: no field of a pod is";
+    assert!(world.status.message.contains(words), "{}", world.status.message);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "what serves is protected\n{}", world.story());
+    world.change(json!({"template": {"spec": {"x": deep(10)}}}));
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
+}

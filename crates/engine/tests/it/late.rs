@@ -5,7 +5,7 @@ use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Change, Object, Role},
-    observed::{Late, ObjectKind},
+    observed::{Late, ObjectKind, Unread},
 };
 use serde_json::json;
 
@@ -127,4 +127,107 @@ fn a_new_size_is_obeyed_when_a_watch_has_just_gone_down() {
     world.change(json!({"replicas": 5}));
     world.operator();
     assert_eq!(world.deployments[&Color::Blue].replicas, 5, "{}", world.story());
+}
+
+fn unread(world: &World, kind: ObjectKind, name: &str) -> Unread {
+    Unread { kind, name: name.into(), why: "invalid type: string, expected i32".into(), since: world.now }
+}
+
+/// It is there, and nobody knows what is in it: promise 14.
+#[test]
+fn an_object_that_cannot_be_read_holds_its_rollout_and_is_named() {
+    for (kind, name, way) in [
+        (ObjectKind::Service, "shop", "Correct it: kubectl edit service shop -n web"),
+        (ObjectKind::Deployment, "shop-blue", "Correct it: kubectl edit deployment shop-blue -n web"),
+        (ObjectKind::Pod, "shop-blue-1", "Delete it: kubectl delete pod shop-blue-1 -n web"),
+        (ObjectKind::EndpointSlice, "shop-x", "Delete it: kubectl delete endpointslice shop-x -n web"),
+        (ObjectKind::ControllerRevision, "shop-abc", "Correct it: kubectl edit controllerrevision shop-abc -n web"),
+    ] {
+        let mut world = World::live(json!({}));
+        world.unread = vec![unread(&world, kind, name)];
+        world.image("shop:2");
+        world.settle();
+        let message = &world.status.message;
+        assert!(world.status.preview.is_none() && world.serves().as_deref() == Some("shop:1"), "{}", world.story());
+        let stalled = world.status.conditions.iter().find(|condition| condition.type_ == "Stalled").unwrap();
+        assert_eq!((stalled.reason.as_str(), stalled.status.as_str()), ("Unreadable", "True"));
+        assert!(message.starts_with(&format!("On hold: the operator can't read {} {name}: invalid type", kind.one())), "{message}");
+        assert!(message.ends_with(way), "{message}");
+        world.unread = vec![];
+        world.settle();
+        assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
+    }
+}
+
+/// After a restart nothing is known of it but that it is there.
+#[test]
+fn an_object_that_cannot_be_read_is_neither_made_nor_given_up() {
+    let phases = [Phase::Healthy, Phase::DeployingPreview, Phase::Promoting, Phase::Monitoring, Phase::ScalingDown];
+    for phase in phases {
+        let mut world = World::live(json!({"monitoring": {"duration": "1h"}, "scaleDown": {"drain": "1s", "after": "1h"}}));
+        if phase != Phase::Healthy {
+            world.image("shop:2");
+            if phase == Phase::ScalingDown {
+                world.run_until(Phase::Monitoring);
+                world.order("accept");
+            }
+            world.run_until(phase);
+        }
+        let objects = [
+            (Object::Service(Role::Active), ObjectKind::Service, "shop"),
+            (Object::Service(Role::Preview), ObjectKind::Service, "shop-preview"),
+            (Object::Deployment(Color::Blue), ObjectKind::Deployment, "shop-blue"),
+            (Object::Deployment(Color::Green), ObjectKind::Deployment, "shop-green"),
+        ];
+        for (object, kind, name) in objects {
+            let mut seen = world.seen();
+            seen.unread = vec![unread(&world, kind, name)];
+            match &object {
+                Object::Service(role) => drop(seen.services.remove(role)),
+                Object::Deployment(Color::Blue) => seen.blue.deployment = None,
+                Object::Deployment(Color::Green) => seen.green.deployment = None,
+                Object::Revision(_) => {}
+            }
+            // Whatever it recorded first.
+            for _ in 0..3 {
+                match decide(&seen) {
+                    Decision::Act(effects) => {
+                        assert!(effects.iter().all(|effect| effect.object() != object), "{phase:?}, {name}: {effects:?}");
+                        break;
+                    }
+                    Decision::Record(next) => {
+                        assert_eq!(
+                            (next.phase, next.attempt, &next.active),
+                            (Some(phase), seen.status.attempt, &seen.status.active),
+                            "{name}"
+                        );
+                        assert!(next.message.contains(name), "{phase:?}: {}", next.message);
+                        seen.status = *next;
+                    }
+                    Decision::Wait { .. } => break,
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_can_be_read_beside_it_is_protected() {
+    let mut world = World::live(json!({}));
+    world.unread = vec![unread(&world, ObjectKind::Deployment, "shop-green")];
+    world.services.get_mut("active").unwrap().selector.clear();
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "a stripped selector is put right\n{}", world.story());
+}
+
+/// Only what phases follow from has to be known for the way back: not each of the pods.
+#[test]
+fn a_pod_that_cannot_be_read_leaves_the_way_back_open() {
+    let mut world = World::live(json!({"monitoring": {"duration": "1h"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.unread = vec![unread(&world, ObjectKind::Pod, "shop-green-1")];
+    world.order("rollback");
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::RolledBack, Some("shop:1")), "{}", world.story());
 }

@@ -6,7 +6,7 @@ use crate::{
     reading::{CheckOutcome, Reading},
     text::{around, bounded, excerpt, quoted},
 };
-use bluegreen_api::{Duration, Gate, JobCheck, names};
+use bluegreen_api::{Duration, Gate, JobCheck, depth, names};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time;
@@ -100,6 +100,9 @@ impl JobPlan {
     /// What is wrong with a Job is told when `spec` is read, as far as it can be known without the API server.
     /// `stays`: for how many seconds after its end, if the Job itself doesn't say.
     pub fn of(job: &JobCheck, stays: u32) -> Result<Self, Invalid> {
+        if depth::is_too_deep(&job.template.0) {
+            return Err(Invalid(format!("job.template is nested deeper than {} levels: no field of a Job is", depth::DEEPEST)));
+        }
         let mut spec = job.template.0.get("spec").filter(|spec| spec.is_object()).cloned().unwrap_or_else(|| json!({}));
         let metadata = job.template.0.get("metadata").cloned().unwrap_or_default();
         if spec["suspend"] == true {

@@ -1,5 +1,6 @@
 //! Each kind of object as it is cached: only fields that decisions read. All other fields are dropped while parsing.
 
+mod arriving;
 mod deployment;
 mod endpoint_slice;
 mod labels;
@@ -12,6 +13,7 @@ mod template;
 mod wire;
 mod writer;
 
+pub use arriving::{Arriving, Unread};
 pub use deployment::Deployment;
 pub use endpoint_slice::EndpointSlice;
 pub use labels::Labels;
@@ -26,9 +28,9 @@ pub use wire::{HasMeta, Wire, WireMeta};
 use crate::intern::intern;
 use bluegreen_api::names;
 use bluegreen_engine::observed::ObjectKind;
-use kube::{Resource, core::ObjectMeta};
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use std::{borrow::Cow, fmt, sync::Arc};
+use kube::Resource;
+use serde::de::DeserializeOwned;
+use std::{fmt, sync::Arc};
 
 /// A kind of object that the operator reads.
 pub trait Kind: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
@@ -97,56 +99,6 @@ pub fn version(resource_version: &str) -> u64 {
     resource_version.parse().unwrap_or(0)
 }
 
-/// An object on its way from the API server: trimmed, with the little metadata that kube's watcher goes by.
-#[derive(Clone, Debug)]
-pub struct Arriving<T> {
-    meta: ObjectMeta,
-    pub seen: Seen<T>,
-}
-
-impl<'de, T: Kind> Deserialize<'de> for Arriving<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wire = T::Wire::deserialize(deserializer)?;
-        let head = Head::of::<T>(wire.metadata());
-        let meta = ObjectMeta {
-            name: Some(head.name.to_string()),
-            namespace: Some(head.namespace.to_string()),
-            resource_version: Some(head.resource_version.to_string()),
-            ..ObjectMeta::default()
-        };
-        Ok(Self { meta, seen: Seen { head, body: T::trim(wire) } })
-    }
-}
-
-impl<T: Kind> Resource for Arriving<T> {
-    type DynamicType = ();
-    type Scope = kube::core::NamespaceResourceScope;
-
-    fn kind(_: &()) -> Cow<'_, str> {
-        T::Of::kind(&())
-    }
-
-    fn group(_: &()) -> Cow<'_, str> {
-        T::Of::group(&())
-    }
-
-    fn version(_: &()) -> Cow<'_, str> {
-        T::Of::version(&())
-    }
-
-    fn plural(_: &()) -> Cow<'_, str> {
-        T::Of::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.meta
-    }
-}
-
 #[cfg(test)]
 pub mod sample {
     //! Objects as the API server sends them.
@@ -155,6 +107,6 @@ pub mod sample {
     use serde_json::Value;
 
     pub fn arrive<T: Kind>(json: Value) -> Seen<T> {
-        serde_json::from_value::<Arriving<T>>(json).unwrap().seen
+        serde_json::from_str::<Arriving<T>>(&json.to_string()).unwrap().read.unwrap()
     }
 }

@@ -1,7 +1,7 @@
 //! A Pod as it is cached: its progress, or the cause of its trouble in its own words.
 
 use super::{Kind, Wire};
-use crate::intern::Text;
+use crate::{clock, intern::Text};
 use bluegreen_api::{Color, Protocol, names};
 use bluegreen_engine::observed::{ObjectKind, PodTrouble};
 use jiff::Timestamp;
@@ -70,7 +70,7 @@ struct Condition {
     status: String,
     reason: Option<String>,
     message: Option<String>,
-    last_transition_time: Option<Timestamp>,
+    last_transition_time: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -223,8 +223,9 @@ impl Kind for Pod {
             ports: named_ports(spec),
             ready: ready.is_some_and(|ready| ready.status == "True"),
             deleting: metadata.deleting(),
-            created: metadata.creation_timestamp.unwrap_or(Timestamp::UNIX_EPOCH),
-            ready_changed: ready.and_then(|ready| ready.last_transition_time),
+            // The API server writes it. One that can't be counted with makes no pod old.
+            created: metadata.creation_timestamp.map_or(Timestamp::UNIX_EPOCH, |at| at.parse().unwrap_or_else(|_| clock::now())),
+            ready_changed: ready.and_then(|ready| ready.last_transition_time.as_ref()?.parse().ok()),
             restarts: status.containers().map(|container| container.restart_count).max().unwrap_or(0),
             trouble: status.trouble().map(Box::new),
         }

@@ -1,11 +1,11 @@
 //! A BlueGreenRollout as it is cached. A rollout that can't be parsed is kept as the reason why, so that it stops nothing else.
 
-use super::{Kind, Labels, Wire, writer::last_writer};
+use super::{Kind, Labels, Wire, wire::text, writer::last_writer};
 use crate::intern::Text;
 use bluegreen_api::{BlueGreenRollout, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Phase, names};
 use bluegreen_engine::observed::ObjectKind;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rollout {
@@ -39,9 +39,15 @@ impl Rollout {
     }
 }
 
+/// The one field of a status that metrics need.
+#[derive(Deserialize)]
+struct OnlyPhase {
+    phase: Option<Phase>,
+}
+
 impl Kind for Rollout {
     type Of = BlueGreenRollout;
-    type Wire = Wire<Value, Value>;
+    type Wire = Wire<Box<RawValue>, Box<RawValue>>;
     const KIND: ObjectKind = ObjectKind::Rollout;
 
     fn rollout(metadata: &super::WireMeta) -> Option<&str> {
@@ -55,9 +61,9 @@ impl Kind for Rollout {
             deleting: metadata.deleting(),
             by: Text::of(last_writer(metadata.managed_fields.as_deref().unwrap_or_default()).unwrap_or_default()),
             annotations: Labels::of(metadata.annotations, |key| key.starts_with(names::PREFIX)),
-            phase: status.as_ref().and_then(|status| Phase::deserialize(status.get("phase")?).ok()),
-            spec: spec.unwrap_or_default().to_string().into(),
-            status: status.map(|status| status.to_string().into()),
+            phase: status.as_ref().and_then(|status| serde_json::from_str::<OnlyPhase>(status.get()).ok()?.phase),
+            spec: text(spec).unwrap_or_else(|| "null".into()),
+            status: text(status),
         }
     }
 }
@@ -66,7 +72,7 @@ impl Kind for Rollout {
 mod tests {
     use super::*;
     use crate::kinds::sample::arrive;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn spec() -> Value {
         json!({

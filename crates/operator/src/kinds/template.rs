@@ -1,10 +1,11 @@
 //! A GateTemplate or ClusterGateTemplate as it is cached. For a template that can't be parsed, the error is cached.
 
-use super::{Kind, Wire, WireMeta};
+use super::{Kind, Wire, WireMeta, wire::text};
 use bluegreen_api::{ClusterGateTemplate, GateTemplate, GateTemplateSpec};
 use bluegreen_engine::observed::ObjectKind;
 use kube::Resource;
-use serde_json::Value;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use std::{fmt, marker::PhantomData};
 
 /// The type parameter tells the two kinds apart.
@@ -41,11 +42,11 @@ impl TemplateOf for ClusterGateTemplate {
 
 impl<Of: TemplateOf> Kind for Template<Of> {
     type Of = Of;
-    type Wire = Wire<Value, Value>;
+    type Wire = Wire<Box<RawValue>, IgnoredAny>;
     const KIND: ObjectKind = Of::KIND;
 
     fn trim(wire: Self::Wire) -> Self {
-        Self { spec: wire.spec.unwrap_or_default().to_string().into(), of: PhantomData }
+        Self { spec: text(wire.spec).unwrap_or_else(|| "null".into()), of: PhantomData }
     }
 
     /// Itself: which rollouts name it, they alone say.
@@ -62,7 +63,7 @@ impl<Of: TemplateOf> Kind for Template<Of> {
 mod tests {
     use super::*;
     use crate::kinds::sample::arrive;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn a_template_that_cannot_be_read_is_kept_with_the_reason() {

@@ -1,8 +1,8 @@
 //! The parts of objects' JSON that are looked at.
 
 use super::writer::ManagedFields;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// The metadata that is looked at.
@@ -17,7 +17,8 @@ pub struct WireMeta {
     pub labels: Option<BTreeMap<String, String>>,
     pub annotations: Option<BTreeMap<String, String>>,
     pub owner_references: Option<Vec<WireOwner>>,
-    pub creation_timestamp: Option<Timestamp>,
+    /// As text: a client may write times that this program can't count with, and they are no reason not to read the object.
+    pub creation_timestamp: Option<String>,
     pub deletion_timestamp: Option<String>,
     pub managed_fields: Option<Vec<ManagedFields>>,
 }
@@ -62,6 +63,11 @@ pub struct Wire<Spec, Status> {
     pub spec: Option<Spec>,
     #[serde(default = "none", bound(deserialize = "Status: Deserialize<'de>"))]
     pub status: Option<Status>,
+}
+
+/// A part of an object, kept as it came: its depth and its numbers are nothing to those who don't look into it.
+pub fn text(part: Option<Box<RawValue>>) -> Option<Box<str>> {
+    part.map(|part| part.get().into())
 }
 
 pub fn none<T>() -> Option<T> {

@@ -1,6 +1,5 @@
 //! Who wrote `spec` of an object last, by its `metadata.managedFields`.
 
-use jiff::Timestamp;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
@@ -14,7 +13,8 @@ pub struct ManagedFields {
     manager: String,
     operation: String,
     subresource: String,
-    time: Option<Timestamp>,
+    /// As text, in UTC and to the second, which sorts as the times do: a client may set one that nobody can count with.
+    time: Option<String>,
     #[serde(rename = "fieldsV1")]
     fields: Touches,
 }
@@ -57,5 +57,5 @@ impl<'de> Deserialize<'de> for Touches {
 /// Subresources don't count: an autoscaler that writes `scale` has started no rollout.
 pub fn last_writer(entries: &[ManagedFields]) -> Option<&str> {
     let of_spec = entries.iter().filter(|entry| entry.subresource.is_empty() && entry.fields.spec);
-    of_spec.max_by_key(|entry| entry.time).map(|entry| entry.manager.as_str())
+    of_spec.max_by_key(|entry| entry.time.as_deref()).map(|entry| entry.manager.as_str())
 }

@@ -28,6 +28,8 @@ const MISSING: Duration = Duration::from_secs(5);
 /// A look at a Secret takes no longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Secrets of one namespace that are kept, each with a client and its connections. Of more, those that were read last stay.
+const MOST: usize = 16;
 /// A Secret that nobody has asked for in this time is forgotten.
 const UNUSED: Duration = Duration::from_mins(10);
 
@@ -120,6 +122,9 @@ impl Credentials {
             kept.try_lock().is_ok_and(|kept| kept.looked.is_none_or(|looked| looked.elapsed() < UNUSED)) || Arc::strong_count(kept) > 1
         };
         all.retain(|other, kept| other == named || in_use(kept));
+        if !all.contains_key(named) {
+            make_room(&mut all, &named.namespace);
+        }
         all.entry(named.clone()).or_default().clone()
     }
 
@@ -147,6 +152,21 @@ impl Credentials {
             ))),
             Err(error) => Err(Unread::Unknown(cause(&error))),
         }
+    }
+}
+
+/// For one more of this namespace: others lose nothing by it.
+fn make_room(all: &mut HashMap<Named, Arc<tokio::sync::Mutex<Kept>>>, namespace: &str) {
+    let beside: Vec<_> = all.iter().filter(|(named, _)| named.namespace == namespace).collect();
+    if beside.len() < MOST {
+        return;
+    }
+    // One that is being read now goes on being read, for those who wait for it.
+    let looked =
+        |kept: &Arc<tokio::sync::Mutex<Kept>>| kept.try_lock().ok().filter(|_| Arc::strong_count(kept) == 1).map(|kept| kept.looked);
+    let oldest = beside.into_iter().filter_map(|(named, kept)| Some((looked(kept)?, named))).min_by_key(|(looked, _)| *looked);
+    if let Some(oldest) = oldest.map(|(_, named)| named.clone()) {
+        all.remove(&oldest);
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
-use crate::kinds::{Revision, sample::arrive};
+use crate::kinds::{Revision, Unread, sample::arrive};
+use jiff::Timestamp;
 use serde_json::json;
 
 /// A ControllerRevision of a rollout: `number` is what changes about it.
@@ -206,4 +207,57 @@ async fn the_end_of_what_stood_in_makes_a_look() {
     shelf.stand_in(object(9, "shop", 3), now);
     shelf.arrived(object(9, "shop", 3));
     assert_eq!(shelf.expired(now + STAND_IN), [], "the watch has caught up");
+}
+
+fn unread(version: u64, rollout: &str) -> Unread {
+    Unread { head: object(version, rollout, 0).head, why: "invalid type".into() }
+}
+
+fn cannot_read(shelf: &Shelf<Revision>, rollout_name: &str) -> usize {
+    shelf.unread_of(&rollout(rollout_name), &[]).len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_is_not_taken_for_deleted() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    let at = Timestamp::UNIX_EPOCH;
+    // Before it was ever read.
+    shelf.list_begins();
+    assert_eq!(shelf.arrived_unread(unread(5, "shop"), at), [rollout("shop")]);
+    shelf.list_ends();
+    assert_eq!((number(&shelf, now), cannot_read(&shelf, "shop"), cannot_read(&shelf, "store")), (None, 1, 0));
+    assert_eq!(shelf.unread_of(&rollout("store"), &["shop-abc".to_owned()]).len(), 1, "or by a name that is another rollout's");
+    assert_eq!(shelf.unread_of(&Key::new("b", "shop"), &["shop-abc".to_owned()]).len(), 0, "and not in another namespace");
+    // And after.
+    assert_eq!(shelf.arrived(object(6, "shop", 3)), [rollout("shop")]);
+    assert_eq!((number(&shelf, now), cannot_read(&shelf, "shop")), (Some(3), 0));
+    assert_eq!(shelf.arrived_unread(unread(7, "shop"), at), [rollout("shop")]);
+    assert_eq!(shelf.arrived_unread(unread(8, "shop"), at), [], "the same cause is no news");
+    for _ in 0..2 {
+        shelf.list_begins();
+        shelf.arrived_unread(unread(8, "shop"), at);
+        shelf.list_ends();
+        assert_eq!((number(&shelf, now), cannot_read(&shelf, "shop")), (Some(3), 1), "as it was last read");
+    }
+    assert_eq!(shelf.arrived(object(8, "shop", 3)), [rollout("shop")]);
+    assert_eq!(cannot_read(&shelf, "shop"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_could_not_be_read_is_gone_when_it_is_deleted() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    let at = Timestamp::UNIX_EPOCH;
+    shelf.arrived(object(5, "shop", 1));
+    shelf.arrived_unread(unread(6, "shop"), at);
+    assert_eq!(shelf.departed(&object(7, "shop", 0).head), [rollout("shop")]);
+    assert_eq!((number(&shelf, now), cannot_read(&shelf, "shop")), (None, 0));
+    shelf.arrived_unread(unread(8, "shop"), at);
+    shelf.list_begins();
+    assert_eq!(shelf.list_ends(), [rollout("shop")], "or missing from a list");
+    assert_eq!(cannot_read(&shelf, "shop"), 0);
+    shelf.unreadable(unread(9, "shop"), at);
+    shelf.gone(&name(), now);
+    assert_eq!(cannot_read(&shelf, "shop"), 0, "or not found by a live read");
 }

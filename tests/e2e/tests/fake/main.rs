@@ -19,5 +19,6 @@ mod rollout;
 mod schema;
 mod services;
 mod templates;
+mod unreadable;
 mod upgrade;
 mod webhooks;

@@ -122,6 +122,7 @@ impl World {
             term: self.term,
             absence: self.absence,
             late: self.late.clone(),
+            unread: self.unread.clone(),
             ..Observed::nothing_but(rollout, self.asked(), self.status.clone(), self.now)
         }
     }

@@ -9,7 +9,7 @@ use bluegreen_engine::{
     decide,
     decision::{Object, Role},
     measure,
-    observed::{Absence, Late, Owner, Progress, Refusal, RevisionSeen},
+    observed::{Absence, Late, Owner, Progress, Refusal, RevisionSeen, Unread},
 };
 use bluegreen_gates::{
     reading::{Measurement, Outcome, Reading},
@@ -88,6 +88,7 @@ pub struct World {
     pub refusals: Vec<Refusal>,
     pub absence: Option<Absence>,
     pub late: Vec<Late>,
+    pub unread: Vec<Unread>,
     /// Templates of gates that the operator sees.
     pub gate_templates: Templates,
     /// What `spec` came to when it was last looked at.
@@ -198,6 +199,7 @@ impl World {
             refusals: vec![],
             absence: None,
             late: vec![],
+            unread: vec![],
             gate_templates: Templates::new(),
             asked: RefCell::default(),
             term: 1,

@@ -185,3 +185,17 @@ async fn only_authorities_of_the_secret_vouch_for_the_asked_name() {
         assert_eq!(told, Reading::Failed(why));
     }
 }
+
+#[tokio::test]
+async fn a_namespace_has_a_bounded_number_of_clients() {
+    let credentials = Server::default().credentials().await;
+    let _other = credentials.place(&Named { namespace: "other".into(), name: "prom".into() });
+    let in_use = credentials.place(&named());
+    for number in 0..100 {
+        credentials.place(&Named { namespace: "web".into(), name: number.to_string() });
+    }
+    let kept = credentials.kept.lock().unwrap();
+    let of = |namespace: &str| kept.keys().filter(|named| named.namespace == namespace).count();
+    assert_eq!((of("web"), of("other")), (MOST, 1));
+    assert!(Arc::ptr_eq(&kept[&named()], &in_use), "who is being asked stays");
+}
