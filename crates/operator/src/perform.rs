@@ -405,6 +405,15 @@ mod tests {
     }
 
     #[test]
+    fn only_the_entry_of_earlier_applies_is_taken_out() {
+        let entry = |alone: bool| without(Leftovers { place: 2, alone }, "5")[1].clone();
+        assert_eq!(entry(false), json!({"op": "remove", "path": "/metadata/managedFields/2"}));
+        assert_eq!(entry(true), json!({"op": "replace", "path": "/metadata/managedFields", "value": [{}]}));
+        let guard = json!({"op": "replace", "path": "/metadata/resourceVersion", "value": "5"});
+        assert_eq!(without(Leftovers { place: 2, alone: false }, "5")[0], guard);
+    }
+
+    #[test]
     fn an_apply_is_guarded_by_version_and_uid() {
         let found: Seen<Deployment> =
             arrive(json!({"metadata": {"name": "d", "uid": "u", "resourceVersion": "5"}, "spec": {"template": {}}}));

@@ -77,10 +77,10 @@ pub fn service_settings_intact(seen: &Observed, role: Role, has: &Has<'_>) -> bo
     let asked = fields(&object);
     let written = has.annotations.get(names::SETTINGS_ANNOTATION).map_or("", String::as_str);
     has.type_ == type_name(object.type_)
-        && contains(has.labels, &object.labels.unwrap_or_default())
-        && contains(has.annotations, &object.annotations.unwrap_or_default())
+        && contains(has.labels, &service_labels(seen, role))
+        && contains(has.annotations, &object.annotations.clone().unwrap_or_default())
         && asked.iter().all(|(field, value)| has.fields.get(field).is_some_and(|is| is_as_asked(is, value)))
-        && Names::read(written) == Names::of(&service_object(seen, role))
+        && Names::read(written) == Names::of(&object)
 }
 
 /// A second address family is the cluster's to add.
@@ -117,16 +117,21 @@ impl Names {
             fields: fields(object).into_iter().map(|(field, _)| field).collect(),
             labels: keys(&object.labels),
         }
+        .but_our_own()
     }
 
-    /// As they stand in the annotation, which anybody may have edited: names that can be nothing but the operator's own are left out.
+    /// As they stand in the annotation, which anybody may have edited.
     pub fn read(text: &str) -> Self {
-        let mut names: Self = serde_json::from_str(text).unwrap_or_default();
+        serde_json::from_str::<Self>(text).unwrap_or_default().but_our_own()
+    }
+
+    /// What the operator writes for itself is never taken out.
+    fn but_our_own(mut self) -> Self {
         let own = object_labels("");
-        names.annotations.retain(|key| !key.starts_with(names::PREFIX));
-        names.labels.retain(|key| !key.starts_with(names::PREFIX) && !own.contains_key(key));
-        names.fields.retain(|field| FIELDS.contains(&field.as_str()));
-        names
+        self.annotations.retain(|key| !key.starts_with(names::PREFIX));
+        self.labels.retain(|key| !key.starts_with(names::PREFIX) && !own.contains_key(key));
+        self.fields.retain(|field| FIELDS.contains(&field.as_str()));
+        self
     }
 
     /// None of them: nothing is asked for.

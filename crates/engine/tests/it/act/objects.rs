@@ -223,8 +223,12 @@ fn settings_of_a_service_are_those_of_spec() {
     assert!(!intact(|has| has["annotations"]["bluegreen.dev/settings"] = json!("{}")), "what is written is to be known");
     const MORE: &str = r#"{"annotations":["example.com/zone"],"fields":["ipFamilies","sessionAffinity"],"labels":["gone","tier"]}"#;
     assert!(!intact(|has| has["annotations"]["bluegreen.dev/settings"] = json!(MORE)), "what it asks for no more is still there");
-    let none = BTreeMap::new();
-    let plain_one = services::Has { type_: "ClusterIP", labels: &none, annotations: &none, fields: &Map::new() };
+    let mut named = plain();
+    named.ask(|spec| spec.service.preview = serde_json::from_value(json!({"labels": {"app.kubernetes.io/name": "mine"}})).unwrap());
+    let (own, none) = (services::own_labels(&named, Role::Preview), BTreeMap::new());
+    let has = services::Has { type_: "ClusterIP", labels: &own, annotations: &none, fields: &Map::new() };
+    assert!(services::service_settings_intact(&named, Role::Preview, &has), "a label of ours is ours");
+    let plain_one = services::Has { type_: "ClusterIP", labels: &own, annotations: &none, fields: &Map::new() };
     assert!(services::service_settings_intact(&plain(), Role::Preview, &plain_one), "an upgrade writes nothing to a plain Service");
 }
 
