@@ -8,7 +8,7 @@ use super::{
 use crate::{
     clock,
     observed::{
-        Progress,
+        Progress, facts,
         progress::{self, Trouble},
         short::{Short, short, three_quarters},
     },
@@ -150,8 +150,14 @@ pub(crate) fn serves_nobody(draft: &Draft<'_>, live: &Side, other: Option<&Side>
     // One that would last longer than any tells of a clock that was put back.
     let latest = draft.now().checked_add(BLIP).unwrap_or(Timestamp::MAX);
     let lasting = || blip_over(draft, live).is_none_or(|at| at <= draft.now() || at > latest);
-    let other_is_there = || other.is_some_and(|other| draft.ready_pods(other) > 0 && draft.fully_available(other));
+    let other_is_there = || other.is_some_and(|other| all_ready(draft, other));
     draft.ready_pods(live) == 0 && starting_until(draft, live).is_none() && (other_is_there() || lasting())
+}
+
+/// Every pod of a side that is asked for is ready. Not by its Deployment's generation: a write of ours, a fence perhaps, would take it back
+/// for a moment, and with it what was decided.
+pub(crate) fn all_ready(draft: &Draft<'_>, side: &Side) -> bool {
+    facts::surely_ready(draft.seen, side) >= side.replicas.max(1)
 }
 
 fn blip_over(draft: &Draft<'_>, live: &Side) -> Option<Timestamp> {

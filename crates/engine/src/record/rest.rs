@@ -4,7 +4,7 @@ use super::{
     draft::{Draft, ending},
     hold,
     orders::Verb,
-    pods::{degraded, serves_nobody, told_after, trouble, verdict_at},
+    pods::{all_ready, degraded, serves_nobody, told_after, trouble, verdict_at},
     stay::{Stay, Step},
     words,
 };
@@ -79,7 +79,7 @@ fn serving(draft: &Draft<'_>, active: &Side) -> Stay {
 
 /// No pod of the live side is ready, and the former one stands by for good: its story is over, and a person decides.
 fn stranded(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
-    let standby = draft.status().standby.as_ref().filter(|standby| draft.ready_pods(standby) > 0 && draft.fully_available(standby))?;
+    let standby = draft.status().standby.as_ref().filter(|standby| all_ready(draft, standby))?;
     (draft.settings().replicas > 0 && serves_nobody(draft, active, Some(standby))).then(|| {
         let trouble = trouble(draft, active);
         let advice = Advice {
