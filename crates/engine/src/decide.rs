@@ -81,12 +81,12 @@ fn unfenced(seen: &Observed, plan: &Plan<'_>, (ready, fenced): (Vec<Effect>, Vec
 /// serves is protected.
 fn held_as_it_is(seen: &Observed, plan: &Plan<'_>, wanted: Vec<Effect>) -> Decision {
     let (mut ready, retry) = retry::due(seen, wanted);
-    let objects = ready.iter().map(Effect::place).collect();
+    let pending = ready.iter().map(Effect::place).collect();
     ready.retain(|effect| protection::protects(effect, &seen.status) && !protection::gives_way(effect, &seen.status));
     if !ready.is_empty() {
         return Decision::Act(ready);
     }
-    let (status, stay) = record::waiting_for_a_reader(seen, plan, objects);
+    let (status, stay) = record::waiting_for_a_reader(seen, plan, pending);
     match news::is_news(&seen.status, &status) {
         true => Decision::Record(Box::new(status)),
         false => Decision::Wait { until: retry, why: Why(stay.message) },

@@ -15,7 +15,6 @@ use bluegreen_engine::{
     Effect, Observed,
     decision::{Change, Guard, Manner, Object, Role},
     observed::{Owner, facts, services},
-    observed::services,
     render,
 };
 use serde_json::{Value, json};
@@ -144,7 +143,7 @@ impl Performer {
         let found = self.cache.services.shelf().get(&name, Instant::now());
         let (Some(found), Guard::ResourceVersion(version)) = (found, guard) else { return Err(Not::Stale) };
         let Some(leftovers) = found.body.leftovers.filter(|_| *found.head.resource_version == **version) else { return Err(Not::Stale) };
-        let answer = self.requests.patch::<Service>(&name, &without(leftovers, version)).await;
+        let answer = self.requests.patch::<Service>(&name, &json!(without(leftovers, version))).await;
         self.settle(&self.cache.services, &name, answer, guard).await.map(drop)
     }
 

@@ -109,17 +109,6 @@ impl Requests {
         self.ask::<T>(path::<T>(&key.namespace).patch(&key.name, &params, &Patch::Merge(patch))?).await
     }
 
-    /// RFC 6902. Each operation is carried out, or none.
-    pub async fn patch<T: Kind>(&self, key: &Key, operations: &[Value]) -> Answer<Seen<T>> {
-        let path = T::Of::url_path(&(), Some(&key.namespace));
-        let request = http::Request::patch(format!("{path}/{}?fieldManager={}", key.name, names::FIELD_MANAGER))
-            .header(http::header::ACCEPT, "application/json")
-            .header(http::header::CONTENT_TYPE, "application/json-patch+json")
-            .body(json!(operations).to_string().into_bytes())
-            .map_err(request::Error::BuildRequest)?;
-        self.ask::<T>(request).await
-    }
-
     pub async fn create<T: Kind>(&self, namespace: &str, object: &Value) -> Answer<Seen<T>> {
         let params = PostParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PostParams::default() };
         self.ask::<T>(path::<T>(namespace).create(&params, object.to_string().into_bytes())?).await
@@ -131,7 +120,7 @@ impl Requests {
         self.ask::<T>(sent(request, "application/json", object.to_string())?).await
     }
 
-    /// JSON patch, in which every field must be known.
+    /// JSON patch (RFC 6902): each step is carried out, or none. Every field must be known.
     pub async fn patch<T: Kind>(&self, key: &Key, steps: &Value) -> Answer<Seen<T>> {
         let path = T::Of::url_path(&(), Some(&key.namespace));
         let request = http::Request::patch(format!("{path}/{}?{}", key.name, strictly()));

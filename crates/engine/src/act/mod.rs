@@ -41,7 +41,7 @@ pub(crate) fn least(seen: &Observed, plan: &Plan<'_>) -> Vec<Effect> {
     let status = &seen.status;
     let sides = || [&status.active, &status.standby, &status.preview].into_iter().flatten();
     let is_led = facts::serves_nobody(seen) || sides().any(|side| facts::selects(seen, side));
-    let service = status.active.iter().filter(|_| !is_led).filter_map(|active| services::write(seen, Role::Active, &facts::target(active)));
+    let service = status.active.iter().filter(|_| !is_led).flat_map(|active| services::lead(seen, Role::Active, &facts::target(active)));
     let lost = [&status.active, &status.standby].into_iter().flatten().filter(|side| seen.color(side.color).deployment.is_none());
     service.chain(lost.filter_map(|side| deployments::write(seen, plan, status, side))).collect()
 }

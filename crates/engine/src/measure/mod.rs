@@ -6,7 +6,7 @@ use crate::{
     clock,
     observed::{Observed, facts::can_run, targets::targets},
 };
-use bluegreen_api::{Color, FactorOf, Gate, GateState, Phase, Protocol, Side};
+use bluegreen_api::{Color, FactorOf, Gate, GateState, Phase, Side};
 use bluegreen_gates::{
     ask::{
         Ask, What, job,

@@ -69,8 +69,8 @@ pub(crate) fn waiting_for_a_write(seen: &Observed, plan: &Plan<'_>, fences: Vec<
 }
 
 /// The recorded status as it stands, and which object can't be read.
-pub(crate) fn waiting_for_a_reader(seen: &Observed, plan: &Plan<'_>, objects: Vec<Object>) -> (BlueGreenRolloutStatus, Stay) {
-    let mut draft = Draft::new(seen, plan, objects);
+pub(crate) fn waiting_for_a_reader(seen: &Observed, plan: &Plan<'_>, pending: Vec<(Object, Part)>) -> (BlueGreenRolloutStatus, Stay) {
+    let mut draft = Draft::new(seen, plan, pending);
     let stay = hold::unread(seen).unwrap_or_else(|| Stay::working(reasons::DEPLOYING, "Waiting"));
     draft.tell(&stay);
     (draft.into_status(), stay)

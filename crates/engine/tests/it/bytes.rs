@@ -19,7 +19,9 @@ fn a_roll_back_is_recorded_beside_the_longest_history() {
     let metrics: Vec<_> = (0..16).map(wordy).collect();
     let spec = json!({"verification": {"metrics": metrics}, "monitoring": {"duration": "1h", "metrics": metrics}});
     let mut world = World::live(spec);
-    let answers = |value: f64| Outcome::Readings(vec![Reading::Value(value), Reading::Value(100.0)]);
+    fn answers(value: f64) -> Outcome {
+        Outcome::Readings(vec![Reading::Value(value), Reading::Value(100.0)])
+    }
     world.gauge = move |_, _, _| answers(0.0);
     world.image("shop:2");
     world.run_until(Phase::DeployingPreview);

@@ -12,7 +12,17 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn side() -> Side {
-    Side { color: Color::Green, revision: "new".into(), number: 2, image: "shop:2".into(), replicas: 3, ports: vec![], generation: Some(2) }
+    Side {
+        color: Color::Green,
+        revision: "new".into(),
+        number: 2,
+        image: "shop:2".into(),
+        replicas: 3,
+        ports: vec![],
+        generation: Some(2),
+        ready_when_left: None,
+        starting_since: None,
+    }
 }
 
 fn pod(name: &str) -> PodSeen {

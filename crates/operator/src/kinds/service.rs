@@ -85,6 +85,7 @@ impl Kind for Service {
     fn trim(wire: Self::Wire) -> Self {
         let Wire { metadata, spec, .. } = wire;
         let spec = spec.unwrap_or_default();
+        let (other_owners, leftovers) = (other_owners(&metadata), leftovers(&metadata));
         Self {
             ownership: Ownership::of(&metadata),
             deleting: metadata.deleting(),
@@ -95,8 +96,8 @@ impl Kind for Service {
             selector: Labels::all(spec.selector),
             ports: spec.ports.unwrap_or_default().into_iter().map(Into::into).collect(),
             fields: fields(spec.rest),
-            other_owners: other_owners(&metadata),
-            leftovers: leftovers(&metadata),
+            other_owners,
+            leftovers,
         }
     }
 }

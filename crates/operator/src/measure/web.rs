@@ -4,7 +4,7 @@ use super::{
     address::Rules,
     answer::{beginning, body},
     credentials::{Access, header},
-    line::{Unanswered, send},
+    line::send,
 };
 use bluegreen_gates::{
     ask::question::{HeaderSource, WebQuestion},

@@ -8,7 +8,7 @@ use crate::{
 use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Effect, Observed,
-    decision::{Change, Manner, Object},
+    decision::{Change, Manner, Object, Part},
     observed::Refusal,
     render,
 };
@@ -81,7 +81,7 @@ fn an_upgrade_writes_no_candidate_anew() {
 fn refused(seen: &mut Observed, message: &str) {
     let at = Timestamp::from_second(seen.now.as_second() - 60).unwrap();
     let (object, message) = (Object::Deployment(Color::Blue), message.into());
-    seen.refusals = vec![Refusal { object, code: 422, message, at, times: 1, generation: seen.generation }];
+    seen.refusals = vec![Refusal { object, part: Part::Whole, code: 422, message, at, times: 1, denied_since: None, generation: seen.generation }];
     blue(seen).generation += 1;
 }
 
