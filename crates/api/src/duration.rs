@@ -15,6 +15,9 @@ pub struct Duration(pub time::Duration);
 #[error("{0:?} is not a duration: write whole numbers with h, m, s or ms, for example 90s or 1h30m")]
 pub struct InvalidDuration(String);
 
+/// Eleven years: the longest that can be written back in one number of hours. What is longer is read as this.
+const LONGEST: time::Duration = time::Duration::from_secs(99_999 * 3600);
+
 impl Duration {
     pub const fn from_secs(seconds: u64) -> Self {
         Self(time::Duration::from_secs(seconds))
@@ -52,7 +55,7 @@ impl FromStr for Duration {
             };
             rest = tail;
         }
-        if parts == 0 { Err(invalid()) } else { Ok(Self(total)) }
+        if parts == 0 { Err(invalid()) } else { Ok(Self(total.min(LONGEST))) }
     }
 }
 
@@ -170,6 +173,7 @@ mod tests {
             ("500ms", 500, "500ms"),
             ("1s500ms", 1_500, "1s500ms"),
             ("36h", 129_600_000, "36h"),
+            ("60000h60000h", 359_996_400_000, "99999h"),
         ] {
             let duration: Duration = text.parse().unwrap();
             assert_eq!(duration.0.as_millis(), millis, "{text}");

@@ -111,13 +111,14 @@ mod tests {
     #[test]
     fn a_long_order_is_spent_by_its_hash() {
         let long = format!("abc/{}", "n".repeat(100_000));
-        let on_object = annotations(&[("promote", &long)]);
+        let on_object = annotations(&[("promote", long.as_str())]);
         let mut status = BlueGreenRolloutStatus::default();
         assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), Some(long.as_str()));
         spend(&mut status, &on_object, Verb::Promote);
         assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), None);
         assert!(status.orders["promote"].len() <= LONGEST);
-        assert!(given(&annotations(&[("promote", &format!("{long}2"))]), &status, Verb::Promote, "abc").is_some(), "given anew");
+        let other = format!("{long}2");
+        assert!(given(&annotations(&[("promote", other.as_str())]), &status, Verb::Promote, "abc").is_some(), "given anew");
         // As an earlier operator kept it.
         status.orders.insert("promote".into(), long);
         assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), None);

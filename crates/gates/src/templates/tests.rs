@@ -98,7 +98,7 @@ fn templates_of_both_kinds_may_have_one_name() {
 #[test]
 fn parameters_are_put_in_wherever_there_is_text() {
     let by_name = BTreeMap::from([("job", "shop"), ("quoted", "{{ parameters.job }}")]);
-    let values = Parameters { by_name, declared_in: "" };
+    let values = Parameters { by_name, declared_in: "", room: &std::cell::Cell::new(1024) };
     for (text, expected) in [
         ("{{parameters.job}}-{{ parameters.job }}", "shop-shop"),
         ("{{ pods }} {{ parameters.job }} {{ rollout", "{{ pods }} shop {{ rollout"),

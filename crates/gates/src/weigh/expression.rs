@@ -4,7 +4,7 @@
 //! not deep, and knows numbers only, without lists and what goes through them. What it comes to is known when it is read, so that no value
 //! finds a part that can't be worked out. Each of its parts is worked out once at most for a reading: their number is its fuel.
 
-use crate::invalid::Invalid;
+use crate::{invalid::Invalid, text::excerpt};
 use cel::{
     Context, IdedExpr, Value,
     common::ast::{Expr, LiteralValue},
@@ -57,7 +57,7 @@ impl Expression {
             return Err(Invalid(format!("goodIf has more than {LONGEST} characters: make it shorter")));
         }
         let parsed = PrattParser::new().max_recursion_depth(DEEPEST).parse(text).map_err(|errors| {
-            let first = errors.errors.first().map_or_else(String::new, |error| error.msg.clone());
+            let first = errors.errors.first().map_or_else(String::new, |error| excerpt(error.msg.as_bytes(), LONGEST));
             wrong(&format!("is not a valid CEL expression: {first}"))
         })?;
         let mut names = Names::default();
@@ -239,6 +239,10 @@ mod tests {
             let error = long(longer).unwrap_err().to_string();
             assert_eq!(error, "goodIf has more than 256 characters: make it shorter");
         }
+        let wide = |terms: usize| format!("({0})&&({0})", format!("1<1{}", "||1<1".repeat(terms - 1)));
+        assert_eq!(Expression::of(&wide(16)).unwrap().parts(), 127);
+        let error = Expression::of(&wide(17)).unwrap_err().to_string();
+        assert!(error.ends_with("has more than 128 names, numbers and operators: make it shorter"), "{error}");
         let error = Expression::of(&format!("value{} < 1.0", " + 1.0".repeat(40))).unwrap_err().to_string();
         assert!(error.ends_with("is nested more than 24 levels deep: simplify it"), "{error}");
     }

@@ -98,7 +98,7 @@ proptest! {
         let reference = TemplateReference { kind: TemplateKind::GateTemplate, name: "slo".into(), parameters: BTreeMap::new() };
         let parameters = BTreeMap::from([("zone".to_owned(), zone)]);
         for stage in Stage::ALL {
-            let groups = Group::all(stage, (&[check.clone()], &[metric.clone()]), &[reference.clone()], &parameters, "web", &seen);
+            let groups = Group::all(stage, (std::slice::from_ref(&check), std::slice::from_ref(&metric)), std::slice::from_ref(&reference), &parameters, "web", &seen);
             let server = Server::of_operator("http://prometheus");
             let gates = groups.and_then(|groups| gates::with(stage, gates::definitions(stage, &groups, Some(&server))?, None));
             prop_assert!(gates.is_err() || gates.is_ok_and(|gates| gates.len() <= 4));
