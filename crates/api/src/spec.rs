@@ -141,6 +141,10 @@ fn one() -> i32 {
         .message("ports must have names when there are several"),
     validation = Rule::new("self.ports.all(p, !has(p.name) || self.ports.exists_one(q, has(q.name) && q.name == p.name))")
         .message("two ports have the same name"),
+    validation = Rule::new("self.ports.all(p, !has(p.targetPort) || type(p.targetPort) == int || p.targetPort.matches('[a-z]'))")
+        .message("targetPort: must contain at least one letter (a-z): write a port number without quotes"),
+    validation = Rule::new("self.ports.all(p, !has(p.targetPort) || type(p.targetPort) == int || !p.targetPort.contains('--'))")
+        .message("targetPort: must not contain consecutive hyphens"),
     validation = Rule::new("self.ports.all(p, self.ports.exists_one(q, q.port == p.port && (has(q.protocol) ? q.protocol : 'TCP') == (has(p.protocol) ? p.protocol : 'TCP')))")
         .message("two ports have the same number and protocol"),
     validation = Rule::new("(has(self.active) && has(self.active.name) ? self.active.name : '') == (has(oldSelf.active) && has(oldSelf.active.name) ? oldSelf.active.name : '')")

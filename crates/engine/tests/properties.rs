@@ -27,7 +27,7 @@ mod worlds;
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Gate, GateState, Outcome as Ended, Phase, Protocol, Side, names};
 use bluegreen_engine::{
     Decision, Effect, Observed, decide,
-    decision::{Change, Object, Role, Target},
+    decision::{Change, Manner, Object, Role, Target},
     measure,
     observed::*,
     render,
@@ -253,6 +253,27 @@ proptest! {
             prop_assert!(!deleting, "promise 7: {}, which is being deleted", told::of_change(&effect.change));
             let another = matches!(owner, Owner::Former | Owner::Foreign { adopt: false, .. });
             prop_assert!(!another, "promise 6: {}, which is of {owner:?}", told::of_change(&effect.change));
+        }
+    }
+
+    /// Promise 15: a color that gets a role, or another revision, takes its template whole. Only what has its role already is applied or
+    /// scaled, beside what others added.
+    #[test]
+    fn a_color_gets_a_role_by_a_whole_write_only(seen in worlds()) {
+        let (seen, Decision::Act(effects), _) = settled(&seen) else { return Ok(()) };
+        for Effect { change, .. } in effects {
+            let (color, revision) = match change {
+                Change::WriteDeployment { color, revision, manner: Manner::Apply, .. } => (color, Some(revision)),
+                Change::Scale { color, .. } => (color, None),
+                _ => continue,
+            };
+            let Some(deployment) = &seen.color(color).deployment else { continue };
+            prop_assert!(revision.is_none_or(|revision| revision == deployment.revision), "{color} runs {} and is applied", deployment.revision);
+            let serves = [&seen.status.active, &seen.status.standby].into_iter().flatten().any(|side| side.color == color);
+            let candidate = seen.status.preview.as_ref().filter(|candidate| candidate.color == color && !serves);
+            let Some(candidate) = candidate else { continue };
+            let arrived = candidate.generation.is_some() || deployment.arrival == seen.status.attempt.to_string();
+            prop_assert!(arrived && candidate.revision == deployment.revision, "{color} has not arrived as a candidate: {}", deployment.arrival);
         }
     }
 

@@ -88,7 +88,8 @@ fn with_image(spec: &BlueGreenRolloutSpec, name: &str) -> Result<(Value, String)
         }
         named.get_or_insert(image);
     }
-    Ok((template, named.unwrap_or_default()))
+    // A key without a value is written by nobody: server-side apply refuses it.
+    Ok((hash::without_nulls(&template), named.unwrap_or_default()))
 }
 
 /// The image that names a revision to people, of a template as it runs.

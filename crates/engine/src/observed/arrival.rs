@@ -6,7 +6,7 @@ use bluegreen_api::{BlueGreenRolloutStatus, Phase, Side};
 /// The marker of the arrival that a status asks for: its color gets a role that it didn't have. A side that serves or stands by has
 /// arrived long ago.
 pub fn arrival(status: &BlueGreenRolloutStatus, side: &Side) -> Option<String> {
-    let is = |other: &Option<Side>| other.as_ref().is_some_and(|other| other.color == side.color);
+    let is = |other: &Option<Side>| other.as_ref().is_some_and(|other| (other.color, &other.revision) == (side.color, &side.revision));
     if is(&status.preview) || (is(&status.active) && status.phase == Some(Phase::Initializing)) {
         return Some(status.attempt.to_string());
     }

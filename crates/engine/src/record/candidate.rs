@@ -173,7 +173,7 @@ pub(super) fn scaling_up(draft: &mut Draft<'_>) -> Step {
     }
     let full = draft.at_full_size(candidate);
     let message = words::revision("Scaling revision", &full, &format!(" to {} pods", full.replicas));
-    if draft.fully_available(&full) && draft.ready_pods(&full) > 0 {
+    if draft.fully_available(&full) && draft.reachable_pods(&full) > 0 {
         // Not before our write that comes after somebody's edit is taken up. What others add beside our fields stays, and starts no gate anew.
         if !facts::taken_up(draft.seen, &full) {
             let waits = format!(" to {} pods: waiting until {}", full.replicas, restored(draft, &full));

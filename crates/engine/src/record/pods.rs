@@ -37,7 +37,7 @@ pub(crate) fn pods_coming(draft: &mut Draft<'_>, candidate: &Side, reason: &'sta
     }
     let trouble = trouble(draft, candidate);
     let progress = draft.without_progress(candidate);
-    if progress.is_some_and(|(time, _)| time >= draft.settings().progress_deadline) {
+    if progress.is_some_and(|(late, _)| late) {
         let ready = || format!("{} of {} pods are ready", draft.ready_pods(candidate), candidate.replicas);
         let why = trouble.map_or_else(ready, |trouble| trouble.sentence);
         let deadline = bluegreen_api::Duration(draft.settings().progress_deadline);
@@ -70,7 +70,7 @@ pub(crate) fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
     }
     let trouble = trouble(draft, active);
     let progress = draft.without_progress(active);
-    if progress.is_some_and(|(time, _)| time >= draft.settings().progress_deadline) {
+    if progress.is_some_and(|(late, _)| late) {
         // Not how many are: that would be a record with each that comes or goes.
         let short = || format!("fewer than {} pods are ready", active.replicas);
         let why = trouble.as_ref().map_or_else(short, |trouble| trouble.sentence.clone());

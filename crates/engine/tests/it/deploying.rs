@@ -2,15 +2,15 @@
 
 use crate::{
     decided::{next, phase},
-    edits::{later, refuse},
+    edits::{green, later, refuse},
     scene::reason,
-    world::World,
+    world::{Ask, World},
 };
 use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Object, Role},
-    observed::Owner,
+    observed::{Owner, Progress},
 };
 use serde_json::json;
 
@@ -147,4 +147,21 @@ fn a_candidate_with_refused_objects_is_not_given_up() {
     assert_eq!(phase(&seen, revision), Phase::DeployingPreview);
     let status = next(&seen, revision);
     assert!(status.message.starts_with("The API server refused ControllerRevision shop-"), "{}", status.message);
+}
+
+/// What is to come of them is time, and no clock of ours is shorter than that.
+#[test]
+fn ready_pods_that_must_stay_ready_are_not_given_up() {
+    let mut world = World::in_phase(json!({"progressDeadline": "90s"}), "shop:2-unready", Phase::DeployingPreview);
+    world.run_for(10);
+    let mut seen = world.seen();
+    seen.ask(|spec| spec.min_ready_seconds = Some(700));
+    for side in [&mut seen.blue, &mut seen.green] {
+        side.deployment.as_mut().unwrap().min_ready_seconds = 700;
+        side.pods.iter_mut().for_each(|pod| (pod.ready, pod.trouble) = (true, None));
+    }
+    let (revision, at) = (green(&mut seen).revision.clone(), seen.now);
+    seen.green.progress = Some(Progress { revision, generation: 1, high_water: 3, at, short_since: None });
+    assert_eq!(phase(&seen, |seen| later(seen, 600)), Phase::DeployingPreview);
+    assert_eq!(phase(&seen, |seen| later(seen, 900)), Phase::Aborting);
 }

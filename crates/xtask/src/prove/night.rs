@@ -22,6 +22,7 @@ const SEEDS_OF_OPERATOR: u32 = 1_000;
 /// Half as many follow with leadership lost again and again, and both take their time to come to rest.
 const MINUTES_OF_CHURN: f64 = 32.0;
 const SWITCHES: u32 = 30;
+const SEQUENCES_OF_TEMPLATES: u32 = 3_000;
 const STORIES_BESIDE_A_REAL_SERVER: u32 = 200;
 const ROLLOUTS_THAT_MEASURE: u32 = 500;
 /// The sample of mutants is tried in so many parts.
@@ -66,6 +67,7 @@ const NIGHT: &[Part] = &[
     part("fuzz", 10, "everything that reads what users write, with arbitrary texts and depths", fuzz),
     part("measuring", 5, "500 rollouts that measure every second", measuring),
     part("conformance", 5, "the simulated API server beside a real one, story by story", conformance),
+    part("templates", 40, "sequences of generated pod templates in one color, each beside what a new Deployment would run", templates),
     part("faults", 15, "the engine broken by each patch, and every check that notices", || faults::each_by_all(&[])),
     part("churn", 58, "fifty rollouts behind a proxy that deals out a network's faults", || {
         clusters::churn(&Settings::default(), MINUTES_OF_CHURN)
@@ -144,6 +146,11 @@ fn measuring() -> Result<Outcome> {
 fn conformance() -> Result<Outcome> {
     let settings = Settings::default().with("SEEDS", STORIES_BESIDE_A_REAL_SERVER);
     clusters::one(Kind::Fake, &settings, "conformance")
+}
+
+fn templates() -> Result<Outcome> {
+    let settings = Settings::of_commit(None).with("BLUEGREEN_SEQUENCES", SEQUENCES_OF_TEMPLATES);
+    clusters::on_fake_nodes(&settings, &["--show-output".to_owned(), "a_color_runs_what_a_new_deployment_would_run".to_owned()])
 }
 
 fn switches() -> Result<Outcome> {

@@ -19,6 +19,7 @@ mod rollout;
 mod schema;
 mod services;
 mod templates;
+mod templates_differ;
 mod unreadable;
 mod upgrade;
 mod webhooks;

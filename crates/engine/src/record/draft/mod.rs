@@ -141,12 +141,16 @@ impl<'a> Draft<'a> {
         clock
     }
 
-    /// Time since the pods of a side made progress, as far as it counts for this phase.
-    pub(crate) fn without_progress(&self, side: &Side) -> Option<(Duration, Option<Timestamp>)> {
+    /// Whether the pods of a side made no progress for a whole deadline, as far as its time counts for this phase, and when that is so.
+    /// Pods that are ready have only to stay ready for minReadySeconds: that time is theirs.
+    pub(crate) fn without_progress(&self, side: &Side) -> Option<(bool, Option<Timestamp>)> {
         let progress = self.color_of(side).progress.as_ref().filter(|progress| progress.revision == side.revision)?;
         let mut clock = self.status.clock.clone()?;
         // What was excluded before the latest progress can't be told from what was excluded after it: rather late than early.
         clock.since = clock.since.max(progress.at);
-        Some((clock::elapsed(&clock, self.now()), clock::due(&clock, self.settings().progress_deadline)))
+        let stays = u64::try_from(self.settings().min_ready_seconds).unwrap_or(0);
+        let stays = if progress.high_water > 0 { Duration::from_secs(stays) } else { Duration::ZERO };
+        let deadline = self.settings().progress_deadline.saturating_add(stays);
+        Some((clock::elapsed(&clock, self.now()) >= deadline, clock::due(&clock, deadline)))
     }
 }
