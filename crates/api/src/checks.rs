@@ -44,7 +44,7 @@ pub struct HttpCheck {
     /// Certificates are verified, and the operator's proxy settings apply. A Service may lead to former pods for a moment: let the answer
     /// name its version, and expect that version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^@/?#]+([/?#].*)?$"))]
     pub url: Option<String>,
     /// Scheme of requests to pods: HTTP (default) or HTTPS. Pods' certificates are not verified, as in the kubelet's probes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -180,7 +180,7 @@ pub struct JobCheck {
 #[serde(rename_all = "camelCase")]
 pub struct WebhookCheck {
     /// Absolute http or https URL, with the variables of `http.url`. Certificates are verified, and the operator's proxy settings apply.
-    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^@/?#]+([/?#].*)?$"))]
     pub url: String,
     /// Headers of the request, at most 32, besides the operator's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -36,7 +36,7 @@ pub struct Latency {
     pub min_requests: Option<i64>,
     /// Address of the Prometheus server, as `http://prometheus:9090`. Default: `sources.prometheus`, else the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^@/?#]+([/?#].*)?$"))]
     pub address: Option<String>,
     /// Credentials, sent to this `address` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub struct WebQuery {
     /// Absolute http or https URL. Variables as in a query to Prometheus, and `{{ start }}` and `{{ end }}`: the window that ends with this
     /// reading, in seconds since 1970. Values are escaped.
-    #[schemars(length(min = 1, max = 4096), regex(pattern = "^https?://"))]
+    #[schemars(length(min = 1, max = 4096), regex(pattern = r"^https?://[^@/?#]+([/?#].*)?$"))]
     pub url: String,
     /// Method of the request: GET (default) or POST.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     invalid::Invalid,
-    text::{EXCERPT, excerpt, quoted},
+    text::{EXCERPT, Words, excerpt},
 };
 use bluegreen_api::{ExpectedBody, HttpCheck, HttpMethod};
 use http::{HeaderMap, Method};
@@ -50,6 +50,7 @@ pub struct Answer<'a> {
     pub took: Duration,
     /// As far as it was read.
     pub body: &'a [u8],
+    pub words: Words,
 }
 
 pub fn exchange(http: &HttpCheck, interval: Duration) -> Result<Exchange, Invalid> {
@@ -97,11 +98,11 @@ pub fn body_rule(expected: &ExpectedBody) -> Result<BodyRule, Invalid> {
 impl Exchange {
     /// How an answer falls short, if it does: a sentence but for the name of who gave it. `on` says where, as ` on /healthz`.
     pub fn against(&self, on: &str, answer: Answer<'_>) -> Option<String> {
-        let Answer { status, took, body } = answer;
+        let Answer { status, took, body, words } = answer;
         if !self.expects(status) {
-            return Some(format!("answered {status}{on}, expected {}{}", self.statuses(), quoted(body)));
+            return Some(format!("answered {status}{on}, expected {}{}", self.statuses(), words.of(body)));
         }
-        if let Some(why) = self.expected_body.as_ref().and_then(|rule| rule.against(body)) {
+        if let Some(why) = self.expected_body.as_ref().and_then(|rule| rule.against(body, words)) {
             return Some(format!("answered {status}{on}, but {why}"));
         }
         let late = self.max_latency.filter(|most| took > *most)?;
@@ -121,28 +122,31 @@ impl Exchange {
 }
 
 impl BodyRule {
-    fn against(&self, body: &[u8]) -> Option<String> {
+    fn against(&self, body: &[u8], words: Words) -> Option<String> {
         if let Some(text) = &self.contains
             && !body.windows(text.len()).any(|part| part == text.as_bytes())
         {
-            return Some(format!("its body does not contain {:?}{}", excerpt(text.as_bytes(), EXCERPT), quoted(body)));
+            return Some(format!("its body does not contain {:?}{}", excerpt(text.as_bytes(), EXCERPT), words.of(body)));
         }
-        self.json.as_ref().and_then(|rule| rule.against(body))
+        self.json.as_ref().and_then(|rule| rule.against(body, words))
     }
 }
 
 impl JsonRule {
-    fn against(&self, body: &[u8]) -> Option<String> {
+    fn against(&self, body: &[u8], words: Words) -> Option<String> {
         let Self { path, equals } = self;
-        let Ok(value) = serde_json::from_slice::<Value>(body) else { return Some(format!("its body is not JSON{}", quoted(body))) };
+        let Ok(value) = serde_json::from_slice::<Value>(body) else { return Some(format!("its body is not JSON{}", words.of(body))) };
         let found = path.query(&value).all();
         if found.is_empty() {
-            return Some(format!("{path} finds nothing in its body{}", quoted(body)));
+            return Some(format!("{path} finds nothing in its body{}", words.of(body)));
         }
         let wanted = equals.as_ref()?;
         let other = found.into_iter().map(text_of).find(|text| text != wanted)?;
         let (other, wanted) = (excerpt(other.as_bytes(), EXCERPT), excerpt(wanted.as_bytes(), EXCERPT));
-        Some(format!("{path} is {other:?} in its body, expected {wanted:?}"))
+        Some(match words {
+            Words::Quoted => format!("{path} is {other:?} in its body, expected {wanted:?}"),
+            Words::Withheld => format!("{path} is something else in its body than the expected {wanted:?}"),
+        })
     }
 }
 
@@ -161,7 +165,7 @@ mod tests {
 
     /// How an answer with this status, after so many milliseconds, with this body falls short.
     fn against(http: &Value, (status, millis, body): (u16, u64, &str)) -> Option<String> {
-        let answer = Answer { status, took: Duration::from_millis(millis), body: body.as_bytes() };
+        let answer = Answer { status, took: Duration::from_millis(millis), body: body.as_bytes(), words: Words::Quoted };
         exchange_of(http).against(" on /", answer)
     }
 
@@ -207,26 +211,44 @@ mod tests {
         ];
         for (path, equals, expected) in cases {
             let rule = body_rule(&ExpectedBody { contains: None, json_path: Some(path.into()), equals: equals.map(Into::into) }).unwrap();
-            assert_eq!(rule.against(body.as_bytes()).as_deref(), expected, "{path} {equals:?}");
+            assert_eq!(rule.against(body.as_bytes(), Words::Quoted).as_deref(), expected, "{path} {equals:?}");
         }
         let rule = body_rule(&ExpectedBody { contains: None, json_path: Some("$.state".into()), equals: None }).unwrap();
-        assert_eq!(rule.against(b"[]").as_deref(), Some("$.state finds nothing in its body: \"[]\""));
-        assert_eq!(rule.against(b"<html>").as_deref(), Some("its body is not JSON: \"<html>\""));
-        assert_eq!(rule.against(b"").as_deref(), Some("its body is not JSON"));
+        assert_eq!(rule.against(b"[]", Words::Quoted).as_deref(), Some("$.state finds nothing in its body: \"[]\""));
+        assert_eq!(rule.against(b"<html>", Words::Quoted).as_deref(), Some("its body is not JSON: \"<html>\""));
+        assert_eq!(rule.against(b"", Words::Quoted).as_deref(), Some("its body is not JSON"));
+    }
+
+    #[test]
+    fn words_of_an_answer_can_be_withheld() {
+        let secret = r#"{"state": "secret"}"#;
+        let told = |http: Value, status: u16, body: &str| {
+            let answer = Answer { status, took: Duration::ZERO, body: body.as_bytes(), words: Words::Withheld };
+            exchange_of(&http).against("", answer).unwrap()
+        };
+        for (expected, body, why) in [
+            (json!({"equals": "up", "jsonPath": "$.state"}), secret, "$.state is something else in its body than the expected \"up\""),
+            (json!({"jsonPath": "$.none"}), secret, "$.none finds nothing in its body"),
+            (json!({"jsonPath": "$.none"}), "secret", "its body is not JSON"),
+            (json!({"contains": "up"}), secret, "its body does not contain \"up\""),
+        ] {
+            assert_eq!(told(json!({"expectedBody": expected}), 200, body), format!("answered 200, but {why}"));
+        }
+        assert_eq!(told(json!({}), 500, "secret"), "answered 500, expected 200-299");
     }
 
     #[test]
     fn text_is_found_to_the_letter_and_other_text_is_excerpted() {
         let rule = body_rule(&ExpectedBody { contains: Some("shop 2".into()), ..ExpectedBody::default() }).unwrap();
         for good in ["shop 2", "the shop 2!", "ü shop 2"] {
-            assert_eq!(rule.against(good.as_bytes()), None, "{good}");
+            assert_eq!(rule.against(good.as_bytes(), Words::Quoted), None, "{good}");
         }
         for bad in ["Shop 2", "shop  2", "shop "] {
-            assert!(rule.against(bad.as_bytes()).is_some(), "{bad}");
+            assert!(rule.against(bad.as_bytes(), Words::Quoted).is_some(), "{bad}");
         }
-        assert_eq!(rule.against(b"").as_deref(), Some("its body does not contain \"shop 2\""));
-        assert_eq!(quoted(b"a\r\n\tb\0  c"), ": \"a b c\"");
-        assert_eq!(quoted("ü".repeat(500).as_bytes()), format!(": \"{}…\"", "ü".repeat(EXCERPT - 1)));
-        assert_eq!(quoted(&[b'a', 0xff]), ": \"a\u{fffd}\"");
+        assert_eq!(rule.against(b"", Words::Quoted).as_deref(), Some("its body does not contain \"shop 2\""));
+        assert_eq!(Words::Quoted.of(b"a\r\n\tb\0  c"), ": \"a b c\"");
+        assert_eq!(Words::Quoted.of("ü".repeat(500).as_bytes()), format!(": \"{}…\"", "ü".repeat(EXCERPT - 1)));
+        assert_eq!(Words::Quoted.of(&[b'a', 0xff]), ": \"a\u{fffd}\"");
     }
 }

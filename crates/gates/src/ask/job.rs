@@ -4,7 +4,7 @@ use crate::{
     hash,
     invalid::Invalid,
     reading::{CheckOutcome, Reading},
-    text::{around, bounded, excerpt, quoted},
+    text::{Words, around, bounded, excerpt},
 };
 use bluegreen_api::{Duration, Gate, JobCheck, names};
 use jiff::Timestamp;
@@ -216,7 +216,7 @@ impl JobRun {
             Ok(number) if number.is_nan() => Reading::NotANumber,
             Ok(number) => Reading::Value(number),
             Err(_) => {
-                let told = quoted(line.as_bytes());
+                let told = Words::Quoted.of(line.as_bytes());
                 Reading::Failed(format!("Job {} succeeded, but the last line of its log is not a number{told}", self.name))
             }
         }

@@ -1,5 +1,6 @@
 //! What is asked: of pods, of addresses, of Jobs, of sources of numbers.
 
+pub mod allowed;
 pub mod exchange;
 pub mod headers;
 pub mod job;

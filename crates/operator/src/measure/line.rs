@@ -7,6 +7,7 @@ use super::{
 use bluegreen_gates::{
     ask::exchange::{Answer, Exchange},
     reading::CheckOutcome,
+    text::Words,
 };
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use tokio::{sync::Semaphore, time::Instant};
@@ -15,6 +16,7 @@ use tokio::{sync::Semaphore, time::Instant};
 pub struct Line<'a> {
     pub client: &'a Client,
     pub slots: &'a Semaphore,
+    pub words: Words,
 }
 
 /// Why there is no answer.
@@ -72,7 +74,7 @@ impl Line<'_> {
                 body
             }
         };
-        match exchange.against(on, Answer { status, took, body: &body }) {
+        match exchange.against(on, Answer { status, took, body: &body, words: self.words }) {
             None => Ok(status),
             Some(why) => Err(Unanswered::Failed(format!("{who} {why}"))),
         }

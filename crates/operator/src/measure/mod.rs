@@ -9,24 +9,28 @@ mod http;
 mod job;
 mod line;
 mod prometheus;
+mod services;
 mod signature;
 #[cfg(test)]
 mod stage;
 mod web;
 mod webhook;
 
-pub use address::{Rules, Source};
 pub use signature::Signer;
 
 use crate::{clock, key::Key, memory::Memory, metrics::Metrics, queue::Queue};
+use address::Rules;
 use bluegreen_engine::Observed;
 use bluegreen_gates::{
     ask::{
         Ask, What,
+        allowed::Allowed,
         question::{Question, Secret, Whose},
     },
     reading::{CheckOutcome, Measurement, Outcome, Reading},
+    text::Words,
 };
+use client::Clients;
 use credentials::{Access, Credentials, Own};
 use futures::future::{BoxFuture, join_all};
 use job::Jobs;
@@ -50,8 +54,8 @@ const AT_ONCE: usize = 512;
 #[derive(Clone)]
 pub struct Sources {
     pods: reqwest::Client,
-    urls: reqwest::Client,
-    metrics: reqwest::Client,
+    urls: Arc<Clients>,
+    metrics: Arc<Clients>,
     rules: Arc<Rules>,
     signer: Signer,
     credentials: Arc<Credentials>,
@@ -61,28 +65,30 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// `own`: the directory of what the operator's own Prometheus is shown. `api`: where Secrets are read and Jobs run.
-    pub fn new(rules: Rules, signer: Signer, own: Option<PathBuf>, api: kube::Client) -> reqwest::Result<Self> {
-        let rules = Arc::new(rules);
+    /// `own`: the directory of what the operator's own Prometheus is shown. `api`: where Secrets and Services are read and Jobs run.
+    pub fn new(allowed: Allowed, signer: Signer, own: Option<PathBuf>, api: kube::Client) -> reqwest::Result<Self> {
+        let rules = Rules::new(allowed, api.clone());
         let slots = Arc::new(Semaphore::new(AT_ONCE));
-        let (urls, metrics) = (client::urls(rules.clone())?, client::sources(&rules)?);
+        let urls = Arc::new(Clients::once(rules.clone()));
+        let metrics = Arc::new(Clients::again(rules.clone(), |builder| builder));
         let credentials = Arc::new(Credentials::new(api.clone(), rules.clone()));
         let own = own.map(|directory| Arc::new(Own::new(directory, rules.clone())));
-        Ok(Self { pods: client::pods()?, urls, metrics, rules, signer, credentials, own, jobs: Jobs::new(api), slots })
+        Ok(Self { pods: client::pods(&rules)?, urls, metrics, rules, signer, credentials, own, jobs: Jobs::new(api), slots })
     }
 
-    async fn ask(&self, what: &What) -> Outcome {
-        let urls = Line { client: &self.urls, slots: &self.slots };
+    /// `namespace`: of the rollout that asks.
+    async fn ask(&self, namespace: &str, what: &What) -> Outcome {
+        let reach = self.urls.of(namespace);
         match what {
             What::Http { targets, scheme, path, exchange } => {
-                let pods = Line { client: &self.pods, slots: &self.slots };
+                let pods = Line { client: &self.pods, slots: &self.slots, words: Words::Quoted };
                 let request = http::Request { scheme: *scheme, path, exchange };
-                Outcome::Check(http::check(&pods, &self.rules, targets, &request).await)
+                Outcome::Check(http::check(&pods, &self.rules.allowed, targets, &request).await)
             }
-            What::Url { url, exchange } => Outcome::Check(http::check_url(&urls, &self.rules, url, exchange).await),
+            What::Url { url, exchange } => Outcome::Check(http::check_url(reach, &self.slots, url, exchange).await),
             What::Webhook { url, headers, body, timeout } => {
                 let question = webhook::Question { url, headers, body, timeout: *timeout };
-                Outcome::Check(webhook::ask(&urls, &self.rules, &self.signer, &question).await)
+                Outcome::Check(webhook::ask(reach, &self.slots, &self.signer, &question).await)
             }
             // No request in flight: many may run for long.
             What::Job(job) => Outcome::Check(self.jobs.check(job).await),
@@ -94,7 +100,7 @@ impl Sources {
                 };
                 let _slot = self.slots.acquire().await;
                 // At the same moment, or one side's incident would look like its own.
-                Outcome::Readings(join_all(questions.iter().map(|question| self.read(question, &access, *timeout))).await)
+                Outcome::Readings(join_all(questions.iter().map(|question| read(namespace, question, &access, *timeout))).await)
             }
         }
     }
@@ -106,23 +112,21 @@ impl Sources {
             (Whose::Operator, None) | (Whose::Nobody, _) => Ok(Access::open(self.metrics.clone())),
         }
     }
+}
 
-    async fn read(&self, question: &Question, access: &Access, timeout: Duration) -> Reading {
-        match question {
-            Question::Prometheus { address, headers, query, at } => {
-                prometheus::read(&access.client, &self.rules, (address, headers), (query, *at), timeout).await
-            }
-            Question::Buckets { address, headers, query } => {
-                prometheus::read_buckets(&access.client, &self.rules, (address, headers), query, timeout).await
-            }
-            Question::Web(question) => web::read(access, &self.rules, question, timeout).await,
-        }
+async fn read(namespace: &str, question: &Question, access: &Access, timeout: Duration) -> Reading {
+    let reach = access.clients.of(namespace);
+    match question {
+        Question::Prometheus { address, headers, query, at } => prometheus::read(reach, (address, headers), (query, *at), timeout).await,
+        Question::Buckets { address, headers, query } => prometheus::read_buckets(reach, (address, headers), query, timeout).await,
+        Question::Web(question) => web::read(access, namespace, question, timeout).await,
     }
 }
 
 /// Takes measurements: by asking [`Sources`], but for simulations.
 pub trait Gauge: Send + Sync {
-    fn measure<'a>(&'a self, what: &'a What) -> BoxFuture<'a, Outcome>;
+    /// `namespace`: of the rollout that asks.
+    fn measure<'a>(&'a self, namespace: &'a str, what: &'a What) -> BoxFuture<'a, Outcome>;
 
     /// A measurement that had begun is not wanted any more: what it left outside of this process goes.
     fn abandon<'a>(&'a self, _what: &'a What) -> BoxFuture<'a, ()> {
@@ -131,8 +135,8 @@ pub trait Gauge: Send + Sync {
 }
 
 impl Gauge for Sources {
-    fn measure<'a>(&'a self, what: &'a What) -> BoxFuture<'a, Outcome> {
-        Box::pin(self.ask(what))
+    fn measure<'a>(&'a self, namespace: &'a str, what: &'a What) -> BoxFuture<'a, Outcome> {
+        Box::pin(self.ask(namespace, what))
     }
 
     fn abandon<'a>(&'a self, what: &'a What) -> BoxFuture<'a, ()> {
@@ -228,7 +232,7 @@ impl Measuring {
             tokio::time::sleep(left).await;
         }
         begun.store(true, Ordering::Release);
-        let outcome = self.gauge.measure(&wanted.what).await;
+        let outcome = self.gauge.measure(&key.namespace, &wanted.what).await;
         self.metrics.measured(kind(&wanted.what), result(&outcome));
         tracing::debug!(rollout = %key, gate = %wanted.gate, ?outcome, "measured");
         let result = Measurement {

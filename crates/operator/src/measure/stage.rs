@@ -1,8 +1,15 @@
 //! Servers that tests ask, and what they are asked.
 
-use super::{Rules, client, line::Line};
+use super::{
+    address::Rules,
+    client::{self, Clients, Reach},
+    line::Line,
+};
 use axum::Router;
-use bluegreen_gates::ask::exchange::Exchange;
+use bluegreen_gates::{
+    ask::{allowed::Allowed, exchange::Exchange},
+    text::Words,
+};
 use data_encoding::BASE64;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use reqwest::{Client, Method, header::HeaderMap};
@@ -62,8 +69,18 @@ async fn answer_over_tls(certificate: CertificateDer<'static>, key: &KeyPair) ->
     address
 }
 
-pub fn local() -> Rules {
-    Rules { local: true, ..Rules::default() }
+pub fn local() -> Allowed {
+    Allowed { any: true, ..Allowed::default() }
+}
+
+/// An API server that isn't there.
+pub fn nowhere() -> kube::Client {
+    kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap()
+}
+
+pub fn clients(allowed: &Allowed) -> Clients {
+    provide_tls();
+    Clients::again(Rules::new(allowed.clone(), nowhere()), |builder| builder)
 }
 
 /// A check with its defaults, but with shorter times.
@@ -84,22 +101,22 @@ pub fn plain() -> Exchange {
 /// The means to ask: clients as the operator has them.
 pub struct Means {
     pods: Client,
-    urls: Client,
-    slots: Semaphore,
+    urls: Clients,
+    pub slots: Semaphore,
 }
 
 impl Means {
-    pub fn new(rules: &Rules, slots: usize) -> Self {
+    pub fn new(allowed: &Allowed, slots: usize) -> Self {
         provide_tls();
-        let rules = Arc::new(rules.clone());
-        Self { pods: client::pods().unwrap(), urls: client::urls(rules).unwrap(), slots: Semaphore::new(slots) }
+        let rules = Rules::new(allowed.clone(), nowhere());
+        Self { pods: client::pods(&rules).unwrap(), urls: Clients::once(rules), slots: Semaphore::new(slots) }
     }
 
     pub fn pods(&self) -> Line<'_> {
-        Line { client: &self.pods, slots: &self.slots }
+        Line { client: &self.pods, slots: &self.slots, words: Words::Quoted }
     }
 
-    pub fn urls(&self) -> Line<'_> {
-        Line { client: &self.urls, slots: &self.slots }
+    pub fn reach(&self) -> Reach<'_> {
+        self.urls.of("web")
     }
 }

@@ -1,5 +1,5 @@
 use super::{
-    stage::{local, provide_tls, serve},
+    stage::{local, nowhere, provide_tls, serve},
     *,
 };
 use axum::{
@@ -16,8 +16,7 @@ const GATES: usize = 64;
 
 fn sources() -> Sources {
     provide_tls();
-    let nowhere = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
-    Sources::new(local(), Signer(None), None, nowhere).unwrap()
+    Sources::new(local(), Signer(None), None, nowhere()).unwrap()
 }
 
 #[tokio::test]
@@ -37,12 +36,12 @@ async fn a_rollout_all_of_whose_sources_are_slow_delays_no_other() {
         timeout: Duration::from_secs(60),
     };
     let waiting: Vec<_> = (0..GATES).map(|_| (sources.clone(), asked(slow))).collect();
-    let tasks: Vec<_> = waiting.into_iter().map(|(sources, what)| tokio::spawn(async move { sources.ask(&what).await })).collect();
+    let tasks: Vec<_> = waiting.into_iter().map(|(sources, what)| tokio::spawn(async move { sources.ask("web", &what).await })).collect();
     // All of them have begun to wait before anything else is asked.
     while sources.slots.available_permits() + GATES > AT_ONCE {
         tokio::task::yield_now().await;
     }
-    let answer = tokio::time::timeout(Duration::from_secs(20), sources.ask(&asked(quick))).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(20), sources.ask("web", &asked(quick))).await.unwrap();
     assert_eq!(answer, Outcome::reading(Reading::Value(1.0)));
     assert!(tasks.iter().all(|task| !task.is_finished()), "they wait still");
 }
@@ -63,7 +62,7 @@ async fn headers_are_sent_with_queries_for_numbers_and_buckets() {
         [number, Question::Buckets { address, headers, query }]
     };
     let questions = [both(&Arc::new(tenant)), both(&Arc::default())].concat();
-    let answers = sources().ask(&What::Metric { questions, credentials: Whose::Nobody, timeout: Duration::from_secs(60) }).await;
+    let answers = sources().ask("web", &What::Metric { questions, credentials: Whose::Nobody, timeout: Duration::from_secs(60) }).await;
     let told = |count: f64| [Reading::Value(count), Reading::Buckets(Buckets::of([(Some("+Inf"), count)]).unwrap())];
     assert_eq!(answers, Outcome::Readings([told(7.0), told(0.0)].concat()));
 }

@@ -355,7 +355,7 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "a URL of another kind",
             check(&json!({"http": {"url": "ftp://shop/"}})),
-            "spec.verification.checks[0].http.url in body should match '^https?://'".into(),
+            "spec.verification.checks[0].http.url in body should match '^https?://[^@/?#]+([/?#].*)?$'".into(),
         ),
         (
             "a body that is not sent",
@@ -396,7 +396,7 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "an address without a scheme",
             json!({"sources": {"prometheus": {"address": "prometheus:9090"}}}),
-            "spec.sources.prometheus.address in body should match '^https?://'".into(),
+            "spec.sources.prometheus.address in body should match '^https?://[^@/?#]+([/?#].*)?$'".into(),
         ),
     ];
     for duration in ["10", "-5s", "1d", "1.5h", ""] {
