@@ -418,7 +418,8 @@ pub enum FactorOf {
     validation = Rule::new("!has(self.requests) || has(self.minRequests)")
         .message("requests counts what minRequests asks for: set both, or neither"),
     validation = Rule::new("!has(self.minRequests) || has(self.requests) || has(self.ready) && has(self.ready.source)")
-        .message("minRequests needs to know how requests are counted: set requests, a query that yields their number")
+        .message("minRequests needs to know how requests are counted: set requests, a query that yields their number"),
+    validation = Rule::new("!has(self.timeout) || duration(self.timeout) <= duration('1m')").message("timeout is at most 1m")
 )]
 pub struct PrometheusQuery {
     /// PromQL that returns one number: a scalar, or a vector of one series. Variables: `{{ namespace }}`, `{{ rollout }}`, `{{ interval }}`
@@ -452,7 +453,7 @@ pub struct PrometheusQuery {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub headers: BTreeMap<String, String>,
-    /// Time limit for an answer. Default 10s.
+    /// Time limit for an answer. Default 10s, at most 1m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
@@ -464,8 +465,11 @@ pub struct PrometheusQuery {
 /// look. Requests of one side wait until the other side has had requests too, for `noDataLimit` readings.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.credentials) || has(self.headers)) || has(self.address)")
-    .message("credentials and headers are for the address beside them: set address too, or those of sources.prometheus"))]
+#[x_kube(
+    validation = Rule::new("!(has(self.credentials) || has(self.headers)) || has(self.address)")
+        .message("credentials and headers are for the address beside them: set address too, or those of sources.prometheus"),
+    validation = Rule::new("!has(self.timeout) || duration(self.timeout) <= duration('1m')").message("timeout is at most 1m")
+)]
 pub struct Comparison {
     /// PromQL for the counter of a side's failed requests, without rate or increase: `sum(http_requests_total{code=~"5..",pod=~"{{ pods
     /// }}"})`. Variables as in a query. No data counts as 0 where there are requests, since a counter appears with the first error.
@@ -498,7 +502,7 @@ pub struct Comparison {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub headers: BTreeMap<String, String>,
-    /// Time limit for an answer. Default 10s.
+    /// Time limit for an answer. Default 10s, at most 1m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }

@@ -79,6 +79,8 @@ pub struct Metrics {
     requests: Family<ByRequest, Counter>,
     phases: Family<ByPhase, Gauge>,
     queue: Family<ByState, Gauge>,
+    waiting_for_place: Gauge,
+    place_time: Histogram,
     leading: Gauge,
 }
 
@@ -104,6 +106,8 @@ impl Default for Metrics {
             requests: Family::default(),
             phases: Family::default(),
             queue: Family::default(),
+            waiting_for_place: Gauge::default(),
+            place_time: short(),
             leading: Gauge::default(),
         }
     }
@@ -133,6 +137,17 @@ impl Metrics {
         all.register("api_requests", "Requests to the API server by verb, resource and code", self.requests.clone());
         all.register("rollouts", "Rollouts by phase", self.phases.clone());
         all.register("queue_depth", "Queued rollouts by state: ready, or waiting for a time", self.queue.clone());
+        all.register(
+            "measurements_waiting",
+            "Measurements that wait for a place among the requests in flight",
+            self.waiting_for_place.clone(),
+        );
+        all.register_with_unit(
+            "measurement_wait",
+            "Time that measurements waited for a place, of those that had to wait",
+            Unit::Seconds,
+            self.place_time.clone(),
+        );
         all.register("leading", "1 while this operator is the leader, else 0", self.leading.clone());
         all
     }
@@ -152,6 +167,15 @@ impl Metrics {
 
     pub fn set_leading(&self, leading: bool) {
         self.leading.set(i64::from(leading));
+    }
+
+    /// One more, or one less.
+    pub fn waits_for_place(&self, more: i64) {
+        self.waiting_for_place.inc_by(more);
+    }
+
+    pub fn waited_for_place(&self, time: Duration) {
+        self.place_time.observe(time.as_secs_f64());
     }
 
     pub fn set_queue(&self, (ready, later): (usize, usize)) {

@@ -1,6 +1,7 @@
 //! A request, what must come back, and how an answer falls short of that.
 
 use super::{
+    LONGEST_ANSWER,
     headers::{headers, named},
     json_path::json_path,
 };
@@ -61,7 +62,7 @@ pub fn exchange(http: &HttpCheck, interval: Duration) -> Result<Exchange, Invali
     if http.expected_body.is_some() && method == HttpMethod::HEAD {
         return Err(Invalid("answers to HEAD have no body: choose another method, or leave expectedBody out".into()));
     }
-    let timeout = http.timeout.map_or(Duration::from_secs(5), |timeout| timeout.0);
+    let timeout = http.timeout.map_or(Duration::from_secs(5), |timeout| timeout.0).min(LONGEST_ANSWER);
     if let Some(latency) = http.max_latency.filter(|latency| latency.0 > timeout) {
         let timeout = bluegreen_api::Duration(timeout);
         return Err(Invalid(format!("maxLatency ({latency}) must not exceed timeout ({timeout})")));

@@ -1,5 +1,6 @@
 //! Jobs that checks and metrics run: how they are made, and what their end says.
 
+use super::LONGEST_JOB;
 use crate::{
     hash,
     invalid::Invalid,
@@ -120,7 +121,8 @@ impl JobPlan {
                 )));
             }
         }
-        let timeout = job.timeout.map_or(time::Duration::from_mins(10), |timeout| timeout.0).max(time::Duration::from_secs(1));
+        let timeout =
+            job.timeout.map_or(time::Duration::from_mins(10), |timeout| timeout.0).clamp(time::Duration::from_secs(1), LONGEST_JOB);
         let fields = [
             ("backoffLimit", json!(0)),
             ("ttlSecondsAfterFinished", json!(stays)),

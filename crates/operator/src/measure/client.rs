@@ -90,7 +90,7 @@ impl Clients {
 #[derive(Clone, Copy)]
 pub struct Reach<'a> {
     clients: &'a Clients,
-    namespace: &'a str,
+    pub namespace: &'a str,
 }
 
 /// An address that may be asked.

@@ -3,6 +3,7 @@
 use super::{
     client::Reach,
     line::{Line, on},
+    places::Places,
 };
 use bluegreen_api::Scheme;
 use bluegreen_gates::{
@@ -15,7 +16,6 @@ use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
 };
-use tokio::sync::Semaphore;
 
 /// Pods that one check asks at the same time.
 const AT_ONCE: usize = 16;
@@ -64,12 +64,12 @@ async fn ask(line: &Line<'_>, allowed: &Allowed, target: &HttpTarget, on: &str, 
     }
 }
 
-pub async fn check_url(reach: Reach<'_>, slots: &Semaphore, url: &str, exchange: &Exchange) -> CheckOutcome {
+pub async fn check_url(reach: Reach<'_>, places: &Places, url: &str, exchange: &Exchange) -> CheckOutcome {
     let open = match reach.open(&exchange.method, url, &exchange.headers).await {
         Ok(open) => open,
         Err(why) => return CheckOutcome::NotDone(why),
     };
-    let (on, line) = (on(&exchange.method, ""), Line { client: open.client, slots, words: open.words });
+    let (on, line) = (on(&exchange.method, ""), Line { client: open.client, places, namespace: reach.namespace, words: open.words });
     match line.ask(&open.named, &on, &open.url, exchange).await {
         Ok(status) => CheckOutcome::Passed(format!("{status} from {}{on}", open.named)),
         Err(outcome) => outcome,
@@ -109,7 +109,7 @@ mod tests {
 
     async fn asked(targets: &[HttpTarget], scheme: Scheme, path: &str, exchange: &Exchange) -> CheckOutcome {
         let allowed = local();
-        check(&Means::new(&allowed, 64).pods(), &allowed, targets, &Request { scheme, path, exchange }).await
+        check(&Means::new(&allowed).pods(), &allowed, targets, &Request { scheme, path, exchange }).await
     }
 
     async fn outcome(targets: &[HttpTarget], path: &str, expected: &[u16]) -> CheckOutcome {
@@ -117,8 +117,8 @@ mod tests {
     }
 
     async fn outcome_of_url(url: &str, allowed: &Allowed, exchange: &Exchange) -> CheckOutcome {
-        let means = Means::new(allowed, 64);
-        check_url(means.reach(), &means.slots, url, exchange).await
+        let means = Means::new(allowed);
+        check_url(means.reach(), &means.places, url, exchange).await
     }
 
     fn containing(text: &str) -> Exchange {
@@ -177,7 +177,7 @@ mod tests {
         let allowed = Allowed::default();
         let target = HttpTarget { pod: "p".into(), ip: "127.0.0.1".into(), port: 1 };
         let request = Request { scheme: Scheme::HTTP, path: "/", exchange: &plain() };
-        let refused = check(&Means::new(&allowed, 64).pods(), &allowed, &[target], &request).await;
+        let refused = check(&Means::new(&allowed).pods(), &allowed, &[target], &request).await;
         assert!(matches!(refused, CheckOutcome::NotDone(_)));
     }
 
@@ -289,9 +289,9 @@ mod tests {
                 });
             }
         });
-        let means = Means::new(&local(), 64);
+        let means = Means::new(&local());
         for _ in 0..2 {
-            let passed = check_url(means.reach(), &means.slots, &url, &plain()).await;
+            let passed = check_url(means.reach(), &means.places, &url, &plain()).await;
             assert!(matches!(passed, CheckOutcome::Passed(_)), "{passed:?}");
             // A connection that is kept is put back by then.
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -334,7 +334,7 @@ mod tests {
     async fn a_pause_between_two_tries_keeps_nobody_else_from_asking() {
         let (good, bad) = (pod(Router::new().route("/", failing(200))).await, pod(Router::new().route("/", failing(503))).await);
         let allowed = local();
-        let means = Means::new(&allowed, 1);
+        let means = Means::with_one_place(&allowed);
         let slow = Exchange { attempts: 2, interval: Duration::from_secs(60), ..plain() };
         let (bad, good) = ([bad], [good]);
         let request = |exchange| Request { scheme: Scheme::HTTP, path: "/", exchange };

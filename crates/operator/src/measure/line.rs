@@ -3,6 +3,7 @@
 use super::{
     address::is_forbidden,
     answer::{beginning, body, cause},
+    places::Places,
 };
 use bluegreen_gates::{
     ask::exchange::{Answer, Exchange},
@@ -10,19 +11,21 @@ use bluegreen_gates::{
     text::Words,
 };
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 
 /// The sender of requests. A place among the requests in flight is taken for one request, not for the pause before the next.
 pub struct Line<'a> {
     pub client: &'a Client,
-    pub slots: &'a Semaphore,
+    pub places: &'a Places,
+    /// Of the rollout that asks.
+    pub namespace: &'a str,
     pub words: Words,
 }
 
 /// Why there is no answer.
 pub enum Unanswered {
-    /// The address is one that isn't asked.
-    Forbidden(String),
+    /// The address is one that isn't asked, or there was no place to ask from.
+    NotAsked(String),
     Failed(String),
 }
 
@@ -46,7 +49,7 @@ impl Line<'_> {
             }
             match self.once(who, on, url, exchange).await {
                 Ok(status) => return Ok(status),
-                Err(Unanswered::Forbidden(why)) => return Err(CheckOutcome::NotDone(why)),
+                Err(Unanswered::NotAsked(why)) => return Err(CheckOutcome::NotDone(why)),
                 Err(Unanswered::Failed(why)) => failure = why,
             }
         }
@@ -54,7 +57,7 @@ impl Line<'_> {
     }
 
     async fn once(&self, who: &str, on: &str, url: &Url, exchange: &Exchange) -> Result<u16, Unanswered> {
-        let _slot = self.slots.acquire().await;
+        let _place = self.places.for_request(self.namespace, url).await.map_err(Unanswered::NotAsked)?;
         let request = self.client.request(exchange.method.clone(), url.clone()).timeout(exchange.timeout).headers(exchange.headers.clone());
         let request = match &exchange.body {
             Some(body) => request.body(body.clone()),
@@ -84,6 +87,6 @@ impl Line<'_> {
 pub async fn send(request: RequestBuilder, who: &str, on: &str) -> Result<Response, Unanswered> {
     request.send().await.map_err(|error| {
         let why = format!("{who} did not answer{on}: {}", cause(&error));
-        if is_forbidden(&error) { Unanswered::Forbidden(why) } else { Unanswered::Failed(why) }
+        if is_forbidden(&error) { Unanswered::NotAsked(why) } else { Unanswered::Failed(why) }
     })
 }

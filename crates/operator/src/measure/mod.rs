@@ -8,6 +8,7 @@ mod credentials;
 mod http;
 mod job;
 mod line;
+mod places;
 mod prometheus;
 mod services;
 mod signature;
@@ -24,7 +25,7 @@ use bluegreen_engine::Observed;
 use bluegreen_gates::{
     ask::{
         Ask, What,
-        allowed::Allowed,
+        allowed::{Allowed, Request},
         question::{Question, Secret, Whose},
     },
     reading::{CheckOutcome, Measurement, Outcome, Reading},
@@ -35,6 +36,8 @@ use credentials::{Access, Credentials, Own};
 use futures::future::{BoxFuture, join_all};
 use job::Jobs;
 use line::Line;
+use places::{Place, Places};
+use reqwest::{Method, Url, header::HeaderMap};
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -44,11 +47,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::Semaphore, task::AbortHandle};
-
-/// Measurements that wait for an answer at once, over all rollouts: connections have an end. A rollout has 64 gates at most, so that one
-/// whose source is slow leaves room for the others.
-const AT_ONCE: usize = 512;
+use tokio::task::AbortHandle;
 
 /// Where measurements ask.
 #[derive(Clone)]
@@ -61,19 +60,19 @@ pub struct Sources {
     credentials: Arc<Credentials>,
     own: Option<Arc<Own>>,
     jobs: Jobs,
-    slots: Arc<Semaphore>,
+    places: Places,
 }
 
 impl Sources {
     /// `own`: the directory of what the operator's own Prometheus is shown. `api`: where Secrets and Services are read and Jobs run.
-    pub fn new(allowed: Allowed, signer: Signer, own: Option<PathBuf>, api: kube::Client) -> reqwest::Result<Self> {
+    pub fn new(allowed: Allowed, signer: Signer, own: Option<PathBuf>, api: kube::Client, metrics: Metrics) -> reqwest::Result<Self> {
         let rules = Rules::new(allowed, api.clone());
-        let slots = Arc::new(Semaphore::new(AT_ONCE));
+        let places = Places::new(metrics);
         let urls = Arc::new(Clients::once(rules.clone()));
         let metrics = Arc::new(Clients::again(rules.clone(), |builder| builder));
         let credentials = Arc::new(Credentials::new(api.clone(), rules.clone()));
         let own = own.map(|directory| Arc::new(Own::new(directory, rules.clone())));
-        Ok(Self { pods: client::pods(&rules)?, urls, metrics, rules, signer, credentials, own, jobs: Jobs::new(api), slots })
+        Ok(Self { pods: client::pods(&rules)?, urls, metrics, rules, signer, credentials, own, jobs: Jobs::new(api), places })
     }
 
     /// `namespace`: of the rollout that asks.
@@ -81,28 +80,38 @@ impl Sources {
         let reach = self.urls.of(namespace);
         match what {
             What::Http { targets, scheme, path, exchange } => {
-                let pods = Line { client: &self.pods, slots: &self.slots, words: Words::Quoted };
+                let pods = Line { client: &self.pods, places: &self.places, namespace, words: Words::Quoted };
                 let request = http::Request { scheme: *scheme, path, exchange };
                 Outcome::Check(http::check(&pods, &self.rules.allowed, targets, &request).await)
             }
-            What::Url { url, exchange } => Outcome::Check(http::check_url(reach, &self.slots, url, exchange).await),
+            What::Url { url, exchange } => Outcome::Check(http::check_url(reach, &self.places, url, exchange).await),
             What::Webhook { url, headers, body, timeout } => {
                 let question = webhook::Question { url, headers, body, timeout: *timeout };
-                Outcome::Check(webhook::ask(reach, &self.slots, &self.signer, &question).await)
+                Outcome::Check(webhook::ask(reach, &self.places, &self.signer, &question).await)
             }
             // No request in flight: many may run for long.
             What::Job(job) => Outcome::Check(self.jobs.check(job).await),
             What::Reading(job) => Outcome::Readings(vec![self.jobs.read(job).await]),
             What::Metric { questions, credentials, timeout } => {
-                let access = match self.access(credentials).await {
-                    Ok(access) => access,
+                let (access, _place) = match self.ready(namespace, questions, credentials).await {
+                    Ok(ready) => ready,
                     Err(why) => return Outcome::Readings(vec![Reading::Failed(why); questions.len()]),
                 };
-                let _slot = self.slots.acquire().await;
                 // At the same moment, or one side's incident would look like its own.
                 Outcome::Readings(join_all(questions.iter().map(|question| read(namespace, question, &access, *timeout))).await)
             }
         }
+    }
+
+    /// What a metric needs before it asks.
+    async fn ready(&self, namespace: &str, questions: &[Question], credentials: &Whose<Secret>) -> Result<(Access, Option<Place>), String> {
+        let access = self.access(credentials).await?;
+        // All of its questions go to one source.
+        let place = match questions.first().and_then(address) {
+            Some(url) => Some(self.places.for_request(namespace, &url).await?),
+            None => None,
+        };
+        Ok((access, place))
     }
 
     async fn access(&self, credentials: &Whose<Secret>) -> Result<Access, String> {
@@ -111,6 +120,14 @@ impl Sources {
             (Whose::Operator, Some(own)) => own.access().await,
             (Whose::Operator, None) | (Whose::Nobody, _) => Ok(Access::open(self.metrics.clone())),
         }
+    }
+}
+
+/// None: it can't be asked anyway.
+fn address(question: &Question) -> Option<Url> {
+    match question {
+        Question::Prometheus { address, .. } | Question::Buckets { address, .. } => Url::parse(address).ok(),
+        Question::Web(question) => Url::parse(&question.url).ok(),
     }
 }
 
@@ -128,6 +145,11 @@ pub trait Gauge: Send + Sync {
     /// `namespace`: of the rollout that asks.
     fn measure<'a>(&'a self, namespace: &'a str, what: &'a What) -> BoxFuture<'a, Outcome>;
 
+    /// A check that is not asked, whenever it is tried, while neither the check nor what the operator allows changes.
+    fn denies(&self, _namespace: &str, _what: &What) -> bool {
+        false
+    }
+
     /// A measurement that had begun is not wanted any more: what it left outside of this process goes.
     fn abandon<'a>(&'a self, _what: &'a What) -> BoxFuture<'a, ()> {
         Box::pin(async {})
@@ -137,6 +159,17 @@ pub trait Gauge: Send + Sync {
 impl Gauge for Sources {
     fn measure<'a>(&'a self, namespace: &'a str, what: &'a What) -> BoxFuture<'a, Outcome> {
         Box::pin(self.ask(namespace, what))
+    }
+
+    fn denies(&self, namespace: &str, what: &What) -> bool {
+        let (method, url, headers) = match what {
+            What::Url { url, exchange } => (&exchange.method, url, &exchange.headers),
+            What::Webhook { url, headers, .. } => (&Method::POST, url, headers),
+            // Metrics have a limit of their own for sources that can't be asked.
+            What::Http { .. } | What::Job(_) | What::Reading(_) | What::Metric { .. } => return false,
+        };
+        let allowed = &self.rules.allowed;
+        !Url::parse(url).is_ok_and(|url| allowed.way(&Request { namespace, method, url: &url, headers }).is_ok())
     }
 
     fn abandon<'a>(&'a self, what: &'a What) -> BoxFuture<'a, ()> {
@@ -161,6 +194,8 @@ struct Running {
     wanted: Ask,
     /// It is past waiting for its time.
     begun: Arc<AtomicBool>,
+    /// It was denied, and stays so.
+    denied: Arc<AtomicBool>,
     task: AbortHandle,
 }
 
@@ -187,6 +222,9 @@ impl Measuring {
         for wanted in wanted {
             let runs = former.iter().position(|running| running.uid == seen.uid && same(&running.wanted, &wanted));
             match runs.map(|place| former.swap_remove(place)) {
+                Some(running) if running.denied.load(Ordering::Acquire) && !self.is_told(key, seen, &wanted) => {
+                    present.extend(self.start(key, seen, wanted));
+                }
                 Some(running) if running.begun.load(Ordering::Acquire) || running.wanted == wanted => present.push(running),
                 // Not begun, and something about it has changed; or none of it yet.
                 other => {
@@ -220,14 +258,20 @@ impl Measuring {
         if fresh {
             return None;
         }
-        let begun = Arc::new(AtomicBool::new(false));
+        let (begun, denied) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let this = self.clone();
-        let (key, uid, what, started) = (key.clone(), seen.uid.clone(), wanted.clone(), begun.clone());
-        let task = tokio::spawn(async move { this.run(key, uid, what, &started).await }).abort_handle();
-        Some(Running { uid: seen.uid.clone(), wanted, begun, task })
+        let (key, uid, what, told) = (key.clone(), seen.uid.clone(), wanted.clone(), (begun.clone(), denied.clone()));
+        let task = tokio::spawn(async move { this.run(key, uid, what, (&told.0, &told.1)).await }).abort_handle();
+        Some(Running { uid: seen.uid.clone(), wanted, begun, denied, task })
     }
 
-    async fn run(self: Arc<Self>, key: Key, uid: String, wanted: Ask, begun: &AtomicBool) {
+    /// Whether the gate says why it was denied, or is about to.
+    fn is_told(&self, key: &Key, seen: &Observed, wanted: &Ask) -> bool {
+        let recorded = seen.status.gates.iter().any(|gate| gate.name == wanted.gate && gate.tries.is_some());
+        recorded || self.memory.of(key, &seen.uid, |remembered| remembered.results.iter().any(|result| answers(result, wanted)))
+    }
+
+    async fn run(self: Arc<Self>, key: Key, uid: String, wanted: Ask, (begun, denied): (&AtomicBool, &AtomicBool)) {
         if let Ok(left) = Duration::try_from(wanted.due.duration_since(clock::now())) {
             tokio::time::sleep(left).await;
         }
@@ -246,7 +290,11 @@ impl Measuring {
         };
         // In this order: the result is there before anybody can find that the measurement isn't.
         let wanted_still = self.memory.add_result(&key, &uid, result);
-        self.finish(&key, &uid, &wanted);
+        if self.gauge.denies(&key.namespace, &wanted.what) {
+            denied.store(true, Ordering::Release);
+        } else {
+            self.finish(&key, &uid, &wanted);
+        }
         if wanted_still {
             self.queue.add(key);
         }

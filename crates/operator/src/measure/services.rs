@@ -68,23 +68,26 @@ mod tests {
         address::Rules,
         client::Clients,
         http::check_url,
+        places::Places,
         stage::{plain, provide_tls, serve},
     };
     use super::*;
-    use axum::{Json, Router, http::StatusCode, routing::get};
+    use crate::metrics::Metrics;
+    use axum::{Router, http::StatusCode, routing::get};
     use bluegreen_gates::{ask::allowed::Allowed, reading::CheckOutcome};
     use serde_json::json;
-    use tokio::sync::Semaphore;
 
     /// An API server with Services whose cluster IP is this machine's.
     async fn api(port: u16) -> kube::Client {
         provide_tls();
         let service = |spec: serde_json::Value| {
             let object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"}, "spec": spec});
-            get(move || async move { Json(object) })
+            get(move || async move { object.to_string() })
         };
         let ports = json!([{"port": port}]);
+        let absent = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404, "message": "no"});
         let app = Router::new()
+            .fallback(move || async move { (StatusCode::NOT_FOUND, absent.to_string()) })
             .route(
                 "/api/v1/namespaces/web/services/shop",
                 service(json!({"selector": {"app": "shop"}, "clusterIP": "127.0.0.1", "ports": ports})),
@@ -110,7 +113,7 @@ mod tests {
         let clients = Clients::once(Rules::new(allowed, api(port).await));
         let asked = async |host: &str, port: u16| {
             let url = format!("http://{host}:{port}/");
-            check_url(clients.of("web"), &Semaphore::new(1), &url, &plain()).await
+            check_url(clients.of("web"), &Places::new(Metrics::default()), &url, &plain()).await
         };
         for host in ["shop", "shop.web", "shop.web.svc", "shop.web.svc.cluster.local"] {
             let why = format!("http://{host}:{port}/ answered 409, expected 200-299: \"no stock\"");

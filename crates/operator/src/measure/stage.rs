@@ -4,7 +4,9 @@ use super::{
     address::Rules,
     client::{self, Clients, Reach},
     line::Line,
+    places::Places,
 };
+use crate::metrics::Metrics;
 use axum::Router;
 use bluegreen_gates::{
     ask::{allowed::Allowed, exchange::Exchange},
@@ -18,7 +20,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
-    sync::Semaphore,
 };
 
 /// A second test that does it finds it done.
@@ -102,18 +103,26 @@ pub fn plain() -> Exchange {
 pub struct Means {
     pods: Client,
     urls: Clients,
-    pub slots: Semaphore,
+    pub places: Places,
 }
 
 impl Means {
-    pub fn new(allowed: &Allowed, slots: usize) -> Self {
+    pub fn new(allowed: &Allowed) -> Self {
+        Self::with(allowed, Places::new(Metrics::default()))
+    }
+
+    pub fn with_one_place(allowed: &Allowed) -> Self {
+        Self::with(allowed, Places::with_one())
+    }
+
+    fn with(allowed: &Allowed, places: Places) -> Self {
         provide_tls();
         let rules = Rules::new(allowed.clone(), nowhere());
-        Self { pods: client::pods(&rules).unwrap(), urls: Clients::once(rules), slots: Semaphore::new(slots) }
+        Self { pods: client::pods(&rules).unwrap(), urls: Clients::once(rules), places }
     }
 
     pub fn pods(&self) -> Line<'_> {
-        Line { client: &self.pods, slots: &self.slots, words: Words::Quoted }
+        Line { client: &self.pods, places: &self.places, namespace: "web", words: Words::Quoted }
     }
 
     pub fn reach(&self) -> Reach<'_> {

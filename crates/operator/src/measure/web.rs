@@ -25,7 +25,7 @@ async fn ask(access: &Access, namespace: &str, question: &WebQuestion, timeout: 
         Some(body) => request.body(body.clone()),
         None => request,
     };
-    let answer = send(request, &named, "").await.map_err(|(Unanswered::Failed(why) | Unanswered::Forbidden(why))| why)?;
+    let answer = send(request, &named, "").await.map_err(|(Unanswered::Failed(why) | Unanswered::NotAsked(why))| why)?;
     let status = answer.status();
     if !status.is_success() {
         return Err(format!("{named} answered {}{}", status.as_u16(), words.of(&beginning(answer).await)));

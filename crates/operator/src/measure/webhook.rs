@@ -4,6 +4,7 @@ use super::{
     answer::beginning,
     client::Reach,
     line::{Unanswered, send},
+    places::Places,
     signature::Signer,
 };
 use bluegreen_gates::{check::SIGNATURE, reading::CheckOutcome};
@@ -12,7 +13,6 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 pub struct Question<'a> {
     pub url: &'a str,
@@ -21,7 +21,7 @@ pub struct Question<'a> {
     pub timeout: Duration,
 }
 
-pub async fn ask(reach: Reach<'_>, slots: &Semaphore, signer: &Signer, question: &Question<'_>) -> CheckOutcome {
+pub async fn ask(reach: Reach<'_>, places: &Places, signer: &Signer, question: &Question<'_>) -> CheckOutcome {
     let Question { url, headers, body, timeout } = question;
     let open = match reach.open(&Method::POST, url, headers).await {
         Ok(open) => open,
@@ -36,7 +36,11 @@ pub async fn ask(reach: Reach<'_>, slots: &Semaphore, signer: &Signer, question:
     if let Some(signature) = signature {
         headers.insert(HeaderName::from_static(SIGNATURE), signature);
     }
-    let (_slot, named) = (slots.acquire().await, open.named);
+    let _place = match places.for_request(reach.namespace, &open.url).await {
+        Ok(place) => place,
+        Err(why) => return CheckOutcome::NotDone(why),
+    };
+    let named = open.named;
     let request = open.client.post(open.url).timeout(*timeout).headers(headers).body((*body).to_owned());
     match send(request, &named, "").await {
         Ok(answer) if answer.status().is_success() => CheckOutcome::Passed(format!("{} from {named}", answer.status().as_u16())),
@@ -45,7 +49,7 @@ pub async fn ask(reach: Reach<'_>, slots: &Semaphore, signer: &Signer, question:
             CheckOutcome::Failed(format!("{named} answered {status}, expected 200-299{}", open.words.of(&beginning(answer).await)))
         }
         Err(Unanswered::Failed(why)) => CheckOutcome::Failed(why),
-        Err(Unanswered::Forbidden(why)) => CheckOutcome::NotDone(why),
+        Err(Unanswered::NotAsked(why)) => CheckOutcome::NotDone(why),
     }
 }
 
@@ -72,8 +76,8 @@ mod tests {
     async fn asked(url: &str, allowed: &Allowed, key: Option<PathBuf>) -> CheckOutcome {
         let headers = [(HeaderName::from_static("x-team"), HeaderValue::from_static("checkout"))].into_iter().collect();
         let question = Question { url, headers: &headers, body: r#"{"a":1}"#, timeout: Duration::from_secs(2) };
-        let means = Means::new(allowed, 1);
-        ask(means.reach(), &means.slots, &Signer(key), &question).await
+        let means = Means::new(allowed);
+        ask(means.reach(), &means.places, &Signer(key), &question).await
     }
 
     fn failed(outcome: &CheckOutcome) -> &str {

@@ -358,6 +358,26 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
             "spec.verification.checks[0].http.url in body should match '^https?://[^@/?#]+([/?#].*)?$'".into(),
         ),
         (
+            "a password in a URL",
+            check(&json!({"http": {"url": "http://me:secret@shop/"}})),
+            "spec.verification.checks[0].http.url in body should match '^https?://[^@/?#]+([/?#].*)?$'".into(),
+        ),
+        (
+            "a password in the address of a Prometheus",
+            json!({"sources": {"prometheus": {"address": "http://me:secret@prometheus:9090"}}}),
+            "spec.sources.prometheus.address in body should match '^https?://[^@/?#]+([/?#].*)?$'".into(),
+        ),
+        (
+            "a check that waits too long",
+            check(&json!({"http": {"timeout": "61s"}})),
+            said("spec.verification.checks[0].http", "timeout is at most 1m"),
+        ),
+        (
+            "a webhook that waits too long",
+            check(&json!({"webhook": {"url": "http://shop/", "timeout": "5m1s"}})),
+            said("spec.verification.checks[0].webhook", "timeout is at most 5m"),
+        ),
+        (
             "a body that is not sent",
             check(&json!({"http": {"body": "a"}})),
             said("spec.verification.checks[0].http", "a body needs a method that sends one: set method to POST, PUT or PATCH"),

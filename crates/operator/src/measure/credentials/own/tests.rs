@@ -64,7 +64,7 @@ impl Drop for Volume {
 fn sources(directory: Option<PathBuf>) -> Sources {
     provide_tls();
     let api = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
-    Sources::new(local(), Signer(None), directory, api).unwrap()
+    Sources::new(local(), Signer(None), directory, api, crate::metrics::Metrics::default()).unwrap()
 }
 
 /// A Prometheus whose number is the token that it is shown; it has none for others.
