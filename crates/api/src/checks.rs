@@ -36,7 +36,8 @@ pub struct Check {
     validation = Rule::new("!has(self.body) || (has(self.method) && !(self.method in ['GET', 'HEAD']))")
         .message("a body needs a method that sends one: set method to POST, PUT or PATCH"),
     validation = Rule::new("!has(self.expectedBody) || !has(self.method) || self.method != 'HEAD'")
-        .message("answers to HEAD have no body: choose another method, or leave expectedBody out")
+        .message("answers to HEAD have no body: choose another method, or leave expectedBody out"),
+    validation = Rule::new("!has(self.timeout) || duration(self.timeout) <= duration('1m')").message("timeout is at most 1m")
 )]
 pub struct HttpCheck {
     /// URL of a single request, in place of a request to each ready pod: to a Service, an ingress, or a tester. An absolute http or https
@@ -44,7 +45,7 @@ pub struct HttpCheck {
     /// Certificates are verified, and the operator's proxy settings apply. A Service may lead to former pods for a moment: let the answer
     /// name its version, and expect that version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^@/?#]+([/?#].*)?$"))]
     pub url: Option<String>,
     /// Scheme of requests to pods: HTTP (default) or HTTPS. Pods' certificates are not verified, as in the kubelet's probes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,14 +80,14 @@ pub struct HttpCheck {
     /// default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_latency: Option<Duration>,
-    /// Time limit for one request. Default 5s.
+    /// Time limit for one request. Default 5s, at most 1m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// Tries of a pod, or of the URL, before the check fails. Default 3, at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub attempts: Option<i32>,
-    /// Time between two tries. Default 2s.
+    /// Time between two tries. Default 2s, at least 1s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Duration>,
 }
@@ -166,11 +167,14 @@ pub struct ExpectedBody {
 /// of the active Service), `BLUEGREEN_NAMESPACE`, `BLUEGREEN_ROLLOUT`, `BLUEGREEN_COLOR`, `BLUEGREEN_REVISION`, `BLUEGREEN_IMAGE` and
 /// `BLUEGREEN_ATTEMPT`. A Job that is no longer needed, as when the rollout is paused or aborted, is deleted; a Job that anyone else
 /// deleted is run again.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.timeout) || duration(self.timeout) <= duration('24h')").message("timeout is at most 24h")
+)]
 pub struct JobCheck {
     pub template: JobTemplate,
-    /// Time from the Job's creation, after which the Job is deleted and has failed. Default 10m, at least 1s. `verification.timeout`
+    /// Time from the Job's creation, after which the Job is deleted and has failed. Default 10m, 1s to 24h. `verification.timeout`
     /// applies too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
@@ -179,17 +183,20 @@ pub struct JobCheck {
 /// A POST to a service of yours. Any status from 200 to 299 passes; any other status, or no answer, is tried again. The JSON body has
 /// `namespace`, `rollout`, `gate`, `color`, `revision`, `image` and `attempt`. If the operator has a key, the header `Bluegreen-Signature`
 /// is `sha256=` and the HMAC-SHA256 of the body in hex.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.timeout) || duration(self.timeout) <= duration('5m')").message("timeout is at most 5m")
+)]
 pub struct WebhookCheck {
     /// Absolute http or https URL, with the variables of `http.url`. Certificates are verified, and the operator's proxy settings apply.
-    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^@/?#]+([/?#].*)?$"))]
     pub url: String,
     /// Headers of the request, at most 32, besides the operator's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub headers: Vec<HttpHeader>,
-    /// Time limit for one request. Default 10s.
+    /// Time limit for one request. Default 10s, at most 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// Tries without approval before the check fails. Default 3, at least 1. For approvals that take hours, raise this value and

@@ -12,8 +12,11 @@ use std::collections::BTreeMap;
 /// wait until the other side has had requests too, for `noDataLimit` readings. The test hardly notices a tail that few requests feel.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.credentials) || has(self.headers)) || has(self.address)")
-    .message("credentials and headers are for the address beside them: set address too, or those of sources.prometheus"))]
+#[x_kube(
+    validation = Rule::new("!(has(self.credentials) || has(self.headers)) || has(self.address)")
+        .message("credentials and headers are for the address beside them: set address too, or those of sources.prometheus"),
+    validation = Rule::new("!has(self.timeout) || duration(self.timeout) <= duration('1m')").message("timeout is at most 1m")
+)]
 pub struct Latency {
     /// PromQL for the counters of a side's buckets, one series for each `le`, without rate or increase: `sum by (le)
     /// (http_request_duration_seconds_bucket{pod=~"{{ pods }}"})`. Variables as in a query. At most 64 buckets, `+Inf` among them; buckets
@@ -36,7 +39,7 @@ pub struct Latency {
     pub min_requests: Option<i64>,
     /// Address of the Prometheus server, as `http://prometheus:9090`. Default: `sources.prometheus`, else the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^@/?#]+([/?#].*)?$"))]
     pub address: Option<String>,
     /// Credentials, sent to this `address` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,7 +48,7 @@ pub struct Latency {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub headers: BTreeMap<String, String>,
-    /// Time limit for an answer. Default 10s.
+    /// Time limit for an answer. Default 10s, at most 1m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }

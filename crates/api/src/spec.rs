@@ -515,7 +515,8 @@ pub enum FactorOf {
     validation = Rule::new("!has(self.requests) || has(self.minRequests)")
         .message("requests counts what minRequests asks for: set both, or neither"),
     validation = Rule::new("!has(self.minRequests) || has(self.requests) || has(self.ready) && has(self.ready.source)")
-        .message("minRequests needs to know how requests are counted: set requests, a query that yields their number")
+        .message("minRequests needs to know how requests are counted: set requests, a query that yields their number"),
+    validation = Rule::new("!has(self.timeout) || duration(self.timeout) <= duration('1m')").message("timeout is at most 1m")
 )]
 pub struct PrometheusQuery {
     /// PromQL that returns one number: a scalar, or a vector of one series. Variables: `{{ namespace }}`, `{{ rollout }}`, `{{ interval }}`
@@ -540,7 +541,7 @@ pub struct PrometheusQuery {
     pub requests: Option<String>,
     /// Address of the Prometheus server, as `http://prometheus:9090`. Default: `sources.prometheus`, else the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^@/?#]+([/?#].*)?$"))]
     pub address: Option<String>,
     /// Credentials, sent to this `address` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -549,7 +550,7 @@ pub struct PrometheusQuery {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub headers: BTreeMap<String, String>,
-    /// Time limit for an answer. Default 10s.
+    /// Time limit for an answer. Default 10s, at most 1m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
@@ -561,8 +562,11 @@ pub struct PrometheusQuery {
 /// look. Requests of one side wait until the other side has had requests too, for `noDataLimit` readings.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.credentials) || has(self.headers)) || has(self.address)")
-    .message("credentials and headers are for the address beside them: set address too, or those of sources.prometheus"))]
+#[x_kube(
+    validation = Rule::new("!(has(self.credentials) || has(self.headers)) || has(self.address)")
+        .message("credentials and headers are for the address beside them: set address too, or those of sources.prometheus"),
+    validation = Rule::new("!has(self.timeout) || duration(self.timeout) <= duration('1m')").message("timeout is at most 1m")
+)]
 pub struct Comparison {
     /// PromQL for the counter of a side's failed requests, without rate or increase: `sum(http_requests_total{code=~"5..",pod=~"{{ pods
     /// }}"})`. Variables as in a query. No series is no data, not 0: if it appears with the first error, add `or 0 * sum(…)` of the requests that have the label.
@@ -586,7 +590,7 @@ pub struct Comparison {
     pub min_requests: Option<i64>,
     /// Address of the Prometheus server, as `http://prometheus:9090`. Default: `sources.prometheus`, else the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^@/?#]+([/?#].*)?$"))]
     pub address: Option<String>,
     /// Credentials, sent to this `address` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -595,7 +599,7 @@ pub struct Comparison {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 1024}))]
     pub headers: BTreeMap<String, String>,
-    /// Time limit for an answer. Default 10s.
+    /// Time limit for an answer. Default 10s, at most 1m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
@@ -706,7 +710,7 @@ pub struct Sources {
 #[serde(rename_all = "camelCase")]
 pub struct PrometheusSource {
     /// Address of the server, as `http://prometheus.monitoring:9090`.
-    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^@/?#]+([/?#].*)?$"))]
     pub address: String,
     /// Credentials for the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]

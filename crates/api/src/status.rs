@@ -582,7 +582,7 @@ pub struct Attempt {
     /// Image that served before the attempt, and serves again if the attempt fails.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub from_image: String,
-    /// Field manager that last wrote `spec` when the attempt began.
+    /// Field manager that last wrote `spec` when the attempt began. Every client chooses its field manager freely: no proof of who wrote.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
     /// Phases of the attempt, with the time when each began.

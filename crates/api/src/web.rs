@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("!has(self.body) || (has(self.method) && self.method == 'POST')")
         .message("a body needs a method that sends one: set method to POST"),
     validation = Rule::new("!has(self.headers) || self.headers.all(header, !has(header.secretKey)) || has(self.credentials)")
-        .message("secretKey is a key of the Secret that credentials names: set credentials.secretName")
+        .message("secretKey is a key of the Secret that credentials names: set credentials.secretName"),
+    validation = Rule::new("!has(self.timeout) || duration(self.timeout) <= duration('1m')").message("timeout is at most 1m")
 )]
 pub struct WebQuery {
     /// Absolute http or https URL. Variables as in a query to Prometheus, and `{{ start }}` and `{{ end }}`: the window that ends with this
     /// reading, in seconds since 1970. Values are escaped.
-    #[schemars(length(min = 1, max = 4096), regex(pattern = "^https?://"))]
+    #[schemars(length(min = 1, max = 4096), regex(pattern = r"^https?://[^@/?#]+([/?#].*)?$"))]
     pub url: String,
     /// Method of the request: GET (default) or POST.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +45,7 @@ pub struct WebQuery {
     /// Credentials for the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// Time limit for an answer. Default 10s.
+    /// Time limit for an answer. Default 10s, at most 1m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     ask::{
+        FLOOR, LONGEST_WEBHOOK,
         exchange::{Exchange, exchange},
         headers::{headers, named},
         job::{self, JobPlan},
@@ -69,7 +70,7 @@ pub(crate) fn plan(check: &Check) -> Result<CheckPlan, Invalid> {
 }
 
 fn http_plan(http: &HttpCheck) -> Result<CheckPlan, Invalid> {
-    let interval = http.interval.map_or(Duration::from_secs(2), |interval| interval.0);
+    let interval = http.interval.map_or(Duration::from_secs(2), |interval| interval.0).max(FLOOR);
     let exchange = Box::new(exchange(http, interval)?);
     let Some(url) = &http.url else {
         let path = http.path.clone().unwrap_or_else(|| "/".into());
@@ -89,8 +90,8 @@ fn webhook_plan(webhook: &WebhookCheck) -> Result<CheckPlan, Invalid> {
     if headers.contains_key(SIGNATURE) {
         return Err(Invalid("the header Bluegreen-Signature is set by the operator: remove it".into()));
     }
-    let timeout = webhook.timeout.map_or(Duration::from_secs(10), |timeout| timeout.0);
-    let interval = webhook.interval.map_or(Duration::from_secs(2), |interval| interval.0).max(Duration::from_secs(1));
+    let timeout = webhook.timeout.map_or(Duration::from_secs(10), |timeout| timeout.0).min(LONGEST_WEBHOOK);
+    let interval = webhook.interval.map_or(Duration::from_secs(2), |interval| interval.0).max(FLOOR);
     let attempts = webhook.attempts.unwrap_or(3).max(1);
     Ok(CheckPlan { kind: CheckKind::Webhook { url: webhook.url.clone(), headers, timeout, attempts }, interval })
 }
@@ -162,6 +163,28 @@ mod tests {
 
     fn planned(check: &Value) -> Result<CheckPlan, Invalid> {
         plan(&serde_json::from_value(check.clone()).unwrap())
+    }
+
+    #[test]
+    fn a_check_has_bounds_whatever_is_asked_for() {
+        let job = json!({"template": {"spec": {"template": {"spec": {"containers": [{"name": "a", "image": "b"}]}}}}, "timeout": "1000h"});
+        let seconds = |check: Value| {
+            let plan = planned(&check).unwrap();
+            let timeout = match plan.kind {
+                CheckKind::Pods { exchange, .. } | CheckKind::Url { exchange, .. } => exchange.timeout.min(exchange.interval * 60),
+                CheckKind::Webhook { timeout, .. } => timeout,
+                CheckKind::Job(job) => job.timeout,
+            };
+            (timeout.as_secs(), plan.interval.as_secs())
+        };
+        for (check, bounds) in [
+            (json!({"name": "a", "http": {"timeout": "1h", "interval": "0s"}}), (60, 1)),
+            (json!({"name": "a", "http": {"url": "http://shop/", "timeout": "1h", "interval": "1ms"}}), (60, 1)),
+            (json!({"name": "a", "webhook": {"url": "http://shop/", "timeout": "1h", "interval": "0s"}}), (300, 1)),
+            (json!({"name": "a", "job": job}), (86_400, 10)),
+        ] {
+            assert_eq!(seconds(check.clone()), bounds, "{check}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::{
     ask::{
+        FLOOR, LONGEST_ANSWER,
         job::{self, JobPlan},
         prometheus::{Server, over_time, promql},
         question::{Question, Whose},
@@ -60,7 +61,7 @@ impl MetricPlan {
     pub fn of(stage: Stage, metric: &Metric, default: Option<&Server>, comparisons: usize) -> Result<Self, Invalid> {
         let seconds = |duration: Option<Duration>, default: u64| duration.map_or(time::Duration::from_secs(default), |duration| duration.0);
         let usual = if metric.job.is_some() { 60 } else { 10 };
-        let interval = seconds(metric.interval, usual).max(time::Duration::from_secs(1));
+        let interval = seconds(metric.interval, usual).max(FLOOR);
         let kinds = (&metric.prometheus, &metric.web, &metric.job, &metric.comparison, &metric.latency);
         let (judge, credentials, timeout, range) = match kinds {
             (Some(asked), None, None, None, None) => {
@@ -105,7 +106,7 @@ impl MetricPlan {
         Ok(Self {
             judge,
             credentials,
-            timeout: seconds(timeout, 10),
+            timeout: seconds(timeout, 10).min(LONGEST_ANSWER),
             initial_delay,
             patience: Patience {
                 interval,

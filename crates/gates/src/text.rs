@@ -55,10 +55,20 @@ pub fn advised(before: &str, words: &str, advice: &Advice) -> String {
 /// Characters of an answer that are told.
 pub(crate) const EXCERPT: usize = 80;
 
-/// The end of a sentence about an answer: its body, in short.
-pub fn quoted(body: &[u8]) -> String {
-    let excerpt = excerpt(body, EXCERPT);
-    if excerpt.is_empty() { String::new() } else { format!(": {excerpt:?}") }
+/// Whether messages may hold words of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    Quoted,
+    /// The answer is none of the reader's.
+    Withheld,
+}
+
+impl Words {
+    /// The end of a sentence about an answer: its body, in short.
+    pub fn of(self, body: &[u8]) -> String {
+        let excerpt = excerpt(body, EXCERPT);
+        if excerpt.is_empty() || self == Self::Withheld { String::new() } else { format!(": {excerpt:?}") }
+    }
 }
 
 /// The beginning of a text, in one line.

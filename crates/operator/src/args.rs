@@ -1,9 +1,7 @@
 //! The command line.
 
-use crate::{
-    lease::Times,
-    measure::{Rules, Signer, Source},
-};
+use crate::{lease::Times, measure::Signer};
+use bluegreen_gates::ask::allowed::{Allowed, Source};
 use clap::{Parser, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -33,14 +31,23 @@ pub struct Args {
     #[arg(long, env = "BLUEGREEN_PROMETHEUS_CREDENTIALS", value_name = "DIRECTORY", requires = "prometheus_address")]
     pub prometheus_credentials: Option<PathBuf>,
 
-    /// Allowed address of metrics, webhooks and the URLs of checks: same scheme, host and port, same path or below. May be repeated.
-    /// Default: all addresses that rollouts name. Requests to pods are always allowed
-    #[arg(long, env = "BLUEGREEN_ALLOWED_METRIC_SOURCES", value_name = "URL", value_delimiter = ',')]
+    /// Source that rollouts may ask beside their own pods, the Services of their namespace and the default Prometheus, for metrics, checks
+    /// and webhooks: same scheme, host and port, same path or below. The host may begin with *., as https://*.example.com. May be repeated.
+    /// The proxy of the environment is used for allowed sources only. Metadata addresses of clouds are never asked
+    #[arg(long, env = "BLUEGREEN_ALLOWED_SOURCES", value_name = "URL", value_delimiter = ',')]
+    pub allowed_source: Vec<Source>,
+
+    /// Old name of --allowed-source
+    #[arg(long, env = "BLUEGREEN_ALLOWED_METRIC_SOURCES", value_name = "URL", value_delimiter = ',', hide = true)]
     pub allowed_metric_source: Vec<Source>,
 
-    /// Allow checks and metrics to reach loopback and link-local addresses, for development only. With this flag anyone who may write a
-    /// rollout can reach the operator's own machine and the cloud's metadata service
-    #[arg(long, env = "BLUEGREEN_ALLOW_LOOPBACK_TARGETS")]
+    /// Let rollouts ask any address but the metadata addresses of clouds, for development only. With this flag anyone who may write a
+    /// rollout can reach whatever the operator can reach, its own machine included
+    #[arg(long, env = "BLUEGREEN_ALLOW_ANY_SOURCE")]
+    pub allow_any_source: bool,
+
+    /// Let rollouts ask pods and allowed sources at loopback addresses, for development only
+    #[arg(long, env = "BLUEGREEN_ALLOW_LOOPBACK_TARGETS", hide = true)]
     pub allow_loopback_targets: bool,
 
     /// File with the key that signs webhooks: the header Bluegreen-Signature is the HMAC-SHA256 of the body. The file is read for each
@@ -115,8 +122,14 @@ impl Args {
         })
     }
 
-    pub fn rules(&self) -> Rules {
-        Rules { local: self.allow_loopback_targets, sources: self.allowed_metric_source.clone() }
+    /// What rollouts may ask.
+    pub fn allowed(&self) -> Allowed {
+        Allowed {
+            sources: self.allowed_source.iter().chain(&self.allowed_metric_source).cloned().collect(),
+            prometheus: self.prometheus_address.clone(),
+            any: self.allow_any_source,
+            machine: self.allow_loopback_targets,
+        }
     }
 
     pub fn signer(&self) -> Signer {
@@ -155,11 +168,18 @@ mod tests {
     }
 
     #[test]
-    fn metric_sources_can_be_given_several_times() {
-        let args =
-            Args::try_parse_from(["x", "--allowed-metric-source", "http://a:9090", "--allowed-metric-source", "http://b:9090"]).unwrap();
-        assert_eq!(args.rules().sources.len(), 2);
-        assert!(Args::try_parse_from(["x", "--allowed-metric-source", "a:9090"]).is_err());
+    fn nothing_is_allowed_unless_a_flag_says_so() {
+        let allowed = |args: &[&str]| Args::try_parse_from([&["x"], args].concat()).map(|args| args.allowed());
+        let none = allowed(&[]).unwrap();
+        assert!(none.sources.is_empty() && none.prometheus.is_none() && !none.any && !none.machine);
+        let both =
+            ["--allowed-source", "http://a:9090", "--allowed-source=https://*.example.com,http://b", "--allowed-metric-source", "http://c"];
+        assert_eq!(allowed(&both).unwrap().sources.len(), 4);
+        assert!(allowed(&["--allow-any-source"]).unwrap().any);
+        for wrong in ["a:9090", "http://me:secret@a"] {
+            let error = allowed(&["--allowed-source", wrong]).unwrap_err().to_string();
+            assert!(error.contains("a source must"), "{error}");
+        }
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub struct Metrics {
     phases: Family<ByPhase, Gauge>,
     queue: Family<ByState, Gauge>,
     unread: Family<ByKind, Gauge>,
+    waiting_for_place: Gauge,
+    place_time: Histogram,
     leading: Gauge,
 }
 
@@ -112,6 +114,8 @@ impl Default for Metrics {
             phases: Family::default(),
             queue: Family::default(),
             unread: Family::default(),
+            waiting_for_place: Gauge::default(),
+            place_time: short(),
             leading: Gauge::default(),
         }
     }
@@ -142,6 +146,17 @@ impl Metrics {
         all.register("rollouts", "Rollouts by phase", self.phases.clone());
         all.register("queue_depth", "Queued rollouts by state: ready, or waiting for a time", self.queue.clone());
         all.register("unreadable_objects", "Objects that can't be read, by kind: only what belongs to them is held", self.unread.clone());
+        all.register(
+            "measurements_waiting",
+            "Measurements that wait for a place among the requests in flight",
+            self.waiting_for_place.clone(),
+        );
+        all.register_with_unit(
+            "measurement_wait",
+            "Time that measurements waited for a place, of those that had to wait",
+            Unit::Seconds,
+            self.place_time.clone(),
+        );
         all.register("leading", "1 while this operator is the leader, else 0", self.leading.clone());
         all
     }
@@ -167,6 +182,15 @@ impl Metrics {
         for (kind, count) in counts {
             self.unread.get_or_create(&ByKind { kind: Word(kind.as_str()) }).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// One more, or one less.
+    pub fn waits_for_place(&self, more: i64) {
+        self.waiting_for_place.inc_by(more);
+    }
+
+    pub fn waited_for_place(&self, time: Duration) {
+        self.place_time.observe(time.as_secs_f64());
     }
 
     pub fn set_queue(&self, (ready, later): (usize, usize)) {

@@ -41,7 +41,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     config.connect_timeout = Some(Duration::from_secs(5));
     let metrics = Metrics::default();
     let main = client::main(&config, metrics.clone()).context("creating the client for the API server failed")?;
-    let gauge = Sources::new(args.rules(), args.signer(), args.prometheus_credentials.clone(), main.clone());
+    let gauge = Sources::new(args.allowed(), args.signer(), args.prometheus_credentials.clone(), main.clone(), metrics.clone());
     let gauge = gauge.context("creating the client for checks and metrics failed")?;
     let outside = Outside {
         main,

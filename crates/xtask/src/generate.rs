@@ -16,6 +16,7 @@ const LARGEST_CRD: usize = 200_000;
 const OPERATOR: &str = "bluegreen-operator";
 const LEASES: &str = "bluegreen-operator-leases";
 const SECRETS: &str = "bluegreen-operator-secrets";
+const JOBS: &str = "bluegreen-operator-jobs";
 const TEMPLATES: &str = "bluegreen-operator-cluster-gate-templates";
 const SYSTEM_NAMESPACE: &str = "bluegreen-system";
 const COMMAND: &str = "cargo xtask generate";
@@ -105,6 +106,11 @@ fn files() -> Result<Vec<File>> {
             "Reading Secrets with the credentials of metric sources. Nobody is given it here: bind it in the namespaces whose rollouts name some.",
             &[role("ClusterRole", SECRETS, &json!({}), &rules(&[SHOWS]))],
         )?,
+        File::new(
+            "rbac/jobs.yaml",
+            "Running Jobs of checks and metrics, and reading their logs. Nobody is given it here: bind it in the namespaces whose rollouts name some.",
+            &[role("ClusterRole", JOBS, &json!({}), &rules(&[RUNS_JOBS]))],
+        )?,
         File::new("rbac/aggregated.yaml", "What the cluster's own roles view, edit and admin may do with rollouts.", &aggregated())?,
         File::new(
             "rbac/namespaced/operator.yaml",
@@ -135,25 +141,28 @@ struct Rule {
 /// What the operator does in the namespaces that it serves. No Secrets, no writes to `spec`, and no deletion of what serves.
 const OPERATES: &[Rule] = &[
     Rule { group: "bluegreen.dev", resources: &["bluegreenrollouts"], verbs: &["get", "list", "watch"] },
-    Rule { group: "bluegreen.dev", resources: &["bluegreenrollouts/status"], verbs: &["patch", "update"] },
+    Rule { group: "bluegreen.dev", resources: &["bluegreenrollouts/status"], verbs: &["patch"] },
     // Owner references with blockOwnerDeletion, where the cluster checks who may set them.
     Rule { group: "bluegreen.dev", resources: &["bluegreenrollouts/finalizers"], verbs: &["update"] },
-    Rule { group: "bluegreen.dev", resources: &["gatetemplates"], verbs: &["get", "list", "watch"] },
+    Rule { group: "bluegreen.dev", resources: &["gatetemplates"], verbs: &["list", "watch"] },
     Rule { group: "apps", resources: &["deployments"], verbs: &["create", "get", "list", "patch", "watch"] },
     Rule { group: "apps", resources: &["controllerrevisions"], verbs: &["create", "delete", "get", "list", "patch", "watch"] },
     Rule { group: "", resources: &["services"], verbs: &["create", "get", "list", "patch", "watch"] },
-    Rule { group: "", resources: &["pods"], verbs: &["get", "list", "watch"] },
-    // Checks may be Jobs, whose last words are told.
-    Rule { group: "batch", resources: &["jobs"], verbs: &["create", "delete", "get", "list", "watch"] },
-    Rule { group: "", resources: &["pods/log"], verbs: &["get"] },
+    Rule { group: "", resources: &["pods"], verbs: &["list", "watch"] },
     Rule { group: "discovery.k8s.io", resources: &["endpointslices"], verbs: &["list", "watch"] },
-    Rule { group: "events.k8s.io", resources: &["events"], verbs: &["create", "patch"] },
+    Rule { group: "events.k8s.io", resources: &["events"], verbs: &["create"] },
 ];
 
 const LEADS: &[Rule] = &[Rule { group: "coordination.k8s.io", resources: &["leases"], verbs: &["create", "get", "update"] }];
 
 /// Named Secrets, where a team lets it: not by default.
 const SHOWS: &[Rule] = &[Rule { group: "", resources: &["secrets"], verbs: &["get"] }];
+
+/// Jobs of checks and metrics, and their last words: not by default.
+const RUNS_JOBS: &[Rule] = &[
+    Rule { group: "batch", resources: &["jobs"], verbs: &["create", "delete", "get", "list", "watch"] },
+    Rule { group: "", resources: &["pods/log"], verbs: &["get"] },
+];
 
 /// Of no namespace: everybody who may look at rollouts may see what they name.
 const CLUSTER_TEMPLATES: &[Rule] =
@@ -244,9 +253,14 @@ mod tests {
     #[test]
     fn the_operator_reads_no_secrets_and_writes_nothing_of_users() {
         for rule in OPERATES.iter().chain(LEADS).chain(CLUSTER_TEMPLATES) {
-            assert!(!rule.resources.contains(&"secrets") && !rule.resources.contains(&"*") && !rule.verbs.contains(&"*"));
+            let of_a_feature = ["secrets", "jobs", "pods/log"];
+            assert!(
+                !rule.resources.iter().any(|resource| of_a_feature.contains(resource))
+                    && !rule.resources.contains(&"*")
+                    && !rule.verbs.contains(&"*")
+            );
             if rule.resources.iter().any(|resource| ["bluegreenrollouts", "gatetemplates", "clustergatetemplates"].contains(resource)) {
-                assert_eq!(rule.verbs, ["get", "list", "watch"]);
+                assert!(rule.verbs.iter().all(|verb| ["get", "list", "watch"].contains(verb)));
             }
         }
     }

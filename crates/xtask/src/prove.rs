@@ -188,18 +188,20 @@ mod tests {
     }
 
     #[test]
-    fn every_name_on_the_page_of_the_promises_exists() {
+    fn every_name_on_the_pages_of_promises_and_security_exists() {
         let read = |page: &str| fs::read_to_string(root().join("docs").join(page)).unwrap();
         let (promises, coverage) = (read("promises.md"), read("coverage.md"));
         assert!(links(&promises).len() > 50, "{}", links(&promises).len());
-        for (name, path) in links(&promises).into_iter().chain(links(&coverage)) {
+        let security = links(&read("security.md"));
+        assert!(security.len() > 20, "{}", security.len());
+        for (name, path) in links(&promises).into_iter().chain(links(&coverage)).chain(security) {
             let path = root().join(path);
             assert!(path.exists(), "{}", path.display());
             if path.is_dir() || name.contains(['.', '/']) {
                 continue;
             }
             let code = fs::read_to_string(&path).unwrap();
-            let is_there = ["fn ", "struct ", "enum "].iter().any(|what| {
+            let is_there = ["fn ", "struct ", "enum ", "const "].iter().any(|what| {
                 code.match_indices(&format!("{what}{name}")).any(|(at, found)| {
                     let next = code[at + found.len()..].chars().next();
                     next.is_none_or(|next| !next.is_alphanumeric() && next != '_')

@@ -38,7 +38,7 @@ impl Ground {
 
     fn install(&self) {
         self.run(&["apply", "-k", &config("crd")]);
-        self.run(&["apply", "-f", &config("rbac/aggregated.yaml")]);
+        self.run(&["apply", "-f", &config("rbac/aggregated.yaml"), "-f", &config("rbac/jobs.yaml")]);
         self.cluster.await_resource().unwrap();
         if self.is_fake() {
             let nodes = self.run(&["get", "nodes", "-o", r#"jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}"#]);

@@ -50,7 +50,10 @@ impl Operator {
             .env("KUBECONFIG", kubeconfig)
             .env("NO_COLOR", "1")
             .args(namespace.into_iter().flat_map(|namespace| ["--namespace", namespace]))
-            .args(["--identity", name, "--listen", "127.0.0.1:0", "--allow-loopback-targets"])
+            .args(["--identity", name, "--listen", "127.0.0.1:0"])
+            // Builds of before know only the second.
+            .env("BLUEGREEN_ALLOW_ANY_SOURCE", "true")
+            .env("BLUEGREEN_ALLOW_LOOPBACK_TARGETS", "true")
             .arg(format!("--lease-duration={}", stretched(lease).as_secs()))
             .args(["--log", "info,bluegreen_operator=debug"])
             .args(args)

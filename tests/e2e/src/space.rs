@@ -41,6 +41,9 @@ pub struct Space {
     ended: bool,
 }
 
+/// Lets the operator run Jobs: not by default.
+const JOBS: &str = "bluegreen-operator-jobs";
+
 impl Space {
     /// A namespace with the rights that an operator needs in it.
     pub async fn new(name: &str) -> Self {
@@ -62,6 +65,9 @@ impl Space {
             Namespace { metadata: ObjectMeta { generate_name: Some(format!("{name}-")), ..ObjectMeta::default() }, ..Namespace::default() };
         let name = spaces.create(&PostParams::default(), &wanted).await.unwrap().metadata.name.unwrap();
         ground.run(&["apply", "--namespace", &name, "-f", &config("rbac/namespaced/operator.yaml")]);
+        let operator = format!("--serviceaccount={name}:bluegreen-operator");
+        let jobs = ["create", "rolebinding", JOBS, "--clusterrole=bluegreen-operator-jobs", &operator, "--namespace", &name];
+        ground.run(&jobs);
         let directory = ground.directory(&name);
         let token = ground.run(&["create", "token", "bluegreen-operator", "--duration=24h", "--namespace", &name]);
         operator::write_kubeconfig(ground, &directory, &token, &name);

@@ -207,7 +207,7 @@ impl Fates {
 }
 
 impl Gauge for Fates {
-    fn measure<'a>(&'a self, what: &'a What) -> BoxFuture<'a, Outcome> {
+    fn measure<'a>(&'a self, _namespace: &'a str, what: &'a What) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             locked(&self.asked).push(what.clone());
             let slow = matches!(what, What::Metric { questions, .. } if questions[0].to_string().contains("slow"));

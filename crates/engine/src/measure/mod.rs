@@ -9,7 +9,7 @@ use crate::{
 use bluegreen_api::{Color, FactorOf, Gate, GateState, Phase, Side};
 use bluegreen_gates::{
     ask::{
-        Ask, What, job,
+        Ask, FLOOR, What, job,
         question::{Question, Secret, Whose},
         variables::{self, Variables},
     },
@@ -88,7 +88,7 @@ fn wanted_one(seen: &Observed, side: &Side, definition: &GateDefinition, gate: &
     };
     let start = seen.status.clock.as_ref().and_then(|clock| clock::due(&bluegreen_api::Clock { stopped: None, ..clock.clone() }, first))?;
     let due = match latest {
-        Some(latest) => latest.checked_add(interval).ok()?,
+        Some(latest) => latest.checked_add(interval.max(FLOOR)).ok()?,
         None => start,
     };
     let what = match &definition.kind {

@@ -7,8 +7,9 @@ use crate::{
     worlds::{BEGAN, config, measured},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, GateState};
-use bluegreen_engine::{Decision, Observed, decide};
-use bluegreen_gates::reading::Measurement;
+use bluegreen_engine::{Decision, Observed, decide, measure};
+use bluegreen_gates::{ask::FLOOR, reading::Measurement};
+use jiff::Timestamp;
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use std::collections::BTreeSet;
 
@@ -67,6 +68,24 @@ proptest! {
         let mut passed = turned(&case, &next, GateState::Passed);
         passed.retain(|gate| !is_rehearsal(gate));
         prop_assert!(passed.is_empty(), "promise 3: {passed:?} passed without a measurement: {}", recorded(&next));
+    }
+
+    /// Whatever came of it, whatever `interval` says, and whether or not it was recorded: no loop runs at full speed.
+    #[test]
+    fn two_looks_at_one_measurement_are_a_second_apart(case in measured(anything_said())) {
+        let floor = |due: Timestamp, at: Timestamp| due >= at.checked_add(FLOOR).unwrap();
+        let mut seen = vec![case.seen.clone()];
+        if let Decision::Record(next) = decide(&case) {
+            seen.push(Observed { status: *next, results: vec![], ..case.seen.clone() });
+        }
+        for ask in seen.iter().flat_map(measure::wanted) {
+            let of_it = |result: &&Measurement| (&result.gate, &result.definition, result.attempt, &result.revision)
+                == (&ask.gate, &ask.definition, ask.attempt, &ask.revision);
+            let since = case.status.gates.iter().find(|gate| gate.name == ask.gate).map_or(Timestamp::MIN, |gate| gate.since);
+            for result in case.results.iter().filter(of_it).filter(|result| result.at >= since) {
+                prop_assert!(floor(ask.due, result.at), "{} was measured at {} and is again at {}", ask.gate, result.at, ask.due);
+            }
+        }
     }
 
     /// Something divided by nothing may break a limit, and keeps none.

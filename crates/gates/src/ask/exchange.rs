@@ -1,12 +1,13 @@
 //! A request, what must come back, and how an answer falls short of that.
 
 use super::{
+    LONGEST_ANSWER,
     headers::{headers, named},
     json_path::{JsonPath, TooLarge},
 };
 use crate::{
     invalid::Invalid,
-    text::{EXCERPT, excerpt, quoted},
+    text::{EXCERPT, Words, excerpt},
 };
 use bluegreen_api::{ExpectedBody, HttpCheck, HttpMethod};
 use http::{HeaderMap, Method};
@@ -69,6 +70,7 @@ pub struct Answer<'a> {
     pub took: Duration,
     /// As far as it was read.
     pub body: &'a [u8],
+    pub words: Words,
 }
 
 pub fn exchange(http: &HttpCheck, interval: Duration) -> Result<Exchange, Invalid> {
@@ -79,7 +81,7 @@ pub fn exchange(http: &HttpCheck, interval: Duration) -> Result<Exchange, Invali
     if http.expected_body.is_some() && method == HttpMethod::HEAD {
         return Err(Invalid("answers to HEAD have no body: choose another method, or leave expectedBody out".into()));
     }
-    let timeout = http.timeout.map_or(Duration::from_secs(5), |timeout| timeout.0);
+    let timeout = http.timeout.map_or(Duration::from_secs(5), |timeout| timeout.0).min(LONGEST_ANSWER);
     if let Some(latency) = http.max_latency.filter(|latency| latency.0 > timeout) {
         let timeout = bluegreen_api::Duration(timeout);
         return Err(Invalid(format!("maxLatency ({latency}) must not exceed timeout ({timeout})")));
@@ -116,12 +118,12 @@ pub fn body_rule(expected: &ExpectedBody) -> Result<BodyRule, Invalid> {
 impl Exchange {
     /// How an answer falls short, if it does: a sentence but for the name of who gave it. `on` says where, as ` on /healthz`.
     pub fn against(&self, on: &str, answer: Answer<'_>) -> Result<(), Short> {
-        let Answer { status, took, body } = answer;
+        let Answer { status, took, body, words } = answer;
         if !self.expects(status) {
-            return Err(Short::Failed(format!("answered {status}{on}, expected {}{}", self.statuses(), quoted(body))));
+            return Err(Short::Failed(format!("answered {status}{on}, expected {}{}", self.statuses(), words.of(body))));
         }
         if let Some(rule) = &self.expected_body {
-            rule.against(body).map_err(|short| short.after(&format!("answered {status}{on}, but ")))?;
+            rule.against(body, words).map_err(|short| short.after(&format!("answered {status}{on}, but ")))?;
         }
         let late = self.max_latency.filter(|most| took > *most);
         late.map_or(Ok(()), |most| {
@@ -143,28 +145,32 @@ impl Exchange {
 }
 
 impl BodyRule {
-    fn against(&self, body: &[u8]) -> Result<(), Short> {
+    fn against(&self, body: &[u8], words: Words) -> Result<(), Short> {
         if let Some(text) = &self.contains
             && memmem::find(body, text.as_bytes()).is_none()
         {
-            return Err(Short::Failed(format!("its body does not contain {:?}{}", excerpt(text.as_bytes(), EXCERPT), quoted(body))));
+            return Err(Short::Failed(format!("its body does not contain {:?}{}", excerpt(text.as_bytes(), EXCERPT), words.of(body))));
         }
-        self.json.as_ref().map_or(Ok(()), |rule| rule.against(body))
+        self.json.as_ref().map_or(Ok(()), |rule| rule.against(body, words))
     }
 }
 
 impl JsonRule {
-    fn against(&self, body: &[u8]) -> Result<(), Short> {
+    fn against(&self, body: &[u8], words: Words) -> Result<(), Short> {
         let Self { path, equals } = self;
-        let value: Value = serde_json::from_slice(body).map_err(|_| Short::Failed(format!("its body is not JSON{}", quoted(body))))?;
+        let not_json = |_| Short::Failed(format!("its body is not JSON{}", words.of(body)));
+        let value: Value = serde_json::from_slice(body).map_err(not_json)?;
         let found = path.find(&value).map_err(|why: TooLarge| Short::Unjudged(format!("{path} {why}")))?;
         if found.is_empty() {
-            return Err(Short::Failed(format!("{path} finds nothing in its body{}", quoted(body))));
+            return Err(Short::Failed(format!("{path} finds nothing in its body{}", words.of(body))));
         }
         let other = equals.as_ref().and_then(|wanted| Some((wanted, found.into_iter().map(text_of).find(|text| text != wanted)?)));
         other.map_or(Ok(()), |(wanted, other)| {
             let (other, wanted) = (excerpt(other.as_bytes(), EXCERPT), excerpt(wanted.as_bytes(), EXCERPT));
-            Err(Short::Failed(format!("{path} is {other:?} in its body, expected {wanted:?}")))
+            Err(Short::Failed(match words {
+                Words::Quoted => format!("{path} is {other:?} in its body, expected {wanted:?}"),
+                Words::Withheld => format!("{path} is something else in its body than the expected {wanted:?}"),
+            }))
         })
     }
 }
@@ -184,7 +190,7 @@ mod tests {
 
     /// How an answer with this status, after so many milliseconds, with this body falls short.
     fn against(http: &Value, (status, millis, body): (u16, u64, &str)) -> Option<String> {
-        let answer = Answer { status, took: Duration::from_millis(millis), body: body.as_bytes() };
+        let answer = Answer { status, took: Duration::from_millis(millis), body: body.as_bytes(), words: Words::Quoted };
         failed(exchange_of(http).against(" on /", answer))
     }
 
@@ -237,19 +243,19 @@ mod tests {
         ];
         for (path, equals, expected) in cases {
             let rule = body_rule(&ExpectedBody { contains: None, json_path: Some(path.into()), equals: equals.map(Into::into) }).unwrap();
-            assert_eq!(failed(rule.against(body.as_bytes())).as_deref(), expected, "{path} {equals:?}");
+            assert_eq!(failed(rule.against(body.as_bytes(), Words::Quoted)).as_deref(), expected, "{path} {equals:?}");
         }
         let rule = body_rule(&ExpectedBody { contains: None, json_path: Some("$.state".into()), equals: None }).unwrap();
-        assert_eq!(failed(rule.against(b"[]")).as_deref(), Some("$.state finds nothing in its body: \"[]\""));
-        assert_eq!(failed(rule.against(b"<html>")).as_deref(), Some("its body is not JSON: \"<html>\""));
-        assert_eq!(failed(rule.against(b"")).as_deref(), Some("its body is not JSON"));
+        assert_eq!(failed(rule.against(b"[]", Words::Quoted)).as_deref(), Some("$.state finds nothing in its body: \"[]\""));
+        assert_eq!(failed(rule.against(b"<html>", Words::Quoted)).as_deref(), Some("its body is not JSON: \"<html>\""));
+        assert_eq!(failed(rule.against(b"", Words::Quoted)).as_deref(), Some("its body is not JSON"));
     }
 
     #[test]
     fn an_answer_that_takes_too_long_to_walk_has_not_failed() {
         let http = json!({"expectedBody": {"jsonPath": "$..[?@ == @ && @ != 0]", "equals": "up"}});
         let body = format!("[{}1]", "1,".repeat(400_000));
-        let answer = Answer { status: 200, took: Duration::ZERO, body: body.as_bytes() };
+        let answer = Answer { status: 200, took: Duration::ZERO, body: body.as_bytes(), words: Words::Quoted };
         let why = "answered 200 on /, but $..[?@ == @ && @ != 0] takes more than 1000000 steps through the answer: write a path that visits \
                    fewer values, or return a smaller answer";
         assert_eq!(exchange_of(&http).against(" on /", answer), Err(Short::Unjudged(why.into())));
@@ -261,21 +267,39 @@ mod tests {
     #[test]
     fn a_text_that_nearly_matches_everywhere_is_looked_for_once() {
         let rule = body_rule(&ExpectedBody { contains: Some(format!("{}b", "a".repeat(4095))), ..ExpectedBody::default() }).unwrap();
-        assert!(rule.against("a".repeat(1024 * 1024).as_bytes()).is_err());
+        assert!(rule.against("a".repeat(1024 * 1024).as_bytes(), Words::Quoted).is_err());
+    }
+
+    #[test]
+    fn words_of_an_answer_can_be_withheld() {
+        let secret = r#"{"state": "secret"}"#;
+        let told = |http: Value, status: u16, body: &str| {
+            let answer = Answer { status, took: Duration::ZERO, body: body.as_bytes(), words: Words::Withheld };
+            failed(exchange_of(&http).against("", answer)).unwrap()
+        };
+        for (expected, body, why) in [
+            (json!({"equals": "up", "jsonPath": "$.state"}), secret, "$.state is something else in its body than the expected \"up\""),
+            (json!({"jsonPath": "$.none"}), secret, "$.none finds nothing in its body"),
+            (json!({"jsonPath": "$.none"}), "secret", "its body is not JSON"),
+            (json!({"contains": "up"}), secret, "its body does not contain \"up\""),
+        ] {
+            assert_eq!(told(json!({"expectedBody": expected}), 200, body), format!("answered 200, but {why}"));
+        }
+        assert_eq!(told(json!({}), 500, "secret"), "answered 500, expected 200-299");
     }
 
     #[test]
     fn text_is_found_to_the_letter_and_other_text_is_excerpted() {
         let rule = body_rule(&ExpectedBody { contains: Some("shop 2".into()), ..ExpectedBody::default() }).unwrap();
         for good in ["shop 2", "the shop 2!", "ü shop 2"] {
-            assert_eq!(rule.against(good.as_bytes()), Ok(()), "{good}");
+            assert_eq!(rule.against(good.as_bytes(), Words::Quoted), Ok(()), "{good}");
         }
         for bad in ["Shop 2", "shop  2", "shop "] {
-            assert!(rule.against(bad.as_bytes()).is_err(), "{bad}");
+            assert!(rule.against(bad.as_bytes(), Words::Quoted).is_err(), "{bad}");
         }
-        assert_eq!(failed(rule.against(b"")).as_deref(), Some("its body does not contain \"shop 2\""));
-        assert_eq!(quoted(b"a\r\n\tb\0  c"), ": \"a b c\"");
-        assert_eq!(quoted("ü".repeat(500).as_bytes()), format!(": \"{}…\"", "ü".repeat(EXCERPT - 1)));
-        assert_eq!(quoted(&[b'a', 0xff]), ": \"a\u{fffd}\"");
+        assert_eq!(failed(rule.against(b"", Words::Quoted)).as_deref(), Some("its body does not contain \"shop 2\""));
+        assert_eq!(Words::Quoted.of(b"a\r\n\tb\0  c"), ": \"a b c\"");
+        assert_eq!(Words::Quoted.of("ü".repeat(500).as_bytes()), format!(": \"{}…\"", "ü".repeat(EXCERPT - 1)));
+        assert_eq!(Words::Quoted.of(&[b'a', 0xff]), ": \"a\u{fffd}\"");
     }
 }

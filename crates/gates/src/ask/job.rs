@@ -1,10 +1,11 @@
 //! Jobs that checks and metrics run: how they are made, and what their end says.
 
+use super::LONGEST_JOB;
 use crate::{
     hash,
     invalid::Invalid,
     reading::{CheckOutcome, Reading},
-    text::{around, bounded, excerpt, quoted},
+    text::{Words, around, bounded, excerpt},
 };
 use bluegreen_api::{Duration, Gate, JobCheck, depth, names};
 use jiff::Timestamp;
@@ -123,7 +124,8 @@ impl JobPlan {
                 )));
             }
         }
-        let timeout = job.timeout.map_or(time::Duration::from_mins(10), |timeout| timeout.0).max(time::Duration::from_secs(1));
+        let timeout =
+            job.timeout.map_or(time::Duration::from_mins(10), |timeout| timeout.0).clamp(time::Duration::from_secs(1), LONGEST_JOB);
         let fields = [
             ("backoffLimit", json!(0)),
             ("ttlSecondsAfterFinished", json!(stays)),
@@ -219,7 +221,7 @@ impl JobRun {
             Ok(number) if number.is_nan() => Reading::NotANumber,
             Ok(number) => Reading::Value(number),
             Err(_) => {
-                let told = quoted(line.as_bytes());
+                let told = Words::Quoted.of(line.as_bytes());
                 Reading::Failed(format!("Job {} succeeded, but the last line of its log is not a number{told}", self.name))
             }
         }

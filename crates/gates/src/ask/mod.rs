@@ -1,5 +1,6 @@
 //! What is asked: of pods, of addresses, of Jobs, of sources of numbers.
 
+pub mod allowed;
 pub mod exchange;
 pub mod headers;
 pub mod job;
@@ -17,6 +18,18 @@ use jiff::Timestamp;
 use job::JobRun;
 use question::{Question, Secret, Whose};
 use std::time::Duration;
+
+/// From one try of a measurement to the next, whatever `spec` asks for: no loop runs at full speed.
+pub const FLOOR: Duration = Duration::from_secs(1);
+
+/// The longest that an answer to a request is waited for, whatever `spec` asks for: others wait for the place.
+pub const LONGEST_ANSWER: Duration = Duration::from_mins(1);
+
+/// A webhook may work for a while before it answers.
+pub const LONGEST_WEBHOOK: Duration = Duration::from_mins(5);
+
+/// Jobs hold no place, but what they left is looked for.
+pub const LONGEST_JOB: Duration = Duration::from_hours(24);
 
 /// One measurement that should be running.
 #[derive(Clone, Debug, PartialEq)]

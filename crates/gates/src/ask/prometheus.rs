@@ -9,6 +9,7 @@ use crate::invalid::Invalid;
 use bluegreen_api::{Credentials, Duration, PrometheusQuery, QueryRange, Take};
 use http::HeaderMap;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time};
+use url::Url;
 
 /// Headers of a query that the operator sets itself, or that its proxy wants: one that says otherwise would break it.
 const OPERATORS: [&str; 8] =
@@ -69,12 +70,29 @@ impl Server {
         }
     }
 
+    /// Messages name the address.
+    fn check_address(&self) -> Result<(), Invalid> {
+        let has_user = match Url::parse(&self.address) {
+            Ok(url) => !url.username().is_empty() || url.password().is_some(),
+            // Nobody is asked there, but it is shown.
+            Err(_) => self.address.contains('@'),
+        };
+        if has_user {
+            return Err(Invalid(
+                "the address of the Prometheus holds a user name or a password: put both into a Secret, and set credentials".into(),
+            ));
+        }
+        Ok(())
+    }
+
     pub(crate) fn question(&self, query: &str) -> Result<Question, Invalid> {
+        self.check_address()?;
         variables::check_variables(query, "query")?;
         Ok(Question::Prometheus { address: self.address.clone(), headers: self.headers.clone(), query: query.to_owned(), at: None })
     }
 
     pub(crate) fn buckets(&self, query: &str) -> Result<Question, Invalid> {
+        self.check_address()?;
         variables::check_variables(query, "query")?;
         Ok(Question::Buckets { address: self.address.clone(), headers: self.headers.clone(), query: query.to_owned() })
     }
@@ -110,4 +128,21 @@ pub(crate) fn over_time<'a>(query: Cow<'a, str>, range: Option<&QueryRange>) -> 
     // A comment at the end of the query would take the rest with it.
     let end = if query.contains('#') { "\n" } else { "" };
     Ok(Cow::Owned(format!("{function}({query}{end})[{window}:{step}])")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_with_a_password_is_refused_and_not_shown() {
+        for address in ["http://me:secret@prom", "http://me@prom:9090", "http://:secret@prom", "http://me:secret@prom:99999"] {
+            let server = Server::named(address, None);
+            for refused in [server.question("up").unwrap_err(), server.buckets("up").unwrap_err()] {
+                let why = refused.to_string();
+                assert!(why.contains("holds a user name or a password") && !why.contains("secret@"), "{why}");
+            }
+        }
+        assert!(Server::named("http://prom:9090/a@b", None).question("up").is_ok());
+    }
 }

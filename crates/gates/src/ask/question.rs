@@ -8,7 +8,7 @@ use super::{
 use crate::{
     invalid::Invalid,
     reading::Reading,
-    text::{EXCERPT, excerpt, quoted, shortened},
+    text::{EXCERPT, Words, excerpt, shortened},
 };
 use bluegreen_api::{HttpMethod, WebHeader, WebQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -176,9 +176,9 @@ fn read(header: &WebHeader, web: &WebQuery) -> Result<(HeaderName, HeaderSource)
 
 impl WebQuestion {
     /// The number in an answer.
-    pub fn reading(&self, body: &[u8]) -> Reading {
+    pub fn reading(&self, body: &[u8], words: Words) -> Reading {
         let Ok(value) = serde_json::from_slice::<Value>(body) else {
-            return Reading::Failed(format!("the answer is not JSON{}", quoted(body)));
+            return Reading::Failed(format!("the answer is not JSON{}", words.of(body)));
         };
         let found = match self.path.find(&value) {
             Ok(found) => found,
@@ -190,14 +190,17 @@ impl WebQuestion {
             [Value::String(text)] => match text.trim().parse::<f64>() {
                 Ok(number) if number.is_nan() => Reading::NotANumber,
                 Ok(number) => Reading::Value(number),
-                Err(_) => self.no_number(&found[0].to_string()),
+                Err(_) => self.no_number(&found[0].to_string(), words),
             },
-            [other] => self.no_number(&other.to_string()),
+            [other] => self.no_number(&other.to_string(), words),
             several => Reading::Failed(format!("{} finds {} values in the answer; write a path that finds one", self.path, several.len())),
         }
     }
 
-    fn no_number(&self, what: &str) -> Reading {
+    fn no_number(&self, what: &str, words: Words) -> Reading {
+        if words == Words::Withheld {
+            return Reading::Failed(format!("{} finds in the answer what is not a number", self.path));
+        }
         Reading::Failed(format!("{} finds {} in the answer, which is not a number", self.path, excerpt(what.as_bytes(), EXCERPT)))
     }
 }
@@ -275,7 +278,15 @@ mod tests {
             ("$.value", r#"{"value": {"a": true}}"#, failed("$.value finds {\"a\":true} in the answer, which is not a number")),
             ("$.value", "<html>", failed("the answer is not JSON: \"<html>\"")),
         ] {
-            assert_eq!(question(json!({"jsonPath": path})).reading(body.as_bytes()), reading, "{path} in {body}");
+            assert_eq!(question(json!({"jsonPath": path})).reading(body.as_bytes(), Words::Quoted), reading, "{path} in {body}");
+        }
+    }
+
+    #[test]
+    fn words_of_an_answer_from_outside_are_withheld() {
+        for body in [r#"{"value": "secret"}"#, r#"{"value": ["secret"]}"#, "secret"] {
+            let Reading::Failed(why) = question(json!({})).reading(body.as_bytes(), Words::Withheld) else { panic!("{body}") };
+            assert!(!why.contains("secret"), "{why}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Variables in queries and URLs, and ranges in PromQL.
 
 use super::pods;
+use super::allowed::shown_text;
 use crate::invalid::Invalid;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -170,9 +171,11 @@ fn can_be_asked(url: &str) -> Result<(), Invalid> {
         at: Timestamp::UNIX_EPOCH,
         window: Duration::ZERO,
     };
-    let read = Url::parse(&resolve_url(url, &example)).map_err(|error| Invalid(format!("the url {url:?} is not a valid URL: {error}")))?;
+    let shown = if url.contains('@') { &shown_text(url) } else { url };
+    let read =
+        Url::parse(&resolve_url(url, &example)).map_err(|error| Invalid(format!("the url {shown:?} is not a valid URL: {error}")))?;
     if !matches!(read.scheme(), "http" | "https") {
-        return Err(Invalid(format!("the url {url:?} must begin with http:// or https://")));
+        return Err(Invalid(format!("the url {shown:?} must begin with http:// or https://")));
     }
     if !read.username().is_empty() || read.password().is_some() {
         return Err(Invalid("the url holds a user name or a password, which messages would show: send them in a header".into()));
@@ -288,6 +291,9 @@ mod tests {
             ("https://me:secret@shop/", "the url holds a user name or a password, which messages would show: send them in a header".into()),
         ] {
             assert_eq!(check_url(url).unwrap_err().to_string(), why);
+        }
+        for wrong in ["https://me:secret@shop:99999/", "ftp://me:secret@shop/", "https://me:se@secret@"] {
+            assert!(!check_url(wrong).unwrap_err().to_string().contains("secret"), "{wrong}");
         }
         for one_of_them in ["https://me@shop/", "https://:secret@shop/"] {
             assert!(check_url(one_of_them).unwrap_err().to_string().contains("a user name or a password"), "{one_of_them}");

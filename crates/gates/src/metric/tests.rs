@@ -728,3 +728,14 @@ fn a_metric_of_a_job_is_judged_as_any_other() {
         assert_eq!(plan(stage, fields.clone()).unwrap_err().0, why, "{fields}");
     }
 }
+
+#[test]
+fn an_answer_is_waited_for_a_minute_at_most() {
+    let timeout = |timeout: &str| {
+        let fields = json!({"prometheus": {"query": "e", "timeout": timeout}, "interval": "0s"});
+        let plan = MetricPlan::of(Stage::Verification, &metric(&fields), Some(&prometheus("http://p")), 0).unwrap();
+        assert_eq!(plan.patience.interval.as_secs(), 1);
+        plan.timeout.as_secs()
+    };
+    assert_eq!((timeout("30s"), timeout("1h")), (30, 60));
+}

@@ -4,12 +4,12 @@ mod own;
 
 pub use own::Own;
 
-use super::{address::Rules, answer::cause, client};
+use super::{address::Rules, answer::cause, client::Clients};
 use bluegreen_gates::ask::question::Secret as Named;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use reqwest::{
-    Certificate, Client, ClientBuilder, Identity,
+    Certificate, ClientBuilder, Identity,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
 };
 use std::{
@@ -34,12 +34,18 @@ const MOST: usize = 16;
 const UNUSED: Duration = Duration::from_mins(10);
 
 /// How a source is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Access {
-    /// Shows what the keys say by themselves.
-    pub client: Client,
+    /// Show what the keys say by themselves.
+    pub clients: Arc<Clients>,
     /// Values for headers, by key.
     pub keys: Arc<Keys>,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").finish_non_exhaustive()
+    }
 }
 
 /// The content of a Secret, or of a directory with the same keys.
@@ -47,15 +53,15 @@ type Keys = BTreeMap<String, Vec<u8>>;
 
 impl Access {
     /// Without credentials.
-    pub fn open(client: Client) -> Self {
-        Self { client, keys: Arc::default() }
+    pub fn open(clients: Arc<Clients>) -> Self {
+        Self { clients, keys: Arc::default() }
     }
 
     fn with(keys: Keys, rules: &Arc<Rules>) -> Result<Self, String> {
         let shown = Shown::of(&keys)?;
-        let client = client::outside(rules, |builder| client::kept_open(shown.clone().put_into(builder)));
-        let client = client.map_err(|error| format!("can't be used: {}", cause(&error)))?;
-        Ok(Self { client, keys: Arc::new(keys) })
+        let clients = Clients::again(rules.clone(), move |builder| shown.clone().put_into(builder));
+        clients.check().map_err(|why| format!("can't be used: {why}"))?;
+        Ok(Self { clients: Arc::new(clients), keys: Arc::new(keys) })
     }
 }
 

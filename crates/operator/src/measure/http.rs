@@ -1,12 +1,13 @@
 //! HTTP checks: one request to each pod at its own address, or one to a URL.
 
 use super::{
-    address::Rules,
+    client::Reach,
     line::{Line, on},
+    places::Places,
 };
 use bluegreen_api::Scheme;
 use bluegreen_gates::{
-    ask::{HttpTarget, exchange::Exchange},
+    ask::{HttpTarget, allowed::Allowed, exchange::Exchange},
     reading::CheckOutcome,
 };
 use futures::{StreamExt, stream};
@@ -26,12 +27,12 @@ pub struct Request<'a> {
     pub exchange: &'a Exchange,
 }
 
-pub async fn check(line: &Line<'_>, rules: &Rules, targets: &[HttpTarget], request: &Request<'_>) -> CheckOutcome {
+pub async fn check(line: &Line<'_>, allowed: &Allowed, targets: &[HttpTarget], request: &Request<'_>) -> CheckOutcome {
     if targets.is_empty() {
         return CheckOutcome::NotDone("no pod is ready".to_owned());
     }
     let on = on(&request.exchange.method, request.path);
-    let requests: Vec<_> = targets.iter().map(|target| ask(line, rules, target, &on, request)).collect();
+    let requests: Vec<_> = targets.iter().map(|target| ask(line, allowed, target, &on, request)).collect();
     let mut answers = stream::iter(requests).buffer_unordered(AT_ONCE);
     let mut statuses = BTreeSet::new();
     while let Some(answer) = answers.next().await {
@@ -46,13 +47,11 @@ pub async fn check(line: &Line<'_>, rules: &Rules, targets: &[HttpTarget], reque
 }
 
 /// The status that passed, or how the check ends.
-async fn ask(line: &Line<'_>, rules: &Rules, target: &HttpTarget, on: &str, request: &Request<'_>) -> Result<u16, CheckOutcome> {
+async fn ask(line: &Line<'_>, allowed: &Allowed, target: &HttpTarget, on: &str, request: &Request<'_>) -> Result<u16, CheckOutcome> {
     let HttpTarget { pod, ip, port } = target;
     let Ok(ip) = ip.parse::<IpAddr>() else { return Err(CheckOutcome::NotDone(format!("{pod} has the invalid address {ip:?}"))) };
-    if !rules.may_ask(ip) {
-        return Err(CheckOutcome::NotDone(format!(
-            "{pod} has a loopback or link-local address ({ip}), which the operator refuses to reach (--allow-loopback-targets)"
-        )));
+    if let Err(denied) = allowed.may_dial("", ip) {
+        return Err(CheckOutcome::NotDone(format!("{pod} is not asked: {denied}")));
     }
     let scheme = match request.scheme {
         Scheme::HTTP => "http",
@@ -66,14 +65,14 @@ async fn ask(line: &Line<'_>, rules: &Rules, target: &HttpTarget, on: &str, requ
     }
 }
 
-pub async fn check_url(line: &Line<'_>, rules: &Rules, url: &str, exchange: &Exchange) -> CheckOutcome {
-    let (url, named) = match rules.checked(url) {
-        Ok(checked) => checked,
+pub async fn check_url(reach: Reach<'_>, places: &Places, url: &str, exchange: &Exchange) -> CheckOutcome {
+    let open = match reach.open(&exchange.method, url, &exchange.headers).await {
+        Ok(open) => open,
         Err(why) => return CheckOutcome::NotDone(why),
     };
-    let on = on(&exchange.method, "");
-    match line.ask(&named, &on, &url, exchange, None).await {
-        Ok(status) => CheckOutcome::Passed(format!("{status} from {named}{on}")),
+    let (on, line) = (on(&exchange.method, ""), Line { client: open.client, places, namespace: reach.namespace, words: open.words });
+    match line.ask(&open.named, &on, &open.url, exchange, None).await {
+        Ok(status) => CheckOutcome::Passed(format!("{status} from {}{on}", open.named)),
         Err(outcome) => outcome,
     }
 }
@@ -110,16 +109,17 @@ mod tests {
     }
 
     async fn asked(targets: &[HttpTarget], scheme: Scheme, path: &str, exchange: &Exchange) -> CheckOutcome {
-        let rules = local();
-        check(&Means::new(&rules, 64).pods(), &rules, targets, &Request { scheme, path, exchange }).await
+        let allowed = local();
+        check(&Means::new(&allowed).pods(), &allowed, targets, &Request { scheme, path, exchange }).await
     }
 
     async fn outcome(targets: &[HttpTarget], path: &str, expected: &[u16]) -> CheckOutcome {
         asked(targets, Scheme::HTTP, path, &Exchange { expected: expected.to_vec(), ..plain() }).await
     }
 
-    async fn outcome_of_url(url: &str, rules: &Rules, exchange: &Exchange) -> CheckOutcome {
-        check_url(&Means::new(rules, 64).urls(), rules, url, exchange).await
+    async fn outcome_of_url(url: &str, allowed: &Allowed, exchange: &Exchange) -> CheckOutcome {
+        let means = Means::new(allowed);
+        check_url(means.reach(), &means.places, url, exchange).await
     }
 
     fn containing(text: &str) -> Exchange {
@@ -240,10 +240,10 @@ mod tests {
     #[tokio::test]
     async fn without_a_pod_or_at_a_local_address_nothing_is_done() {
         assert!(matches!(outcome(&[], "/", &[]).await, CheckOutcome::NotDone(_)));
-        let rules = Rules::default();
+        let allowed = Allowed::default();
         let target = HttpTarget { pod: "p".into(), ip: "127.0.0.1".into(), port: 1 };
         let request = Request { scheme: Scheme::HTTP, path: "/", exchange: &plain() };
-        let refused = check(&Means::new(&rules, 64).pods(), &rules, &[target], &request).await;
+        let refused = check(&Means::new(&allowed).pods(), &allowed, &[target], &request).await;
         assert!(matches!(refused, CheckOutcome::NotDone(_)));
     }
 
@@ -365,10 +365,9 @@ mod tests {
                 });
             }
         });
-        let rules = local();
-        let means = Means::new(&rules, 64);
+        let means = Means::new(&local());
         for _ in 0..2 {
-            let passed = check_url(&means.urls(), &rules, &url, &plain()).await;
+            let passed = check_url(means.reach(), &means.places, &url, &plain()).await;
             assert!(matches!(passed, CheckOutcome::Passed(_)), "{passed:?}");
             // A connection that is kept is put back by then.
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -378,36 +377,49 @@ mod tests {
 
     #[tokio::test]
     async fn a_url_that_may_not_be_asked_is_no_failure_of_the_release() {
-        let rules = Rules::default();
-        let not_done = async |url: &str, rules: &Rules| match outcome_of_url(url, rules, &plain()).await {
+        let not_done = async |url: &str, allowed: &Allowed| match outcome_of_url(url, allowed, &plain()).await {
             CheckOutcome::NotDone(why) => why,
             other => panic!("{other:?}"),
         };
-        let by_address = not_done("http://127.0.0.1:1/?a=b", &rules).await;
-        assert_eq!(
-            by_address,
-            "http://127.0.0.1:1/ is a loopback or link-local address, which the operator refuses to reach (--allow-loopback-targets)"
-        );
-        let by_name = not_done("http://localhost:1/", &rules).await;
-        assert!(by_name.contains("the name resolves to loopback"), "{by_name}");
-        let elsewhere = Rules { local: true, sources: vec!["http://127.0.0.1:2".parse().unwrap()] };
-        assert!(not_done("http://127.0.0.1:1/", &elsewhere).await.contains("not one of the addresses"));
+        let by_address = not_done("http://127.0.0.1:1/?a=b", &Allowed::default()).await;
+        assert_eq!(by_address, "127.0.0.1 is an address of the operator's own machine, which the operator does not ask");
+        let by_name = not_done("http://localhost.example:1/", &Allowed::default()).await;
+        assert!(by_name.starts_with("http://localhost.example:1/ is not an allowed source"), "{by_name}");
+        let sources = vec!["http://127.0.0.1:2".parse().unwrap()];
+        let elsewhere = not_done("http://127.0.0.1:1/", &Allowed { sources, machine: true, ..Allowed::default() }).await;
+        assert!(elsewhere.contains("is not an allowed source"), "{elsewhere}");
+    }
+
+    #[tokio::test]
+    async fn the_answer_of_an_allowed_source_is_not_quoted() {
+        let app = Router::new()
+            .route("/base/broken", get(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "secret") }))
+            .route("/base/away", get(|| async { Redirect::temporary("/admin") }))
+            .route("/admin", get(|| async { "secret" }));
+        let address = serve(app).await;
+        let allowed = Allowed { sources: vec![format!("http://{address}/base").parse().unwrap()], ..Allowed::default() };
+        let outcome = async |path: &str| outcome_of_url(&format!("http://{address}/base{path}"), &allowed, &plain()).await;
+        let why =
+            |path: &str, status: u16| CheckOutcome::Failed(format!("http://{address}/base{path} answered {status}, expected 200-299"));
+        assert_eq!(outcome("/broken").await, why("/broken", 500));
+        assert_eq!(outcome("/away").await, why("/away", 307), "a redirect stays in the allowed path");
+        assert!(matches!(outcome("/..%2fadmin").await, CheckOutcome::NotDone(_)));
     }
 
     #[tokio::test]
     async fn a_pause_between_two_tries_keeps_nobody_else_from_asking() {
         let (good, bad) = (pod(Router::new().route("/", failing(200))).await, pod(Router::new().route("/", failing(503))).await);
-        let rules = local();
-        let means = Means::new(&rules, 1);
+        let allowed = local();
+        let means = Means::with_one_place(&allowed);
         let slow = Exchange { attempts: 2, interval: Duration::from_secs(60), ..plain() };
         let (bad, good) = ([bad], [good]);
         let request = |exchange| Request { scheme: Scheme::HTTP, path: "/", exchange };
         let (line, tried_again, plain) = (means.pods(), request(&slow), plain());
-        let waits = check(&line, &rules, &bad, &tried_again);
+        let waits = check(&line, &allowed, &bad, &tried_again);
         let other = async {
             // The first try of the other is over by then.
             tokio::time::sleep(Duration::from_millis(200)).await;
-            check(&line, &rules, &good, &request(&plain)).await
+            check(&line, &allowed, &good, &request(&plain)).await
         };
         tokio::select! {
             _ = waits => panic!("it doesn't pause"),

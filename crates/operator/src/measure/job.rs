@@ -52,7 +52,7 @@ impl Jobs {
 
     /// To its end. One that is there already, from before a restart, is waited for until its time is over.
     async fn run(&self, run: &JobRun) -> (JobRun, JobEnd, Remains) {
-        let (job, left) = match self.begin(run).await {
+        let (job, left) = match self.begin(run).await.map_err(|end| allowed(end, run)) {
             Ok(Begun::New(job)) => (job, run.timeout),
             Ok(Begun::Found(job)) => {
                 let left = run.timeout.saturating_sub(age(&job));
@@ -227,6 +227,19 @@ async fn in_time<T>(request: impl Future<Output = Result<T, Error>>) -> Result<T
         Ok(answer) => answer.map_err(|why| why.to_string()),
         Err(_) => Err(LATE.into()),
     }
+}
+
+/// Rights to run Jobs come with a binding of their own.
+fn allowed(end: JobEnd, run: &JobRun) -> JobEnd {
+    // A quota is a refusal with the same code.
+    let may_not = |why: &str| why.contains("is forbidden: User") && why.contains("resource \"jobs\"");
+    if matches!(&end, JobEnd::Refused { why, .. } | JobEnd::NotBegun(why) if may_not(why)) {
+        return JobEnd::NotBegun(format!(
+            "the operator may not run Jobs in namespace {}: bind the ClusterRole bluegreen-operator-jobs to it there (docs/analysis.md)",
+            run.namespace
+        ));
+    }
+    end
 }
 
 enum Begun {

@@ -3,11 +3,12 @@
 use super::{
     address::is_forbidden,
     answer::{beginning, body, cause},
+    places::Places,
 };
 use bluegreen_gates::{
     ask::exchange::{Answer, Exchange, Short},
     reading::CheckOutcome,
-    text::around,
+    text::{Words, around},
 };
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use std::{
@@ -16,18 +17,21 @@ use std::{
     net::SocketAddr,
     time::Duration,
 };
-use tokio::{net::TcpStream, sync::Semaphore, time::Instant};
+use tokio::{net::TcpStream, time::Instant};
 
 /// The sender of requests. A place among the requests in flight is taken for one request, not for the pause before the next.
 pub struct Line<'a> {
     pub client: &'a Client,
-    pub slots: &'a Semaphore,
+    pub places: &'a Places,
+    /// Of the rollout that asks.
+    pub namespace: &'a str,
+    pub words: Words,
 }
 
 /// Why there is no answer.
 pub enum Unanswered {
-    /// The address is one that isn't asked.
-    Forbidden(String),
+    /// The address is one that isn't asked, or there was no place to ask from.
+    NotAsked(String),
     /// There was no connection, or it was cut.
     Cut(String),
     /// Nothing came in time.
@@ -41,7 +45,7 @@ impl Unanswered {
     /// In a sentence.
     pub fn why(self) -> String {
         match self {
-            Self::Forbidden(why) | Self::Cut(why) | Self::Late(why) | Self::Failed(why) | Self::Unjudged(why) => why,
+            Self::NotAsked(why) | Self::Cut(why) | Self::Late(why) | Self::Failed(why) | Self::Unjudged(why) => why,
         }
     }
 }
@@ -67,7 +71,7 @@ impl Line<'_> {
             }
             match self.once(who, on, url, exchange).await {
                 Ok(status) => return Ok(status),
-                Err(Unanswered::Forbidden(why) | Unanswered::Unjudged(why)) => return Err(CheckOutcome::NotDone(why)),
+                Err(Unanswered::NotAsked(why) | Unanswered::Unjudged(why)) => return Err(CheckOutcome::NotDone(why)),
                 Err(Unanswered::Failed(why)) => failure = Some(CheckOutcome::Failed(why)),
                 // What one try has found stays found.
                 Err(_) if matches!(failure, Some(CheckOutcome::Failed(_))) => {}
@@ -84,7 +88,7 @@ impl Line<'_> {
     }
 
     async fn once(&self, who: &str, on: &str, url: &Url, exchange: &Exchange) -> Result<u16, Unanswered> {
-        let _slot = self.slots.acquire().await;
+        let _place = self.places.for_request(self.namespace, url).await.map_err(Unanswered::NotAsked)?;
         let request = self.client.request(exchange.method.clone(), url.clone()).timeout(exchange.timeout).headers(exchange.headers.clone());
         let request = match &exchange.body {
             Some(body) => request.body(body.clone()),
@@ -104,7 +108,7 @@ impl Line<'_> {
                 body
             }
         };
-        match exchange.against(on, Answer { status, took, body: &body }) {
+        match exchange.against(on, Answer { status, took, body: &body, words: self.words }) {
             Ok(()) => Ok(status),
             Err(Short::Failed(why)) => Err(Unanswered::Failed(format!("{who} {why}"))),
             Err(Short::Unjudged(why)) => Err(Unanswered::Unjudged(format!("{who} {why}"))),
@@ -135,7 +139,7 @@ pub async fn send(request: RequestBuilder, who: &str, on: &str) -> Result<Respon
     request.send().await.map_err(|error| {
         let why = format!("{who} did not answer{on}: {}", cause(&error));
         if is_forbidden(&error) {
-            Unanswered::Forbidden(why)
+            Unanswered::NotAsked(why)
         } else if error.is_timeout() {
             Unanswered::Late(why)
         } else if is_cut(&error) {

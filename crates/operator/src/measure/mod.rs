@@ -8,29 +8,36 @@ mod credentials;
 mod http;
 mod job;
 mod line;
+mod places;
 mod prometheus;
+mod services;
 mod signature;
 #[cfg(test)]
 mod stage;
 mod web;
 mod webhook;
 
-pub use address::{Rules, Source};
 pub use signature::Signer;
 
 use crate::{clock, key::Key, memory::Memory, metrics::Metrics, queue::Queue};
+use address::Rules;
 use bluegreen_engine::Observed;
 use bluegreen_gates::{
     ask::{
         Ask, What,
+        allowed::{Allowed, Request},
         question::{Question, Secret, Whose},
     },
     reading::{CheckOutcome, Measurement, Outcome, Reading},
+    text::Words,
 };
+use client::Clients;
 use credentials::{Access, Credentials, Own};
 use futures::future::{BoxFuture, join_all};
 use job::Jobs;
 use line::Line;
+use places::{Place, Places};
+use reqwest::{Method, Url, header::HeaderMap};
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -40,63 +47,71 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::Semaphore, task::AbortHandle};
-
-/// Measurements that wait for an answer at once, over all rollouts: connections have an end. A rollout has 64 gates at most, so that one
-/// whose source is slow leaves room for the others.
-const AT_ONCE: usize = 512;
+use tokio::task::AbortHandle;
 
 /// Where measurements ask.
 #[derive(Clone)]
 pub struct Sources {
     pods: reqwest::Client,
-    urls: reqwest::Client,
-    metrics: reqwest::Client,
+    urls: Arc<Clients>,
+    metrics: Arc<Clients>,
     rules: Arc<Rules>,
     signer: Signer,
     credentials: Arc<Credentials>,
     own: Option<Arc<Own>>,
     jobs: Jobs,
-    slots: Arc<Semaphore>,
+    places: Places,
 }
 
 impl Sources {
-    /// `own`: the directory of what the operator's own Prometheus is shown. `api`: where Secrets are read and Jobs run.
-    pub fn new(rules: Rules, signer: Signer, own: Option<PathBuf>, api: kube::Client) -> reqwest::Result<Self> {
-        let rules = Arc::new(rules);
-        let slots = Arc::new(Semaphore::new(AT_ONCE));
-        let (urls, metrics) = (client::urls(rules.clone())?, client::sources(&rules)?);
+    /// `own`: the directory of what the operator's own Prometheus is shown. `api`: where Secrets and Services are read and Jobs run.
+    pub fn new(allowed: Allowed, signer: Signer, own: Option<PathBuf>, api: kube::Client, metrics: Metrics) -> reqwest::Result<Self> {
+        let rules = Rules::new(allowed, api.clone());
+        let places = Places::new(metrics);
+        let urls = Arc::new(Clients::once(rules.clone()));
+        let metrics = Arc::new(Clients::again(rules.clone(), |builder| builder));
         let credentials = Arc::new(Credentials::new(api.clone(), rules.clone()));
         let own = own.map(|directory| Arc::new(Own::new(directory, rules.clone())));
-        Ok(Self { pods: client::pods()?, urls, metrics, rules, signer, credentials, own, jobs: Jobs::new(api), slots })
+        Ok(Self { pods: client::pods(&rules)?, urls, metrics, rules, signer, credentials, own, jobs: Jobs::new(api), places })
     }
 
-    async fn ask(&self, what: &What) -> Outcome {
-        let urls = Line { client: &self.urls, slots: &self.slots };
+    /// `namespace`: of the rollout that asks.
+    async fn ask(&self, namespace: &str, what: &What) -> Outcome {
+        let reach = self.urls.of(namespace);
         match what {
             What::Http { targets, scheme, path, exchange } => {
-                let pods = Line { client: &self.pods, slots: &self.slots };
+                let pods = Line { client: &self.pods, places: &self.places, namespace, words: Words::Quoted };
                 let request = http::Request { scheme: *scheme, path, exchange };
-                Outcome::Check(http::check(&pods, &self.rules, targets, &request).await)
+                Outcome::Check(http::check(&pods, &self.rules.allowed, targets, &request).await)
             }
-            What::Url { url, exchange } => Outcome::Check(http::check_url(&urls, &self.rules, url, exchange).await),
+            What::Url { url, exchange } => Outcome::Check(http::check_url(reach, &self.places, url, exchange).await),
             What::Webhook { url, headers, body, timeout } => {
                 let question = webhook::Question { url, headers, body, timeout: *timeout };
-                Outcome::Check(webhook::ask(&urls, &self.rules, &self.signer, &question).await)
+                Outcome::Check(webhook::ask(reach, &self.places, &self.signer, &question).await)
             }
             // No request in flight: many may run for long.
             What::Job(job) => Outcome::Check(self.jobs.check(job).await),
             What::Reading(job) => Outcome::Readings(vec![self.jobs.read(job).await]),
             What::Metric { questions, credentials, timeout } => {
-                let access = match self.access(credentials).await {
-                    Ok(access) => access,
+                let (access, _place) = match self.ready(namespace, questions, credentials).await {
+                    Ok(ready) => ready,
                     Err(why) => return Outcome::Readings(vec![Reading::Failed(why); questions.len()]),
                 };
-                let _slot = self.slots.acquire().await;
                 // At the same moment, or one side's incident would look like its own.
-                Outcome::Readings(join_all(questions.iter().map(|question| self.read(question, &access, *timeout))).await)
+                Outcome::Readings(join_all(questions.iter().map(|question| read(namespace, question, &access, *timeout))).await)
             }
         }
+    }
+
+    /// What a metric needs before it asks.
+    async fn ready(&self, namespace: &str, questions: &[Question], credentials: &Whose<Secret>) -> Result<(Access, Option<Place>), String> {
+        let access = self.access(credentials).await?;
+        // All of its questions go to one source.
+        let place = match questions.first().and_then(address) {
+            Some(url) => Some(self.places.for_request(namespace, &url).await?),
+            None => None,
+        };
+        Ok((access, place))
     }
 
     async fn access(&self, credentials: &Whose<Secret>) -> Result<Access, String> {
@@ -106,24 +121,36 @@ impl Sources {
             (Whose::Operator, None) | (Whose::Nobody, _) => Ok(Access::open(self.metrics.clone())),
         }
     }
+}
 
-    async fn read(&self, question: &Question, access: &Access, timeout: Duration) -> Reading {
-        match question {
-            Question::Prometheus { address, headers, query, at } => {
-                prometheus::read(&access.client, &self.rules, (address, headers), (query, *at), timeout).await
-            }
-            Question::Buckets { address, headers, query } => {
-                prometheus::read_buckets(&access.client, &self.rules, (address, headers), query, timeout).await
-            }
-            Question::Web(question) => web::read(access, &self.rules, question, timeout).await,
-            Question::Nobody(why) => Reading::Missing(why.clone()),
-        }
+/// None: it can't be asked anyway.
+fn address(question: &Question) -> Option<Url> {
+    match question {
+        Question::Prometheus { address, .. } | Question::Buckets { address, .. } => Url::parse(address).ok(),
+        Question::Web(question) => Url::parse(&question.url).ok(),
+        Question::Nobody(_) => None,
+    }
+}
+
+async fn read(namespace: &str, question: &Question, access: &Access, timeout: Duration) -> Reading {
+    let reach = access.clients.of(namespace);
+    match question {
+        Question::Prometheus { address, headers, query, at } => prometheus::read(reach, (address, headers), (query, *at), timeout).await,
+        Question::Buckets { address, headers, query } => prometheus::read_buckets(reach, (address, headers), query, timeout).await,
+        Question::Web(question) => web::read(access, namespace, question, timeout).await,
+        Question::Nobody(why) => Reading::Missing(why.clone()),
     }
 }
 
 /// Takes measurements: by asking [`Sources`], but for simulations.
 pub trait Gauge: Send + Sync {
-    fn measure<'a>(&'a self, what: &'a What) -> BoxFuture<'a, Outcome>;
+    /// `namespace`: of the rollout that asks.
+    fn measure<'a>(&'a self, namespace: &'a str, what: &'a What) -> BoxFuture<'a, Outcome>;
+
+    /// A check that is not asked, whenever it is tried, while neither the check nor what the operator allows changes.
+    fn denies(&self, _namespace: &str, _what: &What) -> bool {
+        false
+    }
 
     /// A measurement that had begun is not wanted any more: what it left outside of this process goes.
     fn abandon<'a>(&'a self, _what: &'a What) -> BoxFuture<'a, ()> {
@@ -132,8 +159,19 @@ pub trait Gauge: Send + Sync {
 }
 
 impl Gauge for Sources {
-    fn measure<'a>(&'a self, what: &'a What) -> BoxFuture<'a, Outcome> {
-        Box::pin(self.ask(what))
+    fn measure<'a>(&'a self, namespace: &'a str, what: &'a What) -> BoxFuture<'a, Outcome> {
+        Box::pin(self.ask(namespace, what))
+    }
+
+    fn denies(&self, namespace: &str, what: &What) -> bool {
+        let (method, url, headers) = match what {
+            What::Url { url, exchange } => (&exchange.method, url, &exchange.headers),
+            What::Webhook { url, headers, .. } => (&Method::POST, url, headers),
+            // Metrics have a limit of their own for sources that can't be asked.
+            What::Http { .. } | What::Job(_) | What::Reading(_) | What::Metric { .. } => return false,
+        };
+        let allowed = &self.rules.allowed;
+        !Url::parse(url).is_ok_and(|url| allowed.way(&Request { namespace, method, url: &url, headers }).is_ok())
     }
 
     fn abandon<'a>(&'a self, what: &'a What) -> BoxFuture<'a, ()> {
@@ -158,6 +196,8 @@ struct Running {
     wanted: Ask,
     /// It is past waiting for its time.
     begun: Arc<AtomicBool>,
+    /// It was denied, and stays so.
+    denied: Arc<AtomicBool>,
     task: AbortHandle,
 }
 
@@ -184,6 +224,9 @@ impl Measuring {
         for wanted in wanted {
             let runs = former.iter().position(|running| running.uid == seen.uid && same(&running.wanted, &wanted));
             match runs.map(|place| former.swap_remove(place)) {
+                Some(running) if running.denied.load(Ordering::Acquire) && !self.is_told(key, seen, &wanted) => {
+                    present.extend(self.start(key, seen, wanted));
+                }
                 Some(running) if running.begun.load(Ordering::Acquire) || running.wanted == wanted => present.push(running),
                 // Not begun, and something about it has changed; or none of it yet.
                 other => {
@@ -217,19 +260,25 @@ impl Measuring {
         if fresh {
             return None;
         }
-        let begun = Arc::new(AtomicBool::new(false));
+        let (begun, denied) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let this = self.clone();
-        let (key, uid, what, started) = (key.clone(), seen.uid.clone(), wanted.clone(), begun.clone());
-        let task = tokio::spawn(async move { this.run(key, uid, what, &started).await }).abort_handle();
-        Some(Running { uid: seen.uid.clone(), wanted, begun, task })
+        let (key, uid, what, told) = (key.clone(), seen.uid.clone(), wanted.clone(), (begun.clone(), denied.clone()));
+        let task = tokio::spawn(async move { this.run(key, uid, what, (&told.0, &told.1)).await }).abort_handle();
+        Some(Running { uid: seen.uid.clone(), wanted, begun, denied, task })
     }
 
-    async fn run(self: Arc<Self>, key: Key, uid: String, wanted: Ask, begun: &AtomicBool) {
+    /// Whether the gate says why it was denied, or is about to.
+    fn is_told(&self, key: &Key, seen: &Observed, wanted: &Ask) -> bool {
+        let recorded = seen.status.gates.iter().any(|gate| gate.name == wanted.gate && gate.tries.is_some());
+        recorded || self.memory.of(key, &seen.uid, |remembered| remembered.results.iter().any(|result| answers(result, wanted)))
+    }
+
+    async fn run(self: Arc<Self>, key: Key, uid: String, wanted: Ask, (begun, denied): (&AtomicBool, &AtomicBool)) {
         if let Ok(left) = Duration::try_from(wanted.due.duration_since(clock::now())) {
             tokio::time::sleep(left).await;
         }
         begun.store(true, Ordering::Release);
-        let outcome = self.gauge.measure(&wanted.what).await;
+        let outcome = self.gauge.measure(&key.namespace, &wanted.what).await;
         self.metrics.measured(kind(&wanted.what), result(&outcome));
         tracing::debug!(rollout = %key, gate = %wanted.gate, ?outcome, "measured");
         let result = Measurement {
@@ -243,7 +292,11 @@ impl Measuring {
         };
         // In this order: the result is there before anybody can find that the measurement isn't.
         let wanted_still = self.memory.add_result(&key, &uid, result);
-        self.finish(&key, &uid, &wanted);
+        if self.gauge.denies(&key.namespace, &wanted.what) {
+            denied.store(true, Ordering::Release);
+        } else {
+            self.finish(&key, &uid, &wanted);
+        }
         if wanted_still {
             self.queue.add(key);
         }

@@ -1,45 +1,43 @@
 //! One reading from a Prometheus server: a number, or the buckets of histograms.
 
 use super::{
-    address::Rules,
     answer::{body, cause},
+    client::Reach,
 };
-use bluegreen_gates::reading::{Reading, buckets::Buckets};
+use bluegreen_gates::{
+    ask::allowed::{shown, shown_text},
+    reading::{Reading, buckets::Buckets},
+};
 use jiff::Timestamp;
 use prometheus_http_query::{Client, response::Data};
-use reqwest::{Url, header::HeaderMap};
+use reqwest::{Method, Url, header::HeaderMap};
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
 
-pub async fn read(
-    client: &reqwest::Client,
-    rules: &Rules,
-    server: (&str, &HeaderMap),
-    query: (&str, Option<Timestamp>),
-    timeout: Duration,
-) -> Reading {
-    ask(client, rules, server, query, timeout).await.and_then(number_in).unwrap_or_else(Reading::Failed)
+pub async fn read(reach: Reach<'_>, server: (&str, &HeaderMap), query: (&str, Option<Timestamp>), timeout: Duration) -> Reading {
+    ask(reach, server, query, timeout).await.and_then(number_in).unwrap_or_else(Reading::Failed)
 }
 
-pub async fn read_buckets(client: &reqwest::Client, rules: &Rules, server: (&str, &HeaderMap), query: &str, timeout: Duration) -> Reading {
-    ask(client, rules, server, (query, None), timeout).await.and_then(buckets_in).unwrap_or_else(Reading::Failed)
+pub async fn read_buckets(reach: Reach<'_>, server: (&str, &HeaderMap), query: &str, timeout: Duration) -> Reading {
+    ask(reach, server, (query, None), timeout).await.and_then(buckets_in).unwrap_or_else(Reading::Failed)
 }
 
 /// What a query that was not refused has found, as it was sent.
 async fn ask(
-    client: &reqwest::Client,
-    rules: &Rules,
+    reach: Reach<'_>,
     (address, headers): (&str, &HeaderMap),
     (query, at): (&str, Option<Timestamp>),
     timeout: Duration,
 ) -> Result<Value, String> {
-    let not_an_address = |error: &dyn std::fmt::Display| format!("{address} is not a valid address of a Prometheus: {error}");
-    let url = Url::parse(address).map_err(|error| not_an_address(&error))?;
-    if let Some(why) = rules.against(&url) {
-        return Err(why);
-    }
-    let prometheus = Client::from(client.clone(), address.trim_end_matches('/')).map_err(|error| not_an_address(&error))?;
+    let not_an_address = |error: &dyn std::fmt::Display| format!("{} is not a valid address of a Prometheus: {error}", shown_text(address));
+    let base = Url::parse(address.trim_end_matches('/')).map_err(|error| not_an_address(&error))?;
+    let address = shown(&base);
+    let address = address.trim_end_matches('/');
+    let open = reach.open_url(&Method::POST, of_queries(base), headers).await?;
+    let mut base = open.url.clone();
+    base.set_path(open.url.path().strip_suffix(QUERIES).unwrap_or_default());
+    let prometheus = Client::from(open.client.clone(), base.as_str()).map_err(|error| not_an_address(&error))?;
     let seconds = timeout.as_secs_f64();
     let asked = async {
         let milliseconds = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
@@ -68,6 +66,14 @@ async fn ask(
         return Err(format!("Prometheus at {address} answered with a part of the data: {why}"));
     }
     Ok(answer.data)
+}
+
+/// Where a Prometheus is asked, below its address.
+const QUERIES: &str = "/api/v1/query";
+
+fn of_queries(mut base: Url) -> Url {
+    base.set_path(&format!("{}{QUERIES}", base.path().trim_end_matches('/')));
+    base
 }
 
 /// The API's answer, whatever its HTTP status.
@@ -147,12 +153,14 @@ fn number(value: f64) -> Reading {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stage::{clients, local};
     use super::*;
     use axum::{
         Router,
         http::StatusCode,
         routing::{MethodRouter, post},
     };
+    use bluegreen_gates::ask::allowed::Allowed;
     use serde_json::json;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -172,9 +180,8 @@ mod tests {
 
     async fn asked(address: &str, query: &str) -> Reading {
         super::super::stage::provide_tls();
-        let rules = std::sync::Arc::new(Rules { local: true, ..Rules::default() });
-        let client = super::super::client::sources(&rules).unwrap();
-        read(&client, &rules, (address, &HeaderMap::new()), (query, None), Duration::from_millis(500)).await
+        let clients = clients(&local());
+        read(clients.of("web"), (address, &HeaderMap::new()), (query, None), Duration::from_millis(500)).await
     }
 
     fn success(result_type: &str, result: Value) -> Value {
@@ -193,11 +200,10 @@ mod tests {
             json!({"status": "success", "data": {"resultType": "scalar", "result": [0, value]}}).to_string()
         });
         super::super::stage::provide_tls();
-        let rules = std::sync::Arc::new(Rules { local: true, ..Rules::default() });
+        let clients = clients(&local());
         let address = serve("/api/v1/query", told).await;
-        let client = super::super::client::sources(&rules).unwrap();
         for (at, value) in [(None, 0.0), (Some(Timestamp::from_millisecond(1_800_000_000_400).unwrap()), 1.0)] {
-            let reading = read(&client, &rules, (&address, &HeaderMap::new()), ("up", at), Duration::from_secs(5)).await;
+            let reading = read(clients.of("web"), (&address, &HeaderMap::new()), ("up", at), Duration::from_secs(5)).await;
             assert_eq!(reading, Reading::Value(value));
         }
     }
@@ -268,9 +274,8 @@ mod tests {
         super::super::stage::provide_tls();
         let body = success(result_type, result).to_string();
         let address = serve("/api/v1/query", post(move || async move { body })).await;
-        let rules = std::sync::Arc::new(Rules { local: true, ..Rules::default() });
-        let client = super::super::client::sources(&rules).unwrap();
-        read_buckets(&client, &rules, (&address, &HeaderMap::new()), "b", Duration::from_millis(500)).await
+        let clients = clients(&local());
+        read_buckets(clients.of("web"), (&address, &HeaderMap::new()), "b", Duration::from_millis(500)).await
     }
 
     #[tokio::test]
@@ -347,14 +352,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_of_loopback_addresses_are_refused() {
-        super::super::stage::provide_tls();
-        let rules = std::sync::Arc::new(Rules::default());
-        let client = super::super::client::sources(&rules).unwrap();
-        let asked = async |address: &str| read(&client, &rules, (address, &HeaderMap::new()), ("up", None), Duration::from_secs(1)).await;
-        let by_name = asked("http://localhost:1").await;
-        assert!(failed(&by_name).contains("loopback"), "{by_name:?}");
+    async fn addresses_of_the_machine_are_refused() {
+        let clients = clients(&Allowed { sources: vec!["http://*.localhost:1".parse().unwrap()], ..Allowed::default() });
+        let asked = async |address: &str| read(clients.of("web"), (address, &HeaderMap::new()), ("up", None), Duration::from_secs(1)).await;
+        let by_name = asked("http://prom.localhost:1").await;
+        assert!(matches!(by_name, Reading::Failed(_)), "{by_name:?}");
         let by_address = asked("http://127.0.0.1:1").await;
-        assert!(failed(&by_address).contains("loopback"), "{by_address:?}");
+        assert!(failed(&by_address).contains("the operator's own machine"), "{by_address:?}");
+    }
+
+    #[tokio::test]
+    async fn a_password_in_the_address_is_not_shown() {
+        for address in ["http://me:secret@127.0.0.1:1", "http://me:secret@127.0.0.1:99999"] {
+            let told = asked(address, "up").await;
+            assert!(!failed(&told).contains("secret"), "{told:?}");
+        }
     }
 }

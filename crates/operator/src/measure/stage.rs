@@ -1,8 +1,17 @@
 //! Servers that tests ask, and what they are asked.
 
-use super::{Rules, client, line::Line};
+use super::{
+    address::Rules,
+    client::{self, Clients, Reach},
+    line::Line,
+    places::Places,
+};
+use crate::metrics::Metrics;
 use axum::Router;
-use bluegreen_gates::ask::exchange::Exchange;
+use bluegreen_gates::{
+    ask::{allowed::Allowed, exchange::Exchange},
+    text::Words,
+};
 use data_encoding::BASE64;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use reqwest::{Client, Method, header::HeaderMap};
@@ -11,7 +20,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
-    sync::Semaphore,
 };
 
 /// A second test that does it finds it done.
@@ -62,8 +70,18 @@ async fn answer_over_tls(certificate: CertificateDer<'static>, key: &KeyPair) ->
     address
 }
 
-pub fn local() -> Rules {
-    Rules { local: true, ..Rules::default() }
+pub fn local() -> Allowed {
+    Allowed { any: true, ..Allowed::default() }
+}
+
+/// An API server that isn't there.
+pub fn nowhere() -> kube::Client {
+    kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap()
+}
+
+pub fn clients(allowed: &Allowed) -> Clients {
+    provide_tls();
+    Clients::again(Rules::new(allowed.clone(), nowhere()), |builder| builder)
 }
 
 /// A check with its defaults, but with shorter times.
@@ -84,22 +102,30 @@ pub fn plain() -> Exchange {
 /// The means to ask: clients as the operator has them.
 pub struct Means {
     pods: Client,
-    urls: Client,
-    slots: Semaphore,
+    urls: Clients,
+    pub places: Places,
 }
 
 impl Means {
-    pub fn new(rules: &Rules, slots: usize) -> Self {
+    pub fn new(allowed: &Allowed) -> Self {
+        Self::with(allowed, Places::new(Metrics::default()))
+    }
+
+    pub fn with_one_place(allowed: &Allowed) -> Self {
+        Self::with(allowed, Places::with_one())
+    }
+
+    fn with(allowed: &Allowed, places: Places) -> Self {
         provide_tls();
-        let rules = Arc::new(rules.clone());
-        Self { pods: client::pods().unwrap(), urls: client::urls(rules).unwrap(), slots: Semaphore::new(slots) }
+        let rules = Rules::new(allowed.clone(), nowhere());
+        Self { pods: client::pods(&rules).unwrap(), urls: Clients::once(rules), places }
     }
 
     pub fn pods(&self) -> Line<'_> {
-        Line { client: &self.pods, slots: &self.slots }
+        Line { client: &self.pods, places: &self.places, namespace: "web", words: Words::Quoted }
     }
 
-    pub fn urls(&self) -> Line<'_> {
-        Line { client: &self.urls, slots: &self.slots }
+    pub fn reach(&self) -> Reach<'_> {
+        self.urls.of("web")
     }
 }

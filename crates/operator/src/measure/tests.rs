@@ -1,5 +1,5 @@
 use super::{
-    stage::{local, provide_tls, serve},
+    stage::{local, nowhere, provide_tls, serve},
     *,
 };
 use axum::{
@@ -16,8 +16,7 @@ const GATES: usize = 64;
 
 fn sources() -> Sources {
     provide_tls();
-    let nowhere = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
-    Sources::new(local(), Signer(None), None, nowhere).unwrap()
+    Sources::new(local(), Signer(None), None, nowhere(), Metrics::default()).unwrap()
 }
 
 #[tokio::test]
@@ -37,12 +36,12 @@ async fn a_rollout_all_of_whose_sources_are_slow_delays_no_other() {
         timeout: Duration::from_secs(60),
     };
     let waiting: Vec<_> = (0..GATES).map(|_| (sources.clone(), asked(slow))).collect();
-    let tasks: Vec<_> = waiting.into_iter().map(|(sources, what)| tokio::spawn(async move { sources.ask(&what).await })).collect();
+    let tasks: Vec<_> = waiting.into_iter().map(|(sources, what)| tokio::spawn(async move { sources.ask("web", &what).await })).collect();
     // All of them have begun to wait before anything else is asked.
-    while sources.slots.available_permits() + GATES > AT_ONCE {
+    while sources.places.held() < GATES {
         tokio::task::yield_now().await;
     }
-    let answer = tokio::time::timeout(Duration::from_secs(20), sources.ask(&asked(quick))).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(20), sources.ask("web", &asked(quick))).await.unwrap();
     assert_eq!(answer, Outcome::reading(Reading::Value(1.0)));
     assert!(tasks.iter().all(|task| !task.is_finished()), "they wait still");
 }
@@ -63,7 +62,59 @@ async fn headers_are_sent_with_queries_for_numbers_and_buckets() {
         [number, Question::Buckets { address, headers, query }]
     };
     let questions = [both(&Arc::new(tenant)), both(&Arc::default())].concat();
-    let answers = sources().ask(&What::Metric { questions, credentials: Whose::Nobody, timeout: Duration::from_secs(60) }).await;
+    let answers = sources().ask("web", &What::Metric { questions, credentials: Whose::Nobody, timeout: Duration::from_secs(60) }).await;
     let told = |count: f64| [Reading::Value(count), Reading::Buckets(Buckets::of([(Some("+Inf"), count)]).unwrap())];
     assert_eq!(answers, Outcome::Readings([told(7.0), told(0.0)].concat()));
+}
+
+#[tokio::test]
+async fn what_is_denied_is_known_before_anybody_is_asked() {
+    provide_tls();
+    let allowed = Allowed { sources: vec!["http://desk.example".parse().unwrap()], ..Allowed::default() };
+    let sources = Sources::new(allowed, Signer(None), None, nowhere(), Metrics::default()).unwrap();
+    let url = |url: &str| What::Url { url: url.into(), exchange: Box::new(super::stage::plain()) };
+    let hook =
+        |url: &str| What::Webhook { url: url.into(), headers: HeaderMap::new(), body: String::new(), timeout: Duration::from_secs(1) };
+    for what in [url("http://elsewhere.example/"), hook("http://169.254.169.254/"), url("http://me:secret@desk.example/")] {
+        assert!(sources.denies("web", &what), "{what:?}");
+        let Outcome::Check(CheckOutcome::NotDone(why)) = sources.ask("web", &what).await else { panic!("{what:?}") };
+        assert!(!why.contains("secret"), "{why}");
+    }
+    // A Service may come.
+    for what in [url("http://desk.example/"), hook("http://shop/"), url("http://shop.web.svc/")] {
+        assert!(!sources.denies("web", &what), "{what:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_hangs_leaves_room_for_others() {
+    let sources = sources();
+    let value = json!({"status": "success", "data": {"resultType": "scalar", "result": [0, "1"]}}).to_string();
+    let quick = serve(Router::new().route("/api/v1/query", post(move || async move { value }))).await;
+    let slow = serve(Router::new().route("/api/v1/query", post(pending::<String>))).await;
+    let asked = |address: SocketAddr| What::Metric {
+        questions: vec![Question::Prometheus {
+            address: format!("http://{address}"),
+            headers: Arc::default(),
+            query: "up".into(),
+            at: None,
+        }],
+        credentials: Whose::Nobody,
+        timeout: Duration::from_secs(60),
+    };
+    // Of many namespaces, and more than there are places.
+    let hanging: Vec<_> = (0..600)
+        .map(|number| {
+            let (sources, what, namespace) = (sources.clone(), asked(slow), format!("team-{}", number % 9));
+            tokio::spawn(async move { sources.ask(&namespace, &what).await })
+        })
+        .collect();
+    while sources.places.held() < 256 {
+        tokio::task::yield_now().await;
+    }
+    for namespace in ["team-0", "web"] {
+        let answer = tokio::time::timeout(Duration::from_secs(20), sources.ask(namespace, &asked(quick))).await.unwrap();
+        assert_eq!(answer, Outcome::reading(Reading::Value(1.0)), "{namespace}");
+    }
+    hanging.iter().for_each(tokio::task::JoinHandle::abort);
 }

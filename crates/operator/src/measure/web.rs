@@ -1,39 +1,37 @@
 //! One reading from a source that answers with JSON.
 
 use super::{
-    address::Rules,
     answer::{beginning, body},
+    client::Open,
     credentials::{Access, header},
-    line::send,
+    line::{Unanswered, send},
 };
 use bluegreen_gates::{
     ask::question::{HeaderSource, WebQuestion},
     reading::Reading,
-    text::quoted,
 };
 use reqwest::header::HeaderMap;
 use std::time::Duration;
 
-pub async fn read(access: &Access, rules: &Rules, question: &WebQuestion, timeout: Duration) -> Reading {
-    ask(access, rules, question, timeout).await.unwrap_or_else(Reading::Failed)
+pub async fn read(access: &Access, namespace: &str, question: &WebQuestion, timeout: Duration) -> Reading {
+    ask(access, namespace, question, timeout).await.unwrap_or_else(Reading::Failed)
 }
 
-async fn ask(access: &Access, rules: &Rules, question: &WebQuestion, timeout: Duration) -> Result<Reading, String> {
-    let (url, named) = rules.checked(&question.url)?;
-    let request = access.client.request(question.method.clone(), url).timeout(timeout).headers(headers(access, question)?);
+async fn ask(access: &Access, namespace: &str, question: &WebQuestion, timeout: Duration) -> Result<Reading, String> {
+    let headers = headers(access, question)?;
+    let Open { client, url, named, words } = access.clients.of(namespace).open(&question.method, &question.url, &headers).await?;
+    let request = client.request(question.method.clone(), url).timeout(timeout).headers(headers);
     let request = match &question.body {
         Some(body) => request.body(body.clone()),
         None => request,
     };
-    let answer = send(request, &named, "")
-        .await
-        .map_err(|unanswered| unanswered.why())?;
+    let answer = send(request, &named, "").await.map_err(Unanswered::why)?;
     let status = answer.status();
     if !status.is_success() {
-        return Err(format!("{named} answered {}{}", status.as_u16(), quoted(&beginning(answer).await)));
+        return Err(format!("{named} answered {}{}", status.as_u16(), words.of(&beginning(answer).await)));
     }
     let body = body(answer).await.map_err(|why| format!("the answer of {named} can't be read: {why}"))?;
-    match question.reading(&body) {
+    match question.reading(&body, words) {
         Reading::Failed(why) => Err(format!("{named}: {why}")),
         reading => Ok(reading),
     }
@@ -57,8 +55,8 @@ fn headers(access: &Access, question: &WebQuestion) -> Result<HeaderMap, String>
 
 #[cfg(test)]
 mod tests {
-    use super::super::stage::{local, provide_tls, serve, serve_tls};
-    use super::super::{Rules, client};
+    use super::super::stage::{local, nowhere, provide_tls, serve, serve_tls};
+    use super::super::{address::Rules, client::Clients};
     use super::*;
     use axum::{
         Router,
@@ -66,21 +64,21 @@ mod tests {
         response::Redirect,
         routing::{get, post},
     };
-    use bluegreen_gates::ask::question::Question;
+    use bluegreen_gates::ask::{allowed::Allowed, question::Question};
     use serde_json::{Value, json};
     use std::{collections::BTreeMap, sync::Arc};
 
-    fn access(keys: &[(&str, &str)]) -> Access {
+    fn access(keys: &[(&str, &str)], allowed: Allowed) -> Access {
         provide_tls();
         let keys: BTreeMap<_, _> = keys.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect();
-        Access { client: client::sources(&Arc::new(local())).unwrap(), keys: Arc::new(keys) }
+        Access { clients: Arc::new(Clients::again(Rules::new(allowed, nowhere()), |builder| builder)), keys: Arc::new(keys) }
     }
 
-    async fn asked(access: &Access, rules: &Rules, url: &str, fields: Value) -> Reading {
+    async fn asked(access: &Access, url: &str, fields: Value) -> Reading {
         let mut all = json!({"url": url, "jsonPath": "$.value"});
         all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let Question::Web(question) = Question::of_web(&serde_json::from_value(all).unwrap()).unwrap() else { panic!() };
-        read(access, rules, &question, Duration::from_millis(500)).await
+        read(access, "web", &question, Duration::from_millis(500)).await
     }
 
     fn failed(reading: &Reading) -> &str {
@@ -99,9 +97,9 @@ mod tests {
         let app = Router::new().route("/q", get(|| async { r#"{"value": 0.25}"# })).route("/post", post(|| async { r#"{"value": "3"}"# }));
         let address = serve(app).await;
         let at = |path: &str| format!("http://{address}{path}");
-        assert_eq!(asked(&access(&[]), &local(), &at("/q?window=5m"), json!({})).await, Reading::Value(0.25));
-        assert_eq!(asked(&access(&[]), &local(), &at("/post"), json!({"method": "POST", "body": "{}"})).await, Reading::Value(3.0));
-        let nothing = asked(&access(&[]), &local(), &at("/q"), json!({"jsonPath": "$.other"})).await;
+        assert_eq!(asked(&access(&[], local()), &at("/q?window=5m"), json!({})).await, Reading::Value(0.25));
+        assert_eq!(asked(&access(&[], local()), &at("/post"), json!({"method": "POST", "body": "{}"})).await, Reading::Value(3.0));
+        let nothing = asked(&access(&[], local()), &at("/q"), json!({"jsonPath": "$.other"})).await;
         assert_eq!(nothing, Reading::NoData);
     }
 
@@ -110,9 +108,9 @@ mod tests {
         let url = format!("http://{}/", serve(Router::new().route("/", post(echo))).await);
         let headers = json!([{"name": "DD-API-KEY", "secretKey": "api-key"}, {"name": "x-team", "value": "checkout"}]);
         let fields = json!({"method": "POST", "body": "sum", "headers": headers, "credentials": {"secretName": "datadog"}});
-        let answer = asked(&access(&[("api-key", "secret\n")]), &local(), &url, fields.clone()).await;
+        let answer = asked(&access(&[("api-key", "secret\n")], local()), &url, fields.clone()).await;
         assert_eq!(failed(&answer), format!("{url} answered 418: \"secret checkout sum\""));
-        let without = asked(&access(&[]), &local(), &url, fields).await;
+        let without = asked(&access(&[], local()), &url, fields).await;
         assert_eq!(failed(&without), "the Secret has no key api-key for the header dd-api-key");
     }
 
@@ -133,13 +131,13 @@ mod tests {
             ("/loop", "answered 307"),
             ("/nowhere", "answered 404"),
         ] {
-            let reading = asked(&access(&[]), &local(), &format!("http://{address}{path}?key=secret"), json!({})).await;
+            let reading = asked(&access(&[], local()), &format!("http://{address}{path}?key=secret"), json!({})).await;
             let told = failed(&reading);
             assert!(told.contains(&format!("http://{address}{path}")) && told.contains(why) && !told.contains("secret"), "{path}: {told}");
         }
-        let tls = asked(&access(&[]), &local(), &format!("https://{}/", serve_tls().await), json!({})).await;
+        let tls = asked(&access(&[], local()), &format!("https://{}/", serve_tls().await), json!({})).await;
         assert!(failed(&tls).contains("did not answer: invalid peer certificate"), "{tls:?}");
-        let forbidden = asked(&access(&[]), &Rules::default(), &format!("http://{address}/none"), json!({})).await;
-        assert!(failed(&forbidden).contains("loopback"), "{forbidden:?}");
+        let forbidden = asked(&access(&[], Allowed::default()), &format!("http://{address}/none"), json!({})).await;
+        assert!(failed(&forbidden).contains("the operator's own machine"), "{forbidden:?}");
     }
 }

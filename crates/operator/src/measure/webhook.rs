@@ -1,13 +1,17 @@
 //! One try of a webhook: a signed question, to which any status from 200 to 299 is a yes.
 
 use super::{
-    address::Rules,
     answer::beginning,
-    line::{Line, Unanswered, send},
+    client::Reach,
+    line::{Unanswered, send},
+    places::Places,
     signature::Signer,
 };
-use bluegreen_gates::{check::SIGNATURE, reading::CheckOutcome, text::quoted};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use bluegreen_gates::{check::SIGNATURE, reading::CheckOutcome};
+use reqwest::{
+    Method,
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+};
 use std::time::Duration;
 
 pub struct Question<'a> {
@@ -17,10 +21,10 @@ pub struct Question<'a> {
     pub timeout: Duration,
 }
 
-pub async fn ask(line: &Line<'_>, rules: &Rules, signer: &Signer, question: &Question<'_>) -> CheckOutcome {
+pub async fn ask(reach: Reach<'_>, places: &Places, signer: &Signer, question: &Question<'_>) -> CheckOutcome {
     let Question { url, headers, body, timeout } = question;
-    let (url, named) = match rules.checked(url) {
-        Ok(checked) => checked,
+    let open = match reach.open(&Method::POST, url, headers).await {
+        Ok(open) => open,
         Err(why) => return CheckOutcome::NotDone(why),
     };
     let signature = match signer.sign(body.as_bytes()).await {
@@ -32,16 +36,20 @@ pub async fn ask(line: &Line<'_>, rules: &Rules, signer: &Signer, question: &Que
     if let Some(signature) = signature {
         headers.insert(HeaderName::from_static(SIGNATURE), signature);
     }
-    let _slot = line.slots.acquire().await;
-    let request = line.client.post(url).timeout(*timeout).headers(headers).body((*body).to_owned());
+    let _place = match places.for_request(reach.namespace, &open.url).await {
+        Ok(place) => place,
+        Err(why) => return CheckOutcome::NotDone(why),
+    };
+    let named = open.named;
+    let request = open.client.post(open.url).timeout(*timeout).headers(headers).body((*body).to_owned());
     match send(request, &named, "").await {
         Ok(answer) if answer.status().is_success() => CheckOutcome::Passed(format!("{} from {named}", answer.status().as_u16())),
         Ok(answer) => {
             let status = answer.status().as_u16();
-            CheckOutcome::Failed(format!("{named} answered {status}, expected 200-299{}", quoted(&beginning(answer).await)))
+            CheckOutcome::Failed(format!("{named} answered {status}, expected 200-299{}", open.words.of(&beginning(answer).await)))
         }
         Err(Unanswered::Failed(why) | Unanswered::Cut(why) | Unanswered::Late(why)) => CheckOutcome::Failed(why),
-        Err(Unanswered::Forbidden(why) | Unanswered::Unjudged(why)) => CheckOutcome::NotDone(why),
+        Err(Unanswered::NotAsked(why) | Unanswered::Unjudged(why)) => CheckOutcome::NotDone(why),
     }
 }
 
@@ -53,6 +61,7 @@ mod tests {
     };
     use super::*;
     use axum::{Router, http::StatusCode, response::Redirect, routing::post};
+    use bluegreen_gates::ask::allowed::Allowed;
     use std::path::PathBuf;
 
     /// Answers with this status, and with the headers it was asked with and the body.
@@ -64,10 +73,11 @@ mod tests {
         format!("http://{}/approve", serve(Router::new().route("/approve", post(answer))).await)
     }
 
-    async fn asked(url: &str, rules: &Rules, key: Option<PathBuf>) -> CheckOutcome {
+    async fn asked(url: &str, allowed: &Allowed, key: Option<PathBuf>) -> CheckOutcome {
         let headers = [(HeaderName::from_static("x-team"), HeaderValue::from_static("checkout"))].into_iter().collect();
         let question = Question { url, headers: &headers, body: r#"{"a":1}"#, timeout: Duration::from_secs(2) };
-        ask(&Means::new(rules, 1).urls(), rules, &Signer(key), &question).await
+        let means = Means::new(allowed);
+        ask(means.reach(), &means.places, &Signer(key), &question).await
     }
 
     fn failed(outcome: &CheckOutcome) -> &str {
@@ -121,7 +131,7 @@ mod tests {
         let unsigned = asked(&url, &local(), Some("/nowhere/key".into())).await;
         let why = "the webhook was not sent: its key file /nowhere/key can't be read: No such file or directory (os error 2)";
         assert_eq!(unsigned, CheckOutcome::NotDone(why.into()));
-        assert!(matches!(asked(&url, &Rules::default(), None).await, CheckOutcome::NotDone(_)));
-        assert!(matches!(asked("http://localhost:1/", &Rules::default(), None).await, CheckOutcome::NotDone(_)));
+        assert!(matches!(asked(&url, &Allowed::default(), None).await, CheckOutcome::NotDone(_)));
+        assert!(matches!(asked("http://localhost:1/", &Allowed::default(), None).await, CheckOutcome::NotDone(_)));
     }
 }

@@ -78,6 +78,23 @@ fn told(seen: &Seen) -> (GateState, String) {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
+async fn a_job_runs_once_the_operator_may_run_jobs() {
+    let space = Space::new("job-allowed").await;
+    space.kubectl(&["delete", "rolebinding", "bluegreen-operator-jobs"]).await;
+    let _operator = space.operator();
+    let rollout = live(&space, &testing("1.0", &json!({}))).await;
+    let may_not =
+        format!("the operator may not run Jobs in namespace {}: bind the ClusterRole bluegreen-operator-jobs to it there", space.name);
+    rollout.until("is told what to grant", |seen| seen.status.gates.iter().any(|gate| gate.message.contains(&may_not))).await;
+    assert!(jobs(&space).await.is_empty());
+    let operator = format!("--serviceaccount={}:bluegreen-operator", space.name);
+    space.kubectl(&["create", "rolebinding", "bluegreen-operator-jobs", "--clusterrole=bluegreen-operator-jobs", &operator]).await;
+    rollout.until_healthy("2.0.0").await;
+    space.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
 async fn a_job_that_succeeds_opens_the_way_and_knows_what_it_tests() {
     let space = Space::new("job-passes").await;
     let _operator = space.operator();

@@ -386,7 +386,27 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "a URL of another kind",
             check(&json!({"http": {"url": "ftp://shop/"}})),
-            "spec.verification.checks[0].http.url in body should match '^https?://'".into(),
+            "spec.verification.checks[0].http.url in body should match '^https?://[^@/?#]+([/?#].*)?$'".into(),
+        ),
+        (
+            "a password in a URL",
+            check(&json!({"http": {"url": "http://me:secret@shop/"}})),
+            "spec.verification.checks[0].http.url in body should match '^https?://[^@/?#]+([/?#].*)?$'".into(),
+        ),
+        (
+            "a password in the address of a Prometheus",
+            json!({"sources": {"prometheus": {"address": "http://me:secret@prometheus:9090"}}}),
+            "spec.sources.prometheus.address in body should match '^https?://[^@/?#]+([/?#].*)?$'".into(),
+        ),
+        (
+            "a check that waits too long",
+            check(&json!({"http": {"timeout": "61s"}})),
+            said("spec.verification.checks[0].http", "timeout is at most 1m"),
+        ),
+        (
+            "a webhook that waits too long",
+            check(&json!({"webhook": {"url": "http://shop/", "timeout": "5m1s"}})),
+            said("spec.verification.checks[0].webhook", "timeout is at most 5m"),
         ),
         (
             "a body that is not sent",
@@ -427,7 +447,7 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
         (
             "an address without a scheme",
             json!({"sources": {"prometheus": {"address": "prometheus:9090"}}}),
-            "spec.sources.prometheus.address in body should match '^https?://'".into(),
+            "spec.sources.prometheus.address in body should match '^https?://[^@/?#]+([/?#].*)?$'".into(),
         ),
     ];
     for duration in ["10", "-5s", "1d", "1.5h", ""] {

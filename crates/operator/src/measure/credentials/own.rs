@@ -1,7 +1,7 @@
 //! Credentials of the operator's own Prometheus: files in a directory, as a mounted Secret or a projected volume has them.
 
 use super::{Access, Kept, Keys, PATIENCE};
-use crate::measure::Rules;
+use crate::measure::address::Rules;
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, Read},

@@ -57,7 +57,7 @@ impl Server {
         };
         let address = serve(Router::new().route("/api/v1/namespaces/web/secrets/prom", get(answer))).await;
         let client = kube::Client::try_from(kube::Config::new(format!("http://{address}").parse().unwrap())).unwrap();
-        Credentials::new(client, Arc::new(local()))
+        Credentials::new(client.clone(), Rules::new(local(), client))
     }
 }
 
@@ -69,8 +69,13 @@ async fn access(keys: &[(&str, &str)]) -> Result<Access, String> {
 
 /// What a Prometheus tells who comes with these keys.
 async fn asked(keys: &[(&str, &str)], address: &str) -> Reading {
-    let client = access(keys).await.unwrap().client;
-    prometheus::read(&client, &local(), (address, &Headers::new()), ("up", None), Duration::from_secs(5)).await
+    let access = access(keys).await.unwrap_or_else(|why| panic!("{why}"));
+    prometheus::read(access.clients.of("web"), (address, &Headers::new()), ("up", None), Duration::from_secs(5)).await
+}
+
+async fn answer(access: &Access, url: &str) -> reqwest::Result<String> {
+    let open = access.clients.of("web").open(&reqwest::Method::GET, url, &HeaderMap::new()).await.unwrap_or_else(|why| panic!("{why}"));
+    open.client.get(open.url).send().await?.text().await
 }
 
 /// What a source is shown with these keys.
@@ -80,7 +85,7 @@ async fn shown(keys: &[(&str, &str)]) -> Result<String, String> {
         headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or("nothing").to_owned()
     };
     let source = serve(Router::new().route("/", get(tell))).await;
-    Ok(access.client.get(format!("http://{source}/")).send().await.unwrap().text().await.unwrap())
+    Ok(answer(&access, &format!("http://{source}/")).await.unwrap())
 }
 
 #[tokio::test]
@@ -171,7 +176,7 @@ async fn only_authorities_of_the_secret_vouch_for_the_asked_name() {
     let (server, authority) = serve_tls_as("127.0.0.1").await;
     let (of_another_name, authority_of_another_name) = serve_tls_as("shop").await;
     let trusting = access(&[("ca.crt", authority.as_str())]).await.unwrap();
-    assert_eq!(trusting.client.get(format!("https://{server}/")).send().await.unwrap().text().await.unwrap(), "ok");
+    assert_eq!(answer(&trusting, &format!("https://{server}/")).await.unwrap(), "ok");
     for (address, authority, why) in [
         (
             of_another_name,

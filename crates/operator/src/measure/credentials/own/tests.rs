@@ -2,7 +2,7 @@ use super::super::{FRESH, MISSING};
 use super::*;
 use crate::measure::{
     Signer, Sources,
-    stage::{local, provide_tls, serve},
+    stage::{local, nowhere, provide_tls, serve},
 };
 use axum::{Router, http::HeaderMap, response::Redirect, routing::post};
 use bluegreen_gates::{
@@ -46,7 +46,7 @@ impl Volume {
 
     fn own(&self) -> Own {
         provide_tls();
-        Own::new(self.0.clone(), Arc::new(local()))
+        Own::new(self.0.clone(), Rules::new(local(), nowhere()))
     }
 
     /// The operator, started with this directory.
@@ -64,7 +64,7 @@ impl Drop for Volume {
 fn sources(directory: Option<PathBuf>) -> Sources {
     provide_tls();
     let api = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
-    Sources::new(local(), Signer(None), directory, api).unwrap()
+    Sources::new(local(), Signer(None), directory, api, crate::metrics::Metrics::default()).unwrap()
 }
 
 /// A Prometheus whose number is the token that it is shown; it has none for others.
@@ -82,7 +82,7 @@ async fn prometheus() -> String {
 
 async fn asked(sources: &Sources, address: &str, credentials: Whose<Secret>) -> Reading {
     let questions = vec![Question::Prometheus { address: address.to_owned(), headers: Arc::default(), query: "up".into(), at: None }];
-    let outcome = sources.ask(&What::Metric { questions, credentials, timeout: Duration::from_secs(5) }).await;
+    let outcome = sources.ask("web", &What::Metric { questions, credentials, timeout: Duration::from_secs(5) }).await;
     let Outcome::Readings(mut readings) = outcome else { panic!("{outcome:?}") };
     readings.remove(0)
 }
@@ -115,7 +115,7 @@ async fn a_changed_token_is_taken_within_half_a_minute() {
     let shown = async || {
         let access = own.access().await.unwrap();
         let server = (address.as_str(), &HeaderMap::new());
-        let reading = crate::measure::prometheus::read(&access.client, &local(), server, ("up", None), Duration::from_secs(5)).await;
+        let reading = crate::measure::prometheus::read(access.clients.of("web"), server, ("up", None), Duration::from_secs(5)).await;
         (reading, access.keys)
     };
     let (first, keys) = shown().await;
