@@ -161,7 +161,8 @@ fn ready_pods_that_must_stay_ready_are_not_given_up() {
         side.pods.iter_mut().for_each(|pod| (pod.ready, pod.trouble) = (true, None));
     }
     let (revision, at) = (green(&mut seen).revision.clone(), seen.now);
-    seen.green.progress = Some(Progress { revision, generation: 1, high_water: 3, at, short_since: None });
+    seen.green.progress =
+        Some(Progress { revision, generation: 1, high_water: 3, at, short_since: None, failing_since: None, none_since: None });
     assert_eq!(phase(&seen, |seen| later(seen, 600)), Phase::DeployingPreview);
     assert_eq!(phase(&seen, |seen| later(seen, 900)), Phase::Aborting);
 }

@@ -1,7 +1,7 @@
 //! Variables in queries and URLs, and ranges in PromQL.
 
-use super::pods;
 use super::allowed::shown_text;
+use super::pods;
 use crate::invalid::Invalid;
 use jiff::Timestamp;
 use std::time::Duration;

@@ -37,7 +37,7 @@ use futures::future::{BoxFuture, join_all};
 use job::Jobs;
 use line::Line;
 use places::{Place, Places};
-use reqwest::{Method, Url, header::HeaderMap};
+use reqwest::{Method, Url};
 use std::{
     collections::HashMap,
     path::PathBuf,

@@ -71,7 +71,6 @@ mod tests {
         places::Places,
         stage::{plain, provide_tls, serve},
     };
-    use super::*;
     use crate::metrics::Metrics;
     use axum::{Router, http::StatusCode, routing::get};
     use bluegreen_gates::{ask::allowed::Allowed, reading::CheckOutcome};

@@ -81,7 +81,8 @@ fn an_upgrade_writes_no_candidate_anew() {
 fn refused(seen: &mut Observed, message: &str) {
     let at = Timestamp::from_second(seen.now.as_second() - 60).unwrap();
     let (object, message) = (Object::Deployment(Color::Blue), message.into());
-    seen.refusals = vec![Refusal { object, part: Part::Whole, code: 422, message, at, times: 1, denied_since: None, generation: seen.generation }];
+    seen.refusals =
+        vec![Refusal { object, part: Part::Whole, code: 422, message, at, times: 1, denied_since: None, generation: seen.generation }];
     blue(seen).generation += 1;
 }
 
