@@ -24,10 +24,7 @@ pub(super) fn regex(rollout: &str, color: &str, names: &[&str]) -> String {
     for name in sorted {
         let (set, own) = name.split_at(name.rfind('-').map_or(0, |dash| dash + 1));
         let group = groups.entry(set).or_default();
-        if whole(set) {
-            continue;
-        }
-        if left > 0 {
+        if !whole(set) && left > 0 {
             left -= 1;
             group.push(own);
         }

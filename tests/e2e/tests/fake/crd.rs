@@ -146,7 +146,7 @@ async fn kubectl_explains_it() {
         ("bgr.spec.promotion", "Mode and time of the switch. Default: the switch follows verification at once."),
         (
             "bgr.spec.promotion",
-            "mode <string> enum: Automatic, Manual Automatic (default): the switch follows verification. Manual: a person approves",
+            "mode <string> enum: Automatic, Manual, Never Automatic (default): the switch follows verification. Manual: a person approves",
         ),
         ("bgr.spec.scaleDown.after", "0s: no standby. Never: standby until the next rollout."),
         ("bgr.spec.verification.metrics.prometheus.query", "PromQL that returns one number"),
