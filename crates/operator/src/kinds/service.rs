@@ -87,6 +87,8 @@ impl Kind for Service {
         let spec = spec.unwrap_or_default();
         Self {
             ownership: Ownership::of(&metadata),
+            other_owners: other_owners(&metadata),
+            leftovers: leftovers(&metadata),
             deleting: metadata.deleting(),
             epoch: epoch(&metadata),
             labels: Labels::all(metadata.labels),
@@ -95,8 +97,6 @@ impl Kind for Service {
             selector: Labels::all(spec.selector),
             ports: spec.ports.unwrap_or_default().into_iter().map(Into::into).collect(),
             fields: fields(spec.rest),
-            other_owners: other_owners(&metadata),
-            leftovers: leftovers(&metadata),
         }
     }
 }
