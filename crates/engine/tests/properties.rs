@@ -27,7 +27,7 @@ mod worlds;
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Gate, GateState, Outcome as Ended, Phase, Protocol, Side, names};
 use bluegreen_engine::{
     Decision, Effect, Observed, decide,
-    decision::{Change, Manner, Object, Role, Target},
+    decision::{Change, Manner, Object, Part, Role, Target},
     measure,
     observed::*,
     render,
@@ -227,7 +227,12 @@ proptest! {
         let protects: Vec<_> = effects
             .iter()
             .map(|effect| match effect.object() {
-                Object::Service(role) => role == Role::Active,
+                Object::Service(role) => {
+                    // Settings serve nobody; without its marks a Service is not known as ours.
+                    let settings = matches!(effect.part(), Part::NodePorts | Part::Settings | Part::Leftovers);
+                    let marked = seen.service(role).is_none_or(|it| it.owner == Owner::Us && it.labels_intact);
+                    role == Role::Active && !(settings && marked)
+                }
                 Object::Deployment(color) => live().any(|side| side.color == color),
                 Object::Revision(hash) => live().any(|side| side.revision == hash),
             })

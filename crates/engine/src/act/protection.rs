@@ -8,7 +8,7 @@ pub(crate) fn protects(effect: &Effect, status: &BlueGreenRolloutStatus) -> bool
     let color = |color: Color| [&status.active, &status.standby].into_iter().flatten().any(|side| side.color == color);
     match effect.object() {
         // Settings serve nobody, and node ports wait for whoever holds them.
-        Object::Service(role) => role.is_protected() && matches!(effect.part(), Part::Whole | Part::Bare | Part::Marks),
+        Object::Service(role) => role.is_protected() && !matches!(effect.part(), Part::NodePorts | Part::Settings | Part::Leftovers),
         Object::Deployment(it) => color(it),
         Object::Revision(hash) => [&status.active, &status.standby].into_iter().flatten().any(|side| side.revision == hash),
     }

@@ -97,8 +97,7 @@ pub(crate) fn settle(seen: &Observed, role: Role) -> Vec<Effect> {
     let Some((service, guard)) = seen.service(role).and_then(|service| Some((service, guard(service)?))) else { return vec![] };
     let write = |change: Change, why: &'static str| Effect { change, guard: guard.clone(), why };
     let settle = |marks_only: bool| write(Change::SettleService { role, marks_only }, "the Service was changed, or is being adopted");
-    let unmarked = service.owner != Owner::Us || !service.labels_intact;
-    if unmarked {
+    if !is_marked(seen, role) {
         return with_less(seen, settle(false), || settle(true));
     }
     if !service.settings_intact {
@@ -106,6 +105,11 @@ pub(crate) fn settle(seen: &Observed, role: Role) -> Vec<Effect> {
     }
     let release = || write(Change::ReleaseService { role }, "an earlier version of the operator owns fields of the Service");
     service.leftovers.then(release).into_iter().collect()
+}
+
+/// The Service is known as this rollout's, by its owner and its labels.
+pub(crate) fn is_marked(seen: &Observed, role: Role) -> bool {
+    seen.service(role).is_none_or(|service| service.owner == Owner::Us && service.labels_intact)
 }
 
 /// One that isn't ours, or is on its way out, is not written.

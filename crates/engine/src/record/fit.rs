@@ -129,7 +129,7 @@ mod tests {
                 readings: (0..10).map(|_| Reading { at: Timestamp::MAX, value: NUMBER.into() }).collect(),
                 ..Measured::default()
             }),
-            tries: Some(Tries { failed: i32::MIN, at: Timestamp::MAX }),
+            tries: Some(Tries { failed: i32::MIN, not_done: i32::MIN, at: Timestamp::MAX }),
         }
     }
 

@@ -289,6 +289,7 @@ fn refused_settings_hold_back_no_roll_back() {
     assert!(world.status.message.contains("metadata.labels"), "{}", world.status.message);
     world.order("rollback");
     world.operator();
+    world.controllers();
     assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
     world.refuse = None;
     world.run_for(600);

@@ -297,7 +297,7 @@ mod tests {
         let why = format!(
             "{path} takes more than 1000000 steps through the answer: write a path that visits fewer values, or return a smaller answer"
         );
-        assert_eq!(question(json!({"jsonPath": path})).reading(body.as_bytes()), Reading::Failed(why));
+        assert_eq!(question(json!({"jsonPath": path})).reading(body.as_bytes(), Words::Quoted), Reading::Failed(why));
     }
 
     #[test]

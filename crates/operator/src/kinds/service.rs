@@ -88,6 +88,8 @@ impl Kind for Service {
         let (other_owners, leftovers) = (other_owners(&metadata), leftovers(&metadata));
         Self {
             ownership: Ownership::of(&metadata),
+            other_owners: other_owners(&metadata),
+            leftovers: leftovers(&metadata),
             deleting: metadata.deleting(),
             epoch: epoch(&metadata),
             labels: Labels::all(metadata.labels),
@@ -96,8 +98,6 @@ impl Kind for Service {
             selector: Labels::all(spec.selector),
             ports: spec.ports.unwrap_or_default().into_iter().map(Into::into).collect(),
             fields: fields(spec.rest),
-            other_owners,
-            leftovers,
         }
     }
 }

@@ -209,7 +209,8 @@ fn settings_of_a_service_are_those_of_spec() {
         });
         edit(&mut has);
         let fields = has["fields"].as_object().unwrap();
-        let (labels, annotations) = (map(&has["labels"]), map(&has["annotations"]));
+        let (mut labels, annotations) = (map(&has["labels"]), map(&has["annotations"]));
+        labels.extend(services::own_labels(&seen, Role::Active));
         let has = services::Has { type_: has["type"].as_str().unwrap(), labels: &labels, annotations: &annotations, fields };
         services::service_settings_intact(&seen, Role::Active, &has)
     };
