@@ -85,7 +85,6 @@ impl Kind for Service {
     fn trim(wire: Self::Wire) -> Self {
         let Wire { metadata, spec, .. } = wire;
         let spec = spec.unwrap_or_default();
-        let (other_owners, leftovers) = (other_owners(&metadata), leftovers(&metadata));
         Self {
             ownership: Ownership::of(&metadata),
             other_owners: other_owners(&metadata),
