@@ -10,7 +10,7 @@ const MOST: usize = 384 * 1024;
 
 /// A metric that asks as long a question as there can be.
 fn wordy(number: usize) -> Value {
-    let query = format!("e{}", "\u{1}".repeat(4000));
+    let query = format!("e{}", "\u{1}".repeat(1900));
     metric(json!({"name": format!("m{number}{}", "x".repeat(55)), "prometheus": {"query": query, "requests": query, "minRequests": 1}}))
 }
 

@@ -424,6 +424,17 @@ pub fn worlds() -> BoxedStrategy<Case> {
         .boxed()
 }
 
+/// Each color has taken its template whole in the role that the status gives it.
+fn have_arrived(seen: &mut Observed) {
+    let status = seen.status.clone();
+    for side in [&status.active, &status.standby, &status.preview].into_iter().flatten() {
+        let color = if side.color == Color::Blue { &mut seen.blue } else { &mut seen.green };
+        if let (Some(deployment), Some(marker)) = (&mut color.deployment, arrival::arrival(&status, side)) {
+            deployment.arrival = marker;
+        }
+    }
+}
+
 /// Worlds in which all is as the status says, in these phases; what `spec` asks for is on its way or live. Nothing waits for a person.
 pub fn recorded(phases: &'static [Phase]) -> BoxedStrategy<Case> {
     (0..rollouts().len(), proptest::sample::select(phases), colors(), 1..5_i32, any::<bool>(), endings(), 0..5_000_i64)
@@ -459,6 +470,7 @@ pub fn recorded(phases: &'static [Phase]) -> BoxedStrategy<Case> {
                 ..Default::default()
             };
             as_recorded(&mut seen);
+            have_arrived(&mut seen);
             if let Some(to) = seen.status.preview.clone().filter(|_| switched && phase == Phase::Promoting) {
                 lead(&mut seen, Role::Active, led_to(Role::Active, Some(&to)));
                 endpoints_follow(&mut seen);

@@ -7,6 +7,7 @@ use bluegreen_gates::{
         variables::{check_url, check_variables, check_window_url, longest_range},
     },
     gates,
+    invalid::{Invalid, Unplanned},
     stage::Stage,
     templates::{Group, TemplateSeen},
 };
@@ -87,6 +88,11 @@ fn metric(t: &[String]) -> Value {
     }
 }
 
+/// All groups, or what is wrong with the first that has something wrong.
+fn together(groups: Vec<Result<Group, Unplanned>>) -> Result<Vec<Group>, Invalid> {
+    groups.into_iter().collect::<Result<_, _>>().map_err(|unplanned| unplanned.why)
+}
+
 proptest! {
     #![proptest_config(crate::config())]
 
@@ -100,7 +106,7 @@ proptest! {
         for stage in Stage::ALL {
             let groups = Group::all(stage, (std::slice::from_ref(&check), std::slice::from_ref(&metric)), std::slice::from_ref(&reference), &parameters, "web", &seen);
             let server = Server::of_operator("http://prometheus");
-            let gates = groups.and_then(|groups| gates::with(stage, gates::definitions(stage, &groups, Some(&server))?, None));
+            let gates = together(groups).and_then(|groups| gates::with(stage, gates::definitions(stage, &groups, Some(&server))?, None));
             prop_assert!(gates.is_err() || gates.is_ok_and(|gates| gates.len() <= 4));
         }
     }
@@ -128,7 +134,8 @@ fn parameters_add_no_more_than_there_is_room_for() {
     let checks: Vec<Check> = (0..16)
         .map(|number| serde_json::from_value(json!({"name": format!("c{number}"), "http": {"method": "POST", "body": named}})).unwrap())
         .collect();
-    let error = Group::all(Stage::Verification, (&checks, &[]), &[], &parameters, "web", &BTreeMap::new()).unwrap_err().to_string();
+    let all = |checks: &[Check]| together(Group::all(Stage::Verification, (checks, &[]), &[], &parameters, "web", &BTreeMap::new()));
+    let error = all(&checks).unwrap_err().to_string();
     let expected = "spec.verification.checks c0: {{ parameters.p0 }}: parameters add more than 262144 bytes to checks and metrics: \
                     use fewer, or shorter values";
     assert_eq!(error, expected);
@@ -140,13 +147,13 @@ fn parameters_add_no_more_than_there_is_room_for() {
             .unwrap()
         })
         .collect();
-    Group::all(Stage::Verification, (&some, &[]), &[], &parameters, "web", &BTreeMap::new()).unwrap();
+    all(&some).unwrap();
     let one_more: Vec<Check> = some
         .iter()
         .cloned()
         .chain([serde_json::from_value(json!({"name": "d", "http": {"path": "/{{ parameters.p1 }}"}})).unwrap()])
         .collect();
-    assert!(Group::all(Stage::Verification, (&one_more, &[]), &[], &parameters, "web", &BTreeMap::new()).is_err());
+    assert!(all(&one_more).is_err());
 }
 
 #[test]

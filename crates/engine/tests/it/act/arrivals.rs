@@ -45,7 +45,8 @@ fn a_retry_takes_its_template_anew_before_it_counts() {
     world.order("abort");
     world.run_until(Phase::Aborted);
     assert_eq!(world.ready("shop:2"), 3, "{}", world.story());
-    world.order("retry");
+    let rejected = world.status.rejected.as_ref().unwrap().revision.clone();
+    world.order_for("retry", &rejected);
     let (seen, effects) = world.until_about_to(arrives(Color::Green));
     assert_eq!(seen.status.phase, Some(Phase::DeployingPreview));
     assert_eq!(manner(&effects), Some((Color::Green, Manner::Arrival(seen.status.attempt.to_string()))));
