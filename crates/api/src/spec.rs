@@ -278,7 +278,7 @@ pub struct ServiceObject {
     pub health_check_node_port: Option<i32>,
     /// Address families, as in a Service: IPv4, IPv6 or both. The first is set once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2), inner(regex(pattern = r"^IPv[46]$")))]
+    #[schemars(length(min = 1, max = 2), inner(length(max = 4), regex(pattern = r"^IPv[46]$")))]
     pub ip_families: Option<Vec<String>>,
     /// Number of address families, as in a Service: SingleStack, PreferDualStack or RequireDualStack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
