@@ -89,7 +89,7 @@ fn results(attempts: &mut [Attempt], shorten: fn(&mut String)) {
 mod tests {
     use super::*;
     use bluegreen_api::{
-        Compared, Counted, Distribution, Distributions, GateResult, Measured, Outcome, Phase, PhaseTime, Reading, Side, Tries,
+        Compared, Counted, Distribution, Distributions, GateResult, IgnoredOrder, Measured, Outcome, Phase, PhaseTime, Reading, Side, Tries,
     };
     use jiff::Timestamp;
     use serde_json::{Value, json};
