@@ -44,6 +44,13 @@ use std::collections::BTreeMap;
         description = "Revision that user traffic reaches"
     ),
     printcolumn(
+        name = "Candidate-Revision",
+        type_ = "string",
+        json_path = ".status.preview.revision",
+        priority = 1,
+        description = "Revision of the candidate, which orders before the switch name"
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         json_path = ".status.message",

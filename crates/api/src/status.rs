@@ -69,9 +69,13 @@ pub struct BlueGreenRolloutStatus {
     /// Clock of the phase.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
-    /// Annotations that were carried out or came too late, by verb. Each has no effect until its value changes.
+    /// Orders that were carried out, ignored or came too late: the annotation after `bluegreen.dev/`, with its value. Each has no effect until
+    /// its value changes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub orders: BTreeMap<String, String>,
+    /// Orders that were ignored in the current phase, as long as their annotations stay. At most 8.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored_orders: Vec<IgnoredOrder>,
     /// Paused by annotation, as by `spec.paused`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub paused_by_order: bool,
@@ -443,6 +447,16 @@ pub enum TroubleKind {
     /// A word of another version of the operator.
     #[serde(other)]
     Unknown,
+}
+
+/// An order that matched nothing under way.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IgnoredOrder {
+    /// The annotation after `bluegreen.dev/`, with its value: `abort=REVISION`.
+    pub order: String,
+    /// Why it was ignored.
+    pub message: String,
 }
 
 /// The readings of a metric and their sum.

@@ -24,6 +24,7 @@ pub fn between(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Ve
     events.extend(started(old, new));
     events.extend(promoted(old, new));
     events.extend(verdicts(old, new));
+    events.extend(ignored(old, new));
     events.extend(trouble(old, new));
     events
 }
@@ -102,6 +103,18 @@ fn verdicts<'a>(old: &'a BlueGreenRolloutStatus, new: &'a BlueGreenRolloutStatus
             note: format!("{}: {}", gate.name, gate.message),
             key: format!("{}-{}-{reason}", new.attempt, gate.name),
         })
+    })
+}
+
+/// Orders that came to nothing, each once.
+fn ignored<'a>(old: &'a BlueGreenRolloutStatus, new: &'a BlueGreenRolloutStatus) -> impl Iterator<Item = Announcement> + 'a {
+    let fresh = new.ignored_orders.iter().filter(|ignored| !old.ignored_orders.contains(ignored));
+    fresh.map(|ignored| Announcement {
+        type_: "Warning",
+        reason: "OrderIgnored".into(),
+        action: "Order".into(),
+        note: format!("{} ignored: {}", ignored.order, ignored.message),
+        key: format!("{}-{}", new.attempt, ignored.order),
     })
 }
 

@@ -347,7 +347,7 @@ proptest! {
         prop_assert!(!messages.chain(reasons).any(|message| is_long(message)), "{}", told::recorded(&next));
         let bytes = serde_json::to_vec(&*next).unwrap().len();
         prop_assert!(bytes <= 384 * 1024, "a status of {bytes} bytes");
-        prop_assert!(next.conditions.len() <= 3 && next.orders.len() <= 7, "{} conditions", next.conditions.len());
+        prop_assert!(next.conditions.len() <= 3 && next.orders.len() <= 56 && next.ignored_orders.len() <= 8, "{} conditions", next.conditions.len());
         prop_assert!(next.rejections.len() <= 10 || next.rejections.len() <= before.rejections.len(), "{} rejections", next.rejections.len());
         if next.history != before.history {
             prop_assert!(next.history.len() <= 10 && !is_long(&next.history[0].message), "{} in history", next.history.len());
@@ -362,6 +362,22 @@ proptest! {
             let readings = |gate: &Gate| gate.measured.as_ref().map(|measured| measured.readings.clone()).unwrap_or_default();
             let count = readings(gate).len();
             prop_assert!(count <= 10 || was.is_some_and(|was| readings(was) == readings(gate)), "{count} readings of {}", gate.name);
+        }
+    }
+
+    /// An order for a revision that there is none of changes nothing now, and is spent, so that it changes nothing later.
+    #[test]
+    fn an_order_for_nobody_is_spent_and_changes_nothing(seen in worlds(), verb in 0..7_usize) {
+        let verb = ["promote", "accept", "abort", "rollback", "retry", "pause", "resume"][verb];
+        let key = format!("bluegreen.dev/{verb}.somebody");
+        let mut ordered = seen.clone();
+        ordered.annotations.insert(key, "nobody/1/ada".into());
+        let ((without, as_before, _), (with, decision, _)) = (settled(&seen), settled(&ordered));
+        prop_assert_eq!(without.status.phase, with.status.phase);
+        prop_assert_eq!(&without.status.gates, &with.status.gates);
+        let undisturbed = seen.late.is_empty() && seen.refusals.is_empty() && !seen.deleting;
+        if let (Decision::Wait { .. }, Decision::Wait { .. }, true) = (as_before, decision, undisturbed) {
+            prop_assert!(with.status.orders.contains_key(&format!("{verb}.somebody")), "{}", told::recorded(&with.status));
         }
     }
 

@@ -89,7 +89,7 @@ fn results(attempts: &mut [Attempt], shorten: fn(&mut String)) {
 mod tests {
     use super::*;
     use bluegreen_api::{
-        Compared, Counted, Distribution, Distributions, GateResult, Measured, Outcome, Phase, PhaseTime, Reading, Side, Tries,
+        Compared, Counted, Distribution, Distributions, GateResult, IgnoredOrder, Measured, Outcome, Phase, PhaseTime, Reading, Side, Tries,
     };
     use jiff::Timestamp;
     use serde_json::{Value, json};
@@ -180,7 +180,8 @@ mod tests {
             leaving: Some(side()),
             previous: Some(side()),
             gates: before.chain(after).collect(),
-            orders: (0..7).map(|number| (format!("verb{number}"), DEAREST.repeat(256))).collect(),
+            orders: (0..56).map(|number| (format!("verb{number}.{}", "k".repeat(50)), DEAREST.repeat(253))).collect(),
+            ignored_orders: vec![IgnoredOrder { order: DEAREST.repeat(100), message: DEAREST.repeat(256) }; 8],
             current: Some(Attempt { gates: vec![], ..attempt() }),
             history: vec![attempt(); 10],
             conditions: serde_json::from_value(json!(vec![condition; 4])).unwrap(),

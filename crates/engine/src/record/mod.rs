@@ -6,6 +6,7 @@ mod endpoints;
 mod first;
 pub(crate) mod fit;
 mod hold;
+mod ignored;
 mod lost;
 pub(crate) mod news;
 pub(crate) mod orders;
@@ -45,6 +46,7 @@ fn to_the_next_stay(draft: &mut Draft<'_>) -> Stay {
         draft.as_recorded();
         return moment;
     }
+    ignored::answer(draft);
     draft.follow_replicas();
     upkeep::keep_time(draft);
     let trouble = hold::unread(draft.seen).or_else(|| hold::blocked(draft)).or_else(|| hold::refused(draft));
@@ -53,7 +55,7 @@ fn to_the_next_stay(draft: &mut Draft<'_>) -> Stay {
     }
     draft.answers();
     draft.count_pods();
-    stay.message = upkeep::no_news(draft, &stay).unwrap_or(stay.message);
+    stay.message = upkeep::no_news(draft, &stay).unwrap_or_else(|| ignored::told(draft, stay.message.clone()));
     draft.tell(&stay);
     stay
 }

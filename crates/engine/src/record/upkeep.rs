@@ -45,8 +45,8 @@ pub(crate) fn keep_time(draft: &mut Draft<'_>) {
 pub(crate) fn no_news(draft: &Draft<'_>, stay: &Stay) -> Option<String> {
     let (old, new) = (&draft.seen.status, draft.status());
     // An order that was carried out is news: whether it is paused, and what is advised, follow from it.
-    let same_story =
-        (old.phase, old.attempt, old.observed_generation, &old.orders) == (new.phase, new.attempt, new.observed_generation, &new.orders);
+    let same_orders = old.orders == new.orders && old.ignored_orders == new.ignored_orders;
+    let same_story = same_orders && (old.phase, old.attempt, old.observed_generation) == (new.phase, new.attempt, new.observed_generation);
     let ready = old.conditions.iter().find(|condition| condition.type_ == reasons::READY)?;
     let stalled = old.conditions.iter().any(|condition| condition.type_ == reasons::STALLED);
     // What a person can do about it is news.

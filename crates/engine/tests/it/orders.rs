@@ -72,16 +72,100 @@ fn a_command_is_whole_whatever_the_names() {
     assert!(message.contains(&adopt) && message.chars().count() <= 256, "{message}");
 }
 
+/// It is answered at once, and comes true on nothing later.
 #[test]
-fn an_order_that_names_another_revision_does_nothing() {
+fn an_order_for_another_revision_is_answered_and_spent() {
+    for verb in ["promote", "abort", "rollback", "pause", "resume", "accept", "retry"] {
+        let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
+        world.image("shop:2");
+        world.run_until(Phase::AwaitingPromotion);
+        let candidate = world.status.preview.clone().unwrap().revision;
+        let live = world.status.active.clone().unwrap().revision;
+        world.order_for(verb, "another");
+        world.run_for(1);
+        assert_eq!(world.phase(), Phase::AwaitingPromotion);
+        assert_eq!(world.status.orders.get(verb).map(String::as_str), Some("another"), "{verb}");
+        let answer = format!("{verb}=another ignored: revision another is neither the candidate ({candidate}) nor live ({live})");
+        assert!(
+            world.status.message.starts_with(&answer[..60]) && world.status.message.contains("waits for approval"),
+            "{}",
+            world.status.message
+        );
+        assert!(world.story().contains(&format!("event  Warning OrderIgnored: {answer}")), "{}", world.story());
+        let records = world.records;
+        world.run_for(600);
+        assert_eq!(world.records, records, "it is told once");
+        world.annotations.clear();
+        world.run_for(1);
+        assert!(world.status.message.starts_with("Revision 2 (shop:2) is verified"), "{}", world.status.message);
+    }
+}
+
+/// `-o wide` shows the live one: who takes it for the candidate's must not give up the live one later.
+#[test]
+fn an_abort_of_the_live_revision_beside_a_candidate_is_no_roll_back() {
     let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
     world.image("shop:2");
-    world.run_for(20);
-    for verb in ["promote", "abort", "rollback", "pause"] {
-        world.order_for(verb, "another");
+    world.settle();
+    world.order("promote");
+    world.settle();
+    world.image("shop:3");
+    world.run_until(Phase::AwaitingPromotion);
+    let live = world.status.active.clone().unwrap().revision;
+    world.order_for("abort", &live);
+    world.run_for(1);
+    let candidate = world.status.preview.clone().unwrap().revision;
+    let ignored = world.status.ignored_orders[0].clone();
+    assert_eq!(
+        (ignored.order, ignored.message),
+        (format!("abort={live}"), format!("revision {live} is live; the candidate is {candidate}"))
+    );
+    // The candidate goes; the live revision stays.
+    world.change(json!({"image": "shop:2"}));
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
+    // Given once more, where there is no candidate, it is one of the live revision.
+    world.order_for("abort", &format!("{live}/2"));
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::RolledBack, Some("shop:1")), "{}", world.story());
+}
+
+#[test]
+fn an_order_that_has_nothing_to_do_says_so() {
+    let mut world = World::live(json!({"monitoring": {"duration": "10m"}}));
+    let told = |world: &mut World, verb: &str| {
+        world.order(verb);
+        world.run_for(1);
+        world.status.ignored_orders.last().map(|ignored| ignored.message.clone()).unwrap_or_default()
+    };
+    let live = world.status.active.clone().unwrap().revision;
+    assert_eq!(told(&mut world, "promote"), format!("revision {live} is live already"));
+    assert_eq!(told(&mut world, "accept"), format!("revision {live} is not monitored"));
+    assert_eq!(told(&mut world, "retry"), format!("revision {live} was not given up"));
+    assert!(world.is("Ready") && world.status.message.ends_with("Revision 1 (shop:1) serves"), "{}", world.status.message);
+    world.image("shop:2-slow");
+    world.run_for(5);
+    let candidate = world.status.preview.clone().unwrap().revision;
+    assert!(world.status.ignored_orders.is_empty(), "they were of another story");
+    assert_eq!(told(&mut world, "accept"), format!("revision {candidate} is not live yet"));
+    assert_eq!(told(&mut world, "retry"), format!("no gate of revision {candidate} has failed"));
+}
+
+#[test]
+fn orders_under_keys_of_their_own_are_carried_out() {
+    let mut world = World::live(json!({"promotion": {"mode": "Manual"}}));
+    world.image("shop:2");
+    world.run_until(Phase::AwaitingPromotion);
+    let candidate = world.status.preview.clone().unwrap().revision;
+    for number in 0..9 {
+        world.order_for(&format!("promote.{number}"), "another/1/ada");
     }
-    world.run_for(20);
-    assert_eq!(world.phase(), Phase::AwaitingPromotion);
+    world.run_for(1);
+    assert_eq!((world.phase(), world.status.orders.len(), world.status.ignored_orders.len()), (Phase::AwaitingPromotion, 8, 8));
+    world.annotations.remove("bluegreen.dev/promote.0");
+    world.order_for("promote.8", &format!("{candidate}/1/ada"));
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
 }
 
 #[test]

@@ -189,6 +189,7 @@ impl World {
         status.ending.as_ref().map(|ending| (ending.outcome as u8, &ending.reason, ending.ordered, ending.slow)).hash(p);
         self.clock(p, status.clock.as_ref());
         status.orders.hash(p);
+        status.ignored_orders.hash(p);
         (status.paused_by_order, status.waiting_replicas, status.collision_count, status.current.is_some()).hash(p);
         (status.epoch - self.rollout.status.epoch).hash(p);
         for condition in &status.conditions {

@@ -7,7 +7,7 @@ mod transitions;
 
 pub(crate) use transitions::ending;
 
-use super::orders::{self, Verb};
+use super::orders::{self, Order, Verb};
 use crate::{
     asked::Settings,
     clock,
@@ -15,9 +15,15 @@ use crate::{
     observed::{ColorSeen, Observed, Refusal, facts},
     plan::{Plan, Wanted},
 };
-use bluegreen_api::{BlueGreenRolloutStatus, Clock, Phase, Side};
+use bluegreen_api::{BlueGreenRolloutStatus, Clock, IgnoredOrder, Phase, Side, names};
+use bluegreen_gates::text::shortened;
 use jiff::Timestamp;
 use std::time::Duration;
+
+/// Characters of an order that is told.
+const ORDER: usize = 100;
+/// Answers that stand at once.
+const ANSWERS: usize = 8;
 
 pub(crate) struct Draft<'a> {
     pub seen: &'a Observed,
@@ -110,6 +116,32 @@ impl<'a> Draft<'a> {
 
     pub(crate) fn spend(&mut self, verb: Verb) {
         orders::spend(&mut self.status, &self.seen.annotations, verb);
+    }
+
+    pub(crate) fn spend_one(&mut self, order: Order<'_>) {
+        orders::spend_one(&mut self.status, &self.seen.annotations, order);
+    }
+
+    /// The person who gave an order is told why nothing comes of it.
+    pub(crate) fn ignore(&mut self, order: Order<'_>, why: String) {
+        let ignored = IgnoredOrder { order: shortened(&format!("{}={}", order.key, order.value), ORDER), message: why };
+        let known = self.status.ignored_orders.iter().any(|known| known.order == ignored.order);
+        if !known && self.status.ignored_orders.len() < ANSWERS {
+            self.status.ignored_orders.push(ignored);
+        }
+    }
+
+    /// Answers stand for as long as their phase and their annotations do.
+    pub(crate) fn forget_answers(&mut self) {
+        let same_phase = self.seen.status.phase == self.status.phase;
+        let stands = |order: &str| {
+            let is = |(key, value): (&String, &String)| {
+                let key = key.strip_prefix(names::PREFIX).unwrap_or_default();
+                shortened(&format!("{key}={value}"), ORDER) == order
+            };
+            self.seen.annotations.iter().any(is)
+        };
+        self.status.ignored_orders.retain(|ignored| same_phase && stands(&ignored.order));
     }
 
     /// Rollback or abort of this revision: they mean the same, whichever side of the switch they are given on.

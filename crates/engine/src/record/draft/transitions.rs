@@ -233,6 +233,7 @@ impl Draft<'_> {
         (status.ending, status.current, status.clock, status.waiting_replicas) = (None, None, None, None);
         status.gates.clear();
         status.rejections.clear();
+        status.ignored_orders.clear();
     }
 
     /// What a lost status had asked for may be on its way still: above every fence that there was, it is withdrawn.
