@@ -26,6 +26,9 @@ pub const EPOCH_ANNOTATION: &str = "bluegreen.dev/epoch";
 /// On the active Service: the revision that the latest promotion left. After the loss of the status this annotation distinguishes a
 /// standby from a candidate.
 pub const FORMER_ANNOTATION: &str = "bluegreen.dev/former-revision";
+/// On Services: the names of labels, annotations and fields that `spec` asked for when they were written. What `spec` asks for no more is
+/// removed by it.
+pub const SETTINGS_ANNOTATION: &str = "bluegreen.dev/settings";
 /// On an object of another owner: permission for this rollout to adopt the object.
 pub const ADOPT_ANNOTATION: &str = "bluegreen.dev/adopt";
 /// On ControllerRevisions: the full hash of template and ports, which shows a collision of short hashes.

@@ -187,8 +187,27 @@ pub enum Protocol {
 }
 
 /// One of the two Services.
-#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.type) && self.type == 'LoadBalancer' || !has(self.loadBalancerClass) && !has(self.loadBalancerSourceRanges) && !has(self.allocateLoadBalancerNodePorts)")
+        .message("loadBalancerClass, loadBalancerSourceRanges and allocateLoadBalancerNodePorts need type LoadBalancer"),
+    validation = Rule::new("!has(self.externalTrafficPolicy) || has(self.type) && self.type != 'ClusterIP'")
+        .message("externalTrafficPolicy needs type NodePort or LoadBalancer"),
+    validation = Rule::new("!has(self.healthCheckNodePort) || has(self.type) && self.type == 'LoadBalancer' && has(self.externalTrafficPolicy) && self.externalTrafficPolicy == 'Local'")
+        .message("healthCheckNodePort needs type LoadBalancer and externalTrafficPolicy Local"),
+    validation = Rule::new("!has(self.sessionAffinityConfig) || has(self.sessionAffinity) && self.sessionAffinity == 'ClientIP'")
+        .message("sessionAffinityConfig needs sessionAffinity ClientIP"),
+    validation = Rule::new("!(has(self.type) && self.type == 'LoadBalancer' && has(oldSelf.type) && oldSelf.type == 'LoadBalancer') || (has(self.loadBalancerClass) ? self.loadBalancerClass : '') == (has(oldSelf.loadBalancerClass) ? oldSelf.loadBalancerClass : '')")
+        .message("loadBalancerClass is set once, with type LoadBalancer. Set another type first to change it")
+        .reason(Reason::FieldValueForbidden),
+    validation = Rule::new("!has(self.ipFamilies) || !has(oldSelf.ipFamilies) || self.ipFamilies[0] == oldSelf.ipFamilies[0]")
+        .message("the first of ipFamilies is set once: the Service keeps its address")
+        .reason(Reason::FieldValueForbidden),
+    validation = Rule::new("!has(self.healthCheckNodePort) || !has(oldSelf.healthCheckNodePort) || self.healthCheckNodePort == oldSelf.healthCheckNodePort")
+        .message("healthCheckNodePort is set once. Set another type first to change it")
+        .reason(Reason::FieldValueForbidden)
+)]
 pub struct ServiceObject {
     /// Name of the Service, a DNS-1035 label. Set once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,6 +230,68 @@ pub struct ServiceObject {
         "message": "annotations with the prefix bluegreen.dev/ are the operator's: choose another name",
     }]))]
     pub annotations: Option<BTreeMap<String, String>>,
+    /// Whether a client stays with one pod, as in a Service: None or ClientIP. After the switch it gets another pod. If unset, this field
+    /// and those below are left to the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["None", "ClientIP"]))]
+    pub session_affinity: Option<String>,
+    /// Settings of the session affinity, as in a Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_affinity_config: Option<SessionAffinityConfig>,
+    /// Pods that clients in the cluster reach, as in a Service: Cluster or Local.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["Cluster", "Local"]))]
+    pub internal_traffic_policy: Option<String>,
+    /// Pods that clients outside the cluster reach, as in a Service: Cluster or Local.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["Cluster", "Local"]))]
+    pub external_traffic_policy: Option<String>,
+    /// Class of the load balancer, as in a Service. Set once, with type LoadBalancer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub load_balancer_class: Option<String>,
+    /// Client addresses that the load balancer admits, as CIDRs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 64)))]
+    pub load_balancer_source_ranges: Option<Vec<String>>,
+    /// Whether a load balancer gets node ports, as in a Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocate_load_balancer_node_ports: Option<bool>,
+    /// Node port for health checks of the load balancer, as in a Service. Set once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub health_check_node_port: Option<i32>,
+    /// Address families, as in a Service: IPv4, IPv6 or both. The first is set once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2), inner(regex(pattern = r"^IPv[46]$")))]
+    pub ip_families: Option<Vec<String>>,
+    /// Number of address families, as in a Service: SingleStack, PreferDualStack or RequireDualStack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["SingleStack", "PreferDualStack", "RequireDualStack"]))]
+    pub ip_family_policy: Option<String>,
+    /// Preference among pods by their place, as in a Service: PreferClose, or another word that the cluster knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub traffic_distribution: Option<String>,
+}
+
+/// Settings of a Service's session affinity.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionAffinityConfig {
+    /// Settings of the affinity by client address.
+    #[serde(rename = "clientIP", default, skip_serializing_if = "Option::is_none")]
+    pub client_ip: Option<ClientIPConfig>,
+}
+
+/// Settings of the affinity by client address.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientIPConfig {
+    /// Seconds for which a client stays with its pod, 1 to 86400.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub timeout_seconds: Option<i32>,
 }
 
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -76,6 +76,24 @@ pub fn without_a_fence(seen: &Observed, recorded: &BlueGreenRolloutStatus) -> Ve
     fences::denied(seen, recorded).map(warning).collect()
 }
 
+/// An event about a denial that the status may have no room for: the rollout goes on without what was denied.
+pub fn refusal_to_tell(seen: &Observed, refusal: &Refusal) -> Option<Announcement> {
+    let what = match refusal.part {
+        Part::Settings => "settings",
+        Part::NodePorts => "node ports",
+        _ => return None,
+    };
+    let name = in_words(seen, &refusal.object);
+    let event = || Announcement {
+        type_: "Warning",
+        reason: "SettingsRefused".into(),
+        action: "Write".into(),
+        note: around(&format!("The API server refused {what} of {name}: "), &refusal.message, ""),
+        key: format!("{}-{name}-{what}-refused", seen.generation),
+    };
+    (refusal.times == 1 && Refusal::denies(refusal.code)).then(event)
+}
+
 /// The effect protects the live side, and what is about to be recorded wants it as what is recorded does.
 fn protects_still(effect: &Effect, old: &BlueGreenRolloutStatus, next: &BlueGreenRolloutStatus) -> bool {
     let as_before = match effect.object() {

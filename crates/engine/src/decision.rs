@@ -61,8 +61,18 @@ pub enum Object {
 /// A part of an object that is written, and refused, by itself: a refusal of one part says nothing about the others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
-    /// All that the operator asks of the object.
+    /// All that the operator asks of the object; of a Service that is there, where it leads, with its node ports.
     Whole,
+    /// Of a Service, where it leads, and nothing that could be refused for another reason.
+    Bare,
+    /// Of a Service, its owner and the operator's own labels.
+    Marks,
+    /// Of a Service that leads where it is to lead, the node ports that are asked for.
+    NodePorts,
+    /// Of a Service, what `spec` asks of it besides.
+    Settings,
+    /// Fields that an earlier version of the operator owns in the object.
+    Leftovers,
     /// The mark of this withdrawal, and nothing else.
     Fence(String),
 }
@@ -85,7 +95,9 @@ impl Effect {
             | Change::DeleteRevision { hash }
             | Change::AdoptRevision { hash } => Object::Revision(hash.clone()),
             Change::ApplyDeployment { color, .. } | Change::Scale { color, .. } => Object::Deployment(*color),
-            Change::ApplyService { role, .. } => Object::Service(*role),
+            Change::LeadService { role, .. } | Change::SettleService { role, .. } | Change::ReleaseService { role } => {
+                Object::Service(*role)
+            }
             Change::Fence { object, .. } => object.clone(),
         }
     }
@@ -93,6 +105,11 @@ impl Effect {
     pub fn part(&self) -> Part {
         match &self.change {
             Change::Fence { epoch, .. } => Part::Fence(epoch.clone()),
+            Change::LeadService { extent: Extent::Bare, .. } => Part::Bare,
+            Change::LeadService { extent: Extent::NodePorts, .. } => Part::NodePorts,
+            Change::SettleService { marks_only: true, .. } => Part::Marks,
+            Change::SettleService { .. } => Part::Settings,
+            Change::ReleaseService { .. } => Part::Leftovers,
             _ => Part::Whole,
         }
     }
@@ -145,16 +162,38 @@ pub enum Change {
         color: Color,
         replicas: i32,
     },
-    /// Server-side apply of a Service: selector and ports together.
-    ApplyService {
+    /// Selector and ports of a Service, together; the whole Service where it is missing.
+    LeadService {
         role: Role,
         target: Target,
+        extent: Extent,
+    },
+    /// What else is asked of a Service that is there: its owner, labels, annotations, type and other fields.
+    SettleService {
+        role: Role,
+        /// Only its owner and the operator's own labels.
+        marks_only: bool,
+    },
+    /// Give up the fields of a Service that server-side applies of an earlier version of the operator own. None of them changes.
+    ReleaseService {
+        role: Role,
     },
     /// Raise the epoch of an object, so that a writer who still holds a withdrawn intention is refused.
     Fence {
         object: Object,
         epoch: String,
     },
+}
+
+/// How much of what is asked of a Service is written with its selector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Extent {
+    /// With the node ports that are asked for, and with ports that others added; a Service that is created gets its settings too.
+    Whole,
+    /// Only the revision's ports, each with the node port that the Service has for it.
+    Bare,
+    /// As [`Extent::Whole`], for a Service that leads there already.
+    NodePorts,
 }
 
 /// What a Service selects.

@@ -18,7 +18,7 @@ mod record;
 pub mod render;
 mod revision;
 
-pub use decide::{decide, without_a_fence};
+pub use decide::{decide, refusal_to_tell, without_a_fence};
 pub use decision::{Decision, Effect, Why};
 pub use observed::Observed;
 pub use pass::Pass;

@@ -3,17 +3,18 @@
 
 use crate::{
     asked::content::image_in,
-    decision::{Role, Target},
+    decision::{Extent, Role, Target},
     observed::{
-        Observed,
+        Observed, Owner, ServiceSeen,
         labels::{Labels, deployment_labels, object_labels, selector},
-        services::{service_labels, service_name, service_object, service_ports, type_name},
+        services::{Names, fields, own_labels, ports_to_write, service_labels, service_name, service_object, type_name},
     },
     plan::wanted,
     revision,
 };
-use bluegreen_api::{Color, ServicePort, names};
+use bluegreen_api::{Color, ServiceObject, ServicePort, names};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 fn owner(seen: &Observed) -> Value {
     json!([{
@@ -136,33 +137,69 @@ pub fn deployment(seen: &Observed, color: Color, replicas: i32, revision_data: &
     })
 }
 
-/// A Service with its selector and its ports, which are switched together.
-pub fn service(seen: &Observed, role: Role, target: &Target) -> Value {
-    let object = service_object(seen, role);
-    let mut metadata = metadata(seen, service_name(seen, role), service_labels(seen, role));
-    let mut annotations = object.annotations.unwrap_or_default();
-    if role == Role::Active
-        && let Some(former) = former(seen, target)
-    {
-        annotations.insert(names::FORMER_ANNOTATION.into(), former);
-    }
+/// A Service that is created: as `spec` asks for it, or with nothing but what leads users where they belong.
+pub fn service(seen: &Observed, role: Role, target: &Target, extent: Extent) -> Value {
+    let bare = extent == Extent::Bare;
+    let object = if bare { ServiceObject::default() } else { service_object(seen, role) };
+    let labels = if bare { own_labels(seen, role) } else { service_labels(seen, role) };
+    let mut metadata = metadata(seen, service_name(seen, role), labels);
+    let mut annotations = object.annotations.clone().unwrap_or_default();
+    annotations.extend(Names::of(&object).written().map(|names| (names::SETTINGS_ANNOTATION.to_owned(), names)));
+    annotations.extend(former(seen, role, target).map(|former| (names::FORMER_ANNOTATION.to_owned(), former)));
     if !annotations.is_empty() {
         metadata["annotations"] = json!(annotations);
     }
-    json!({
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": metadata,
-        "spec": {
-            "type": type_name(object.type_),
-            "selector": selector(&seen.name, target),
-            "ports": service_ports(role, &target.ports),
-        },
-    })
+    let mut spec = fields(&object);
+    spec.insert("type".into(), json!(type_name(object.type_)));
+    spec.insert("selector".into(), json!(selector(&seen.name, target)));
+    spec.insert("ports".into(), json!(ports_to_write(seen, role, None, target, extent)));
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+}
+
+/// Merge patch: selector and ports of a Service, which are switched together.
+pub fn lead(seen: &Observed, role: Role, service: &ServiceSeen, target: &Target, extent: Extent) -> Value {
+    let wanted = selector(&seen.name, target);
+    let others = service.selector.keys().filter(|key| !wanted.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let selector: Map<String, Value> = wanted.iter().map(|(key, value)| (key.clone(), json!(value))).chain(others).collect();
+    let ports = ports_to_write(seen, role, Some(service), target, extent);
+    let mut patch = json!({"spec": {"selector": selector, "ports": ports}});
+    if role == Role::Active {
+        patch["metadata"] = json!({"annotations": {names::FORMER_ANNOTATION: former(seen, role, target)}});
+    }
+    patch
+}
+
+/// Merge patch: what else is asked of a Service; what was written for an earlier `spec` goes.
+pub fn settle(seen: &Observed, role: Role, service: &ServiceSeen, marks_only: bool) -> Value {
+    let mut metadata = json!({"labels": own_labels(seen, role)});
+    if service.owner != Owner::Us {
+        let ours = owner(seen);
+        let owners = ours.as_array().into_iter().flatten().chain(&service.other_owners);
+        metadata["ownerReferences"] = owners.cloned().collect();
+    }
+    if marks_only {
+        return json!({"metadata": metadata});
+    }
+    let object = service_object(seen, role);
+    let asked = Names::of(&object);
+    let gone = Names::read(&service.written).without(&asked);
+    let absent = |names: BTreeSet<String>| names.into_iter().map(|name| (name, Value::Null));
+    let text = |map: Labels| map.into_iter().map(|(key, value)| (key, json!(value)));
+    let labels: Map<String, Value> = absent(gone.labels).chain(text(service_labels(seen, role))).collect();
+    let mut annotations: Map<String, Value> =
+        absent(gone.annotations).chain(text(object.annotations.clone().unwrap_or_default())).collect();
+    annotations.insert(names::SETTINGS_ANNOTATION.into(), json!(asked.written()));
+    let mut spec: Map<String, Value> = absent(gone.fields).chain(fields(&object)).collect();
+    spec.insert("type".into(), json!(type_name(object.type_)));
+    (metadata["labels"], metadata["annotations"]) = (json!(labels), json!(annotations));
+    json!({"metadata": metadata, "spec": spec})
 }
 
 /// The revision that is left when the active Service reaches the target.
-fn former(seen: &Observed, target: &Target) -> Option<String> {
+fn former(seen: &Observed, role: Role, target: &Target) -> Option<String> {
+    if role != Role::Active {
+        return None;
+    }
     let status = &seen.status;
     let promoted = status.preview.as_ref().is_some_and(|preview| preview.color == target.color && preview.revision == target.revision);
     let left = if promoted { status.active.as_ref() } else { status.previous.as_ref() };

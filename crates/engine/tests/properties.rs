@@ -13,6 +13,8 @@ mod world;
 mod damage;
 #[path = "properties/measured.rs"]
 mod measured;
+#[path = "properties/refused.rs"]
+mod refused;
 #[path = "properties/results.rs"]
 mod results;
 #[path = "properties/rollouts.rs"]
@@ -25,7 +27,7 @@ mod worlds;
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Gate, GateState, Outcome as Ended, Phase, Side};
 use bluegreen_engine::{
     Decision, Effect, Observed, decide,
-    decision::{Change, Object, Role, Target},
+    decision::{Change, Object, Part, Role, Target},
     measure,
     observed::*,
     render,
@@ -111,7 +113,7 @@ proptest! {
         let (seen, decision, _) = settled(&seen);
         let Decision::Act(effects) = decision else { return Ok(()) };
         for effect in effects {
-            let Change::ApplyService { role: Role::Active, target } = effect.change else { continue };
+            let Change::LeadService { role: Role::Active, target, .. } = effect.change else { continue };
             let is = |side: &Option<Side>| side.as_ref().is_some_and(|side| side.color == target.color && side.revision == target.revision);
             let nothing = target.revision == Target::NOTHING;
             let status = &seen.status;
@@ -220,7 +222,12 @@ proptest! {
         let protects: Vec<_> = effects
             .iter()
             .map(|effect| match effect.object() {
-                Object::Service(role) => role == Role::Active,
+                Object::Service(role) => {
+                    // Settings serve nobody; without its marks a Service is not known as ours.
+                    let settings = matches!(effect.part(), Part::NodePorts | Part::Settings | Part::Leftovers);
+                    let marked = seen.service(role).is_none_or(|it| it.owner == Owner::Us && it.labels_intact);
+                    role == Role::Active && !(settings && marked)
+                }
                 Object::Deployment(color) => live().any(|side| side.color == color),
                 Object::Revision(hash) => live().any(|side| side.revision == hash),
             })
@@ -255,7 +262,11 @@ proptest! {
         let (seen, Decision::Act(effects), _) = settled(&seen) else { return Ok(()) };
         for Effect { change, .. } in effects {
             let written = match &change {
-                Change::ApplyService { role, target } => render::service(&seen, *role, target),
+                Change::LeadService { role, target, extent } if seen.service(*role).is_none() => render::service(&seen, *role, target, *extent),
+                Change::SettleService { role, marks_only } => match seen.service(*role) {
+                    Some(service) if service.owner != Owner::Us => render::settle(&seen, *role, service, *marks_only),
+                    _ => continue,
+                },
                 Change::WriteRevision { hash, number } => render::controller_revision(&seen, hash, *number),
                 Change::RestoreRevision { hash, number, .. } => render::restored_revision(&seen, hash, *number, &json!({})),
                 Change::ApplyDeployment { color, replicas, .. } => render::deployment(&seen, *color, *replicas, &json!({})),
@@ -343,7 +354,7 @@ proptest! {
         endpoints_follow(&mut seen);
         let standby = seen.status.standby.as_ref().unwrap();
         let decision = decide(&seen);
-        let back = |effect: &Effect| effect.change == Change::ApplyService { role: Role::Active, target: target(standby) };
+        let back = |effect: &Effect| matches!(&effect.change, Change::LeadService { role: Role::Active, target: to, .. } if *to == target(standby));
         let taken = matches!(&decision, Decision::Act(effects) if effects.iter().any(back));
         prop_assert!(taken, "promise 5: the way back is open and not taken: it {}", told::of_decision(&decision));
     }
@@ -443,7 +454,7 @@ proptest! {
                     let shown = |target: &Target| {
                         seen.service(Role::Active).is_some_and(|service| service.selector == labels::selector("shop", target))
                     };
-                    if let Change::ApplyService { role: Role::Active, target } = &effect.change {
+                    if let Change::LeadService { role: Role::Active, target, .. } = &effect.change {
                         prop_assert!(!to_candidate(target) || shown(target), "switched in {:?}", seen.status.phase);
                     }
                     if let (Change::Scale { color, replicas: 0 }, Some(Phase::ScalingDown)) = (&effect.change, seen.status.phase) {

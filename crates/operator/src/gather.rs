@@ -142,14 +142,20 @@ fn pod_seen(pod: &Seen<Pod>) -> PodSeen {
     }
 }
 
-fn service_seen(seen: &Observed, role: Role, found: &Seen<Service>) -> ServiceSeen {
+pub fn service_seen(seen: &Observed, role: Role, found: &Seen<Service>) -> ServiceSeen {
     let body = &found.body;
+    let (labels, annotations) = (body.labels.to_map(), body.annotations.to_map());
+    let fields = serde_json::from_str(&body.fields).unwrap_or_default();
+    let has = services::Has { type_: &body.type_, labels: &labels, annotations: &annotations, fields: &fields };
     ServiceSeen {
         resource_version: found.head.resource_version.to_string(),
         owner: body.ownership.seen_by(&seen.name, &seen.uid),
         deleting: body.deleting,
-        labels_intact: services::service_labels_intact(seen, role, &body.labels.to_map()),
-        settings_intact: services::service_settings_intact(seen, role, &body.type_, &body.annotations.to_map()),
+        labels_intact: services::service_labels_intact(seen, role, &labels),
+        settings_intact: services::service_settings_intact(seen, role, &has),
+        written: body.annotations.get(names::SETTINGS_ANNOTATION).unwrap_or_default().to_owned(),
+        other_owners: serde_json::from_str(&body.other_owners).unwrap_or_default(),
+        leftovers: body.leftovers.is_some(),
         epoch: body.epoch.to_string(),
         selector: body.selector.to_map(),
         ports: body.ports.to_vec(),

@@ -3,8 +3,9 @@
 use crate::{
     cache::{Cache, Watched},
     clock,
+    gather::service_seen,
     key::Key,
-    kinds::{Deployment, Kind, Revision, Seen},
+    kinds::{Deployment, Kind, Leftovers, Revision, Seen, Service},
     live::Live,
     memory::Memory,
     requests::{Answer, Refused, Requests},
@@ -12,7 +13,7 @@ use crate::{
 use bluegreen_api::{Color, names};
 use bluegreen_engine::{
     Effect, Observed,
-    decision::{Change, Guard, Object},
+    decision::{Change, Guard, Object, Role},
     observed::services,
     render,
 };
@@ -61,10 +62,22 @@ impl Performer {
                 self.deploy(key, seen, (*color, revision, *replicas), &effect.guard).await
             }
             Change::Scale { color, replicas } => self.scale(key, seen, (*color, *replicas), &effect.guard).await,
-            Change::ApplyService { role, target } => {
-                let name = key.beside(services::service_name(seen, *role));
-                self.apply(&self.cache.services, &name, render::service(seen, *role, target), &effect.guard).await.map(drop)
-            }
+            Change::LeadService { role, target, extent } => match seen.service(*role) {
+                None => self.make_service(key, render::service(seen, *role, target, *extent)).await,
+                Some(service) => {
+                    let patch = render::lead(seen, *role, service, target, *extent);
+                    self.write_service(key, seen, *role, patch, &effect.guard).await.map(drop)
+                }
+            },
+            Change::SettleService { role, marks_only } => match seen.service(*role) {
+                None => Ok(()),
+                Some(service) => {
+                    let patch = render::settle(seen, *role, service, *marks_only);
+                    let written = self.write_service(key, seen, *role, patch, &effect.guard).await;
+                    written.and_then(|written| if *marks_only { Ok(()) } else { as_sent(seen, *role, &written) })
+                }
+            },
+            Change::ReleaseService { role } => self.release(key, seen, *role, &effect.guard).await,
             Change::Fence { object, epoch } => self.fence(key, seen, (object, epoch), &effect.guard).await,
         };
         self.remember(key, seen, effect, answer).await
@@ -108,6 +121,27 @@ impl Performer {
             },
             Err(refused) => Err(Not::Refused(refused)),
         }
+    }
+
+    async fn make_service(&self, key: &Key, service: Value) -> Result<(), Not> {
+        let name = key.beside(service["metadata"]["name"].as_str().unwrap_or_default());
+        let answer = self.requests.create::<Service>(&key.namespace, &service).await;
+        self.settle(&self.cache.services, &name, answer, &Guard::Absent).await.map(drop)
+    }
+
+    async fn write_service(&self, key: &Key, seen: &Observed, role: Role, patch: Value, guard: &Guard) -> Result<Seen<Service>, Not> {
+        let name = key.beside(services::service_name(seen, role));
+        self.merge(&self.cache.services, &name, patch, guard).await
+    }
+
+    /// Takes the entry of earlier applies out of `metadata.managedFields`, if the Service is the one in which it was seen.
+    async fn release(&self, key: &Key, seen: &Observed, role: Role, guard: &Guard) -> Result<(), Not> {
+        let name = key.beside(services::service_name(seen, role));
+        let found = self.cache.services.shelf().get(&name, Instant::now());
+        let (Some(found), Guard::ResourceVersion(version)) = (found, guard) else { return Err(Not::Stale) };
+        let Some(leftovers) = found.body.leftovers.filter(|_| *found.head.resource_version == **version) else { return Err(Not::Stale) };
+        let answer = self.requests.patch::<Service>(&name, &without(leftovers, version)).await;
+        self.settle(&self.cache.services, &name, answer, guard).await.map(drop)
     }
 
     async fn restore(&self, key: &Key, seen: &Observed, (hash, number, color): (&str, i64, Color)) -> Result<(), Not> {
@@ -250,6 +284,26 @@ impl Performer {
     }
 }
 
+/// A webhook may change what is sent: to send it again and again would change nothing.
+fn as_sent(seen: &Observed, role: Role, written: &Seen<Service>) -> Result<(), Not> {
+    if service_seen(seen, role, written).settings_intact {
+        return Ok(());
+    }
+    let message = "the Service was stored with other settings than were sent: a webhook changes them".into();
+    Err(Not::Refused(Refused { code: 422, reason: "Invalid".into(), message }))
+}
+
+/// An empty entry stands for none at all: a list without entries would be taken for one that was not sent.
+fn without(leftovers: Leftovers, version: &str) -> [Value; 2] {
+    let place = leftovers.place;
+    let entry = if leftovers.alone {
+        json!({"op": "replace", "path": "/metadata/managedFields", "value": [{}]})
+    } else {
+        json!({"op": "remove", "path": format!("/metadata/managedFields/{place}")})
+    };
+    [json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version}), entry]
+}
+
 /// Why an effect was not carried out.
 #[derive(Debug)]
 enum Not {
@@ -321,6 +375,15 @@ mod tests {
         ] {
             assert_eq!(is_stale(&refused, guard), stale, "{what}");
         }
+    }
+
+    #[test]
+    fn only_the_entry_of_earlier_applies_is_taken_out() {
+        let entry = |alone: bool| without(Leftovers { place: 2, alone }, "5")[1].clone();
+        assert_eq!(entry(false), json!({"op": "remove", "path": "/metadata/managedFields/2"}));
+        assert_eq!(entry(true), json!({"op": "replace", "path": "/metadata/managedFields", "value": [{}]}));
+        let guard = json!({"op": "replace", "path": "/metadata/resourceVersion", "value": "5"});
+        assert_eq!(without(Leftovers { place: 2, alone: false }, "5")[0], guard);
     }
 
     #[test]

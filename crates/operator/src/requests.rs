@@ -98,6 +98,17 @@ impl Requests {
         self.ask::<T>(path::<T>(&key.namespace).patch(&key.name, &params, &Patch::Merge(patch))?).await
     }
 
+    /// RFC 6902. Each operation is carried out, or none.
+    pub async fn patch<T: Kind>(&self, key: &Key, operations: &[Value]) -> Answer<Seen<T>> {
+        let path = T::Of::url_path(&(), Some(&key.namespace));
+        let request = http::Request::patch(format!("{path}/{}?fieldManager={}", key.name, names::FIELD_MANAGER))
+            .header(http::header::ACCEPT, "application/json")
+            .header(http::header::CONTENT_TYPE, "application/json-patch+json")
+            .body(json!(operations).to_string().into_bytes())
+            .map_err(request::Error::BuildRequest)?;
+        self.ask::<T>(request).await
+    }
+
     pub async fn create<T: Kind>(&self, namespace: &str, object: &Value) -> Answer<Seen<T>> {
         let params = PostParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PostParams::default() };
         self.ask::<T>(path::<T>(namespace).create(&params, object.to_string().into_bytes())?).await

@@ -24,7 +24,7 @@ use bluegreen_engine::{
     events::{self, Announcement},
     measure,
     observed::{Owner, services},
-    without_a_fence,
+    refusal_to_tell, without_a_fence,
 };
 use std::sync::Arc;
 use tokio::{sync::watch, time::Instant};
@@ -257,7 +257,15 @@ impl World for OneRollout<'_> {
         if takes_an_orphan(seen, effect) && !self.is_there(seen).await? {
             return Ok(Performed::Stale);
         }
-        Ok(self.shell.performer.perform(self.key, seen, effect).await)
+        let Shell { performer, memory, announcer, .. } = self.shell;
+        let performed = performer.perform(self.key, seen, effect).await;
+        if performed == Performed::Refused {
+            let refusal = memory.of(self.key, &seen.uid, |remembered| remembered.refusals.iter().find(|it| it.is_of(effect)).cloned());
+            if let Some(event) = refusal.and_then(|refusal| refusal_to_tell(seen, &refusal)) {
+                announcer.announce(self.key, &seen.uid, event);
+            }
+        }
+        Ok(performed)
     }
 
     fn measure(&mut self, seen: &Observed) {

@@ -17,12 +17,16 @@ pub(crate) fn wanted(seen: &Observed, plan: &Plan<'_>) -> Vec<Effect> {
     let Some(active) = status.active.as_ref().filter(|_| status.phase.is_some()) else { return effects };
     let (first, rest): (Vec<_>, Vec<_>) =
         services::targets(seen, plan, status, active).into_iter().partition(|(role, _)| role.is_protected());
-    effects.extend(first.iter().filter_map(|(role, target)| services::write(seen, *role, target)));
+    effects.extend(first.iter().flat_map(|(role, target)| services::lead(seen, *role, target)));
+    let (marked, unmarked): (Vec<_>, Vec<_>) = first.iter().map(|(role, _)| *role).partition(|role| services::is_marked(seen, *role));
+    effects.extend(unmarked.iter().flat_map(|role| services::settle(seen, *role)));
     for side in [Some(active), status.standby.as_ref(), status.preview.as_ref()].into_iter().flatten() {
         effects.extend(revisions::write(seen, plan, status, side));
         effects.extend(deployments::write(seen, plan, status, side));
     }
-    effects.extend(rest.iter().filter_map(|(role, target)| services::write(seen, *role, target)));
+    effects.extend(rest.iter().flat_map(|(role, target)| services::lead(seen, *role, target)));
+    let settled = marked.into_iter().chain(rest.iter().map(|(role, _)| *role));
+    effects.extend(settled.flat_map(|role| services::settle(seen, role)));
     effects.extend(deployments::unused_color(seen, plan, status));
     effects.extend(revisions::housekeeping(seen, plan, status));
     effects

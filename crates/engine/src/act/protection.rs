@@ -1,13 +1,14 @@
 //! Which writes protect the live side, and which take something from it.
 
-use crate::decision::{Change, Effect, Object, Role, Target};
+use crate::decision::{Change, Effect, Object, Part, Role, Target};
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
 
 /// Effects on what serves, or would serve at once if it had to.
 pub(crate) fn protects(effect: &Effect, status: &BlueGreenRolloutStatus) -> bool {
     let color = |color: Color| [&status.active, &status.standby].into_iter().flatten().any(|side| side.color == color);
     match effect.object() {
-        Object::Service(role) => role.is_protected(),
+        // Settings serve nobody, and node ports wait for whoever holds them.
+        Object::Service(role) => role.is_protected() && !matches!(effect.part(), Part::NodePorts | Part::Settings | Part::Leftovers),
         Object::Deployment(it) => color(it),
         Object::Revision(hash) => [&status.active, &status.standby].into_iter().flatten().any(|side| side.revision == hash),
     }
@@ -25,7 +26,7 @@ pub(crate) fn gives_way(effect: &Effect, status: &BlueGreenRolloutStatus) -> boo
         standby.is_some_and(|standby| standby.color == color && replicas < standby.replicas)
     };
     match &effect.change {
-        Change::ApplyService { role: Role::Active, target } => promotes(target),
+        Change::LeadService { role: Role::Active, target, .. } => promotes(target),
         Change::ApplyDeployment { color, replicas, .. } | Change::Scale { color, replicas } => shrinks(*color, *replicas),
         _ => false,
     }

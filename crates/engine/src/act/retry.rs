@@ -6,7 +6,7 @@ use crate::{
     observed::{Observed, Refusal},
 };
 use jiff::Timestamp;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// The longest pause before a refused write is tried again that protects the live side.
 const PROTECTION_RETRY: Duration = Duration::from_secs(10);
@@ -34,6 +34,9 @@ pub(crate) fn due(seen: &Observed, wanted: Vec<Effect>) -> (Vec<Effect>, Option<
         Change::ApplyDeployment { revision, .. } => !later.contains(&Object::Revision(revision.clone())),
         _ => true,
     });
+    // Each is guarded by the version that was seen: of two writes of one object the second would come too late.
+    let mut written = BTreeSet::new();
+    ready.retain(|effect| written.insert(effect.object()));
     (ready, retry)
 }
 

@@ -1,18 +1,18 @@
 //! Where Services are to point, and the writes that make them.
 
 use crate::{
-    decision::{Change, Effect, Guard, Role, Target},
+    decision::{Change, Effect, Extent, Guard, Role, Target},
     intent::one_pod_is_enough,
     observed::{
-        Observed, Owner, ServiceSeen,
+        Observed, Owner, Refusal, ServiceSeen,
         facts::{fully_available, leads_to, ready, selects, surely_ready, taken_up, target, touchable},
         labels::selector,
         progress,
-        services::service_ports,
+        services::{has_node_ports, has_ports, service_ports},
     },
     plan::Plan,
 };
-use bluegreen_api::{BlueGreenRolloutStatus, GateState, Phase, ServicePort, Side};
+use bluegreen_api::{BlueGreenRolloutStatus, GateState, Phase, Side};
 use bluegreen_gates::stage::Stage;
 
 /// Where each Service is to point now, in the order of the roles. One that is to be left as it is has none.
@@ -92,38 +92,61 @@ fn preview_target(seen: &Observed, status: &BlueGreenRolloutStatus, active: &Sid
     Some(target(if shown || ready(seen, candidate) > 0 { candidate } else { active }))
 }
 
-pub(crate) fn write(seen: &Observed, role: Role, target: &Target) -> Option<Effect> {
-    let change = Change::ApplyService { role, target: target.clone() };
+/// The write that makes a Service lead to its target: whole, or bare where more than that is denied.
+pub(crate) fn lead(seen: &Observed, role: Role, target: &Target) -> Vec<Effect> {
+    let change = |extent: Extent| Change::LeadService { role, target: target.clone(), extent };
     let Some(service) = seen.service(role) else {
-        return Some(Effect { change, guard: Guard::Absent, why: "the Service is missing" });
+        let made = |extent: Extent| Effect { change: change(extent), guard: Guard::Absent, why: "the Service is missing" };
+        return with_less(seen, made(Extent::Whole), || made(Extent::Bare));
     };
-    let why = service_drift(seen, role, service, target)?;
-    Some(Effect { change, guard: Guard::ResourceVersion(service.resource_version.clone()), why })
+    let Some(guard) = guard(service) else { return vec![] };
+    let write = |extent: Extent, why: &'static str| Effect { change: change(extent), guard: guard.clone(), why };
+    if let Some(why) = leads_elsewhere(seen, role, service, target) {
+        return with_less(seen, write(Extent::Whole, why), || write(Extent::Bare, why));
+    }
+    if has_node_ports(&service.ports, &service_ports(role, &target.ports)) {
+        return vec![];
+    }
+    vec![write(Extent::NodePorts, "the Service has other node ports than its revision")]
 }
 
-fn service_drift(seen: &Observed, role: Role, service: &ServiceSeen, target: &Target) -> Option<&'static str> {
-    if service.deleting || !touchable(&service.owner) {
-        return None;
+/// The write of all else that is asked of a Service. A refusal of it holds back nothing of what users need.
+pub(crate) fn settle(seen: &Observed, role: Role) -> Vec<Effect> {
+    let Some((service, guard)) = seen.service(role).and_then(|service| Some((service, guard(service)?))) else { return vec![] };
+    let write = |change: Change, why: &'static str| Effect { change, guard: guard.clone(), why };
+    let settle = |marks_only: bool| write(Change::SettleService { role, marks_only }, "the Service was changed, or is being adopted");
+    if !is_marked(seen, role) {
+        return with_less(seen, settle(false), || settle(true));
     }
+    if !service.settings_intact {
+        return vec![settle(false)];
+    }
+    let release = || write(Change::ReleaseService { role }, "an earlier version of the operator owns fields of the Service");
+    service.leftovers.then(release).into_iter().collect()
+}
+
+/// The Service is known as this rollout's, by its owner and its labels.
+pub(crate) fn is_marked(seen: &Observed, role: Role) -> bool {
+    seen.service(role).is_none_or(|service| service.owner == Owner::Us && service.labels_intact)
+}
+
+/// One that isn't ours, or is on its way out, is not written.
+fn guard(service: &ServiceSeen) -> Option<Guard> {
+    (!service.deleting && touchable(&service.owner)).then(|| Guard::ResourceVersion(service.resource_version.clone()))
+}
+
+/// The whole write; and a smaller one, which is tried while the whole is denied.
+fn with_less(seen: &Observed, whole: Effect, less: impl FnOnce() -> Effect) -> Vec<Effect> {
+    let denied = seen.refusals.iter().any(|refusal| {
+        refusal.is_of(&whole) && refusal.generation == seen.generation && (refusal.code == 400 || Refusal::denies(refusal.code))
+    });
+    let less = denied.then(less);
+    [whole].into_iter().chain(less).collect()
+}
+
+fn leads_elsewhere(seen: &Observed, role: Role, service: &ServiceSeen, target: &Target) -> Option<&'static str> {
     if service.selector != selector(&seen.name, target) {
         return Some("the Service selects another side than recorded");
     }
-    if !same_ports(&service.ports, &service_ports(role, &target.ports)) {
-        return Some("the Service has other ports than its revision");
-    }
-    (service.owner != Owner::Us || !service.labels_intact || !service.settings_intact)
-        .then_some("the Service was changed, or is being adopted")
-}
-
-/// The ports asked for are there. One that somebody else added stays, and a node port that the cluster chose is nobody's business.
-fn same_ports(are: &[ServicePort], wanted: &[ServicePort]) -> bool {
-    let same_key = |is: &ServicePort, wanted: &ServicePort| is.port == wanted.port && is.protocol() == wanted.protocol();
-    wanted.iter().all(|wanted| {
-        are.iter().find(|is| same_key(is, wanted)).is_some_and(|is| {
-            is.name == wanted.name
-                && is.target_port == wanted.target_port
-                && is.app_protocol == wanted.app_protocol
-                && (wanted.node_port.is_none() || is.node_port == wanted.node_port)
-        })
-    })
+    (!has_ports(&service.ports, &service_ports(role, &target.ports))).then_some("the Service has other ports than its revision")
 }

@@ -267,10 +267,16 @@ pub struct ServiceSeen {
     pub resource_version: String,
     pub owner: Owner,
     pub deleting: bool,
-    /// All labels that we write are there.
+    /// The operator's own labels are there.
     pub labels_intact: bool,
-    /// Type, labels and annotations are those that `spec.service` asks for.
+    /// Type, labels, annotations and fields are those that `spec.service` asks for, and what it asks for no more is gone.
     pub settings_intact: bool,
+    /// What was written of it for `spec`, by its annotation.
+    pub written: String,
+    /// Its owners besides a rollout, as the API server shows them.
+    pub other_owners: Vec<serde_json::Value>,
+    /// Applies of an earlier version of the operator own fields of it.
+    pub leftovers: bool,
     /// The epoch annotation, empty when there is none.
     pub epoch: String,
     pub selector: BTreeMap<String, String>,

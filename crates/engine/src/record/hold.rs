@@ -99,7 +99,11 @@ pub(crate) fn for_a_moment(draft: &Draft<'_>, stay: &Stay) -> Option<Stay> {
 
 /// A write that is still wanted was refused: whatever the phase, it must be known.
 pub(crate) fn refused(draft: &Draft<'_>) -> Option<Stay> {
-    draft.refusals().next().map(|refusal| of_refusal(refusal, &in_words(draft.seen, &refusal.object)))
+    // What users need comes first.
+    draft
+        .refusals()
+        .min_by(|one, other| one.part.cmp(&other.part))
+        .map(|refusal| of_refusal(refusal, &in_words(draft.seen, &refusal.object)))
 }
 
 /// The API server doesn't take objects of this revision as `spec` asks for it now: the author must change `spec`.

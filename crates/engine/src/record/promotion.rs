@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::{self, whole_second},
-    decision::{Object, Role},
+    decision::{Object, Part, Role},
     intent::scale_down_due,
     observed::facts,
 };
@@ -89,7 +89,9 @@ pub(super) fn promoting(draft: &mut Draft<'_>) -> Step {
 
 /// The API server refuses the one write that makes the switch.
 fn switch_refused(draft: &Draft<'_>) -> bool {
-    draft.refusals().any(|refusal| refusal.object == Object::Service(Role::Active))
+    let refused = |part: Part| draft.refusals().any(|refusal| (&refusal.object, &refusal.part) == (&Object::Service(Role::Active), &part));
+    // Less is tried where more is denied.
+    refused(Part::Bare) || (refused(Part::Whole) && !draft.is_pending(&Object::Service(Role::Active), &Part::Bare))
 }
 
 /// What withdraws the switch while it is under way.

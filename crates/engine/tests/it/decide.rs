@@ -15,7 +15,7 @@ fn protection_of_the_live_side_comes_before_a_record() {
     strip_selector(&mut world);
     world.change(json!({"replicas": 4}));
     let Decision::Act(effects) = decide(&world.seen()) else { panic!("{}", world.story()) };
-    assert!(matches!(effects[..], [ref effect] if matches!(effect.change, Change::ApplyService { role: Role::Active, .. })), "{effects:?}");
+    assert!(matches!(effects[..], [ref effect] if matches!(effect.change, Change::LeadService { role: Role::Active, .. })), "{effects:?}");
     world.settle();
     assert_eq!(world.ready("shop:1"), 4);
     // Unless what is about to be recorded changes where it belongs.

@@ -4,7 +4,7 @@ use crate::edits::Edit;
 use bluegreen_api::{BlueGreenRolloutStatus, Phase};
 use bluegreen_engine::{
     Decision, Effect, Observed, decide,
-    decision::{Change, Guard, Target},
+    decision::{Change, Extent, Guard, Target},
 };
 
 /// The status that is recorded next, or that which stands.
@@ -53,10 +53,19 @@ pub fn change(effect: &Effect) -> String {
         Change::AdoptRevision { .. } => "adopt the revision".into(),
         Change::ApplyDeployment { color, replicas, .. } => format!("apply {color} ×{replicas}{anew}"),
         Change::Scale { color, replicas } => format!("scale {color} to {replicas}"),
-        Change::ApplyService { role, target } if target.revision == Target::NOTHING => {
-            format!("{} Service to nothing{anew}", role.as_str())
+        Change::LeadService { role, target, extent } => {
+            let to = if target.revision == Target::NOTHING { "nothing" } else { target.color.as_str() };
+            let extent = match extent {
+                Extent::Whole => "",
+                Extent::Bare => ", barely",
+                Extent::NodePorts => ", its node ports",
+            };
+            format!("{} Service to {to}{anew}{extent}", role.as_str())
         }
-        Change::ApplyService { role, target } => format!("{} Service to {}{anew}", role.as_str(), target.color),
+        Change::SettleService { role, marks_only } => {
+            format!("settle {} Service{}", role.as_str(), if *marks_only { ", its marks" } else { "" })
+        }
+        Change::ReleaseService { role } => format!("release {} Service", role.as_str()),
         Change::Fence { object, .. } => format!("fence {object:?}"),
     }
 }

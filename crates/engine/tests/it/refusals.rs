@@ -11,7 +11,7 @@ use bluegreen_engine::{
     Decision, Observed, decide,
     decision::{Object, Part, Role},
     observed::Refusal,
-    without_a_fence,
+    refusal_to_tell, without_a_fence,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -51,7 +51,7 @@ fn about_to_refuse_a_fence() -> World {
     let mut world = World::live(json!({}));
     world.image("shop:2");
     world.until_about_to_act_in(Phase::Promoting);
-    world.refuse = Some((Object::Service(Role::Active), 403, "denied by a webhook".into()));
+    world.refuse = Some((Object::Service(Role::Active), 500, "a webhook gave no answer".into()));
     world.run_for(5);
     world.image("shop:1");
     world
@@ -64,7 +64,7 @@ fn a_refused_fence_is_retried_with_a_pause_and_shown() {
     world.run_for(60);
     let tries = world.log.iter().filter(|line| line.contains("refuse")).count();
     assert!(tries < 15, "{tries}");
-    assert!(world.status.message.contains("denied"));
+    assert!(world.status.message.contains("no answer"));
     world.refuse = None;
     world.settle();
     assert_eq!(world.serves().as_deref(), Some("shop:1"));
@@ -76,7 +76,7 @@ fn a_refused_fence_leaves_status_of_one_generation() {
     let mut world = about_to_refuse_a_fence();
     world.run_for(5);
     let status = &world.status;
-    assert!(status.message.contains("denied") && status.observed_generation < world.generation, "{}", world.story());
+    assert!(status.message.contains("no answer") && status.observed_generation < world.generation, "{}", world.story());
     let conditions: Vec<_> = status.conditions.iter().map(|condition| condition.observed_generation).collect();
     assert!(conditions.iter().all(|of| *of == Some(status.observed_generation)), "{conditions:?}, {}", status.observed_generation);
 }
@@ -123,7 +123,7 @@ fn the_pause_after_a_refusal_doubles_up_to_a_limit() {
     let seen = World::live(json!({})).seen();
     let pause = |role: Role, times: u32, generation: i64| {
         let mut seen = seen.clone();
-        seen.services.get_mut(&role).unwrap().labels_intact = false;
+        seen.services.get_mut(&role).unwrap().selector.clear();
         seen.refusals = vec![Refusal { code: 500, times, ..refused(Object::Service(role), seen.now, generation) }];
         seen.status = recorded(seen.clone());
         match decide(&seen) {
@@ -154,7 +154,7 @@ fn the_pause_after_a_refusal_doubles_up_to_a_limit() {
 fn a_refused_repair_does_not_wait_for_a_clock_put_back() {
     let mut seen = World::live(json!({})).seen();
     let Some(active) = seen.services.get_mut(&Role::Active) else { panic!() };
-    active.labels_intact = false;
+    active.selector.clear();
     let (object, generation) = (Object::Service(Role::Active), seen.generation);
     seen.refusals = vec![Refusal { code: 500, times: 9, ..refused(object, seen.now, generation) }];
     seen.status = recorded(seen.clone());
@@ -270,8 +270,80 @@ fn a_switch_under_way_waits_for_its_end() {
     world.until_about_to_act_in(Phase::Promoting);
     world.image("shop:3");
     let mut seen = world.seen();
-    assert!(matches!(decide(&seen), Decision::Act(_)), "nothing of it was refused");
+    assert_eq!(next(&seen, |_| {}).phase, Some(Phase::Promoting), "nothing of it was refused");
     seen.ask(|spec| spec.paused = true);
     seen.refusals = vec![Refusal { code: 422, ..refused(Object::Service(Role::Active), seen.now, seen.generation) }];
     assert_eq!(next(&seen, |_| {}).phase, Some(Phase::Promoting), "paused");
+}
+
+/// Promise 16. Whether a label, an annotation or the type is what the API server refuses.
+#[test]
+fn refused_settings_hold_back_no_roll_back() {
+    let mut world = World::live(json!({"monitoring": {"duration": "1h"}}));
+    world.image("shop:2");
+    world.run_until(Phase::Monitoring);
+    world.refuse = Some((Object::Service(Role::Active), 422, "metadata.labels: Invalid value".into()));
+    world.spare = |effect| effect.part() != Part::Settings;
+    world.services.get_mut("active").unwrap().settled = false;
+    world.run_for(5);
+    assert!(world.status.message.contains("metadata.labels"), "{}", world.status.message);
+    world.order("rollback");
+    world.operator();
+    world.controllers();
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
+    world.refuse = None;
+    world.run_for(600);
+    assert!(world.services["active"].settled, "it is tried again\n{}", world.story());
+}
+
+#[test]
+fn a_missing_service_with_a_refused_label_leads_first() {
+    let mut world = World::live(json!({}));
+    world.refuse = Some((Object::Service(Role::Active), 403, "denied by a policy".into()));
+    world.spare = |effect| matches!(effect.part(), Part::Bare);
+    world.services.remove("active");
+    world.operator();
+    world.controllers();
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
+    world.run_for(60);
+    assert!(world.status.message.contains("denied by a policy"), "{}", world.status.message);
+    world.refuse = None;
+    world.run_for(600);
+    assert!(world.services["active"].settled && world.is("Ready"), "{}", world.story());
+}
+
+/// Revision 2 doesn't have the node port any more, and another Service took it.
+#[test]
+fn a_taken_node_port_holds_back_no_roll_back() {
+    let ports =
+        |node_port: Option<i32>, port: i32| json!({"service": {"ports": [{"port": port, "targetPort": "http", "nodePort": node_port}]}});
+    let mut world = World::live(ports(Some(30080), 80));
+    world.change(ports(None, 81));
+    world.image("shop:2");
+    world.run_until(Phase::ScalingDown);
+    world.refuse = Some((Object::Service(Role::Active), 422, "spec.ports[0].nodePort: provided port is already allocated".into()));
+    world.spare = |effect| effect.part() == Part::Bare;
+    world.order("rollback");
+    world.run_for(20);
+    assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());
+    let told = |line: &String| line.contains("The API server refused Service shop") && line.contains("already allocated");
+    assert!(world.log.iter().any(told), "{}", world.story());
+    let ports: Vec<_> = world.services["active"].ports.iter().map(|port| (port.port, port.node_port)).collect();
+    assert_eq!(ports, [(80, None)]);
+}
+
+/// Once, whatever else the status says then.
+#[test]
+fn refused_settings_are_an_event_of_their_own() {
+    let seen = World::live(json!({})).seen();
+    let told = |part: Part, code: u16, times: u32| {
+        let message = "metadata.labels: Invalid value".into();
+        let refusal = Refusal { part, code, times, message, ..refused(Object::Service(Role::Active), seen.now, seen.generation) };
+        refusal_to_tell(&seen, &refusal).map(|event| event.note)
+    };
+    assert_eq!(told(Part::Settings, 422, 1).unwrap(), "The API server refused settings of Service shop: metadata.labels: Invalid value");
+    assert_eq!(told(Part::NodePorts, 403, 1).unwrap(), "The API server refused node ports of Service shop: metadata.labels: Invalid value");
+    assert_eq!(told(Part::Settings, 422, 2), None, "told already");
+    assert_eq!(told(Part::Settings, 500, 1), None, "it may pass");
+    assert_eq!(told(Part::Whole, 422, 1), None, "the status says it");
 }

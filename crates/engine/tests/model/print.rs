@@ -295,7 +295,9 @@ impl World {
             Change::DeleteRevision { hash } | Change::AdoptRevision { hash } => (1, hash).hash(p),
             Change::ApplyDeployment { color, revision, replicas } => (2, *color, revision, *replicas).hash(p),
             Change::Scale { color, replicas } => (3, *color, *replicas).hash(p),
-            Change::ApplyService { role, target } => (4, *role, target.color, &target.revision).hash(p),
+            Change::LeadService { role, target, extent } => (4, *role, *extent, target.color, &target.revision).hash(p),
+            Change::SettleService { role, marks_only } => (6, *role, *marks_only).hash(p),
+            Change::ReleaseService { role } => (7, *role).hash(p),
             Change::Fence { object, epoch } => {
                 (5, object).hash(p);
                 self.epoch(p, epoch);

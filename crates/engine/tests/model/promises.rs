@@ -40,7 +40,7 @@ pub fn effect(world: &World, seen: &Observed, effect: &Effect) -> Result<(), Bro
     }
     let write = Write { world, seen };
     match &effect.change {
-        Change::ApplyService { role: Role::Active, target } => write.active_service_goes_where_it_may(target),
+        Change::LeadService { role: Role::Active, target, .. } => write.active_service_goes_where_it_may(target),
         Change::ApplyDeployment { color, revision, replicas } => write.pods_are_kept(*color, Some(revision), *replicas),
         Change::Scale { color, replicas } => write.pods_are_kept(*color, None, *replicas),
         Change::DeleteRevision { hash } => write.revision_is_not_needed(hash),

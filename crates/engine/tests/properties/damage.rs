@@ -122,7 +122,8 @@ fn same(side: &Option<Side>, target: &Target) -> bool {
 fn leads_back(change: &Change, status: &BlueGreenRolloutStatus) -> bool {
     let side = |color: Color| [&status.active, &status.standby, &status.preview].into_iter().flatten().find(|side| side.color == color);
     match change {
-        Change::ApplyService { target, .. } => match status.phase {
+        Change::SettleService { .. } => true,
+        Change::LeadService { target, .. } => match status.phase {
             Some(Phase::Promoting) => same(&status.active, target) || same(&status.preview, target),
             Some(Phase::RollingBack) => same(&status.active, target) || same(&status.standby, target),
             Some(Phase::Initializing) => same(&status.active, target) || target.revision == Target::NOTHING,

@@ -281,9 +281,11 @@ pub fn of_change(change: &Change) -> String {
         Change::AdoptRevision { hash } => format!("adopt ControllerRevision {}", image_of(hash)),
         Change::ApplyDeployment { color, revision, replicas } => format!("apply Deployment {color} {} ×{replicas}", image_of(revision)),
         Change::Scale { color, replicas } => format!("scale {color} to {replicas}"),
-        Change::ApplyService { role, target } => {
+        Change::LeadService { role, target, .. } => {
             format!("lead the {} Service to {} {}", role.as_str(), target.color, image_of(&target.revision))
         }
+        Change::SettleService { role, .. } => format!("settle the {} Service", role.as_str()),
+        Change::ReleaseService { role } => format!("release the {} Service", role.as_str()),
         Change::Fence { object: fenced, epoch } => format!("fence {} with {epoch}", object(fenced)),
     }
 }

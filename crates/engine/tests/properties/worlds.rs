@@ -264,6 +264,9 @@ fn services() -> BoxedStrategy<Option<ServiceSeen>> {
                 deleting,
                 labels_intact,
                 settings_intact,
+                written: String::new(),
+                other_owners: vec![],
+                leftovers: false,
                 epoch: String::new(),
                 selector: selector.unwrap_or_default(),
                 ports: services::service_ports(Role::Active, &side(0).ports),
@@ -282,7 +285,7 @@ fn refusals() -> impl Strategy<Value = Vec<Refusal>> {
         images().prop_map(|image| Object::Revision(side(image).revision)),
     ];
     let codes = proptest::sample::select(vec![0_u16, 403, 422, 500]);
-    let parts = prop_oneof![3 => Just(Part::Whole), 1 => (0..3_i64).prop_map(|epoch| Part::Fence(format!("{epoch}.1")))];
+    let parts = prop_oneof![3 => Just(Part::Whole), 1 => Just(Part::Bare), 1 => Just(Part::Settings), 1 => (0..3_i64).prop_map(|epoch| Part::Fence(format!("{epoch}.1")))];
     let since = option::of(times());
     let refusal =
         (objects, parts, codes, times(), 1..40_u32, since, 1..3_i64).prop_map(|(object, part, code, at, times, since, generation)| {

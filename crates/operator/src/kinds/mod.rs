@@ -19,7 +19,7 @@ pub use owner::Ownership;
 pub use pod::Pod;
 pub use revision::Revision;
 pub use rollout::Rollout;
-pub use service::Service;
+pub use service::{Leftovers, Service};
 pub use template::{Template, TemplateOf};
 pub use wire::{HasMeta, Wire, WireMeta};
 

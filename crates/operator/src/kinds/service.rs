@@ -1,11 +1,12 @@
 //! A Service as it is cached.
 
-use super::{Kind, Labels, Wire, deployment::epoch};
+use super::{Kind, Labels, Wire, WireMeta, deployment::epoch};
 use crate::{intern::Text, kinds::Ownership};
-use bluegreen_api::{Protocol, ServicePort};
-use bluegreen_engine::observed::ObjectKind;
+use bluegreen_api::{Protocol, ServicePort, names};
+use bluegreen_engine::observed::{ObjectKind, services};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::{Deserialize, de::IgnoredAny};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// kubectl's copy of the whole manifest: nothing is decided by it, and it is large.
@@ -21,6 +22,19 @@ pub struct Service {
     pub type_: Text,
     pub selector: Labels,
     pub ports: Box<[ServicePort]>,
+    /// The fields that a rollout may ask for, as JSON: one text for all Services that have the same.
+    pub fields: Text,
+    /// Its owners besides rollouts, as JSON; empty when there are none.
+    pub other_owners: Box<str>,
+    pub leftovers: Option<Leftovers>,
+}
+
+/// The entry of `metadata.managedFields` that server-side applies of an earlier version of the operator have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leftovers {
+    pub place: usize,
+    /// There is no other entry.
+    pub alone: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -30,6 +44,8 @@ pub struct WireSpec {
     type_: Option<String>,
     selector: Option<BTreeMap<String, String>>,
     ports: Option<Vec<WirePort>>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -71,6 +87,8 @@ impl Kind for Service {
         let spec = spec.unwrap_or_default();
         Self {
             ownership: Ownership::of(&metadata),
+            other_owners: other_owners(&metadata),
+            leftovers: leftovers(&metadata),
             deleting: metadata.deleting(),
             epoch: epoch(&metadata),
             labels: Labels::all(metadata.labels),
@@ -78,8 +96,27 @@ impl Kind for Service {
             type_: Text::of(spec.type_.as_deref().unwrap_or("ClusterIP")),
             selector: Labels::all(spec.selector),
             ports: spec.ports.unwrap_or_default().into_iter().map(Into::into).collect(),
+            fields: fields(spec.rest),
         }
     }
+}
+
+fn fields(mut rest: BTreeMap<String, Value>) -> Text {
+    rest.retain(|field, value| services::FIELDS.contains(&field.as_str()) && !value.is_null());
+    Text::of(&serde_json::to_string(&rest).unwrap_or_default())
+}
+
+fn other_owners(metadata: &WireMeta) -> Box<str> {
+    let owners = metadata.owner_references.iter().flatten();
+    let others: Vec<_> = owners.filter(|owner| !(owner.kind == "BlueGreenRollout" && owner.controller == Some(true))).collect();
+    let text = if others.is_empty() { None } else { serde_json::to_string(&others).ok() };
+    text.unwrap_or_default().into()
+}
+
+fn leftovers(metadata: &WireMeta) -> Option<Leftovers> {
+    let entries = metadata.managed_fields.as_deref().unwrap_or_default();
+    let place = entries.iter().position(|entry| entry.is_applied_by(names::FIELD_MANAGER))?;
+    Some(Leftovers { place, alone: entries.len() == 1 })
 }
 
 #[cfg(test)]
@@ -104,6 +141,36 @@ mod tests {
         let port = &body.ports[0];
         assert_eq!((port.port, port.protocol, port.node_port), (80, Some(Protocol::TCP), Some(30080)));
         assert_eq!(port.target_port, Some(IntOrString::String("http".into())));
+    }
+
+    #[test]
+    fn a_service_keeps_the_fields_that_a_rollout_may_ask_for() {
+        let with = |spec: serde_json::Value| arrive::<Service>(json!({"metadata": {"name": "shop"}, "spec": spec})).body.fields;
+        let fields =
+            with(json!({"sessionAffinity": "ClientIP", "clusterIP": "10.0.0.1", "ipFamilies": ["IPv4"], "healthCheckNodePort": null}));
+        assert_eq!(&*fields, r#"{"ipFamilies":["IPv4"],"sessionAffinity":"ClientIP"}"#);
+    }
+
+    #[test]
+    fn fields_left_by_earlier_applies_are_found() {
+        let entry = |manager: &str, operation: &str| json!({"manager": manager, "operation": operation, "fieldsV1": {"f:spec": {}}});
+        let left =
+            |entries: serde_json::Value| arrive::<Service>(json!({"metadata": {"name": "shop", "managedFields": entries}})).body.leftovers;
+        assert_eq!(left(json!([entry("kubectl", "Apply"), entry("bluegreen", "Update")])), None);
+        let second = Leftovers { place: 1, alone: false };
+        assert_eq!(left(json!([entry("bluegreen", "Update"), entry("bluegreen", "Apply")])), Some(second));
+        assert_eq!(left(json!([entry("bluegreen", "Apply")])), Some(Leftovers { place: 0, alone: true }));
+    }
+
+    #[test]
+    fn owners_besides_a_rollout_are_kept_whole() {
+        let rollout =
+            json!({"apiVersion": "bluegreen.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "shop", "uid": "1", "controller": true});
+        let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "9", "blockOwnerDeletion": true});
+        let owners =
+            |all: serde_json::Value| arrive::<Service>(json!({"metadata": {"name": "shop", "ownerReferences": all}})).body.other_owners;
+        assert_eq!(&*owners(json!([rollout])), "");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&owners(json!([rollout, other]))).unwrap(), json!([other]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::writer::ManagedFields;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The metadata that is looked at.
@@ -22,14 +22,17 @@ pub struct WireMeta {
     pub managed_fields: Option<Vec<ManagedFields>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WireOwner {
     pub api_version: String,
     pub kind: String,
     pub name: String,
     pub uid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub controller: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_owner_deletion: Option<bool>,
 }
 
 impl WireMeta {

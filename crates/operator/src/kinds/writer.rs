@@ -12,10 +12,18 @@ use std::fmt;
 #[serde(rename_all = "camelCase", default)]
 pub struct ManagedFields {
     manager: String,
+    operation: String,
     subresource: String,
     time: Option<Timestamp>,
     #[serde(rename = "fieldsV1")]
     fields: Touches,
+}
+
+impl ManagedFields {
+    /// By server-side applies of the object itself.
+    pub fn is_applied_by(&self, manager: &str) -> bool {
+        self.manager == manager && self.operation == "Apply" && self.subresource.is_empty()
+    }
 }
 
 /// Whether the fields are any of `spec`.

@@ -17,6 +17,7 @@ mod outside;
 mod repair;
 mod rollout;
 mod schema;
+mod services;
 mod templates;
 mod upgrade;
 mod webhooks;

@@ -123,6 +123,24 @@ fn bad_specs() -> Vec<(&'static str, Value, String)> {
             said("spec.service.active.labels", RESERVED),
         ),
         (
+            "a class for no load balancer",
+            json!({"service": {"active": {"loadBalancerClass": "example.com/inner"}}}),
+            said(
+                "spec.service.active",
+                "loadBalancerClass, loadBalancerSourceRanges and allocateLoadBalancerNodePorts need type LoadBalancer",
+            ),
+        ),
+        (
+            "a policy for traffic that can't come",
+            json!({"service": {"active": {"externalTrafficPolicy": "Local"}}}),
+            said("spec.service.active", "externalTrafficPolicy needs type NodePort or LoadBalancer"),
+        ),
+        (
+            "a time for no affinity",
+            json!({"service": {"preview": {"sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}}}}),
+            said("spec.service.preview", "sessionAffinityConfig needs sessionAffinity ClientIP"),
+        ),
+        (
             "one name for both Services",
             json!({"service": {"active": {"name": "shop-preview"}}}),
             said("spec.service", "the active and the preview Service need different names"),

@@ -214,6 +214,15 @@ pub fn change(dice: &Dice, resource: &Resource) -> Value {
         dice.pick(&[
             json!({"spec": {"selector": {"bluegreen.dev/color": dice.pick(&[Value::Null, json!("blue"), json!("green")])}}}),
             json!({"spec": {"ports": service_ports(dice)}}),
+            // As the operator leads a Service, and gives it its settings.
+            json!({
+                "metadata": {"annotations": {"bluegreen.dev/former-revision": dice.pick(&[Value::Null, json!("abc")])}},
+                "spec": {"selector": {"bluegreen.dev/color": "blue", "app": null}, "ports": service_ports(dice)},
+            }),
+            json!({
+                "metadata": {"labels": {"tier": dice.pick(&[Value::Null, json!("two")])}, "ownerReferences": owners(dice)},
+                "spec": {"type": "ClusterIP", "sessionAffinity": null},
+            }),
         ])
     } else if *resource == REVISION {
         json!({"revision": 1 + dice.roll(2)})

@@ -42,10 +42,12 @@ impl<'a> Draft<'a> {
 
     /// Refusals that still stand in the way: those of what is yet to be written.
     pub(crate) fn refusals(&self) -> impl Iterator<Item = &'a Refusal> {
-        self.seen
-            .refusals
-            .iter()
-            .filter(|refusal| self.pending.iter().any(|(object, part)| (object, part) == (&refusal.object, &refusal.part)))
+        self.seen.refusals.iter().filter(|refusal| self.is_pending(&refusal.object, &refusal.part))
+    }
+
+    /// The recorded status wants this part of the object written.
+    pub(crate) fn is_pending(&self, object: &Object, part: &Part) -> bool {
+        self.pending.iter().any(|(is, of)| (is, of) == (object, part))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -10,7 +10,7 @@ use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Decision, Observed, decide,
     decision::Object,
-    observed::{EndpointSeen, Late, ObjectKind, Owner, Refusal},
+    observed::{EndpointSeen, Late, ObjectKind, Owner},
 };
 use jiff::Timestamp;
 use serde_json::json;

@@ -32,7 +32,7 @@ fn refused_late(world: &mut World) {
 fn a_withdrawn_switch_is_not_made_late() {
     let mut world = World::live(json!({}));
     world.image("shop:2");
-    freeze_before(&mut world, |change| matches!(change, Change::ApplyService { role: Role::Active, .. }));
+    freeze_before(&mut world, |change| matches!(change, Change::LeadService { role: Role::Active, .. }));
     world.image("shop:1");
     world.operator();
     refused_late(&mut world);

@@ -3,15 +3,15 @@
 use crate::world::Ask;
 use crate::{
     decided::{done, is_right},
-    edits::{Edit, active, blue, foreign, green, leave_ready, preview, select},
+    edits::{Edit, active, blue, foreign, green, leave_ready, preview, refused, select},
     scene::reason,
     world::{self, World},
 };
 use bluegreen_api::{GateState, Phase, Protocol, Side};
 use bluegreen_engine::{
     Decision, Observed, decide,
-    decision::{Role, Target},
-    observed::{Late, ObjectKind, Owner},
+    decision::{Object, Part, Role, Target},
+    observed::{Late, ObjectKind, Owner, Refusal},
 };
 use bluegreen_gates::reading::{CheckOutcome, Outcome, Reading};
 use jiff::Timestamp;
@@ -53,7 +53,8 @@ fn an_added_port_is_no_drift_that_an_apply_can_mend() {
 fn a_service_is_put_right_after_any_edit() {
     const PORTS: &str = "active Service to blue: the Service has other ports than its revision";
     const SELECTOR: &str = "active Service to blue: the Service selects another side than recorded";
-    const CHANGED: &str = "active Service to blue: the Service was changed, or is being adopted";
+    const CHANGED: &str = "settle active Service: the Service was changed, or is being adopted";
+    const NODE_PORTS: &str = "active Service to blue, its node ports: the Service has other node ports than its revision";
     let world = World::live(json!({"service": {"ports": [
         {"name": "http", "port": 80, "targetPort": "http", "nodePort": 30080, "appProtocol": "http"},
         {"name": "dns", "port": 80, "targetPort": 53, "protocol": "UDP"},
@@ -74,7 +75,8 @@ fn a_service_is_put_right_after_any_edit() {
             ("a port that leads elsewhere", |seen| active(seen).ports[1].target_port = None, &[PORTS]),
             ("another protocol", |seen| active(seen).ports[1].protocol = Some(Protocol::TCP), &[PORTS]),
             ("another appProtocol", |seen| active(seen).ports[0].app_protocol = None, &[PORTS]),
-            ("another node port than asked for", |seen| active(seen).ports[0].node_port = Some(30081), &[PORTS]),
+            ("an appProtocol that spec leaves open", |seen| active(seen).ports[1].app_protocol = Some("dns".into()), &[]),
+            ("another node port than asked for", |seen| active(seen).ports[0].node_port = Some(30081), &[NODE_PORTS]),
             ("a node port that nobody asked for", |seen| active(seen).ports[1].node_port = Some(30081), &[]),
             ("being deleted", |seen| (active(seen).deleting, active(seen).labels_intact) = (true, false), &[]),
             ("of somebody else", |seen| (active(seen).owner, active(seen).labels_intact) = (foreign(false), false), &[]),
@@ -99,6 +101,107 @@ fn a_service_is_put_right_after_any_edit() {
                 &["preview Service to blue: the Service selects another side than recorded"],
             ),
             ("the preview of somebody else", |seen| (preview(seen).owner, preview(seen).labels_intact) = (foreign(false), false), &[]),
+        ],
+    );
+}
+
+/// Settings last, and one write of an object at a time.
+#[test]
+fn settings_of_a_service_come_after_its_traffic() {
+    const SELECTOR: &str = "active Service to blue: the Service selects another side than recorded";
+    const SETTLE: &str = "settle active Service: the Service was changed, or is being adopted";
+    const RELEASE: &str = "release active Service: an earlier version of the operator owns fields of the Service";
+    let seen = World::live(json!({})).seen();
+    is_right(
+        &seen,
+        &[
+            (
+                "both",
+                |seen| {
+                    active(seen).selector.clear();
+                    active(seen).settings_intact = false;
+                },
+                &[SELECTOR],
+            ),
+            ("fields of earlier applies", |seen| active(seen).leftovers = true, &[RELEASE]),
+            ("and settings", |seen| (active(seen).leftovers, active(seen).settings_intact) = (true, false), &[SETTLE]),
+            (
+                "of both Services",
+                |seen| {
+                    active(seen).settings_intact = false;
+                    preview(seen).settings_intact = false;
+                },
+                &[SETTLE, "settle preview Service: the Service was changed, or is being adopted"],
+            ),
+        ],
+    );
+}
+
+fn refusing(seen: &mut Observed, part: Part, code: u16) {
+    let refusal = Refusal { part, code, ..refused(Object::Service(Role::Active), seen.now, seen.generation) };
+    seen.refusals.push(refusal);
+}
+
+/// Promise 16.
+#[test]
+fn less_of_a_service_is_written_where_more_is_denied() {
+    const MISSING: &str = "active Service to blue anew, barely: the Service is missing";
+    const BARELY: &str = "active Service to blue, barely: the Service selects another side than recorded";
+    const WHOLE: &str = "active Service to blue: the Service selects another side than recorded";
+    const MARKS: &str = "settle active Service, its marks: the Service was changed, or is being adopted";
+    let seen = World::live(json!({"service": {"ports": [{"port": 80, "targetPort": "http", "nodePort": 30080}]}})).seen();
+    fn lost(seen: &mut Observed, part: Part, code: u16) {
+        active(seen).selector.clear();
+        refusing(seen, part, code);
+    }
+    is_right(
+        &seen,
+        &[
+            ("node ports, say", |seen| lost(seen, Part::Whole, 422), &[BARELY]),
+            ("a policy's", |seen| lost(seen, Part::Whole, 403), &[BARELY]),
+            ("no denial", |seen| lost(seen, Part::Whole, 500), &[]),
+            ("no answer", |seen| lost(seen, Part::Whole, 0), &[]),
+            ("settings alone", |seen| lost(seen, Part::Settings, 422), &[WHOLE]),
+            (
+                "for another spec",
+                |seen| {
+                    lost(seen, Part::Whole, 422);
+                    seen.refusals[0].generation -= 1;
+                },
+                &[WHOLE],
+            ),
+            (
+                "both",
+                |seen| {
+                    lost(seen, Part::Whole, 422);
+                    lost(seen, Part::Bare, 422);
+                },
+                &[],
+            ),
+            (
+                "a label of one that is missing",
+                |seen| {
+                    lost(seen, Part::Whole, 403);
+                    seen.services.remove(&Role::Active);
+                },
+                &[MISSING],
+            ),
+            (
+                "a label of one that lost ours",
+                |seen| {
+                    refusing(seen, Part::Settings, 403);
+                    active(seen).labels_intact = false;
+                },
+                &[MARKS],
+            ),
+            (
+                "a label, and ours are there",
+                |seen| {
+                    refusing(seen, Part::Settings, 403);
+                    active(seen).settings_intact = false;
+                },
+                &[],
+            ),
         ],
     );
 }
@@ -272,7 +375,7 @@ fn the_first_revision_serves_once_its_gates_have_passed() {
     seen.status.gates.clear();
     assert_eq!(done(seen.clone()), [""; 0]);
     active(&mut seen).labels_intact = false;
-    assert_eq!(done(seen), ["active Service to blue: the Service was changed, or is being adopted"]);
+    assert_eq!(done(seen), ["settle active Service: the Service was changed, or is being adopted"]);
 }
 
 /// Whatever became of the metrics that count in it.

@@ -50,6 +50,8 @@ pub struct Service {
     pub epoch: String,
     pub owner: Owner,
     pub former: Option<String>,
+    /// Its settings are those that `spec` asks for.
+    pub settled: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +96,8 @@ pub struct World {
     pub slices_follow: bool,
     /// Effects on these objects are refused with this code and message.
     pub refuse: Option<(Object, u16, String)>,
+    /// Nothing of these is refused.
+    pub spare: fn(&Effect) -> bool,
     pub log: Vec<String>,
     /// What the operator saw when it last decided something: what is the same is not told again.
     sight: BTreeMap<String, String>,
@@ -155,7 +159,7 @@ impl World {
     pub fn fence_refused() -> Self {
         let mut world = Self::live(json!({}));
         world.image("shop:2");
-        world.refuse = Some((Object::Service(Role::Active), 403, "denied by a webhook".into()));
+        world.refuse = Some((Object::Service(Role::Active), 500, "a webhook gave no answer".into()));
         world.run_until(Phase::Promoting);
         world.run_for(5);
         world.image("shop:1");
@@ -195,6 +199,7 @@ impl World {
             gauge: pass,
             slices_follow: true,
             refuse: None,
+            spare: |_| false,
             log: vec![],
             sight: BTreeMap::new(),
             writes: 0,

@@ -4,7 +4,7 @@ use super::{Deployment, Service, World};
 use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Effect, Observed,
-    decision::{Change, Guard, Object, Role, Target},
+    decision::{Change, Extent, Guard, Object, Role, Target},
     observed::{Owner, Refusal, RevisionSeen, labels, services},
     render,
 };
@@ -29,7 +29,9 @@ impl World {
             Change::AdoptRevision { hash } => format!("ControllerRevision of {}, adopted", self.image_of(hash)),
             Change::ApplyDeployment { color, revision, replicas } => format!("Deployment {color} {} ×{replicas}", self.image_of(revision)),
             Change::Scale { color, replicas } => format!("Deployment {color} to {replicas}"),
-            Change::ApplyService { role, target } => format!("{} Service → {} {}", role.as_str(), target.color, self.reached_by(target)),
+            Change::LeadService { role, target, .. } => format!("{} Service → {} {}", role.as_str(), target.color, self.reached_by(target)),
+            Change::SettleService { role, .. } => format!("settings of the {} Service", role.as_str()),
+            Change::ReleaseService { role } => format!("{} Service, released", role.as_str()),
             Change::Fence { object, .. } => format!("{}, fenced", in_words(object)),
         }
     }
@@ -37,6 +39,7 @@ impl World {
     pub fn perform_as_seen(&mut self, effect: &Effect, seen: &Observed) {
         if let Some((object, code, message)) = self.refuse.clone()
             && object == effect.object()
+            && !(self.spare)(effect)
         {
             let before = self.refusals.iter().find(|refusal| refusal.is_of(effect));
             let times = before.map_or(0, |refusal| refusal.times) + 1;
@@ -115,21 +118,22 @@ impl World {
                 deployment.resource_version = version;
                 self.applied.insert(*color, deployment.generation);
             }
-            Change::ApplyService { role, target } => {
-                self.note(&format!("apply  {} Service → {} {} ({})", role.as_str(), target.color, self.reached_by(target), effect.why));
+            Change::LeadService { role, target, extent } => {
+                self.note(&format!("lead   {} Service → {} {} ({})", role.as_str(), target.color, self.reached_by(target), effect.why));
                 if *role == Role::Active {
                     self.witness_switch(target);
                 }
-                let object = render::service(seen, *role, target);
+                let object = render::service(seen, *role, target, *extent);
                 let former = object["metadata"]["annotations"]["bluegreen.dev/former-revision"].as_str().map(str::to_owned);
                 let old = self.services.get(role.as_str());
                 let mut service = Service {
                     resource_version: old.map_or(version, |old| old.resource_version),
                     selector: labels::selector("shop", target),
-                    ports: services::service_ports(*role, &target.ports),
+                    ports: services::ports_to_write(seen, *role, seen.service(*role), target, *extent),
                     epoch: old.map(|service| service.epoch.clone()).unwrap_or_default(),
-                    owner: Owner::Us,
+                    owner: old.map_or(Owner::Us, |old| old.owner.clone()),
                     former,
+                    settled: old.map_or(*extent != Extent::Bare, |old| old.settled),
                 };
                 // A write that changes nothing leaves the version, as the API server does.
                 if old.is_some_and(|old| *old != service) {
@@ -137,6 +141,13 @@ impl World {
                 }
                 self.services.insert(role.as_str(), service);
             }
+            Change::SettleService { role, marks_only } => {
+                self.note(&format!("settle {} Service ({})", role.as_str(), effect.why));
+                let service = self.services.get_mut(role.as_str()).unwrap();
+                service.settled |= !marks_only;
+                (service.owner, service.resource_version) = (Owner::Us, version);
+            }
+            Change::ReleaseService { .. } => {}
             Change::Fence { object, epoch } => {
                 self.note(&format!("fence  {}", in_words(object)));
                 match object {

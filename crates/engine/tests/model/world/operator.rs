@@ -5,7 +5,7 @@ use crate::{broken::Broken, promises};
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
 use bluegreen_engine::{
     Effect, Observed, Pass, decide,
-    decision::{Change, Guard, Object, Role, Target},
+    decision::{Change, Extent, Guard, Object, Role, Target},
     measure,
     observed::{Owner, RevisionSeen, progress},
     pass::{End, Step},
@@ -143,7 +143,9 @@ impl World {
                 }
             }
             Change::Scale { color, replicas } => self.deploy(who, term, index(*color), None, *replicas),
-            Change::ApplyService { role, target } => self.serve(term, seen, *role, target),
+            Change::LeadService { role, target, extent } => self.serve(term, seen, *role, (target, *extent)),
+            // Its settings are as they are asked for, always.
+            Change::SettleService { .. } | Change::ReleaseService { .. } => {}
             Change::Fence { object, epoch } => self.fence(term, object, epoch),
         }
         Ok(())
@@ -214,10 +216,10 @@ impl World {
         self.operator_of(who).applied[color] = Some((deployment.uid, deployment.generation));
     }
 
-    fn serve(&mut self, term: i64, seen: &Observed, role: Role, target: &Target) {
+    fn serve(&mut self, term: i64, seen: &Observed, role: Role, (target, extent): (&Target, Extent)) {
         let slot = usize::from(role == Role::Preview);
         let old = self.services[slot].clone();
-        let object = render::service(seen, role, target);
+        let object = render::service(seen, role, target, extent);
         let former = object["metadata"]["annotations"]["bluegreen.dev/former-revision"].as_str().map(Text::from);
         let fresh = || Service { version: 0, by: 0, selects: None, led_by_hand: false, ports_intact: true, epoch: "".into(), former: None };
         let mut service = old.as_deref().cloned().unwrap_or_else(fresh);
@@ -273,7 +275,9 @@ fn told_of(change: &Change) -> String {
         Change::AdoptRevision { .. } => "ControllerRevision adopted".into(),
         Change::ApplyDeployment { color, revision, replicas } => format!("Deployment {color} applied, revision {revision} × {replicas}"),
         Change::Scale { color, replicas } => format!("Deployment {color} scaled to {replicas}"),
-        Change::ApplyService { role, target } => format!("{} Service → {} {}", role.as_str(), target.color, target.revision),
+        Change::LeadService { role, target, .. } => format!("{} Service → {} {}", role.as_str(), target.color, target.revision),
+        Change::SettleService { role, .. } => format!("settings of the {} Service", role.as_str()),
+        Change::ReleaseService { role } => format!("{} Service released", role.as_str()),
         Change::Fence { object, epoch } => format!("{object:?} fenced with {epoch}"),
     }
 }
