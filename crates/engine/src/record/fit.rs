@@ -12,7 +12,7 @@ pub(crate) const MOST: usize = 384 * 1024;
 const TOGETHER: usize = 1024 * 1024;
 
 /// Beside a `spec` of any size: enough for a status without its gates' words.
-const LEAST: usize = 128 * 1024;
+const LEAST: usize = 160 * 1024;
 
 /// Characters of a request that is shown to be repeated by hand, and of a gate's words, where room is short.
 const OF_A_REQUEST: usize = 128;
@@ -180,7 +180,7 @@ mod tests {
             leaving: Some(side()),
             previous: Some(side()),
             gates: before.chain(after).collect(),
-            orders: (0..56).map(|number| (format!("verb{number}.{}", "k".repeat(50)), DEAREST.repeat(253))).collect(),
+            orders: (0..56).map(|number| (format!("verb{number}.{}", "k".repeat(50)), "v".repeat(64))).collect(),
             ignored_orders: vec![IgnoredOrder { order: DEAREST.repeat(100), message: DEAREST.repeat(256) }; 8],
             current: Some(Attempt { gates: vec![], ..attempt() }),
             history: vec![attempt(); 10],

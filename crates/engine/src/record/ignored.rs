@@ -22,7 +22,7 @@ pub(crate) fn answer(draft: &mut Draft<'_>) {
     for verb in Verb::ALL {
         for order in orders::armed(&seen.annotations, old, verb) {
             let revision = order.revision();
-            let carried_out = draft.status().orders.get(order.key).is_some_and(|value| value == order.value);
+            let carried_out = order.is_spent(draft.status());
             let fits = fits(old, verb, revision) || (!carried_out && fits(draft.status(), verb, revision));
             if !fits {
                 let why = why(draft.status(), verb, revision);

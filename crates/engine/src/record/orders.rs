@@ -2,6 +2,8 @@
 
 use crate::observed::Observed;
 use bluegreen_api::{BlueGreenRolloutStatus, names};
+use bluegreen_gates::hash;
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Annotations of one verb that count: several people use keys of their own.
@@ -51,9 +53,18 @@ impl<'a> Order<'a> {
         self.value.split('/').next().unwrap_or_default()
     }
 
-    fn is_spent(&self, status: &BlueGreenRolloutStatus) -> bool {
-        status.orders.get(self.key).is_some_and(|value| value == self.value)
+    pub fn is_spent(&self, status: &BlueGreenRolloutStatus) -> bool {
+        status.orders.get(self.key).is_some_and(|spent| spent == self.value || *spent == kept(self.value))
     }
+}
+
+/// Characters of a spent value that are kept as they are.
+const KEPT: usize = 64;
+
+/// What is kept of an order that is spent: its hash knows a long value as well, and takes less room in the status.
+fn kept(value: &str) -> String {
+    let plain = value.len() <= KEPT && value.bytes().all(|byte| byte.is_ascii_graphic());
+    if plain { value.to_owned() } else { hash::definition(&json!(value)) }
 }
 
 fn verb_of(key: &str) -> &str {
@@ -130,7 +141,7 @@ pub fn spend_one(status: &mut BlueGreenRolloutStatus, annotations: &BTreeMap<Str
     if known >= KEYS && !status.orders.contains_key(order.key) {
         status.orders.retain(|key, _| verb_of(key) != verb || annotations.contains_key(&format!("{}{key}", names::PREFIX)));
     }
-    status.orders.insert(order.key.to_owned(), order.value.to_owned());
+    status.orders.insert(order.key.to_owned(), kept(order.value));
 }
 
 /// All orders on the object are spent: they were given for something earlier. Those no longer there are forgotten.
@@ -162,6 +173,22 @@ mod tests {
         spend(&mut status, &on_object, Verb::Promote);
         assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), None);
         assert_eq!(given(&annotations(&[("promote", "abc/again")]), &status, Verb::Promote, "abc"), Some("abc/again"), "given anew");
+    }
+
+    #[test]
+    fn a_long_order_is_spent_by_its_hash() {
+        let long = format!("abc/{}", "n".repeat(200));
+        let on_object = annotations(&[("promote", long.as_str())]);
+        let mut status = BlueGreenRolloutStatus::default();
+        assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), Some(long.as_str()));
+        spend(&mut status, &on_object, Verb::Promote);
+        assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), None);
+        assert!(status.orders["promote"].len() <= KEPT);
+        let other = format!("{long}2");
+        assert!(given(&annotations(&[("promote", other.as_str())]), &status, Verb::Promote, "abc").is_some(), "given anew");
+        // As an earlier operator kept it.
+        status.orders.insert("promote".into(), long);
+        assert_eq!(given(&on_object, &status, Verb::Promote, "abc"), None);
     }
 
     #[test]
