@@ -193,7 +193,7 @@ mod tests {
         let once = target(listener.local_addr().unwrap());
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            stream.read(&mut [0; 4096]).await.unwrap();
+            assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
             stream.write_all(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await.unwrap();
         });
         let failed = asked(&[once], Scheme::HTTP, "/", &Exchange { interval: Duration::from_millis(50), ..plain() }).await;
@@ -207,7 +207,7 @@ mod tests {
         let closes = target(listener.local_addr().unwrap());
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                stream.read(&mut [0; 4096]).await.unwrap();
+                assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
             }
         });
         let failed = asked(&[closes], Scheme::HTTP, "/", &plain()).await;
