@@ -111,7 +111,7 @@ fn a_path_takes_no_more_steps_than_there_are() {
     const ANSWER: usize = 1024 * 1024;
     let flat = format!("[{}1]", "1,".repeat(ANSWER / 2 - 2));
     let lists = format!("[{}[]]", "[],".repeat(ANSWER / 3 - 2));
-    let deep = format!("{}{}{}", "[".repeat(126), format!("\"{}\"", "a".repeat(ANSWER - 300)), "]".repeat(126));
+    let deep = format!("{}\"{}\"{}", "[".repeat(126), "a".repeat(ANSWER - 300), "]".repeat(126));
     let named = format!("{{\"a\":[{}{{}}]}}", "{\"a\":\"b\"},".repeat(ANSWER / 11));
     let terms = |term: &str, count: usize| format!("$..[?{}]", vec![term; count].join(" || "));
     let paths = [
