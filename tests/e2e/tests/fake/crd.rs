@@ -151,7 +151,7 @@ async fn kubectl_explains_it() {
         ("bgr.spec.scaleDown.after", "0s: no standby. Never: standby until the next rollout."),
         ("bgr.spec.verification.metrics.prometheus.query", "PromQL that returns one number"),
         ("bgr.spec.verification.metrics.prometheus.ready", "Source of the metric. HTTP: the program"),
-        ("bgr.spec.template.spec.containers.readinessProbe", "Periodic probe of container service readiness."),
+        ("bgr.spec.template.spec.affinity", "If specified, the pod's scheduling constraints"),
         (
             "bgr.status.rejected",
             "It is not tried again until `spec` asks for another revision, or a person annotates the rollout with `retry`.",
