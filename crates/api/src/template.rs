@@ -30,7 +30,7 @@ impl JsonSchema for PodTemplate {
         template["required"] = json!(["spec"]);
         template["properties"]["metadata"] = metadata("pods");
         let lists = &mut template["properties"]["spec"]["properties"];
-        for list in ["containers", "initContainers"] {
+        for list in LOOKED_AT {
             // A bound that CEL rules need to be allowed to walk the list; the kubelet gives up long before it.
             lists[list]["maxItems"] = json!(64);
             // What rules of ours look at.
@@ -89,6 +89,9 @@ impl JsonSchema for JobTemplate {
     }
 }
 
+/// Lists of a pod that rules of ours walk.
+const LOOKED_AT: [&str; 2] = ["containers", "initContainers"];
+
 /// Fields nested deeper than those of a PodSpec have no type here, so that what a Deployment takes is taken (a quantity that is written as
 /// a number, a key without a value): the API server checks them when the Deployment is written. `kubectl explain deployment` has them.
 const DEPTH: usize = 2;
@@ -114,7 +117,16 @@ fn open(schema: &Value, root: &Value, depth: usize) -> Value {
             "description" => json!(first_sentence(value.as_str().unwrap_or_default())),
             "properties" if depth < DEPTH => {
                 let properties = value.as_object().into_iter().flatten();
-                Value::Object(properties.map(|(name, inner)| (name.clone(), open(inner, root, depth + 1))).collect())
+                let of_pod = depth == DEPTH - 1;
+                let opened = |name: &String, inner: &Value| {
+                    let mut field = open(inner, root, depth + 1);
+                    // A key without a value is none: server-side apply refuses it otherwise.
+                    if of_pod && !LOOKED_AT.contains(&name.as_str()) {
+                        field["nullable"] = json!(true);
+                    }
+                    field
+                };
+                Value::Object(properties.map(|(name, inner)| (name.clone(), opened(name, inner))).collect())
             }
             "properties" | "required" if depth >= DEPTH => continue,
             "additionalProperties" if depth >= DEPTH => continue,
@@ -132,7 +144,7 @@ fn open(schema: &Value, root: &Value, depth: usize) -> Value {
 
 /// `whose`: the object that carries these labels and annotations.
 fn metadata(whose: &str) -> Value {
-    let map = |what: &str| json!({"description": what, "type": "object", "maxProperties": 256, "additionalProperties": {"type": "string"}});
+    let map = |what: &str| json!({"description": what, "type": "object", "nullable": true, "maxProperties": 256, "additionalProperties": {"type": "string"}});
     let mut labels = map(&format!("Labels of the {whose}. The prefix bluegreen.dev/ is the operator's."));
     labels["x-kubernetes-validations"] = json!([{
         "rule": "self.all(key, !key.startsWith('bluegreen.dev/'))",

@@ -4,7 +4,7 @@
 
 use bluegreen_api::{Color, Phase};
 use bluegreen_e2e::{
-    Answer, Ground, Prometheus, Rollout, Space,
+    Answer, Ground, Prometheus, Rollout, Seen, Space,
     manifest::metric,
     merged,
     patience::{self, long_enough},
@@ -199,7 +199,8 @@ async fn refused(name: &str, container: Value, fixed: Value, words: &[&str]) {
     let _operator = space.operator();
     let rollout = space.rollout(&shop()).await;
     rollout.until_healthy("1.0.0").await;
-    let template = |container: Value| json!({"template": {"spec": {"containers": [container]}}});
+    let ports = json!({"ports": [{"name": "http", "containerPort": 8080}]});
+    let template = |container: Value| json!({"template": {"spec": {"containers": [merged(ports.clone(), &container)]}}});
     rollout.spec(&template(container)).await;
     let stalled = rollout.until("tells the refusal", |seen| seen.stalled() == "InvalidSpec").await;
     let message = &stalled.status.message;
@@ -229,9 +230,19 @@ async fn an_unknown_field_is_refused_in_the_api_servers_words() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn a_doubled_env_name_is_refused_in_the_api_servers_words() {
-    let env = |names: [&str; 2]| json!({"name": "shop", "env": names.map(|name| json!({"name": name, "value": "x"}))});
-    refused("doubled-env", env(["MODE", "MODE"]), env(["MODE", "OTHER"]), &["duplicate", "MODE"]).await;
+async fn a_doubled_env_name_is_taken_as_in_a_deployment() {
+    let space = Space::new("doubled-env").await;
+    let _operator = space.operator();
+    let rollout = space.rollout(&shop()).await;
+    rollout.until_healthy("1.0.0").await;
+    let env = json!([{"name": "MODE", "value": "x"}, {"name": "MODE", "value": "y"}]);
+    let container = json!({"name": "shop", "ports": [{"name": "http", "containerPort": 8080}], "env": env});
+    rollout.spec(&json!({"template": {"spec": {"containers": [container]}}})).await;
+    let green = |seen: &Seen| seen.is(Phase::Healthy) && seen.active().color == Color::Green;
+    rollout.until("is Healthy on the other side", green).await;
+    let runs = space.seen(Kind::Deployment, "shop-green").unwrap();
+    assert_eq!(runs["spec"]["template"]["spec"]["containers"][0]["env"], env);
+    space.end().await;
 }
 
 #[tokio::test]
