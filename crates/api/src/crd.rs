@@ -23,16 +23,31 @@ pub fn crd() -> CustomResourceDefinition {
 }
 
 /// Joins the lines of doc comments into one text for `kubectl explain`. Drops `nullable`: the API server then treats a null as an
-/// absent field, so that no rule sees a field that is present without a value.
+/// absent field, so that no rule sees a field that is present without a value. In a template, which rules look into with care, a null
+/// stays one: server-side apply takes it by no other way.
 pub(crate) fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    let template = schema.properties.as_mut().and_then(|properties| properties.remove("template"));
+    tidy_words(schema);
+    below(schema, tidy);
+    if let (Some(mut template), Some(properties)) = (template, schema.properties.as_mut()) {
+        tidy_template(&mut template);
+        properties.insert("template".into(), template);
+    }
+}
+
+fn tidy_template(schema: &mut JSONSchemaProps) {
+    tidy_words(schema);
+    below(schema, tidy_template);
+}
+
+fn tidy_words(schema: &mut JSONSchemaProps) {
     if let Some(values) = schema.enum_.as_mut() {
         values.retain(|value| !value.0.is_null());
     }
     if let Some(text) = schema.description.as_mut() {
         *text = text.lines().collect::<Vec<_>>().join(" ");
     }
-    below(schema, tidy);
 }
 
 /// The longest name in a map that a user writes: a prefix of 253 characters, a slash and 63 more, as of labels.
@@ -120,17 +135,35 @@ fn rules() -> Vec<ValidationRule> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::template_crds;
     use serde_json::Value;
 
+    /// Templates of pods and Jobs have nullable fields, and no others do.
+    pub(crate) fn assert_plain(crd: &CustomResourceDefinition) {
+        fn without_templates(schema: &mut Value) {
+            if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+                properties.remove("template");
+            }
+            match schema {
+                Value::Object(fields) => fields.values_mut().for_each(without_templates),
+                Value::Array(items) => items.iter_mut().for_each(without_templates),
+                _ => {}
+            }
+        }
+        let mut schema = serde_json::to_value(crd).unwrap();
+        let whole = schema.to_string().replace("\"nullable\":true", "");
+        for word in ["\\n", "\"$ref\"", "\"allOf\"", "null"] {
+            assert!(!whole.contains(word), "{word}");
+        }
+        without_templates(&mut schema);
+        assert!(!schema.to_string().contains("\"nullable\""));
+    }
+
     #[test]
     fn the_schema_has_no_nullable_field_line_break_or_reference() {
-        let text = serde_json::to_string(&crd()).unwrap();
-        for word in ["\"nullable\"", "\\n", "\"$ref\"", "\"allOf\"", "null"] {
-            assert!(!text.contains(word), "{word}");
-        }
+        assert_plain(&crd());
     }
 
     /// What has no bound, of all that users write. Templates of pods and Jobs are Kubernetes', whose objects have a bound as a whole.

@@ -113,7 +113,7 @@ fn open(schema: &Value, root: &Value, depth: usize) -> Value {
     let mut out = Map::new();
     for (key, value) in schema {
         let value = match key.as_str() {
-            "$schema" | "components" | "definitions" | "title" | "default" => continue,
+            "$schema" | "components" | "definitions" | "title" | "default" | "nullable" => continue,
             "description" => json!(first_sentence(value.as_str().unwrap_or_default())),
             "properties" if depth < DEPTH => {
                 let properties = value.as_object().into_iter().flatten();
