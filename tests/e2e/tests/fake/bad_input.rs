@@ -199,8 +199,11 @@ async fn refused(name: &str, container: Value, fixed: Value, words: &[&str]) {
     let _operator = space.operator();
     let rollout = space.rollout(&shop()).await;
     rollout.until_healthy("1.0.0").await;
-    let ports = json!({"ports": [{"name": "http", "containerPort": 8080}]});
-    let template = |container: Value| json!({"template": {"spec": {"containers": [merged(ports.clone(), &container)]}}});
+    let template = |mut container: Value| {
+        let ports = json!([{"name": "http", "containerPort": 8080}]);
+        container.as_object_mut().unwrap().entry("ports").or_insert(ports);
+        json!({"template": {"spec": {"containers": [container]}}})
+    };
     rollout.spec(&template(container)).await;
     let stalled = rollout.until("tells the refusal", |seen| seen.stalled() == "InvalidSpec").await;
     let message = &stalled.status.message;
