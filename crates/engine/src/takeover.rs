@@ -6,6 +6,7 @@ use crate::{
     observed::{
         Observed,
         facts::{ready, surely_reachable, taken_up},
+        progress::serving_pods,
         short::{half, three_quarters},
     },
     plan::Plan,
@@ -49,7 +50,7 @@ pub(crate) fn settled_at(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRol
         return None;
     }
     let clock = status.clock.as_ref()?;
-    let own = seen.color(standby.color).pods.iter().filter(|pod| pod.revision == standby.revision && pod.ready && !pod.deleting);
+    let own = serving_pods(seen.color(standby.color), &standby.revision);
     let latest = own.filter_map(|pod| pod.ready_changed).chain([clock.since]).max()?;
     let settled = latest.checked_add(SETTLED).ok();
     [settled, clock::due(clock, plan.settings.progress_deadline.max(SETTLED))].into_iter().flatten().min()

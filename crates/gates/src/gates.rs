@@ -13,7 +13,7 @@ use crate::{
     text::{bounded, shortened},
     weigh::score::{self, ScorePlan, Vote},
 };
-use bluegreen_api::{Gate, GateState, Measured, Metric, Score};
+use bluegreen_api::{Gate, GateState, Measured, Metric, Score, Tries};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
@@ -186,7 +186,12 @@ pub fn add(gate: &mut Gate, definition: &GateDefinition, result: &Measurement) {
         (Outcome::Readings(readings), Kind::Metric(plan)) => {
             metric::add(gate, plan, definition.stage, readings, (result.at, &result.asked))
         }
-        (Outcome::Check(_), Kind::Metric(_)) | (Outcome::Readings(_), Kind::Check(_)) | (_, Kind::Score(_) | Kind::Unknown(_)) => {}
+        // No answer to what was asked: it decides nothing, and the next is not due before its time.
+        (Outcome::Check(_), Kind::Metric(_)) | (Outcome::Readings(_), Kind::Check(_)) => {
+            let tries = gate.tries.get_or_insert(Tries { failed: 0, not_done: 0, at: result.at });
+            tries.at = tries.at.max(result.at);
+        }
+        (_, Kind::Score(_) | Kind::Unknown(_)) => {}
     }
 }
 

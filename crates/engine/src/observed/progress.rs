@@ -44,10 +44,14 @@ fn begun(seen: &ColorSeen, revision: &str) -> Option<Timestamp> {
     ready.or_else(|| pods().map(|pod| pod.created).min())
 }
 
-/// Pods of the revision that serve.
+/// How many pods of the revision serve.
 pub fn ready_pods(seen: &ColorSeen, revision: &str) -> i32 {
-    let count = seen.pods.iter().filter(|pod| pod.revision == revision && pod.ready && !pod.deleting).count();
-    i32::try_from(count).unwrap_or(i32::MAX)
+    i32::try_from(serving_pods(seen, revision).count()).unwrap_or(i32::MAX)
+}
+
+/// Pods of the revision that serve: ready, and not on their way out.
+pub fn serving_pods<'a>(seen: &'a ColorSeen, revision: &'a str) -> impl Iterator<Item = &'a PodSeen> {
+    seen.pods.iter().filter(move |pod| pod.revision == revision && pod.ready && !pod.deleting)
 }
 
 /// What keeps pods from getting ready.

@@ -1,6 +1,6 @@
 //! The pods that a check asks, and why there are none.
 
-use super::{Observed, PodSeen, ports};
+use super::{Observed, PodSeen, ports, progress::serving_pods};
 use bluegreen_api::{Protocol, Side};
 use bluegreen_gates::{
     ask::HttpTarget,
@@ -31,7 +31,7 @@ fn port_of(side: &Side, port: Option<&IntOrString>) -> Option<IntOrString> {
 }
 
 fn ready<'a>(seen: &'a Observed, side: &'a Side) -> impl Iterator<Item = &'a PodSeen> {
-    seen.color(side.color).pods.iter().filter(|pod| pod.revision == side.revision && pod.ready && !pod.deleting)
+    serving_pods(seen.color(side.color), &side.revision)
 }
 
 fn target(pod: &PodSeen, port: &IntOrString) -> Option<HttpTarget> {

@@ -3,7 +3,7 @@
 use super::{draft::Draft, stay::Stay};
 use crate::{
     decision::Role,
-    observed::{facts::reached, services::service_name},
+    observed::{facts::reached, progress::serving_pods, services::service_name},
 };
 use bluegreen_api::{Side, reasons};
 use bluegreen_gates::text::around;
@@ -31,7 +31,7 @@ fn shown<'d>(draft: &Draft<'d>) -> BTreeSet<&'d str> {
 /// pod before it was ready. A pod that got ready in times to come tells of another clock.
 pub(crate) fn slices_late(draft: &Draft<'_>, side: &Side) -> (bool, Option<Timestamp>) {
     let shown = shown(draft);
-    let pods = draft.color_of(side).pods.iter().filter(|pod| pod.revision == side.revision && pod.ready && !pod.deleting);
+    let pods = serving_pods(draft.color_of(side), &side.revision);
     let ready = pods
         .filter(|pod| !shown.contains(pod.name.as_str()))
         .filter_map(|pod| pod.ready_changed)
