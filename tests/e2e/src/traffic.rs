@@ -4,10 +4,11 @@
 use crate::{LEASE, Operator, ground::repository, patience, space::Space};
 use bluegreen_load::{Answer, Summary};
 use bluegreen_witness::Kind;
+use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -33,6 +34,7 @@ pub enum Connections {
 /// A load that goes on until it is ended.
 #[derive(Debug)]
 pub struct Load {
+    address: String,
     child: Child,
     answers: PathBuf,
 }
@@ -66,14 +68,30 @@ impl Load {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        Self { child, answers }
+        Self { address: format!("{address}:80"), child, answers }
+    }
+
+    /// Waits until new connections are led to this version, one after the other, and returns since when.
+    pub async fn until_served_by(&self, version: &str) -> Timestamp {
+        const IN_A_ROW: usize = 20;
+        patience::until(&format!("{IN_A_ROW} answers in a row by {version}"), async || {
+            let since = Timestamp::now();
+            for _ in 0..IN_A_ROW {
+                let answer = ask(&self.address, "GET /").await.ok()?;
+                if !answer.contains(&format!("x-version: {version}\r\n")) {
+                    return None;
+                }
+            }
+            Some(since)
+        })
+        .await
     }
 
     /// Sends nothing more, waits for what is under way, and counts.
     pub async fn end(mut self) -> Counted {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let output = self.child.stdout.take().unwrap();
-        let summary = tokio::task::spawn_blocking(move || std::io::read_to_string(output).unwrap()).await.unwrap();
+        let summary = tokio::task::spawn_blocking(move || io::read_to_string(output).unwrap()).await.unwrap();
         self.child.wait().unwrap();
         let summary = serde_json::from_str(&summary).unwrap();
         let lines = BufReader::new(File::open(&self.answers).unwrap()).lines();
@@ -114,8 +132,15 @@ impl Counted {
 
 /// Tells a pod how to behave (`tests/app/shop` says what can be told). One that crashes has no time to answer.
 pub async fn control(address: &str, words: &str) {
-    let Ok(mut stream) = TcpStream::connect(address).await else { return };
-    let request = format!("POST /control?{words} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    let _ = stream.write_all(request.as_bytes()).await;
-    let _ = stream.read_to_end(&mut Vec::new()).await;
+    let _ = ask(address, &format!("POST /control?{words}")).await;
+}
+
+/// One request on a connection of its own, and all that is answered.
+async fn ask(address: &str, request: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("{request} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.to_ascii_lowercase())
 }
