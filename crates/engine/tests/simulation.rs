@@ -214,7 +214,7 @@ fn whatever_happens_no_promise_is_broken_and_all_comes_to_rest() {
     }
     let seeds: Option<u64> = std::env::var("SEEDS").ok().map(|seeds| seeds.parse().unwrap());
     let (fixed, fresh) = (seeds.unwrap_or(100), seeds.unwrap_or(500));
-    // A run of all tests draws them by its commit, and is the same each time; else the clock does.
+    // A run of all tests gives the seed, and is the same each time; else the clock draws it.
     let drawn = std::env::var("BLUEGREEN_SEED").ok().and_then(|seed| seed.parse().ok());
     let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let first = drawn.unwrap_or_else(now) * 10_000;

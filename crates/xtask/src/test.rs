@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     interrupt::watch()?;
     let Options { core, filters, .. } = options;
     // The usual search of the model is for who works on the engine, the full and the deep one are parts of the night.
-    let settings = Settings::of_commit(options.slower).with("MODEL", "quick");
+    let settings = Settings::of_day(options.slower).with("MODEL", "quick");
     eprintln!("Tests are given {}", settings.words());
     let everything_is_asked = filters.is_empty() && !core;
     let mut report = if everything_is_asked { Report::since_the_command(budget::ALL) } else { Report::new() };

@@ -149,7 +149,7 @@ fn conformance() -> Result<Outcome> {
 }
 
 fn templates() -> Result<Outcome> {
-    let settings = Settings::of_commit(None).with("BLUEGREEN_SEQUENCES", SEQUENCES_OF_TEMPLATES);
+    let settings = Settings::of_commit().with("BLUEGREEN_SEQUENCES", SEQUENCES_OF_TEMPLATES);
     clusters::on_fake_nodes(&settings, &["--show-output".to_owned(), "a_color_runs_what_a_new_deployment_would_run".to_owned()])
 }
 

@@ -8,16 +8,28 @@ use crate::built::root;
 const SEED: &str = "BLUEGREEN_SEED";
 const SLOWER: &str = "BLUEGREEN_SLOWER";
 
+const SEED_OF_DAY: u64 = 20_261_130;
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     variables: Vec<(&'static str, String)>,
 }
 
 impl Settings {
+    /// Dice fall as in every other run: one commit is as red as the next, and what is new is found at night. A seed that the environment
+    /// names goes before.
+    pub(crate) fn of_day(slower: Option<u32>) -> Self {
+        Self::of_seed(SEED_OF_DAY, slower)
+    }
+
     /// Dice fall as the commit says: a run can be repeated, and the next commit sees other stories. A seed that the environment
     /// names goes before.
-    pub(crate) fn of_commit(slower: Option<u32>) -> Self {
-        let seed = std::env::var(SEED).unwrap_or_else(|_| seed(&commit().unwrap_or_default()).to_string());
+    pub(crate) fn of_commit() -> Self {
+        Self::of_seed(seed(&commit().unwrap_or_default()), None)
+    }
+
+    fn of_seed(seed: u64, slower: Option<u32>) -> Self {
+        let seed = std::env::var(SEED).unwrap_or_else(|_| seed.to_string());
         let mut variables = vec![(SEED, seed.clone()), ("PROPTEST_SEED", seed)];
         variables.extend(slower.map(|times| (SLOWER, times.to_string())));
         Self { variables }

@@ -118,7 +118,7 @@ fn whatever_happens_no_promise_is_broken_and_all_comes_to_rest() -> Result<(), F
         return Ok(());
     }
     let seeds: u64 = std::env::var("SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
-    // A run of all tests draws them by its commit, and is the same each time; else the clock does.
+    // A run of all tests gives the seed, and is the same each time; else the clock draws it.
     let drawn = std::env::var("BLUEGREEN_SEED").ok().and_then(|seed| seed.parse().ok());
     let first = drawn.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()) * 10_000;
     let began = Instant::now();
