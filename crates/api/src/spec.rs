@@ -100,6 +100,9 @@ pub struct BlueGreenRolloutSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86_400))]
     pub min_ready_seconds: Option<i32>,
+    /// Metadata of both Deployments. It is not part of a revision: a change starts no rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<DeploymentObject>,
     /// Number of former revisions kept as ControllerRevisions. Default 10, at least 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 100))]
@@ -206,6 +209,26 @@ pub enum Protocol {
     TCP,
     UDP,
     SCTP,
+}
+
+/// The two Deployments.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentObject {
+    /// Labels for the Deployments, besides the operator's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 63}, "x-kubernetes-validations" = [{
+        "rule": "self.all(key, !key.startsWith('bluegreen.dev/'))",
+        "message": "labels with the prefix bluegreen.dev/ are the operator's: choose another name",
+    }]))]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Annotations for the Deployments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 4096}, "x-kubernetes-validations" = [{
+        "rule": "self.all(key, !key.startsWith('bluegreen.dev/') && !key.startsWith('deployment.kubernetes.io/'))",
+        "message": "annotations with the prefix bluegreen.dev/ are the operator's, and deployment.kubernetes.io/ the cluster's: choose another name",
+    }]))]
+    pub annotations: Option<BTreeMap<String, String>>,
 }
 
 /// One of the two Services.

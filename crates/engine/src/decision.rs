@@ -69,7 +69,7 @@ pub enum Part {
     Marks,
     /// Of a Service that leads where it is to lead, the node ports that are asked for.
     NodePorts,
-    /// Of a Service, what `spec` asks of it besides.
+    /// Of a Service or a Deployment, what `spec` asks of it besides.
     Settings,
     /// Fields that an earlier version of the operator owns in the object.
     Leftovers,
@@ -94,7 +94,9 @@ impl Effect {
             | Change::RestoreRevision { hash, .. }
             | Change::DeleteRevision { hash }
             | Change::AdoptRevision { hash } => Object::Revision(hash.clone()),
-            Change::WriteDeployment { color, .. } | Change::Scale { color, .. } => Object::Deployment(*color),
+            Change::WriteDeployment { color, .. } | Change::Scale { color, .. } | Change::SettleDeployment { color } => {
+                Object::Deployment(*color)
+            }
             Change::LeadService { role, .. } | Change::SettleService { role, .. } | Change::ReleaseService { role } => {
                 Object::Service(*role)
             }
@@ -108,7 +110,7 @@ impl Effect {
             Change::LeadService { extent: Extent::Bare, .. } => Part::Bare,
             Change::LeadService { extent: Extent::NodePorts, .. } => Part::NodePorts,
             Change::SettleService { marks_only: true, .. } => Part::Marks,
-            Change::SettleService { .. } => Part::Settings,
+            Change::SettleService { .. } | Change::SettleDeployment { .. } => Part::Settings,
             Change::ReleaseService { .. } => Part::Leftovers,
             _ => Part::Whole,
         }
@@ -162,6 +164,10 @@ pub enum Change {
     Scale {
         color: Color,
         replicas: i32,
+    },
+    /// The labels and annotations that are asked for beside the operator's own.
+    SettleDeployment {
+        color: Color,
     },
     /// Selector and ports of a Service, together; the whole Service where it is missing.
     LeadService {

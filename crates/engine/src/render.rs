@@ -6,6 +6,7 @@ use crate::{
     decision::{Extent, Manner, Role, Target},
     observed::{
         Observed, Owner, ServiceSeen,
+        deployments::{asked_labels, asked_names, deployment_object},
         labels::{Labels, deployment_labels, object_labels, selector},
         services::{Names, fields, own_labels, ports_to_write, service_labels, service_name, service_object, type_name},
     },
@@ -178,6 +179,19 @@ pub fn whole(deployment: &Value, version: &str, bare: &[&str], owned: bool) -> V
     let fields = deployment["spec"].as_object().into_iter().flatten();
     steps.extend(fields.map(|(key, value)| add(format!("/spec/{}", escaped(key)), value)));
     Value::Array(steps)
+}
+
+/// Merge patch: the labels and annotations that are asked of a Deployment; those that were written for an earlier `spec` go.
+pub fn settle_deployment(seen: &Observed, written: &str) -> Value {
+    let object = deployment_object(seen);
+    let asked = asked_names(&object);
+    let gone = Names::read(written).without(&asked);
+    let absent = |names: BTreeSet<String>| names.into_iter().map(|name| (name, Value::Null));
+    let text = |map: Labels| map.into_iter().map(|(key, value)| (key, json!(value)));
+    let labels: Map<String, Value> = absent(gone.labels).chain(text(asked_labels(seen))).collect();
+    let mut annotations: Map<String, Value> = absent(gone.annotations).chain(text(object.annotations.unwrap_or_default())).collect();
+    annotations.insert(names::SETTINGS_ANNOTATION.into(), json!(asked.written()));
+    json!({"metadata": {"labels": labels, "annotations": annotations}})
 }
 
 /// A key as a step of a JSON pointer.

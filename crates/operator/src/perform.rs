@@ -3,7 +3,7 @@
 use crate::{
     cache::{Cache, Watched},
     clock,
-    gather::service_seen,
+    gather::{deployment_seen, service_seen},
     key::Key,
     kinds::{Deployment, Kind, Leftovers, Revision, Seen, Service},
     live::Live,
@@ -62,6 +62,7 @@ impl Performer {
                 self.deploy(key, seen, (*color, revision, *replicas, manner), &effect.guard).await
             }
             Change::Scale { color, replicas } => self.scale(key, seen, (*color, *replicas), &effect.guard).await,
+            Change::SettleDeployment { color } => self.settle_deployment(key, seen, *color, &effect.guard).await,
             Change::LeadService { role, target, extent } => match seen.service(*role) {
                 None => self.make_service(key, render::service(seen, *role, target, *extent)).await,
                 Some(service) => {
@@ -224,6 +225,14 @@ impl Performer {
         Ok(())
     }
 
+    async fn settle_deployment(&self, key: &Key, seen: &Observed, color: Color, guard: &Guard) -> Result<(), Not> {
+        let Some(deployment) = &seen.color(color).deployment else { return Ok(()) };
+        let name = key.beside(names::deployment(&key.name, color));
+        let patch = render::settle_deployment(seen, &deployment.written);
+        let written = self.merge(&self.cache.deployments, &name, patch, guard).await?;
+        if deployment_seen(seen, color, &written, None).settings_intact { Ok(()) } else { Err(changed("the Deployment")) }
+    }
+
     async fn fence(&self, key: &Key, seen: &Observed, (object, epoch): (&Object, &str), guard: &Guard) -> Result<(), Not> {
         let patch = render::fence(epoch);
         match object {
@@ -311,12 +320,13 @@ impl Performer {
 }
 
 /// A webhook may change what is sent: to send it again and again would change nothing.
+fn changed(what: &str) -> Not {
+    let message = format!("{what} was stored with other settings than were sent: a webhook changes them");
+    Not::Refused(Refused { code: 422, reason: "Invalid".into(), message })
+}
+
 fn as_sent(seen: &Observed, role: Role, written: &Seen<Service>) -> Result<(), Not> {
-    if service_seen(seen, role, written).settings_intact {
-        return Ok(());
-    }
-    let message = "the Service was stored with other settings than were sent: a webhook changes them".into();
-    Err(Not::Refused(Refused { code: 422, reason: "Invalid".into(), message }))
+    if service_seen(seen, role, written).settings_intact { Ok(()) } else { Err(changed("the Service")) }
 }
 
 /// An empty entry stands for none at all: a list without entries would be taken for one that was not sent.

@@ -1,7 +1,7 @@
 //! Deployments: a color's template and size.
 
 use crate::{
-    decision::{Change, Effect, Guard, Manner, Object},
+    decision::{Change, Effect, Guard, Manner, Object, Part},
     intent::{leaving_due, scale_down_due},
     observed::{
         DeploymentSeen, Observed, Owner, Refusal,
@@ -43,7 +43,8 @@ pub(crate) fn write(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutS
         why: "the Deployment has another size than recorded",
     };
     if let Some(why) = deployment_drift(plan, side, deployment) {
-        let refusal = seen.refusals.iter().find(|refusal| refusal.object == Object::Deployment(side.color));
+        let whole = (Object::Deployment(side.color), Part::Whole);
+        let refusal = seen.refusals.iter().find(|refusal| (&refusal.object, &refusal.part) == (&whole.0, &whole.1));
         if refusal.is_some() && deployment.replicas != replicas {
             // What is refused of the template or of a setting doesn't stop the size.
             return Some(scale());
@@ -52,6 +53,17 @@ pub(crate) fn write(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutS
         return Some(Effect { change: write(manner), guard, why });
     }
     (deployment.replicas != replicas).then(scale)
+}
+
+/// The write of labels and annotations that are asked for. A refusal of it holds back nothing else.
+pub(crate) fn settle(seen: &Observed, color: Color) -> Option<Effect> {
+    let deployment = seen.color(color).deployment.as_ref()?;
+    let ours = deployment.owner == Owner::Us && !deployment.deleting;
+    (ours && !deployment.settings_intact).then(|| Effect {
+        change: Change::SettleDeployment { color },
+        guard: Guard::ResourceVersion(deployment.resource_version.clone()),
+        why: "the Deployment has other labels or annotations than spec.deployment",
+    })
 }
 
 /// A list of the template names one key twice: a Deployment may be created so, and no apply takes it.

@@ -9,7 +9,7 @@ use bluegreen_api::{ServiceObject, ServicePort, ServiceType, names};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Fields of a Service's `spec` that `spec.service.active` and `spec.service.preview` may ask for, besides its type.
 pub const FIELDS: [&str; 11] = [
@@ -97,7 +97,7 @@ pub fn fields(object: &ServiceObject) -> Map<String, Value> {
     all.into_iter().filter(|(field, _)| FIELDS.contains(&field.as_str())).collect()
 }
 
-/// Names of what is asked of a Service.
+/// Names of what is asked of a Service or a Deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Names {
@@ -111,13 +111,13 @@ pub struct Names {
 
 impl Names {
     pub fn of(object: &ServiceObject) -> Self {
-        let keys = |map: &Option<BTreeMap<String, String>>| map.iter().flatten().map(|(key, _)| key.clone()).collect();
-        Self {
-            annotations: keys(&object.annotations),
-            fields: fields(object).into_iter().map(|(field, _)| field).collect(),
-            labels: keys(&object.labels),
-        }
-        .but_our_own()
+        let fields = fields(object).into_iter().map(|(field, _)| field).collect();
+        Self { fields, ..Self::of_metadata(object.labels.as_ref(), object.annotations.as_ref()) }
+    }
+
+    pub fn of_metadata(labels: Option<&Labels>, annotations: Option<&Labels>) -> Self {
+        let keys = |map: Option<&Labels>| map.into_iter().flatten().map(|(key, _)| key.clone()).collect();
+        Self { annotations: keys(annotations), labels: keys(labels), fields: BTreeSet::new() }.but_our_own()
     }
 
     /// As they stand in the annotation, which anybody may have edited.

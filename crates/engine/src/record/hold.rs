@@ -6,7 +6,7 @@ use super::{
     stay::{Stay, Step},
 };
 use crate::{
-    decision::{Object, Role},
+    decision::{Object, Part, Role},
     observed::{Late, ObjectKind, Observed, Owner, Refusal, Unread, facts::in_words, services::service_name},
 };
 use bluegreen_api::{Color, Duration, Phase, names, reasons};
@@ -134,7 +134,8 @@ pub(crate) fn refused_of(draft: &Draft<'_>, color: Color, revision: &str) -> Opt
         Object::Revision(hash) => hash == revision,
         Object::Service(_) => false,
     };
-    let refusal = draft.refusals().find(|refusal| ours(&refusal.object) && refusal.generation == draft.seen.generation)?;
+    let stops = |refusal: &&Refusal| ours(&refusal.object) && refusal.part != Part::Settings;
+    let refusal = draft.refusals().filter(stops).find(|refusal| refusal.generation == draft.seen.generation)?;
     Some(of_refusal(refusal, &in_words(draft.seen, &refusal.object)))
 }
 
@@ -204,7 +205,7 @@ fn foreign(seen: &Observed) -> Option<Stay> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{decision::Part, record::stay::StayKind};
+    use crate::record::stay::StayKind;
     use jiff::Timestamp;
 
     #[test]

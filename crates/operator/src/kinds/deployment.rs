@@ -15,6 +15,7 @@ pub struct Deployment {
     /// Maps of its metadata that it doesn't have.
     pub bare: &'static [&'static str],
     pub labels: Labels,
+    pub annotations: Labels,
     /// Of the pod template.
     pub template_labels: Labels,
     pub replicas: i32,
@@ -109,7 +110,8 @@ impl Kind for Deployment {
             epoch: epoch(&metadata),
             arrival: metadata.annotation(names::ARRIVAL_ANNOTATION).unwrap_or_default().into(),
             bare: bare(&metadata),
-            labels: Labels::of(metadata.labels, ours),
+            labels: Labels::all(metadata.labels),
+            annotations: Labels::of(metadata.annotations, |key| !key.starts_with("deployment.kubernetes.io/")),
             template_labels: Labels::of(template, ours),
             replicas,
             min_ready_seconds,

@@ -228,6 +228,33 @@ async fn deleting_it_in_the_middle_of_a_rollout_leaves_nothing() {
     space.end().await;
 }
 
+/// No pod is replaced for it, and no rollout begins.
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn metadata_of_deployments_follows_spec_and_additions_stay() {
+    let space = Space::new("metadata").await;
+    let _operator = space.operator();
+    let rollout = space.rollout(&merged(shop(), &json!({"deployment": {"labels": {"team": "a"}, "annotations": {"page": "x"}}}))).await;
+    let seen = rollout.until_healthy("1.0.0").await;
+    let (attempt, name) = (seen.status.attempt, rollout.deployment_name(seen.active().color));
+    let has = |team: &str, page: Value| {
+        let team = team.to_owned();
+        move |object: &Value| object["metadata"]["labels"]["team"] == *team && object["metadata"]["annotations"]["page"] == page
+    };
+    space.until(Kind::Deployment, &name, "has what is asked for", has("a", json!("x"))).await;
+    let pods = rollout.pods(seen.active().color);
+    space.kubectl(&["label", "deployment", &name, "theirs=stays"]).await;
+    rollout.spec(&json!({"deployment": {"labels": {"team": "b"}, "annotations": {"page": null}}})).await;
+    let object = space.until(Kind::Deployment, &name, "has what is asked for now", has("b", Value::Null)).await;
+    assert_eq!(object["metadata"]["labels"]["theirs"], "stays");
+    assert_eq!(rollout.pods(seen.active().color), pods);
+    rollout.version("2.0.0").await;
+    let seen = rollout.until_healthy("2.0.0").await;
+    assert_eq!(seen.status.attempt, attempt + 1);
+    space.until(Kind::Deployment, &rollout.deployment_name(seen.active().color), "the other has it too", has("b", Value::Null)).await;
+    space.end().await;
+}
+
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn settings_of_services_follow_spec_and_additions_stay() {

@@ -9,7 +9,7 @@ use crate::{
 use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Decision, Observed, decide,
-    decision::Object,
+    decision::{Object, Part},
     observed::{EndpointSeen, Late, ObjectKind, Owner},
 };
 use jiff::Timestamp;
@@ -31,6 +31,39 @@ fn a_deployment_is_written_only_after_its_revision() {
         }
     }
     panic!("it doesn't wait\n{}", world.story());
+}
+
+#[test]
+fn a_deployment_gets_the_metadata_that_is_asked_for_once_nothing_else_is_to_do() {
+    const SETTLES: &str = "settle blue: the Deployment has other labels or annotations than spec.deployment";
+    let unsettled = |seen: &mut Observed| blue(seen).settings_intact = false;
+    is_right(
+        &World::live(json!({})).seen(),
+        &[
+            ("others than asked for", unsettled, &[SETTLES]),
+            (
+                "another size too",
+                |seen| (blue(seen).settings_intact, blue(seen).replicas) = (false, 1),
+                &["scale blue to 3: the Deployment has another size than recorded"],
+            ),
+            ("being deleted", |seen| (blue(seen).settings_intact, blue(seen).deleting) = (false, true), &[]),
+            ("of somebody else", |seen| (blue(seen).settings_intact, blue(seen).owner) = (false, foreign(false)), &[]),
+        ],
+    );
+}
+
+#[test]
+fn refused_metadata_of_a_deployment_holds_back_no_candidate() {
+    let mut world = World::live(json!({"scaleDown": {"after": "5s"}}));
+    world.refuse = Some((Object::Deployment(Color::Green), 422, "metadata.labels: Invalid value".into()));
+    world.spare = |effect| effect.part() != Part::Settings;
+    world.change(json!({"deployment": {"labels": {"team": "not a label!"}}, "image": "shop:2"}));
+    world.run_for(120);
+    assert_eq!(world.serves().as_deref(), Some("shop:2"), "{}", world.story());
+    assert!(world.status.message.contains("metadata.labels"), "{}", world.status.message);
+    world.refuse = None;
+    world.run_for(600);
+    assert!(world.deployments[&Color::Green].written.contains("team") && world.is("Ready"), "{}", world.story());
 }
 
 /// And nothing else is touched.

@@ -5,7 +5,7 @@ use bluegreen_api::{Color, Side};
 use bluegreen_engine::{
     Observed,
     decision::{Extent, Manner, Role, Target},
-    observed::{Owner, RevisionSeen, ServiceSeen, labels, services},
+    observed::{Owner, RevisionSeen, ServiceSeen, deployments, labels, services},
     render,
 };
 use insta::assert_yaml_snapshot;
@@ -263,6 +263,30 @@ fn settings_that_spec_asks_for_no_more_are_removed() {
     assert_eq!(removed(&patch["metadata"]["annotations"]), ["gone"], "not the operator's own, whoever wrote that");
     assert_eq!(removed(&patch["spec"]), ["trafficDistribution"]);
     assert_yaml_snapshot!("settled_service", patch);
+}
+
+#[test]
+fn a_deployment_loses_what_spec_asks_for_no_more() {
+    let asked = json!({"deployment": {
+        "labels": {"team": "a", "app.kubernetes.io/name": "theirs"},
+        "annotations": {"page": "x"},
+    }});
+    let seen = World::live(asked).seen();
+    let written = r#"{"annotations":["gone","bluegreen.dev/epoch"],"labels":["old","app.kubernetes.io/name"]}"#;
+    let patch = render::settle_deployment(&seen, written);
+    let names = json!({"annotations": ["page"], "labels": ["team"]}).to_string();
+    let metadata = json!({
+        "labels": {"old": null, "team": "a"},
+        "annotations": {"gone": null, "page": "x", "bluegreen.dev/settings": names},
+    });
+    assert_eq!(patch, json!({"metadata": metadata}), "not the operator's own, whoever asks");
+    let labels = |entries: &[(&str, &str)]| entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let intact = |team: &str, names: &str| {
+        let (has, annotations) =
+            (labels(&[("team", team), ("theirs", "stays")]), labels(&[("page", "x"), ("bluegreen.dev/settings", names)]));
+        deployments::settings_intact(&seen, &has, &annotations)
+    };
+    assert_eq!([intact("a", &names), intact("b", &names), intact("a", written)], [true, false, false]);
 }
 
 /// Its other owners stay.
