@@ -431,7 +431,7 @@ pub enum GateState {
     Unknown,
 }
 
-/// Kind of trouble that keeps pods from getting ready.
+/// Kind of what keeps pods from getting ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TroubleKind {
     /// An image can't be pulled.
@@ -444,6 +444,16 @@ pub enum TroubleKind {
     Schedule,
     /// Pods can't be created: a quota or a webhook refuses them.
     Create,
+    /// A volume can't be mounted, for a Secret or a ConfigMap that is missing as a rule.
+    Volume,
+    /// The network or the sandbox of a pod can't be set up.
+    Sandbox,
+    /// No trouble yet: an init container has not ended.
+    Init,
+    /// No trouble yet: a container has not started.
+    Start,
+    /// No trouble yet: a container runs and is not ready.
+    Readiness,
     /// A word of another version of the operator.
     #[serde(other)]
     Unknown,

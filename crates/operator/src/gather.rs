@@ -14,8 +14,8 @@ use bluegreen_engine::{
     Observed,
     decision::Role,
     observed::{
-        Absence, ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, PodSeen, RevisionSeen, ServiceSeen, Unread, labels,
-        ports::NamedPort, services,
+        Absence, ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, PodSeen, RevisionSeen, ServiceSeen, Unread, deployments,
+        labels, ports::NamedPort, services,
     },
 };
 use jiff::Timestamp;
@@ -47,6 +47,8 @@ impl Gatherer {
         self.memory.of(key, &seen.uid.clone(), |remembered| {
             seen.blue.progress = remembered.fold(Color::Blue, &seen.blue, now);
             seen.green.progress = remembered.fold(Color::Green, &seen.green, now);
+            seen.blue.told = remembered.events_read(Color::Blue).cloned();
+            seen.green.told = remembered.events_read(Color::Green).cloned();
             seen.refusals.clone_from(&remembered.refusals);
             seen.results.clone_from(&remembered.results);
         });
@@ -87,7 +89,7 @@ impl Gatherer {
             deployment_seen(seen, color, &found, applied)
         });
         let pods = pods.iter().filter(|pod| pod.body.color == Some(color)).map(|pod| pod_seen(pod)).collect();
-        ColorSeen { deployment, pods, progress: None }
+        ColorSeen { deployment, pods, progress: None, told: None }
     }
 
     fn service(&self, key: &Key, seen: &Observed, role: Role) -> Option<ServiceSeen> {
@@ -112,15 +114,18 @@ fn to_the_millisecond(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
-fn deployment_seen(seen: &Observed, color: Color, found: &Seen<Deployment>, applied: Option<i64>) -> DeploymentSeen {
+pub fn deployment_seen(seen: &Observed, color: Color, found: &Seen<Deployment>, applied: Option<i64>) -> DeploymentSeen {
     let body = &found.body;
+    let (labels, annotations) = (body.labels.to_map(), body.annotations.to_map());
     DeploymentSeen {
         uid: found.head.uid.to_string(),
         resource_version: found.head.resource_version.to_string(),
         generation: body.generation,
         owner: body.ownership.seen_by(&seen.name, &seen.uid),
         deleting: body.deleting,
-        labels_intact: labels::deployment_labels_intact(&seen.name, color, &body.labels.to_map(), &body.template_labels.to_map()),
+        labels_intact: labels::deployment_labels_intact(&seen.name, color, &labels, &body.template_labels.to_map()),
+        settings_intact: deployments::settings_intact(seen, &labels, &annotations),
+        written: annotations.get(names::SETTINGS_ANNOTATION).cloned().unwrap_or_default(),
         revision: body.template_labels.get(names::REVISION_LABEL).unwrap_or_default().to_owned(),
         epoch: body.epoch.to_string(),
         arrival: body.arrival.to_string(),
@@ -149,6 +154,7 @@ fn pod_seen(pod: &Seen<Pod>) -> PodSeen {
         ready_changed: body.ready_changed,
         restarts: body.restarts,
         trouble: body.trouble.as_deref().cloned(),
+        waits: body.waits.as_deref().cloned(),
     }
 }
 

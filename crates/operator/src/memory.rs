@@ -5,7 +5,7 @@ use bluegreen_api::Color;
 use bluegreen_engine::{
     Effect,
     decision::Part,
-    observed::{ColorSeen, Progress, Refusal, progress},
+    observed::{ColorSeen, EventsRead, PodWarning, Progress, Refusal, progress},
 };
 use bluegreen_gates::reading::Measurement;
 use jiff::Timestamp;
@@ -32,6 +32,7 @@ pub struct Remembered {
     progress: [Option<Progress>; 2],
     /// uid of the Deployment and the generation that our latest write returned.
     applied: [Option<(Box<str>, i64)>; 2],
+    events: [Option<EventsRead>; 2],
     pub refusals: Vec<Refusal>,
     pub results: Vec<Measurement>,
 }
@@ -56,13 +57,18 @@ impl Memory {
 
     /// A result counts for the rollout that it was measured for, while that is still there.
     pub fn add_result(&self, key: &Key, uid: &str, result: Measurement) -> bool {
-        let mut rollouts = self.rollouts();
-        let Some(remembered) = rollouts.get_mut(key).filter(|remembered| *remembered.uid == *uid) else { return false };
-        if remembered.results.len() == RESULTS {
-            remembered.results.remove(0);
-        }
-        remembered.results.push(result);
-        true
+        let added = self.if_there(key, uid, |remembered| {
+            if remembered.results.len() == RESULTS {
+                remembered.results.remove(0);
+            }
+            remembered.results.push(result);
+        });
+        added.is_some()
+    }
+
+    /// The memory of a rollout that was looked at already; none of one that is gone.
+    pub fn if_there<R>(&self, key: &Key, uid: &str, look: impl FnOnce(&mut Remembered) -> R) -> Option<R> {
+        self.rollouts().get_mut(key).filter(|remembered| *remembered.uid == *uid).map(look)
     }
 
     fn rollouts(&self) -> MutexGuard<'_, HashMap<Key, Remembered>> {
@@ -83,6 +89,17 @@ impl Remembered {
         let progress = &mut self.progress[place(color)];
         *progress = progress::fold(progress.as_ref(), seen, now);
         progress.clone()
+    }
+
+    pub const fn events_read(&self, color: Color) -> Option<&EventsRead> {
+        self.events[place(color)].as_ref()
+    }
+
+    /// Those of one pod at a time, the latest that was asked about.
+    pub fn read_events(&mut self, color: Color, pod: &str, warnings: Vec<PodWarning>, at: Timestamp) {
+        let read = &mut self.events[place(color)];
+        let times = read.as_ref().filter(|read| read.pod == pod).map_or(0, |read| read.times).saturating_add(1);
+        *read = Some(EventsRead { pod: pod.to_owned(), at, times, warnings });
     }
 
     pub fn applied(&mut self, color: Color, uid: &str, generation: i64) {

@@ -294,5 +294,6 @@ impl World for OneRollout<'_> {
 
     fn measure(&mut self, seen: &Observed) {
         self.shell.measuring.set(self.key, seen, measure::wanted(seen));
+        self.shell.measuring.read_events(self.key, &seen.uid, measure::puzzling_pods(seen));
     }
 }

@@ -151,6 +151,8 @@ const OPERATES: &[Rule] = &[
     Rule { group: "", resources: &["pods"], verbs: &["list", "watch"] },
     Rule { group: "discovery.k8s.io", resources: &["endpointslices"], verbs: &["list", "watch"] },
     Rule { group: "events.k8s.io", resources: &["events"], verbs: &["create"] },
+    // Those of a pod that doesn't get ready and whose status doesn't say why.
+    Rule { group: "", resources: &["events"], verbs: &["list"] },
 ];
 
 const LEADS: &[Rule] = &[Rule { group: "coordination.k8s.io", resources: &["leases"], verbs: &["create", "get", "update"] }];

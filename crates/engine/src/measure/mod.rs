@@ -1,6 +1,7 @@
 //! What is to be measured now: a pure function of what was seen. The operator makes the running measurements equal to it.
 
 mod jobs;
+mod pods;
 
 use crate::{
     clock,
@@ -21,6 +22,7 @@ use bluegreen_gates::{
 };
 use jiff::Timestamp;
 use jobs::Purpose;
+pub use pods::puzzling_pods;
 use std::time::Duration;
 
 /// The measurements that should be running.

@@ -1,13 +1,16 @@
 //! Everything that a decision may depend on, as plain data.
 
 pub mod arrival;
+pub mod deployments;
 pub mod facts;
 pub mod labels;
+pub mod laggards;
 pub mod ports;
 pub mod progress;
 pub mod services;
 pub mod short;
 pub mod targets;
+pub mod trouble;
 
 use crate::{
     asked::Asked,
@@ -247,6 +250,8 @@ pub struct ColorSeen {
     pub pods: Vec<PodSeen>,
     /// How the pods of the Deployment's revision get on.
     pub progress: Option<Progress>,
+    /// What the events of one of its pods say, where they were read.
+    pub told: Option<EventsRead>,
 }
 
 #[derive(Clone, Debug)]
@@ -258,6 +263,10 @@ pub struct DeploymentSeen {
     pub deleting: bool,
     /// All labels that we write are there, on the object and on its template.
     pub labels_intact: bool,
+    /// It has the labels and annotations that `spec.deployment` asks for, and none that it asked for before.
+    pub settings_intact: bool,
+    /// The annotation that names those that were written.
+    pub written: String,
     /// The revision label of its template.
     pub revision: String,
     /// The epoch annotation, empty when there is none.
@@ -292,6 +301,46 @@ pub struct PodSeen {
     /// The largest number of restarts among its containers.
     pub restarts: i32,
     pub trouble: Option<PodTrouble>,
+    /// What it waits for, where it is neither ready nor in trouble.
+    pub waits: Option<PodWait>,
+}
+
+/// What a pod waits for before it is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodWait {
+    /// A node.
+    Node,
+    /// The kubelet of this node, which has not begun with it.
+    Kubelet { node: String },
+    /// The start of a container.
+    Start { container: String },
+    /// The end of an init container.
+    Init { container: String },
+    /// The readiness of a container that runs.
+    Ready { container: String },
+    /// Something else that has to come about, in the words of the pod's condition.
+    Gate { message: String },
+}
+
+/// The Warning events of one pod, as they were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventsRead {
+    pub pod: String,
+    pub at: Timestamp,
+    /// How often those of this pod have been read.
+    pub times: u32,
+    pub warnings: Vec<PodWarning>,
+}
+
+/// What a Warning event says of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodWarning {
+    pub reason: String,
+    pub message: String,
+    /// The container that it is about, if it is about one.
+    pub container: Option<String>,
+    /// When it last happened.
+    pub at: Timestamp,
 }
 
 /// Why a pod doesn't get on, in its own words.

@@ -1,12 +1,13 @@
 //! How the pods of a revision get on: the high-water mark of its ready pods, and why they don't.
 
 use super::{
-    ColorSeen, PodSeen, Progress, ports,
+    ColorSeen, PodSeen, Progress, laggards, ports,
     short::{Short, short},
+    trouble::{Trouble, of_pod, waiting_pods},
 };
 use bluegreen_api::{Side, TroubleKind};
 use jiff::Timestamp;
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 /// Restarts of one container after which pods that were never ready are given up.
 const RESTARTS: i32 = 5;
@@ -54,58 +55,18 @@ pub fn serving_pods<'a>(seen: &'a ColorSeen, revision: &'a str) -> impl Iterator
     seen.pods.iter().filter(move |pod| pod.revision == revision && pod.ready && !pod.deleting)
 }
 
-/// What keeps pods from getting ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// Pods come and go, and count their restarts: only another kind is news.
-    pub kind: Option<TroubleKind>,
-    /// In the words of a pod or of its Deployment.
-    pub sentence: String,
-}
-
-impl Trouble {
-    const fn of_ports(sentence: String) -> Self {
-        Self { kind: None, sentence }
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.sentence)
-    }
-}
-
-/// What keeps the pods of a side from getting ready or from being reached, in one sentence with their own reason.
-pub fn trouble(seen: &ColorSeen, side: &Side) -> Option<Trouble> {
+/// What keeps the pods of a side from getting ready or from being reached, in one sentence with their own reason; and where nothing does,
+/// what they wait for, once that takes long.
+pub fn trouble(seen: &ColorSeen, side: &Side, now: Timestamp) -> Option<Trouble> {
     // The earliest by name, so that the sentence stays the same from look to look.
     let troubled = waiting_pods(seen, &side.revision).filter(|pod| pod.trouble.is_some()).min_by(|a, b| a.name.cmp(&b.name));
     let failure = seen.deployment.as_ref().and_then(|deployment| deployment.replica_failure.as_ref());
     let create = |failure: &String| Trouble { kind: Some(TroubleKind::Create), sentence: format!("pods can't be created: {failure}") };
-    troubled.and_then(of_pod).or_else(|| ports::lacking(seen, side).map(Trouble::of_ports)).or_else(|| failure.map(create))
-}
-
-fn waiting_pods<'a>(seen: &'a ColorSeen, revision: &str) -> impl Iterator<Item = &'a PodSeen> {
-    seen.pods.iter().filter(move |pod| pod.revision == revision && !pod.ready && !pod.deleting)
-}
-
-fn of_pod(pod: &PodSeen) -> Option<Trouble> {
-    let trouble = pod.trouble.as_ref()?;
-    let container = trouble.container.as_ref().map(|name| format!(", container {name}")).unwrap_or_default();
-    let message = if trouble.message.is_empty() { String::new() } else { format!(": {}", trouble.message) };
-    Some(Trouble { kind: kind_of(&trouble.reason), sentence: format!("pod {}{container}: {}{message}", pod.name, trouble.reason) })
-}
-
-/// By the reason that a container or a condition of a pod gives.
-fn kind_of(reason: &str) -> Option<TroubleKind> {
-    Some(match reason {
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError" => TroubleKind::Image,
-        "CrashLoopBackOff" | "Restarted" | "RunContainerError" | "OOMKilled" | "StartError" | "ContainerCannotRun" => TroubleKind::Crash,
-        // A container that ended is about to be told as a crash loop.
-        "Error" | "Completed" => TroubleKind::Crash,
-        "CreateContainerConfigError" | "CreateContainerError" => TroubleKind::Config,
-        "Unschedulable" => TroubleKind::Schedule,
-        _ => return None,
-    })
+    troubled
+        .and_then(|pod| of_pod(seen, pod))
+        .or_else(|| ports::lacking(seen, side).map(Trouble::of_ports))
+        .or_else(|| failure.map(create))
+        .or_else(|| laggards::slow(seen, side, now))
 }
 
 /// Why pods of the side can never get ready or be reached, if so: waiting for the deadline would be of no use.
@@ -123,7 +84,7 @@ fn never_ready(seen: &ColorSeen, revision: &str, now: Timestamp) -> Option<Troub
         matches!(reason, "InvalidImageName" | "ErrImageNeverPull") || (none_yet && (pod.restarts >= RESTARTS || unpullable))
     };
     let pod = waiting_pods(seen, revision).filter(lost).min_by(|a, b| a.name.cmp(&b.name))?;
-    Some(of_pod(pod).unwrap_or_else(|| {
+    Some(of_pod(seen, pod).unwrap_or_else(|| {
         let sentence = format!("pod {}: a container restarted {} times and was never ready", pod.name, pod.restarts);
         Trouble { kind: Some(TroubleKind::Crash), sentence }
     }))
@@ -140,26 +101,4 @@ pub fn hopeless_at(seen: &ColorSeen, revision: &str, now: Timestamp) -> Option<T
         .filter_map(|pod| pod.created.checked_add(UNPULLABLE).ok())
         .filter(|at| *at > now)
         .min()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn trouble_has_the_kind_of_its_reason() {
-        let kinds = [
-            ("ErrImagePull", Some(TroubleKind::Image)),
-            ("ImagePullBackOff", Some(TroubleKind::Image)),
-            ("CrashLoopBackOff", Some(TroubleKind::Crash)),
-            ("Error", Some(TroubleKind::Crash)),
-            ("Completed", Some(TroubleKind::Crash)),
-            ("CreateContainerConfigError", Some(TroubleKind::Config)),
-            ("Unschedulable", Some(TroubleKind::Schedule)),
-            ("ContainersNotReady", None),
-        ];
-        for (reason, kind) in kinds {
-            assert_eq!(kind_of(reason), kind, "{reason}");
-        }
-    }
 }

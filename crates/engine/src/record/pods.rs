@@ -8,9 +8,9 @@ use super::{
 use crate::{
     clock,
     observed::{
-        Progress, facts,
-        progress::{self, Trouble},
+        Progress, facts, laggards, progress,
         short::{Short, short, three_quarters},
+        trouble::Trouble,
     },
 };
 use bluegreen_api::{Outcome, Side, reasons};
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// What keeps the pods of a side from getting ready.
 pub(crate) fn trouble(draft: &Draft<'_>, side: &Side) -> Option<Trouble> {
-    progress::trouble(draft.color_of(side), side)
+    progress::trouble(draft.color_of(side), side, draft.now())
 }
 
 /// The trouble at the end of a sentence, after these letters; nothing where there is none.
@@ -39,7 +39,7 @@ pub(crate) fn pods_coming(draft: &mut Draft<'_>, candidate: &Side, reason: &'sta
     let progress = draft.without_progress(candidate);
     if progress.is_some_and(|(late, _)| late) {
         let ready = || format!("{} of {} pods are ready", draft.ready_pods(candidate), candidate.replicas);
-        let why = trouble.map_or_else(ready, |trouble| trouble.sentence);
+        let why = trouble.or_else(|| laggards::laggard(seen, candidate)).map_or_else(ready, |trouble| trouble.sentence);
         let deadline = bluegreen_api::Duration(draft.settings().progress_deadline);
         draft.abort(
             Outcome::Aborted,
@@ -48,13 +48,20 @@ pub(crate) fn pods_coming(draft: &mut Draft<'_>, candidate: &Side, reason: &'sta
         );
         return Step::Again;
     }
-    let hopeless_at = progress::hopeless_at(seen, &candidate.revision, draft.now());
-    let until = [progress.and_then(|(_, due)| due), hopeless_at].into_iter().flatten().min();
     let stay = match &trouble {
-        Some(told) => Stay::working(reasons::POD_TROUBLE, format!("{message}: {told}")).with(trouble.as_ref()),
+        Some(told) => {
+            let reason = if told.is_a_wait() { reason } else { reasons::POD_TROUBLE };
+            Stay::working(reason, format!("{message}: {told}")).with(trouble.as_ref())
+        }
         None => Stay::working(reason, message),
     };
-    stay.until(until).into()
+    stay.until(progress.and_then(|(_, due)| due)).until(more_of(draft, candidate)).into()
+}
+
+/// When there is more to say of the pods of a side, though nothing happens.
+fn more_of(draft: &Draft<'_>, side: &Side) -> Option<Timestamp> {
+    let (seen, revision, now) = (draft.color_of(side), &side.revision, draft.now());
+    [progress::hopeless_at(seen, revision, now), laggards::due(seen, revision, now)].into_iter().flatten().min()
 }
 
 /// There is no other revision that could serve, and time alone doesn't help.
@@ -71,6 +78,7 @@ pub(crate) fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
     let trouble = trouble(draft, active);
     let progress = draft.without_progress(active);
     if progress.is_some_and(|(late, _)| late) {
+        let trouble = trouble.or_else(|| laggards::laggard(seen, active));
         // Not how many are: that would be a record with each that comes or goes.
         let short = || format!("fewer than {} pods are ready", active.replicas);
         let why = trouble.as_ref().map_or_else(short, |trouble| trouble.sentence.clone());
@@ -79,16 +87,15 @@ pub(crate) fn coming_up(draft: &Draft<'_>, active: &Side) -> Stay {
         let message = around(&made, &why, ADVICE);
         return Stay::stalled(reasons::PROGRESS_DEADLINE_EXCEEDED, message).with(trouble.as_ref());
     }
-    let hopeless_at = progress::hopeless_at(seen, &active.revision, draft.now());
-    let until = [progress.and_then(|(_, due)| due), hopeless_at].into_iter().flatten().min();
     let stay = match &trouble {
         Some(told) => {
+            let reason = if told.is_a_wait() { reasons::INITIALIZING } else { reasons::POD_TROUBLE };
             let message = format!("Waiting for the pods of revision {}: {told}", active.number);
-            Stay::working(reasons::POD_TROUBLE, message).with(trouble.as_ref())
+            Stay::working(reason, message).with(trouble.as_ref())
         }
         None => Stay::working(reasons::INITIALIZING, words::revision("Waiting for the pods of revision", active, "")),
     };
-    stay.until(until)
+    stay.until(progress.and_then(|(_, due)| due)).until(more_of(draft, active))
 }
 
 /// Whether the pods of a side will never serve, or have made no progress for a whole deadline.

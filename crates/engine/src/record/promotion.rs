@@ -415,6 +415,8 @@ fn undecided_stay(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay {
     let state = match (draft.new_candidate().is_some(), at) {
         (true, Some(at)) => format!("; rolls back at {at}, the next revision waits"),
         (true, None) => "; the former side stands by, the next revision waits".into(),
+        // Beside what the pods are up to there is no room for more than the time.
+        (false, Some(at)) if trouble.is_some() => format!("; rolls back to revision {} at {at}", standby.number),
         (false, Some(at)) => format!("; rolls back to revision {} at {at} (progressDeadline {})", standby.number, Duration(deadline)),
         (false, None) => format!("; revision {} stands by", standby.number),
     };

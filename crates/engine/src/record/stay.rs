@@ -1,7 +1,6 @@
 //! The end of a phase's work: on to another phase, or a stay with what it waits for.
 
-use crate::observed::progress::Trouble;
-use bluegreen_api::TroubleKind;
+use crate::observed::trouble::Trouble;
 use jiff::Timestamp;
 
 /// What a phase comes to: another phase to run at once, or a stay with what it waits for.
@@ -21,7 +20,7 @@ pub(crate) struct Stay {
     pub message: String,
     pub kind: StayKind,
     /// What keeps pods from getting ready, where the message says that.
-    pub trouble: Option<TroubleKind>,
+    pub trouble: Option<Trouble>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +48,7 @@ impl Stay {
 
     /// The message says what keeps these pods from getting ready.
     pub(crate) fn with(mut self, trouble: Option<&Trouble>) -> Self {
-        self.trouble = trouble.and_then(|trouble| trouble.kind);
+        self.trouble = trouble.cloned();
         self
     }
 

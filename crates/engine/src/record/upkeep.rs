@@ -51,5 +51,32 @@ pub(crate) fn no_news(draft: &Draft<'_>, stay: &Stay) -> Option<String> {
     let stalled = old.conditions.iter().any(|condition| condition.type_ == reasons::STALLED);
     // What a person can do about it is news.
     let same_wait = ready.reason == stay.reason && stalled == (stay.kind == StayKind::Stalled);
-    (same_story && same_wait && stay.trouble.is_some() && old.trouble == stay.trouble).then(|| old.message.clone())
+    let trouble = stay.trouble.as_ref().filter(|trouble| trouble.kind.is_some() && trouble.kind == old.trouble)?;
+    (same_story && same_wait && same_around(&trouble.sentence, &stay.message, &old.message)).then(|| old.message.clone())
+}
+
+/// Whether a message says the same as the recorded one around this sentence, of which the message may hold no more than the beginning.
+fn same_around(sentence: &str, message: &str, recorded: &str) -> bool {
+    let begins = sentence.char_indices().nth(12).map_or(sentence, |(end, _)| &sentence[..end]);
+    let Some((before, rest)) = message.split_once(begins) else { return false };
+    let after = rest.strip_prefix(&sentence[begins.len()..]).or_else(|| Some(rest.split_once('…')?.1)).unwrap_or_default();
+    recorded.starts_with(before) && recorded.ends_with(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_around;
+
+    #[test]
+    fn only_what_stands_around_the_trouble_is_compared() {
+        let recorded = "Deploying revision 2: pod shop-green-1: Error; rolls back at 08:10:00Z";
+        let (one, other) = ("pod shop-green-1: Error", "pod shop-green-22, container é: CrashLoopBackOff");
+        let message = |sentence: &str, after: &str| format!("Deploying revision 2: {sentence}{after}");
+        assert!(same_around(one, &message(one, "; rolls back at 08:10:00Z"), recorded));
+        assert!(same_around(other, &message(other, "; rolls back at 08:10:00Z"), recorded));
+        assert!(same_around(other, &message("pod shop-green-22, c…", "; rolls back at 08:10:00Z"), recorded), "cut");
+        assert!(!same_around(other, &message(other, "; rolls back at 08:11:00Z"), recorded), "another end");
+        assert!(!same_around(other, &message(other, ""), &message(one, "").replace("Deploying", "Aborting")), "another state");
+        assert!(!same_around(other, &message("…", ""), recorded), "it has no room");
+    }
 }

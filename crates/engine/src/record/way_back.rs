@@ -14,7 +14,7 @@ use crate::{
     clock,
     decision::Role,
     intent::{leaving_due, leaving_stays, one_pod_is_enough},
-    observed::{facts, services::service_name},
+    observed::{facts, services::service_name, trouble::Trouble},
     takeover::{can_take_over, fewest, settled_at},
 };
 use bluegreen_api::{Duration, Outcome, Phase, Side, reasons};
@@ -135,6 +135,8 @@ fn waiting_for_standby(draft: &Draft<'_>, active: &Side, standby: &Side) -> Stay
     let (numbers, settled) = too_few_to_take_over(draft, active, standby);
     let too_few = numbers.is_some();
     let way = numbers.unwrap_or(way);
+    // Beside the numbers there is no room for what only takes long.
+    let why = if too_few && pods.as_ref().is_some_and(Trouble::is_a_wait) { reason.to_owned() } else { why };
     if out_of_hope(draft, standby) || draft.elapsed() >= draft.settings().progress_deadline {
         // A new spec could take over.
         let waits = hold::held(draft).filter(|held| held.by == Hold::Paused && draft.new_candidate().is_some());

@@ -63,6 +63,7 @@ pub fn change(effect: &Effect) -> String {
             };
             format!("{} Service to {to}{anew}{extent}", role.as_str())
         }
+        Change::SettleDeployment { color } => format!("settle {color}"),
         Change::SettleService { role, marks_only } => {
             format!("settle {} Service{}", role.as_str(), if *marks_only { ", its marks" } else { "" })
         }

@@ -30,6 +30,7 @@ mod decide;
 mod events;
 mod history;
 mod input;
+mod laggards;
 mod late;
 mod lost;
 mod orders;

@@ -7,11 +7,11 @@ use bluegreen_engine::observed::{
 };
 use jiff::Timestamp;
 
-fn at(second: i64) -> Timestamp {
+pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-fn side() -> Side {
+pub fn side() -> Side {
     Side {
         color: Color::Green,
         revision: "new".into(),
@@ -25,7 +25,7 @@ fn side() -> Side {
     }
 }
 
-fn pod(name: &str) -> PodSeen {
+pub fn pod(name: &str) -> PodSeen {
     PodSeen {
         name: name.into(),
         revision: "new".into(),
@@ -37,14 +37,15 @@ fn pod(name: &str) -> PodSeen {
         ready_changed: None,
         restarts: 0,
         trouble: None,
+        waits: None,
     }
 }
 
-fn ready(name: &str, since: i64) -> PodSeen {
+pub fn ready(name: &str, since: i64) -> PodSeen {
     PodSeen { ready: true, ready_changed: Some(at(since)), ..pod(name) }
 }
 
-fn troubled(name: &str, reason: &str) -> PodSeen {
+pub fn troubled(name: &str, reason: &str) -> PodSeen {
     PodSeen { trouble: Some(PodTrouble { reason: reason.into(), message: String::new(), container: None }), ..pod(name) }
 }
 
@@ -56,6 +57,8 @@ fn deployment(replicas: i32) -> DeploymentSeen {
         owner: Owner::Us,
         deleting: false,
         labels_intact: true,
+        settings_intact: true,
+        written: String::new(),
         revision: "new".into(),
         epoch: String::new(),
         arrival: String::new(),
@@ -72,8 +75,8 @@ fn deployment(replicas: i32) -> DeploymentSeen {
 }
 
 /// A Deployment of three with these pods.
-fn color(pods: &[PodSeen]) -> ColorSeen {
-    ColorSeen { deployment: Some(deployment(3)), pods: pods.to_vec(), progress: None }
+pub fn color(pods: &[PodSeen]) -> ColorSeen {
+    ColorSeen { deployment: Some(deployment(3)), pods: pods.to_vec(), progress: None, told: None }
 }
 
 fn progress(high_water: i32, at_: i64, short_since: Option<i64>) -> Progress {
@@ -161,14 +164,14 @@ fn trouble_is_that_of_the_first_pod_that_should_get_ready() {
         troubled("z", "Unschedulable"),
     ];
     let mut seen = color(&others);
-    assert_eq!(trouble(&seen, &side()).unwrap().sentence, "pod z: Unschedulable");
+    assert_eq!(trouble(&seen, &side(), at(1)).unwrap().sentence, "pod z: Unschedulable");
     seen.pods.push(bad);
-    assert_eq!(trouble(&seen, &side()).unwrap().sentence, "pod m, container shop: CrashLoopBackOff: back-off");
+    assert_eq!(trouble(&seen, &side(), at(1)).unwrap().sentence, "pod m, container shop: CrashLoopBackOff: back-off");
     seen.deployment = Some(DeploymentSeen { replica_failure: Some("exceeded quota".into()), ..deployment(3) });
-    assert_eq!(trouble(&seen, &side()).unwrap().sentence, "pod m, container shop: CrashLoopBackOff: back-off", "pods know more");
+    assert_eq!(trouble(&seen, &side(), at(1)).unwrap().sentence, "pod m, container shop: CrashLoopBackOff: back-off", "pods know more");
     seen.pods.clear();
-    assert_eq!(trouble(&seen, &side()).unwrap().sentence, "pods can't be created: exceeded quota");
-    assert_eq!(trouble(&color(&[pod("a")]), &side()), None);
+    assert_eq!(trouble(&seen, &side(), at(1)).unwrap().sentence, "pods can't be created: exceeded quota");
+    assert_eq!(trouble(&color(&[pod("a")]), &side(), at(1)), None);
 }
 
 // === pods that are given up ===

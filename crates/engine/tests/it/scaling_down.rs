@@ -105,7 +105,8 @@ fn the_way_back_stays_while_the_live_side_is_short() {
     world.run_for(50);
     assert_eq!((world.phase(), world.ready("shop:1")), (Phase::ScalingDown, 10), "{}", world.story());
     let message = &world.status.message;
-    assert!(message.contains("serves with fewer than 8 of 10 pods; rolls back to revision 1 at "), "{message}");
+    assert!(message.contains("serves with fewer than 8 of 10 pods: pod shop-green-"), "{message}");
+    assert!(message.contains("; rolls back to revision 1 at "), "{message}");
     assert!(message.contains(". Roll back: kubectl annotate"), "{message}");
     let mut healed = world.clone();
     healed.heal_pods("shop:2");
@@ -161,7 +162,8 @@ fn with_never_a_live_side_that_dies_shows_the_way_back() {
     world.settle();
     let message = &world.status.message;
     assert!(world.phase() == Phase::Healthy && world.is("Stalled"), "{message}");
-    assert!(message.contains("has no ready pod; revision 1 stands by with 3 ready pods. Roll back: kubectl annotate"), "{message}");
+    assert!(message.contains("has no ready pod: pod shop-green-"), "{message}");
+    assert!(message.contains("; revision 1 stands by with 3 ready pods. Roll back: kubectl annotate"), "{message}");
     world.order("rollback");
     world.run(60, |world| world.serves().as_deref() == Some("shop:1"));
     assert_eq!(world.serves().as_deref(), Some("shop:1"), "{}", world.story());

@@ -313,6 +313,7 @@ impl World {
             }
             Change::Scale { color, replicas } => (3, *color, *replicas).hash(p),
             Change::LeadService { role, target, extent } => (4, *role, *extent, target.color, &target.revision).hash(p),
+            Change::SettleDeployment { color } => (8, *color).hash(p),
             Change::SettleService { role, marks_only } => (6, *role, *marks_only).hash(p),
             Change::ReleaseService { role } => (7, *role).hash(p),
             Change::Fence { object, epoch } => {

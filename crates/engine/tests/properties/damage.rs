@@ -122,7 +122,7 @@ fn same(side: &Option<Side>, target: &Target) -> bool {
 fn leads_back(change: &Change, status: &BlueGreenRolloutStatus) -> bool {
     let side = |color: Color| [&status.active, &status.standby, &status.preview].into_iter().flatten().find(|side| side.color == color);
     match change {
-        Change::SettleService { .. } => true,
+        Change::SettleService { .. } | Change::SettleDeployment { .. } => true,
         Change::LeadService { target, .. } => match status.phase {
             Some(Phase::Promoting) => same(&status.active, target) || same(&status.preview, target),
             Some(Phase::RollingBack) => same(&status.active, target) || same(&status.standby, target),

@@ -276,6 +276,8 @@ pub fn in_full(side: &Side) -> ColorSeen {
         owner: Owner::Us,
         deleting: false,
         labels_intact: true,
+        settings_intact: true,
+        written: String::new(),
         revision: revision.clone(),
         epoch: String::new(),
         arrival: String::new(),
@@ -300,8 +302,9 @@ pub fn in_full(side: &Side) -> ColorSeen {
         ready_changed: Some(at(-30_000)),
         restarts: 0,
         trouble: None,
+        waits: None,
     };
-    ColorSeen { deployment: Some(deployment), pods: (0..replicas).map(pod).collect(), progress: None }
+    ColorSeen { deployment: Some(deployment), pods: (0..replicas).map(pod).collect(), progress: None, told: None }
 }
 
 pub fn target(side: &Side) -> Target {

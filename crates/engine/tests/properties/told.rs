@@ -286,6 +286,7 @@ pub fn of_change(change: &Change) -> String {
         Change::LeadService { role, target, .. } => {
             format!("lead the {} Service to {} {}", role.as_str(), target.color, image_of(&target.revision))
         }
+        Change::SettleDeployment { color } => format!("settle {color}"),
         Change::SettleService { role, .. } => format!("settle the {} Service", role.as_str()),
         Change::ReleaseService { role } => format!("release the {} Service", role.as_str()),
         Change::Fence { object: fenced, epoch } => format!("fence {} with {epoch}", object(fenced)),

@@ -215,8 +215,18 @@ fn pods(revision: String) -> BoxedStrategy<PodSeen> {
         1 => Just(vec![NamedPort { protocol: Protocol::UDP, ..http() }]),
         1 => Just(vec![NamedPort::tcp("web", 8080)]),
     ];
-    ("[a-z]{5}", proptest::bool::weighted(0.7), proptest::bool::weighted(0.1), times(), 0..8_i32, trouble, ports)
-        .prop_map(move |(name, ready, deleting, created, restarts, trouble, ports)| PodSeen {
+    let container = || "shop".to_owned();
+    let waits = prop_oneof![
+        Just(PodWait::Node),
+        Just(PodWait::Kubelet { node: "node-1".into() }),
+        Just(PodWait::Start { container: container() }),
+        Just(PodWait::Init { container: "migrate".into() }),
+        Just(PodWait::Ready { container: container() }),
+        Just(PodWait::Gate { message: "a gate is not met".into() }),
+    ];
+    let why = (trouble, waits);
+    ("[a-z]{5}", proptest::bool::weighted(0.7), proptest::bool::weighted(0.1), times(), 0..8_i32, why, ports)
+        .prop_map(move |(name, ready, deleting, created, restarts, (trouble, waits), ports)| PodSeen {
             name,
             revision: revision.clone(),
             ip: Some("192.0.2.1".into()),
@@ -226,6 +236,7 @@ fn pods(revision: String) -> BoxedStrategy<PodSeen> {
             created,
             ready_changed: Some(created),
             restarts,
+            waits: Some(waits).filter(|_| !ready && trouble.is_none()),
             trouble: trouble.filter(|_| !ready),
         })
         .boxed()
@@ -233,31 +244,43 @@ fn pods(revision: String) -> BoxedStrategy<PodSeen> {
 
 fn deployments() -> BoxedStrategy<DeploymentSeen> {
     let counts = (0..6_i32, 0..6_i32, 0..6_i32, 0..6_i32);
-    let flags = (proptest::bool::weighted(0.05), proptest::bool::weighted(0.95), proptest::bool::weighted(0.8));
+    let weighted = proptest::bool::weighted;
+    let flags = (weighted(0.05), weighted(0.95), weighted(0.95), weighted(0.8));
     (images(), owners(), flags, 1..4_i64, option::weighted(0.8, 0..4_i64), counts)
-        .prop_map(|(image, owner, (deleting, labels_intact, settled), generation, applied, (replicas, total, updated, available))| {
-            let (total, updated, available) = if settled { (replicas, replicas, replicas) } else { (total, updated, available) };
-            DeploymentSeen {
-                uid: "uid".into(),
-                resource_version: "7".into(),
-                generation,
+        .prop_map(
+            |(
+                image,
                 owner,
-                deleting,
-                labels_intact,
-                revision: side(image).revision,
-                epoch: String::new(),
-                arrival: String::new(),
-                applied_generation: if settled { Some(generation) } else { applied },
-                replicas,
-                min_ready_seconds: 0,
-                observed_generation: if settled { generation } else { 1 },
-                total,
-                updated,
-                ready: available,
-                available,
-                replica_failure: None,
-            }
-        })
+                (deleting, labels_intact, settings_intact, settled),
+                generation,
+                applied,
+                (replicas, total, updated, available),
+            )| {
+                let (total, updated, available) = if settled { (replicas, replicas, replicas) } else { (total, updated, available) };
+                DeploymentSeen {
+                    uid: "uid".into(),
+                    resource_version: "7".into(),
+                    generation,
+                    owner,
+                    deleting,
+                    labels_intact,
+                    settings_intact,
+                    written: String::new(),
+                    revision: side(image).revision,
+                    epoch: String::new(),
+                    arrival: String::new(),
+                    applied_generation: if settled { Some(generation) } else { applied },
+                    replicas,
+                    min_ready_seconds: 0,
+                    observed_generation: if settled { generation } else { 1 },
+                    total,
+                    updated,
+                    ready: available,
+                    available,
+                    replica_failure: None,
+                }
+            },
+        )
         .boxed()
 }
 
@@ -269,8 +292,9 @@ pub fn color_seen() -> BoxedStrategy<ColorSeen> {
             let revision = deployment.as_ref().map_or_else(|| side(0).revision, |deployment| deployment.revision.clone());
             (Just(deployment), vec(pods(revision), 0..5))
         })
-        .prop_flat_map(move |(deployment, pods)| (Just(deployment), Just(pods), progress.clone()))
-        .prop_map(|(deployment, pods, progress)| ColorSeen {
+        .prop_flat_map(move |(deployment, pods)| (Just(deployment), Just(pods), progress.clone(), option::of(events_read())))
+        .prop_map(|(deployment, pods, progress, told)| (of_one_of(told, &pods), deployment, pods, progress))
+        .prop_map(|(told, deployment, pods, progress)| ColorSeen {
             progress: deployment.as_ref().zip(progress).map(|(deployment, (high_water, at, (short_since, failing_since, none_since)))| {
                 Progress {
                     revision: deployment.revision.clone(),
@@ -284,7 +308,23 @@ pub fn color_seen() -> BoxedStrategy<ColorSeen> {
             }),
             deployment,
             pods,
+            told,
         })
+        .boxed()
+}
+
+/// Most were read of a pod that is there.
+fn of_one_of(told: Option<EventsRead>, pods: &[PodSeen]) -> Option<EventsRead> {
+    let pod = pods.iter().min_by(|a, b| a.name.cmp(&b.name));
+    told.map(|told| EventsRead { pod: pod.filter(|_| told.times % 4 > 0).map_or(told.pod.clone(), |pod| pod.name.clone()), ..told })
+}
+
+fn events_read() -> BoxedStrategy<EventsRead> {
+    let reasons = prop_oneof![Just("FailedMount"), Just("FailedCreatePodSandBox"), Just("Unhealthy")];
+    let warning =
+        (reasons, times()).prop_map(|(reason, at)| PodWarning { reason: reason.into(), message: "because".into(), container: None, at });
+    ("[a-z]{5}", times(), any::<u32>(), vec(warning, 0..3))
+        .prop_map(|(pod, at, times, warnings)| EventsRead { pod, at, times, warnings })
         .boxed()
 }
 

@@ -18,7 +18,7 @@ pub use deployment::Deployment;
 pub use endpoint_slice::EndpointSlice;
 pub use labels::Labels;
 pub use owner::Ownership;
-pub use pod::Pod;
+pub use pod::{Pod, shortened};
 pub use revision::Revision;
 pub use rollout::Rollout;
 pub use service::{Leftovers, Service};

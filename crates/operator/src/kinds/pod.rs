@@ -3,7 +3,7 @@
 use super::{Kind, Wire};
 use crate::{clock, intern::Text};
 use bluegreen_api::{Color, Protocol, names};
-use bluegreen_engine::observed::{ObjectKind, PodTrouble};
+use bluegreen_engine::observed::{ObjectKind, PodTrouble, PodWait};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -24,11 +24,13 @@ pub struct Pod {
     pub ready_changed: Option<Timestamp>,
     pub restarts: i32,
     pub trouble: Option<Box<PodTrouble>>,
+    pub waits: Option<Box<PodWait>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WireSpec {
+    node_name: Option<String>,
     containers: Option<Vec<Container>>,
     init_containers: Option<Vec<Container>>,
 }
@@ -36,6 +38,7 @@ pub struct WireSpec {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Container {
+    name: String,
     ports: Option<Vec<Port>>,
     /// Of an init container: Always makes it a sidecar, which runs beside the others.
     restart_policy: Option<String>,
@@ -78,6 +81,7 @@ struct Condition {
 struct ContainerStatus {
     name: String,
     ready: bool,
+    started: Option<bool>,
     restart_count: i32,
     state: Option<State>,
     last_state: Option<State>,
@@ -86,6 +90,7 @@ struct ContainerStatus {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct State {
+    running: Option<serde::de::IgnoredAny>,
     waiting: Option<Waiting>,
     terminated: Option<Terminated>,
 }
@@ -115,7 +120,35 @@ impl Terminated {
     }
 }
 
+impl WireSpec {
+    /// An init container that runs on beside the others.
+    fn is_sidecar(&self, name: &str) -> bool {
+        let mut inits = self.init_containers.iter().flatten();
+        inits.any(|container| container.name == name && container.restart_policy.as_deref() == Some("Always"))
+    }
+}
+
 impl ContainerStatus {
+    fn waits(&self) -> Option<PodWait> {
+        let container = self.name.clone();
+        match &self.state {
+            _ if self.ready => None,
+            Some(State { running: Some(_), .. }) => Some(PodWait::Ready { container }),
+            _ => Some(PodWait::Start { container }),
+        }
+    }
+
+    fn waits_as_init(&self, sidecar: bool) -> Option<PodWait> {
+        let container = self.name.clone();
+        match &self.state {
+            _ if sidecar && (self.started == Some(true) || self.ready) => None,
+            Some(State { terminated: Some(terminated), .. }) if !sidecar && terminated.exit_code == 0 => None,
+            Some(State { running: Some(_), .. }) if sidecar => Some(PodWait::Ready { container }),
+            Some(State { running: Some(_), .. }) => Some(PodWait::Init { container }),
+            _ => Some(PodWait::Start { container }),
+        }
+    }
+
     fn restarts(&self, last: &Terminated) -> String {
         let times = if self.restart_count == 1 { "once".to_owned() } else { format!("{} times", self.restart_count) };
         format!("restarted {times}, last: {}", last.words())
@@ -156,6 +189,23 @@ impl WireStatus {
         self.conditions.as_deref().unwrap_or_default().iter().find(|condition| condition.type_ == type_)
     }
 
+    /// The first that is not done with, in the order in which they run.
+    fn waits(&self, spec: &WireSpec) -> PodWait {
+        if self.condition("PodScheduled").is_none_or(|condition| condition.status != "True") && spec.node_name.is_none() {
+            return PodWait::Node;
+        }
+        let inits = self.init_container_statuses.as_deref().unwrap_or_default();
+        let containers = self.container_statuses.as_deref().unwrap_or_default();
+        if inits.is_empty() && containers.is_empty() {
+            return PodWait::Kubelet { node: spec.node_name.clone().unwrap_or_default() };
+        }
+        let waits = inits.iter().find_map(|init| init.waits_as_init(spec.is_sidecar(&init.name)));
+        waits.or_else(|| containers.iter().find_map(ContainerStatus::waits)).unwrap_or_else(|| {
+            let message = self.condition("Ready").and_then(|ready| ready.message.as_deref()).filter(|message| !message.is_empty());
+            PodWait::Gate { message: shortened(message.unwrap_or("its containers are ready, and it is not")) }
+        })
+    }
+
     fn containers(&self) -> impl Iterator<Item = &ContainerStatus> {
         self.init_container_statuses.as_deref().unwrap_or_default().iter().chain(self.container_statuses.as_deref().unwrap_or_default())
     }
@@ -177,7 +227,7 @@ impl WireStatus {
     }
 }
 
-fn shortened(message: &str) -> String {
+pub fn shortened(message: &str) -> String {
     let message = message.trim();
     match message.char_indices().nth(MESSAGE) {
         Some((end, _)) => format!("{}…", &message[..end]),
@@ -186,8 +236,7 @@ fn shortened(message: &str) -> String {
 }
 
 /// In the order in which a Service finds them.
-fn named_ports(spec: Option<WireSpec>) -> Box<[(Text, Protocol, u16)]> {
-    let spec = spec.unwrap_or_default();
+fn named_ports(spec: WireSpec) -> Box<[(Text, Protocol, u16)]> {
     let sidecars = spec.init_containers.into_iter().flatten().filter(|container| container.restart_policy.as_deref() == Some("Always"));
     let containers = spec.containers.into_iter().flatten().chain(sidecars);
     let ports = containers.filter_map(|container| container.ports).flatten();
@@ -210,7 +259,10 @@ impl Kind for Pod {
 
     fn trim(wire: Self::Wire) -> Self {
         let Wire { metadata, spec, status } = wire;
-        let status = status.unwrap_or_default();
+        let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
+        let trouble = status.trouble().map(Box::new);
+        let is_ready = status.condition("Ready").is_some_and(|ready| ready.status == "True");
+        let waits = (!is_ready && trouble.is_none()).then(|| Box::new(status.waits(&spec)));
         let ready = status.condition("Ready");
         Self {
             color: match metadata.label(names::COLOR_LABEL) {
@@ -221,13 +273,14 @@ impl Kind for Pod {
             revision: Text::of(metadata.label(names::REVISION_LABEL).unwrap_or_default()),
             ip: status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()),
             ports: named_ports(spec),
-            ready: ready.is_some_and(|ready| ready.status == "True"),
+            ready: is_ready,
             deleting: metadata.deleting(),
             // The API server writes it. One that can't be counted with makes no pod old.
             created: metadata.creation_timestamp.map_or(Timestamp::UNIX_EPOCH, |at| at.parse().unwrap_or_else(|_| clock::now())),
             ready_changed: ready.and_then(|ready| ready.last_transition_time.as_ref()?.parse().ok()),
             restarts: status.containers().map(|container| container.restart_count).max().unwrap_or(0),
-            trouble: status.trouble().map(Box::new),
+            trouble,
+            waits,
         }
     }
 
@@ -324,6 +377,48 @@ mod tests {
             let trouble = pod(status).trouble.unwrap();
             assert_eq!((trouble.reason.as_str(), trouble.message.as_str(), trouble.container.as_deref()), (reason, message, container));
         }
+    }
+
+    #[test]
+    fn what_a_pod_waits_for_is_the_first_that_is_not_done() {
+        let scheduled =
+            || json!([{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False", "message": "gate x is not met"}]);
+        let (running, waiting) = (json!({"running": {}}), json!({"waiting": {"reason": "PodInitializing"}}));
+        let status = |name: &str, ready: bool, state: &Value| json!({"name": name, "ready": ready, "state": state});
+        let ended = status("migrate", true, &json!({"terminated": {"exitCode": 0, "reason": "Completed"}}));
+        let sidecar = json!({"name": "mesh", "ready": false, "started": true, "state": running});
+        let start = |container: &str| PodWait::Start { container: container.into() };
+        let cases = [
+            (json!([]), json!([]), PodWait::Kubelet { node: "node-1".into() }),
+            (json!([status("migrate", false, &waiting)]), json!([status("shop", false, &waiting)]), start("migrate")),
+            (
+                json!([status("migrate", false, &running)]),
+                json!([status("shop", false, &waiting)]),
+                PodWait::Init { container: "migrate".into() },
+            ),
+            (
+                json!([ended, status("mesh", false, &running)]),
+                json!([status("shop", false, &waiting)]),
+                PodWait::Ready { container: "mesh".into() },
+            ),
+            (json!([ended, sidecar]), json!([status("shop", false, &waiting)]), start("shop")),
+            (
+                json!([ended, sidecar]),
+                json!([status("a", true, &running), status("shop", false, &running)]),
+                PodWait::Ready { container: "shop".into() },
+            ),
+            (json!([]), json!([status("shop", true, &running)]), PodWait::Gate { message: "gate x is not met".into() }),
+        ];
+        let of = |status: Value| {
+            let spec = json!({"nodeName": "node-1", "initContainers": [{"name": "migrate"}, {"name": "mesh", "restartPolicy": "Always"}]});
+            arrive::<Pod>(json!({"metadata": {"name": "shop-green-1"}, "spec": spec, "status": status})).body.waits.map(|waits| *waits)
+        };
+        for (inits, containers, wait) in cases {
+            let told = json!({"conditions": scheduled(), "initContainerStatuses": inits, "containerStatuses": containers});
+            assert_eq!(of(told.clone()), Some(wait), "{told}");
+        }
+        assert_eq!(arrive::<Pod>(json!({"metadata": {"name": "shop-green-1"}})).body.waits.map(|waits| *waits), Some(PodWait::Node));
+        assert_eq!(of(json!({"conditions": [{"type": "Ready", "status": "True"}]})), None);
     }
 
     #[test]

@@ -222,7 +222,7 @@ impl Jobs {
 const LATE: &str = "no answer from the API server in time";
 
 /// The answer, or why there is none.
-async fn in_time<T>(request: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
+pub(super) async fn in_time<T>(request: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
     match timeout(PATIENCE, request).await {
         Ok(answer) => answer.map_err(|why| why.to_string()),
         Err(_) => Err(LATE.into()),

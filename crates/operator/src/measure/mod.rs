@@ -9,6 +9,7 @@ mod http;
 mod job;
 mod line;
 mod places;
+mod pod_events;
 mod prometheus;
 mod services;
 mod signature;
@@ -21,7 +22,8 @@ pub use signature::Signer;
 
 use crate::{clock, key::Key, memory::Memory, metrics::Metrics, queue::Queue};
 use address::Rules;
-use bluegreen_engine::Observed;
+use bluegreen_api::Color;
+use bluegreen_engine::{Observed, observed::PodWarning};
 use bluegreen_gates::{
     ask::{
         Ask, What,
@@ -37,9 +39,10 @@ use futures::future::{BoxFuture, join_all};
 use job::Jobs;
 use line::Line;
 use places::{Place, Places};
+use pod_events::PodEvents;
 use reqwest::{Method, Url};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -60,6 +63,7 @@ pub struct Sources {
     credentials: Arc<Credentials>,
     own: Option<Arc<Own>>,
     jobs: Jobs,
+    pod_events: PodEvents,
     places: Places,
 }
 
@@ -72,7 +76,18 @@ impl Sources {
         let metrics = Arc::new(Clients::again(rules.clone(), |builder| builder));
         let credentials = Arc::new(Credentials::new(api.clone(), rules.clone()));
         let own = own.map(|directory| Arc::new(Own::new(directory, rules.clone())));
-        Ok(Self { pods: client::pods(&rules)?, urls, metrics, rules, signer, credentials, own, jobs: Jobs::new(api), places })
+        Ok(Self {
+            pods: client::pods(&rules)?,
+            urls,
+            metrics,
+            rules,
+            signer,
+            credentials,
+            own,
+            jobs: Jobs::new(api.clone()),
+            pod_events: PodEvents::new(api),
+            places,
+        })
     }
 
     /// `namespace`: of the rollout that asks.
@@ -152,6 +167,11 @@ pub trait Gauge: Send + Sync {
         false
     }
 
+    /// What the Warning events of a pod say; nothing where they can't be read.
+    fn warnings<'a>(&'a self, _namespace: &'a str, _pod: &'a str) -> BoxFuture<'a, Vec<PodWarning>> {
+        Box::pin(async { vec![] })
+    }
+
     /// A measurement that had begun is not wanted any more: what it left outside of this process goes.
     fn abandon<'a>(&'a self, _what: &'a What) -> BoxFuture<'a, ()> {
         Box::pin(async {})
@@ -174,6 +194,15 @@ impl Gauge for Sources {
         !Url::parse(url).is_ok_and(|url| allowed.way(&Request { namespace, method, url: &url, headers }).is_ok())
     }
 
+    fn warnings<'a>(&'a self, namespace: &'a str, pod: &'a str) -> BoxFuture<'a, Vec<PodWarning>> {
+        Box::pin(async move {
+            self.pod_events.read(namespace, pod).await.unwrap_or_else(|why| {
+                tracing::debug!(namespace, pod, why, "the events of a pod could not be read");
+                vec![]
+            })
+        })
+    }
+
     fn abandon<'a>(&'a self, what: &'a What) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             if let What::Job(job) | What::Reading(job) = what {
@@ -189,6 +218,8 @@ pub struct Measuring {
     queue: Arc<Queue>,
     metrics: Metrics,
     running: Mutex<HashMap<Key, Vec<Running>>>,
+    /// Whose events are being read.
+    puzzles: Mutex<HashSet<(Key, Color)>>,
 }
 
 struct Running {
@@ -213,7 +244,7 @@ fn answers(result: &Measurement, wanted: &Ask) -> bool {
 
 impl Measuring {
     pub fn new(gauge: Arc<dyn Gauge>, memory: Arc<Memory>, queue: Arc<Queue>, metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { gauge, memory, queue, metrics, running: Mutex::default() })
+        Arc::new(Self { gauge, memory, queue, metrics, running: Mutex::default(), puzzles: Mutex::default() })
     }
 
     /// Makes the running measurements of a rollout those that are wanted, as `seen` has it.
@@ -245,6 +276,29 @@ impl Measuring {
         if !present.is_empty() {
             all.insert(key.clone(), present);
         }
+    }
+
+    /// Reads the events of these pods, one of a side at a time. What they say is there for the next look.
+    pub fn read_events(self: &Arc<Self>, key: &Key, uid: &str, pods: Vec<(Color, String)>) {
+        for (color, pod) in pods {
+            let puzzle = (key.clone(), color);
+            if !self.puzzles().insert(puzzle.clone()) {
+                continue;
+            }
+            let (this, uid) = (self.clone(), uid.to_owned());
+            tokio::spawn(async move {
+                let warnings = this.gauge.warnings(&puzzle.0.namespace, &pod).await;
+                let there = this.memory.if_there(&puzzle.0, &uid, |remembered| remembered.read_events(color, &pod, warnings, clock::now()));
+                this.puzzles().remove(&puzzle);
+                if there.is_some() {
+                    this.queue.add(puzzle.0);
+                }
+            });
+        }
+    }
+
+    fn puzzles(&self) -> MutexGuard<'_, HashSet<(Key, Color)>> {
+        self.puzzles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn forget(&self, key: &Key) {

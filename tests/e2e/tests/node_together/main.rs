@@ -5,3 +5,4 @@
 mod analysis;
 mod checks;
 mod credentials;
+mod laggards;

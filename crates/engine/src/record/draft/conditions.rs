@@ -13,7 +13,7 @@ impl Draft<'_> {
     /// Puts message and conditions into the draft: Ready and Promoted always, Reconciling or Stalled while they hold, never both.
     pub(crate) fn tell(&mut self, stay: &Stay) {
         self.status.message = bounded(&stay.message);
-        self.status.trouble = stay.trouble;
+        self.status.trouble = stay.trouble.as_ref().and_then(|trouble| trouble.kind);
         self.status.waiting = waiting(self, stay);
         let (promoted, promoted_reason) = promoted(self, stay);
         let mut wanted = vec![(reasons::READY, stay.kind == StayKind::Ready, stay.reason), (reasons::PROMOTED, promoted, promoted_reason)];

@@ -6,7 +6,10 @@ use bluegreen_engine::{
     Observed,
     asked::Asked,
     decision::Role,
-    observed::{ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, PodSeen, PodTrouble, ServiceSeen, ports::NamedPort},
+    observed::{
+        ColorSeen, DeploymentSeen, EndpointSeen, EndpointsSeen, Identity, PodSeen, PodTrouble, PodWait, ServiceSeen,
+        deployments::asked_names, ports::NamedPort, services::Names,
+    },
 };
 use std::sync::Arc;
 
@@ -72,7 +75,7 @@ impl World {
             pod.pending = !pod.ready && place >= self.room;
             let age = self.now.as_second() - pod.created.as_second();
             let ready = match pod.image.rsplit('-').next() {
-                Some("unready" | "missing" | "crash") => false,
+                Some("unready" | "missing" | "crash" | "migrates" | "mounts") => false,
                 _ if pod.pending => false,
                 Some("dies") => age >= 2 && self.status.phase != Some(Phase::Monitoring),
                 Some("slow") => age >= 60,
@@ -109,8 +112,8 @@ impl World {
         Observed {
             annotations: self.annotations.clone(),
             by: "kubectl".into(),
-            blue: ColorSeen { progress: self.progress.get(&Color::Blue).cloned(), ..self.color_seen(Color::Blue) },
-            green: ColorSeen { progress: self.progress.get(&Color::Green).cloned(), ..self.color_seen(Color::Green) },
+            blue: self.color_followed(Color::Blue),
+            green: self.color_followed(Color::Green),
             services: Role::ALL.into_iter().filter_map(|role| Some((role, self.service_seen(role.as_str())?))).collect(),
             endpoints: EndpointsSeen {
                 pods: self.endpoints.iter().map(|pod| EndpointSeen { pod: pod.clone(), ready: true }).collect(),
@@ -137,6 +140,12 @@ impl World {
         })
     }
 
+    /// With what the operator remembers of it.
+    fn color_followed(&self, color: Color) -> ColorSeen {
+        let (progress, told) = (self.progress.get(&color).cloned(), self.told.get(&color).cloned());
+        ColorSeen { progress, told, ..self.color_seen(color) }
+    }
+
     pub(super) fn color_seen(&self, color: Color) -> ColorSeen {
         let pods: Vec<_> = self.pods.iter().filter(|pod| pod.color == color).map(pod_seen).collect();
         let Some(deployment) = self.deployments.get(&color) else { return ColorSeen { pods, ..Default::default() } };
@@ -149,6 +158,8 @@ impl World {
             owner: deployment.owner.clone(),
             deleting: false,
             labels_intact: deployment.labels_intact,
+            settings_intact: Names::read(&deployment.written) == self.deployment_names(),
+            written: deployment.written.clone(),
             revision: deployment.revision.clone(),
             epoch: deployment.epoch.clone(),
             arrival: deployment.arrival.clone(),
@@ -162,7 +173,11 @@ impl World {
             available: count(&|pod| pod.ready),
             replica_failure: None,
         };
-        ColorSeen { deployment: Some(deployment), pods, progress: None }
+        ColorSeen { deployment: Some(deployment), pods, progress: None, told: None }
+    }
+
+    fn deployment_names(&self) -> Names {
+        asked_names(&self.spec.deployment.clone().unwrap_or_default())
     }
 
     fn service_seen(&self, role: &str) -> Option<ServiceSeen> {
@@ -200,6 +215,13 @@ fn pod_seen(pod: &Pod) -> PodSeen {
         _ if pod.pending => Some(PodTrouble { reason: "Unschedulable".into(), message: "no node has room".into(), container: None }),
         _ => None,
     };
+    let container = || "shop".to_owned();
+    let waits = match pod.image.rsplit('-').next() {
+        _ if pod.ready || trouble.is_some() => None,
+        Some("migrates") => Some(PodWait::Init { container: "migrate".into() }),
+        Some("mounts") => Some(PodWait::Start { container: container() }),
+        _ => Some(PodWait::Ready { container: container() }),
+    };
     PodSeen {
         name: pod.name.clone(),
         revision: pod.revision.clone(),
@@ -211,5 +233,6 @@ fn pod_seen(pod: &Pod) -> PodSeen {
         ready_changed: pod.ready_changed,
         restarts: pod.restarts,
         trouble,
+        waits,
     }
 }

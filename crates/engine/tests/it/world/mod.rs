@@ -9,7 +9,7 @@ use bluegreen_engine::{
     decide,
     decision::{Object, Role},
     measure,
-    observed::{Absence, Late, Owner, Progress, Refusal, RevisionSeen, Unread},
+    observed::{Absence, EventsRead, Late, Owner, Progress, Refusal, RevisionSeen, Unread},
 };
 use bluegreen_gates::{
     reading::{Measurement, Outcome, Reading},
@@ -40,6 +40,8 @@ pub struct Deployment {
     pub epoch: String,
     pub arrival: String,
     pub labels_intact: bool,
+    /// Names of the settings that were written.
+    pub written: String,
     pub owner: Owner,
 }
 
@@ -83,6 +85,8 @@ pub struct World {
     pub revisions: BTreeMap<String, RevisionSeen>,
     pub templates: BTreeMap<String, Value>,
     pub progress: BTreeMap<Color, Progress>,
+    /// What the events of a pod say, where they were read.
+    pub told: BTreeMap<Color, EventsRead>,
     pub applied: BTreeMap<Color, i64>,
     pub results: Vec<Measurement>,
     pub refusals: Vec<Refusal>,
@@ -194,6 +198,7 @@ impl World {
             revisions: BTreeMap::new(),
             templates: BTreeMap::new(),
             progress: BTreeMap::new(),
+            told: BTreeMap::new(),
             applied: BTreeMap::new(),
             results: vec![],
             refusals: vec![],

@@ -5,7 +5,7 @@ use bluegreen_api::{Color, Phase};
 use bluegreen_engine::{
     Effect, Observed,
     decision::{Change, Extent, Guard, Manner, Object, Role, Target},
-    observed::{Owner, Refusal, RevisionSeen, facts, labels, services},
+    observed::{Owner, Refusal, RevisionSeen, deployments, facts, labels, services},
     render,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -33,6 +33,7 @@ impl World {
             }
             Change::Scale { color, replicas } => format!("Deployment {color} to {replicas}"),
             Change::LeadService { role, target, .. } => format!("{} Service → {} {}", role.as_str(), target.color, self.reached_by(target)),
+            Change::SettleDeployment { color } => format!("settings of Deployment {color}"),
             Change::SettleService { role, .. } => format!("settings of the {} Service", role.as_str()),
             Change::ReleaseService { role } => format!("{} Service, released", role.as_str()),
             Change::Fence { object, .. } => format!("{}, fenced", in_words(object)),
@@ -98,6 +99,7 @@ impl World {
                     epoch: String::new(),
                     arrival: String::new(),
                     labels_intact: true,
+                    written: String::new(),
                     owner: Owner::Us,
                 });
                 let before = deployment.clone();
@@ -151,6 +153,12 @@ impl World {
                     service.resource_version = version;
                 }
                 self.services.insert(role.as_str(), service);
+            }
+            Change::SettleDeployment { color } => {
+                self.note(&format!("settle Deployment {color} ({})", effect.why));
+                let asked = deployments::asked_names(&deployments::deployment_object(seen)).written().unwrap_or_default();
+                let deployment = self.deployments.get_mut(color).unwrap();
+                (deployment.written, deployment.resource_version) = (asked, version);
             }
             Change::SettleService { role, marks_only } => {
                 self.note(&format!("settle {} Service ({})", role.as_str(), effect.why));

@@ -145,7 +145,7 @@ impl World {
             Change::Scale { color, replicas } => self.deploy(who, term, index(*color), None, *replicas),
             Change::LeadService { role, target, extent } => self.serve(term, seen, *role, (target, *extent)),
             // Its settings are as they are asked for, always.
-            Change::SettleService { .. } | Change::ReleaseService { .. } => {}
+            Change::SettleDeployment { .. } | Change::SettleService { .. } | Change::ReleaseService { .. } => {}
             Change::Fence { object, epoch } => self.fence(term, object, epoch),
         }
         Ok(())
@@ -284,6 +284,7 @@ fn told_of(change: &Change) -> String {
         }
         Change::Scale { color, replicas } => format!("Deployment {color} scaled to {replicas}"),
         Change::LeadService { role, target, .. } => format!("{} Service → {} {}", role.as_str(), target.color, target.revision),
+        Change::SettleDeployment { color } => format!("settings of Deployment {color}"),
         Change::SettleService { role, .. } => format!("settings of the {} Service", role.as_str()),
         Change::ReleaseService { role } => format!("{} Service released", role.as_str()),
         Change::Fence { object, epoch } => format!("{object:?} fenced with {epoch}"),

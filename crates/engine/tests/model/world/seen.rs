@@ -58,6 +58,8 @@ impl World {
             owner: Owner::Us,
             deleting: false,
             labels_intact: deployment.labels_intact,
+            settings_intact: true,
+            written: String::new(),
             revision: deployment.revision.to_string(),
             epoch: deployment.epoch.to_string(),
             arrival: deployment.arrival.to_string(),
@@ -71,7 +73,7 @@ impl World {
             available: told.ready,
             replica_failure: None,
         };
-        ColorSeen { deployment: Some(deployment), pods, progress: None }
+        ColorSeen { deployment: Some(deployment), pods, progress: None, told: None }
     }
 
     fn service_seen(&self, role: Role, service: &Arc<Service>) -> ServiceSeen {
@@ -109,5 +111,6 @@ fn pod_seen(pod: &Pod) -> PodSeen {
         ready_changed: pod.ready_changed.map(at),
         restarts: 0,
         trouble: None,
+        waits: None,
     }
 }
