@@ -268,6 +268,22 @@ fn an_edited_candidate_is_written_again_before_the_switch() {
     assert!(switches(&promoting));
 }
 
+/// The write of the Service may be on its way.
+#[test]
+fn a_new_candidate_waits_for_a_switch_that_nobody_refused() {
+    let mut world = World::live(json!({}));
+    world.image("shop:2");
+    world.until_about_to_act_in(Phase::Promoting);
+    unready(&mut world, "shop:2", 1);
+    world.controllers();
+    world.image("shop:3");
+    world.run_for(5);
+    let candidate = world.status.preview.as_ref().map(|side| side.image.as_str());
+    assert_eq!((world.phase(), candidate), (Phase::Promoting, Some("shop:2")), "{}", world.story());
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:3"), "{}", world.story());
+}
+
 /// What refused it may be what `spec` was mended for. Once the Service is written, the next candidate waits.
 #[test]
 fn a_new_candidate_replaces_one_whose_switch_is_refused() {
