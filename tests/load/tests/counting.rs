@@ -52,7 +52,7 @@ async fn load(address: SocketAddr, rate: f64, connections: usize) -> Summary {
         duration: Some(Duration::from_millis(500)),
         keep_alive: true,
         connections,
-        timeout: Duration::from_secs(2),
+        timeout: Duration::from_secs(60),
     };
     run(plan, pending(), |_, _| ()).await.unwrap()
 }

@@ -159,6 +159,24 @@ fn scrawl() -> impl Strategy<Value = String> {
     prop_oneof![3 => vec(piece, 0..400).prop_map(|pieces| format!("${}", pieces.concat())), 1 => any::<String>()]
 }
 
+/// A text cut off before its fourth filter: the other reader takes long for filters within each other. A text that is cut is no text
+/// drawn in vain, of which proptest allows only so many.
+fn few_filters(mut text: String) -> String {
+    if let Some((at, _)) = text.match_indices("[?").nth(3) {
+        text.truncate(at);
+    }
+    text
+}
+
+/// A text as the other reader is asked for it: RFC 9535 allows blanks before each segment (2.5), and the other reader refuses those
+/// before `..`.
+fn without_blanks_before_dots(text: &str) -> String {
+    let mut parts: Vec<_> = text.split("..").collect();
+    let last = parts.len() - 1;
+    parts[..last].iter_mut().for_each(|part| *part = part.trim_end_matches([' ', '\t', '\n', '\r']));
+    parts.join("..")
+}
+
 proptest! {
     #![proptest_config(crate::config())]
 
@@ -193,9 +211,9 @@ proptest! {
     }
 
     #[test]
-    fn what_the_other_reader_refuses_is_refused(text in scrawl().prop_filter("short", |text| text.matches("[?").count() < 4)) {
+    fn what_the_other_reader_refuses_is_refused(text in scrawl().prop_map(few_filters)) {
         let ours = JsonPath::of("jsonPath", &text);
-        prop_assert!(ours.is_err() || Other::parse(&text).is_ok(), "{}", text);
+        prop_assert!(ours.is_err() || Other::parse(&without_blanks_before_dots(&text)).is_ok(), "{}", text);
     }
 }
 

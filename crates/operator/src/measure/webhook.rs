@@ -75,7 +75,7 @@ mod tests {
 
     async fn asked(url: &str, allowed: &Allowed, key: Option<PathBuf>) -> CheckOutcome {
         let headers = [(HeaderName::from_static("x-team"), HeaderValue::from_static("checkout"))].into_iter().collect();
-        let question = Question { url, headers: &headers, body: r#"{"a":1}"#, timeout: Duration::from_secs(2) };
+        let question = Question { url, headers: &headers, body: r#"{"a":1}"#, timeout: Duration::from_secs(60) };
         let means = Means::new(allowed);
         ask(means.reach(), &means.places, &Signer(key), &question).await
     }

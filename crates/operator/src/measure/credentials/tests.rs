@@ -1,6 +1,6 @@
 use super::super::{
     prometheus,
-    stage::{local, provide_tls, serve, serve_tls_as},
+    stage::{local, provide_tls, serve, serve_tls_as, stop_the_clock},
 };
 use super::*;
 use axum::{
@@ -70,7 +70,7 @@ async fn access(keys: &[(&str, &str)]) -> Result<Access, String> {
 /// What a Prometheus tells who comes with these keys.
 async fn asked(keys: &[(&str, &str)], address: &str) -> Reading {
     let access = access(keys).await.unwrap_or_else(|why| panic!("{why}"));
-    prometheus::read(access.clients.of("web"), (address, &Headers::new()), ("up", None), Duration::from_secs(5)).await
+    prometheus::read(access.clients.of("web"), (address, &Headers::new()), ("up", None), Duration::from_secs(20)).await
 }
 
 async fn answer(access: &Access, url: &str) -> reqwest::Result<String> {
@@ -112,6 +112,7 @@ async fn what_is_wrong_with_a_secret_is_told_and_what_is_in_it_isnt() {
 
 #[tokio::test(start_paused = true)]
 async fn a_secret_that_appears_is_found_and_its_changes_noticed() {
+    let _stopped = stop_the_clock();
     let server = Server::default();
     let credentials = server.credentials().await;
     let of = async || credentials.of(&named()).await.map(|access| access.keys.get("token").cloned().unwrap_or_default());
@@ -138,6 +139,7 @@ async fn a_permission_that_is_missing_is_told_with_what_to_grant() {
 
 #[tokio::test(start_paused = true)]
 async fn only_a_deletion_takes_known_credentials_away() {
+    let _stopped = stop_the_clock();
     let server = Server::default();
     server.refuse(500);
     let credentials = server.credentials().await;

@@ -2,7 +2,7 @@ use super::super::{FRESH, MISSING};
 use super::*;
 use crate::measure::{
     Signer, Sources,
-    stage::{local, nowhere, provide_tls, serve},
+    stage::{local, nowhere, provide_tls, serve, stop_the_clock},
 };
 use axum::{Router, http::HeaderMap, response::Redirect, routing::post};
 use bluegreen_gates::{
@@ -21,6 +21,8 @@ struct Volume(PathBuf);
 impl Volume {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("prometheus-credentials-{}-{name}", std::process::id()));
+        // A run that was killed left its own there, and the number of its process comes again.
+        let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -82,7 +84,7 @@ async fn prometheus() -> String {
 
 async fn asked(sources: &Sources, address: &str, credentials: Whose<Secret>) -> Reading {
     let questions = vec![Question::Prometheus { address: address.to_owned(), headers: Arc::default(), query: "up".into(), at: None }];
-    let outcome = sources.ask("web", &What::Metric { questions, credentials, timeout: Duration::from_secs(5) }).await;
+    let outcome = sources.ask("web", &What::Metric { questions, credentials, timeout: Duration::from_secs(20) }).await;
     let Outcome::Readings(mut readings) = outcome else { panic!("{outcome:?}") };
     readings.remove(0)
 }
@@ -110,6 +112,7 @@ async fn a_redirect_of_prometheus_is_not_followed_with_credentials() {
 
 #[tokio::test(start_paused = true)]
 async fn a_changed_token_is_taken_within_half_a_minute() {
+    let _stopped = stop_the_clock();
     let volume = Volume::with("changed", &[("token", "1")]);
     let (own, address) = (volume.own(), prometheus().await);
     let shown = async || {
