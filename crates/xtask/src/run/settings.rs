@@ -30,7 +30,8 @@ impl Settings {
 
     fn of_seed(seed: u64, slower: Option<u32>) -> Self {
         let seed = std::env::var(SEED).unwrap_or_else(|_| seed.to_string());
-        let mut variables = vec![(SEED, seed.clone()), ("PROPTEST_SEED", seed)];
+        // Proptest reads the last one by itself, for properties with a configuration that isn't ours.
+        let mut variables = vec![(SEED, seed.clone()), ("PROPTEST_SEED", seed.clone()), ("PROPTEST_RNG_SEED", seed)];
         variables.extend(slower.map(|times| (SLOWER, times.to_string())));
         Self { variables }
     }
