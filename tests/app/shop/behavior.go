@@ -23,6 +23,8 @@ type behavior struct {
 	readyAfter       time.Duration
 
 	requests uint64
+	// The part of an error that is due by now. It becomes an error when it is a whole one.
+	due float64
 	// How many requests came in each tenth of the last second.
 	tenths [10]uint64
 	tenth  int64
@@ -90,8 +92,9 @@ func (b *behavior) isReady(now time.Time) bool {
 	return b.ready && now.Sub(b.started) >= b.readyAfter
 }
 
-// forRequest counts a request, and tells how likely it fails and how long it is to be held up.
-func (b *behavior) forRequest(now time.Time) (errorRate float64, latency time.Duration) {
+// forRequest counts a request, and returns whether it fails and how long it is to be held up. Errors are spread evenly, so that
+// tests with few requests see the share that they asked for, and not what dice make of it.
+func (b *behavior) forRequest(now time.Time) (fails bool, latency time.Duration) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	b.requests++
@@ -100,9 +103,15 @@ func (b *behavior) forRequest(now time.Time) (errorRate float64, latency time.Du
 		b.requests <= b.badAfterRequests ||
 		(b.badAboveRPS > 0 && rps <= b.badAboveRPS)
 	if good {
-		return 0, 0
+		return false, 0
 	}
-	return b.errorRate, b.latency
+	b.due += b.errorRate
+	// Ten times 0.1 is a little less than 1.
+	if b.due > 1-1e-9 {
+		b.due--
+		return true, b.latency
+	}
+	return false, b.latency
 }
 
 // countTenth counts a request and tells how many came within the last second.

@@ -19,14 +19,14 @@ func TestGoesBadOnlyUnderTraffic(t *testing.T) {
 	b := from(t, now, map[string]string{"ERROR_RATE": "1", "BAD_ABOVE_RPS": "20"})
 	for range 30 { // ten a second: checks, not users
 		now = now.Add(100 * time.Millisecond)
-		if rate, _ := b.forRequest(now); rate != 0 {
+		if fails, _ := b.forRequest(now); fails {
 			t.Fatal("bad at ten requests a second")
 		}
 	}
 	bad := 0
 	for range 100 { // fifty a second
 		now = now.Add(20 * time.Millisecond)
-		if rate, _ := b.forRequest(now); rate != 0 {
+		if fails, _ := b.forRequest(now); fails {
 			bad++
 		}
 	}
@@ -34,7 +34,7 @@ func TestGoesBadOnlyUnderTraffic(t *testing.T) {
 		t.Fatalf("bad for %d of 100 requests at fifty a second: should be so once the second is full", bad)
 	}
 	now = now.Add(5 * time.Second)
-	if rate, _ := b.forRequest(now); rate != 0 {
+	if fails, _ := b.forRequest(now); fails {
 		t.Fatal("still bad when the traffic is gone")
 	}
 }
@@ -42,16 +42,34 @@ func TestGoesBadOnlyUnderTraffic(t *testing.T) {
 func TestGoesBadAfterATimeAndAfterRequests(t *testing.T) {
 	start := time.Now()
 	b := from(t, start, map[string]string{"ERROR_RATE": "1", "BAD_AFTER": "10s"})
-	if rate, _ := b.forRequest(start.Add(9 * time.Second)); rate != 0 {
+	if fails, _ := b.forRequest(start.Add(9 * time.Second)); fails {
 		t.Fatal("bad too early")
 	}
-	if rate, _ := b.forRequest(start.Add(11 * time.Second)); rate != 1 {
+	if fails, _ := b.forRequest(start.Add(11 * time.Second)); !fails {
 		t.Fatal("not bad after its time")
 	}
 	b = from(t, start, map[string]string{"LATENCY": "1s", "BAD_AFTER_REQUESTS": "2"})
 	for number, want := range []time.Duration{0, 0, time.Second} {
 		if _, latency := b.forRequest(start); latency != want {
 			t.Fatalf("request %d is held up for %s instead of %s", number+1, latency, want)
+		}
+	}
+}
+
+func TestErrorsAreSpreadEvenly(t *testing.T) {
+	now := time.Now()
+	for rate, every := range map[string]int{"1": 1, "0.5": 2, "0.2": 5, "0.1": 10, "0.02": 50} {
+		b := from(t, now, map[string]string{"ERROR_RATE": rate})
+		for number := 1; number <= 1000; number++ {
+			if fails, _ := b.forRequest(now); fails != (number%every == 0) {
+				t.Fatalf("request %d at an error rate of %s: fails is %t", number, rate, fails)
+			}
+		}
+	}
+	b := from(t, now, nil)
+	for range 1000 {
+		if fails, _ := b.forRequest(now); fails {
+			t.Fatal("an error without an error rate")
 		}
 	}
 }

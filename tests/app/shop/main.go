@@ -5,7 +5,7 @@
 //
 //	VERSION              what it calls itself
 //	PORT, PORTS          8080; or several: 8080,8081
-//	ERROR_RATE           this share of requests is answered with 500 (0 to 1)
+//	ERROR_RATE           this share of requests is answered with 500 (0 to 1), evenly spread
 //	LATENCY              every request takes this much longer
 //	BAD_AFTER            errors and latency begin this long after the start
 //	BAD_AFTER_REQUESTS   … once this many requests have come
@@ -22,7 +22,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -150,7 +149,7 @@ func (s *shop) routes() http.Handler {
 func (s *shop) counted(path string, handle http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
-		errorRate, latency := s.behavior.forRequest(started)
+		fails, latency := s.behavior.forRequest(started)
 		if latency > 0 {
 			select {
 			case <-time.After(latency):
@@ -158,7 +157,7 @@ func (s *shop) counted(path string, handle http.HandlerFunc) http.HandlerFunc {
 			}
 		}
 		code := http.StatusOK
-		if rand.Float64() < errorRate {
+		if fails {
 			code = http.StatusInternalServerError
 			http.Error(w, "this version fails on request", code)
 		} else {

@@ -47,7 +47,7 @@ impl Addresses {
 }
 
 /// Finds ports below those that the kernel gives to outgoing connections: none of these can take one before we do.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
     let start = u64::from(moment / 1000) + u64::from(std::process::id()) * 37;
     let mut held = Vec::new();

@@ -38,6 +38,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 pub use rustix::process::Signal;
 
+pub use crate::control_plane::free_ports;
 use crate::image::Image;
 use crate::node::Node;
 pub use crate::operator::{OPERATOR, SYSTEM_NAMESPACE, await_resource};

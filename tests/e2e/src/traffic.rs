@@ -1,7 +1,12 @@
 //! Users, played by the load generator. Only a cluster with a real node carries traffic, and only inside its network:
 //! `cargo xtask test` runs these tests there.
 
-use crate::{LEASE, Operator, ground::repository, patience, space::Space};
+use crate::{
+    LEASE, Operator,
+    ground::repository,
+    patience::{self, stretched},
+    space::Space,
+};
 use bluegreen_load::{Answer, Summary};
 use bluegreen_witness::Kind;
 use jiff::Timestamp;
@@ -11,11 +16,15 @@ use std::{
     io::{self, BufRead, BufReader},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+
+/// A request that is answered takes no longer on a busy machine.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// An operator that keeps its lease while traffic keeps the machine busy.
 pub fn operator(space: &Space) -> Operator {
@@ -62,6 +71,8 @@ impl Load {
             .arg(format!("http://{address}/"))
             .arg(format!("--rate={rate}"))
             .arg(way)
+            // A moment in which nothing runs fails no request: what is refused, cut off or answered wrongly fails at once.
+            .arg(format!("--timeout={}s", stretched(ANSWER).as_secs()))
             .arg("--output")
             .arg(&answers)
             .stdin(Stdio::null())

@@ -57,7 +57,8 @@ async fn on_unknown_decides_while_prometheus_is_away() {
     let space = Space::new("unknown").await;
     let _operator = traffic::operator(&space);
     let metric = json!({"name": "errors", "max": "1%", "interval": "1s", "errorLimit": 3, "prometheus": {"query": "vector(0)"}});
-    let monitoring = |choice: &str| json!({"monitoring": {"duration": "15s", "onUnknown": choice, "metrics": [metric]}});
+    // The monitoring begins when the version is live, and Prometheus has to be away before its end, also on a busy machine.
+    let monitoring = |choice: &str| json!({"monitoring": {"duration": "60s", "onUnknown": choice, "metrics": [metric]}});
     let rollout = space.rollout(&merged(plain(), &monitoring("RollBack"))).await;
     rollout.until_healthy("1.0.0").await;
     let watched = |seen: &Seen| {

@@ -19,8 +19,11 @@ const ERRORS: &str = r#"sum(rate(http_requests_total{namespace="{{ namespace }}"
 
 fn manifest() -> Value {
     let cluster = Cluster::attach(&std::env::var("BLUEGREEN_CLUSTER").unwrap()).unwrap();
-    let metric =
-        json!({"name": "errors", "prometheus": {"query": ERRORS}, "max": "5%", "interval": "1s", "initialDelay": "3s", "count": 4});
+    // On a busy machine Prometheus asks pods late, and then nothing can be said for a while.
+    let metric = json!({
+        "name": "errors", "prometheus": {"query": ERRORS}, "max": "5%",
+        "interval": "1s", "initialDelay": "3s", "count": 4, "noDataLimit": 1000,
+    });
     let spec = json!({
         "replicas": 3,
         "template": {"spec": {"containers": [{

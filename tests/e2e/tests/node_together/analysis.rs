@@ -5,7 +5,7 @@ use bluegreen_e2e::{
     Seen, Space,
     beside::{RATE, candidate_beside, compared, fail, gate, manifest, plain, tell},
     merged,
-    patience::pause,
+    patience::{pause, stretched},
     traffic::{self, Connections, Load},
 };
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ async fn an_incident_that_hits_both_sides_condemns_neither() {
     let _operator = traffic::operator(&space);
     // It passes after the incident.
     let mut longer = manifest();
-    longer["spec"]["verification"]["metrics"][0]["count"] = json!(60);
+    longer["spec"]["verification"]["metrics"][0]["count"] = json!(stretched(4 * INCIDENT).as_secs());
     let (rollout, seen, _load) = candidate_beside(&space, &longer).await;
     let revisions = [seen.active().revision.clone(), seen.candidate().revision.clone()];
     for revision in &revisions {
@@ -163,8 +163,11 @@ async fn slower_than_before_the_switch_waits_for_a_person() {
         format!(r#"sum(rate(http_request_duration_seconds_{what}{{namespace="{{{{ namespace }}}}",pod=~"{{{{ pods }}}}"}}[5s]))"#)
     };
     let query = format!("{} / {}", of("sum"), of("count"));
-    let metric = json!({"name": "latency", "maxFactor": "3", "factorOf": "BeforeSwitch", "interval": "1s", "prometheus": {"query": query}});
-    let more = json!({"promotion": {"mode": "Manual"}, "monitoring": {"duration": "12s", "metrics": [metric]}});
+    // Until the first slow answers have come there is nothing to divide.
+    let metric = json!({
+        "name": "latency", "maxFactor": "3", "factorOf": "BeforeSwitch", "interval": "1s", "noDataLimit": 1000, "prometheus": {"query": query},
+    });
+    let more = json!({"promotion": {"mode": "Manual"}, "monitoring": {"duration": "30s", "metrics": [metric]}});
     let rollout = space.rollout(&merged(plain(), &more)).await;
     rollout.until_healthy("1.0.0").await;
     let _users = Load::on(&space, "shop", RATE, Connections::New).await;
@@ -172,7 +175,8 @@ async fn slower_than_before_the_switch_waits_for_a_person() {
     rollout.version("2.0.0").await;
     let waits = rollout.until("waits for approval", |seen| seen.works() == "AwaitingApproval").await;
     let candidate = waits.candidate().revision.clone();
-    tell(&space, &candidate, "latency=200ms").await;
+    // More than three times what a busy machine took before.
+    tell(&space, &candidate, "latency=2s").await;
     rollout.order("promote", &candidate).await;
     let held = rollout.until("waits for a person", |seen| seen.works() == "Inconclusive").await;
     assert!(held.is(Phase::Monitoring) && held.serves() == "2.0.0");
@@ -242,7 +246,8 @@ fn every_ready_made_metric() -> Vec<Value> {
         let counted = source.map(|_| 1);
         json!({
             "name": name, "max": "1000000", "dryRun": true, "interval": "1s", "initialDelay": "1s", "count": 1, "noDataLimit": 1, "errorLimit": 1,
-            "prometheus": {"ready": asked, "minRequests": counted},
+            // One that a busy machine answers late is taken too.
+            "prometheus": {"ready": asked, "minRequests": counted, "timeout": "60s"},
         })
     };
     all.filter(|(source, metric)| source.is_none() == alone(*metric)).map(metric).collect()

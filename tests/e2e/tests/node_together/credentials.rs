@@ -5,7 +5,6 @@ use bluegreen_e2e::{LEASE, Seen, Space, merged, shop};
 use serde_json::json;
 use std::{
     fs,
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -23,12 +22,16 @@ struct Prometheus {
 impl Prometheus {
     fn start() -> Self {
         let directory = std::env::temp_dir().join(format!("bluegreen-guarded-prometheus-{}", std::process::id()));
+        // A run that was killed left its own there.
+        let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(directory.join("credentials")).unwrap();
         let (config, web) = (directory.join("prometheus.yaml"), directory.join("web.yaml"));
         // JSON is YAML too.
         fs::write(&config, json!({"scrape_configs": []}).to_string()).unwrap();
         fs::write(&web, json!({"basic_auth_users": {"operator": RIGHT}}).to_string()).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // No outgoing connection takes such a port before Prometheus listens on it.
+        let [port] = bluegreen_cluster::free_ports().unwrap();
+        let address = format!("127.0.0.1:{port}");
         let child = Command::new("/usr/bin/prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--web.config.file={}", web.display()))
