@@ -1,7 +1,7 @@
 //! Reading the API server's audit log: who asked for what, and when.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -37,9 +37,9 @@ impl AuditLog {
         Self { path: path.to_path_buf(), offset: 0 }
     }
 
-    /// Reads what comes after now.
+    /// Reads what comes after now, and a line that is being written now.
     pub fn from_now(path: &Path) -> Result<Self> {
-        let offset = std::fs::metadata(path).with_context(|| format!("cannot find the audit log {}", path.display()))?.len();
+        let offset = last_line(path).with_context(|| format!("cannot read the end of the audit log {}", path.display()))?;
         Ok(Self { path: path.to_path_buf(), offset })
     }
 
@@ -62,6 +62,24 @@ impl AuditLog {
         }
         Ok(requests)
     }
+}
+
+/// Where the last line begins: after the last end of a line.
+fn last_line(path: &Path) -> io::Result<u64> {
+    const BLOCK: u64 = 4096;
+    let mut file = File::open(path)?;
+    let mut end = file.metadata()?.len();
+    while end > 0 {
+        let begin = end.saturating_sub(BLOCK);
+        let mut block = Vec::new();
+        file.seek(SeekFrom::Start(begin))?;
+        file.by_ref().take(end - begin).read_to_end(&mut block)?;
+        if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(begin + at as u64 + 1);
+        }
+        end = begin;
+    }
+    Ok(0)
 }
 
 #[derive(Deserialize)]
@@ -118,14 +136,41 @@ impl From<Entry> for Request {
 mod tests {
     use super::*;
 
+    fn line(name: &str) -> String {
+        format!(
+            r#"{{"stage":"ResponseComplete","verb":"patch","userAgent":"bluegreen/0.1","objectRef":{{"resource":"pods","subresource":"status","namespace":"a","name":"{name}"}},"responseStatus":{{"code":200}},"requestReceivedTimestamp":"t0","stageTimestamp":"t1"}}"#
+        )
+    }
+
+    #[test]
+    fn reading_from_now_begins_with_a_whole_line() {
+        let path = std::env::temp_dir().join(format!("bluegreen-audit-now-{}.log", std::process::id()));
+        let long = line(&"x".repeat(10_000));
+        for (there, expected) in [
+            (String::new(), vec!["two", "three"]),
+            (line("two")[..40].to_owned(), vec!["two", "three"]),
+            (format!("{long}\n"), vec!["two", "three"]),
+            (format!("{long}\n{}", &line("two")[..40]), vec!["two", "three"]),
+            (format!("{long}\n{}\n", line("two")), vec!["three"]),
+        ] {
+            std::fs::write(&path, &there).unwrap();
+            let mut log = AuditLog::from_now(&path).unwrap();
+            let before = if there.len() > 10_000 { format!("{long}\n") } else { String::new() };
+            std::fs::write(&path, format!("{before}{}\n{}\n", line("two"), line("three"))).unwrap();
+            let names: Vec<_> = log.requests().unwrap().into_iter().map(|request| request.name).collect();
+            assert_eq!(names, expected, "after {} bytes", there.len());
+        }
+        // A line that is longer than a block, and not whole yet.
+        std::fs::write(&path, format!("{}\n{}", line("one"), &long[..9_000])).unwrap();
+        let mut log = AuditLog::from_now(&path).unwrap();
+        std::fs::write(&path, format!("{}\n{long}\n", line("one"))).unwrap();
+        assert_eq!(log.requests().unwrap().len(), 1);
+        std::fs::remove_file(&path).unwrap();
+    }
+
     #[test]
     fn a_line_that_is_still_being_written_is_read_the_next_time() {
         let path = std::env::temp_dir().join(format!("bluegreen-audit-{}.log", std::process::id()));
-        let line = |name: &str| {
-            format!(
-                r#"{{"stage":"ResponseComplete","verb":"patch","userAgent":"bluegreen/0.1","objectRef":{{"resource":"pods","subresource":"status","namespace":"a","name":"{name}"}},"responseStatus":{{"code":200}},"requestReceivedTimestamp":"t0","stageTimestamp":"t1"}}"#
-            )
-        };
         std::fs::write(&path, format!("{}\n{}", line("one"), &line("two")[..40])).unwrap();
         let mut log = AuditLog::from_start(&path);
         let first = log.requests().unwrap();

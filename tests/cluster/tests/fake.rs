@@ -40,6 +40,7 @@ fn pod(name: &str) -> String {
 
 const WAITING: &str = "jsonpath={.status.containerStatuses[0].state.waiting.reason}";
 const READY: &str = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
+const READY_SINCE: &str = r#"jsonpath={.status.conditions[?(@.type=="Ready")].lastTransitionTime}"#;
 const RESTARTS: &str = "jsonpath={.status.containerStatuses[0].restartCount}";
 
 #[test]
@@ -70,13 +71,16 @@ fn pods_meet_the_fate_that_their_image_names(cluster: &Cluster) {
     }
     let get = |name: &str, what: &str| output(cluster, &["get", "pod", name, "-o", what]);
     eventually("a good pod is ready", || get("good", READY) == "True");
-    assert_ne!(get("slow", READY), "True");
     eventually("a crashing pod restarts again and again", || {
         get("crash", RESTARTS).parse().unwrap_or(0) >= 5 && get("crash", WAITING) == "CrashLoopBackOff"
     });
     eventually("a missing image backs off", || get("missing", WAITING) == "ImagePullBackOff");
     eventually("an invalid name is told", || get("invalid", WAITING) == "InvalidImageName");
     eventually("a slow pod gets ready", || get("slow", READY) == "True");
+    let moment = |what: &str| get("slow", what).parse::<jiff::Timestamp>().unwrap();
+    let took = moment(READY_SINCE).duration_since(moment("jsonpath={.metadata.creationTimestamp}"));
+    // Both times are in whole seconds.
+    assert!(took.as_secs() >= 4, "a slow pod is ready after 5 s, and this one was after {took:?}");
     assert_eq!(get("unready", READY), "False");
     // No connection can be made to such an address, so that no question to the pod leaves the machine.
     let address = get("good", "jsonpath={.status.podIP} {.status.hostIP}");

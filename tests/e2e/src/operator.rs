@@ -16,8 +16,9 @@ use std::{
 /// The lease of an operator that is to keep it: one that a busy machine keeps from renewing its lease for a third of it ends, and
 /// nobody starts it again.
 pub const LEASE: Duration = Duration::from_secs(60);
-/// One that runs out in a test: long enough for a busy machine, and short enough to be waited for.
-pub const SHORT_LEASE: Duration = Duration::from_secs(10);
+/// One that runs out in a test: long enough for a busy machine, and short enough to be waited for. The operator that is to take over
+/// ends as well if it can't renew the lease for two thirds of it.
+pub const SHORT_LEASE: Duration = Duration::from_secs(20);
 
 /// A running operator, or one that has ended. It is killed when the test lets go of it.
 #[derive(Debug)]

@@ -83,27 +83,41 @@ impl Record {
         self.log.journal().since(count).cloned().collect()
     }
 
-    /// Finds something in the state of an object now, or in any that comes: none is passed over. `after`: events before that
-    /// many are not looked at. The error is the time that was waited in vain.
-    pub async fn until<T>(&self, kind: Kind, name: &str, after: usize, find: impl Fn(&Event) -> Option<T>) -> Result<T, Duration> {
-        let mut length = self.log.length.subscribe();
-        let of_it = |event: &&Event| event.kind == kind && event.name == name;
-        let (latest, mut next) = {
+    /// Finds something in the state of an object now, in any since there were so many events, or in any that comes: none is passed
+    /// over. Returns also how many events there were before it. The error is the time that was waited in vain.
+    pub async fn until<T>(&self, kind: Kind, name: &str, since: usize, find: impl Fn(&Event) -> Option<T>) -> Result<(usize, T), Duration> {
+        let (latest, length) = {
             let journal = self.log.journal();
-            (journal.latest(kind, name).cloned(), journal.length().max(after))
+            (journal.latest(kind, name).cloned(), journal.length())
         };
-        if let Some(found) = latest.filter(|(at, _)| *at >= after).and_then(|(_, event)| find(&event)) {
-            return Ok(found);
+        if let Some((at, found)) = latest.and_then(|(at, event)| Some((at, find(&event)?))) {
+            return Ok((at, found));
         }
+        self.until_after(since.min(length), kind, name, find).await
+    }
+
+    /// The same, but only in states since there were `mark` events. The first of them is found.
+    pub async fn until_after<T>(
+        &self,
+        mark: usize,
+        kind: Kind,
+        name: &str,
+        find: impl Fn(&Event) -> Option<T>,
+    ) -> Result<(usize, T), Duration> {
+        let mut length = self.log.length.subscribe();
+        let mut next = mark;
         let found = async {
             loop {
                 let news: Vec<_> = {
                     let journal = self.log.journal();
-                    let news = journal.since(next).filter(of_it).cloned().collect();
+                    // Some may be forgotten.
+                    let first = journal.length() - journal.since(next).count();
+                    let of_it = |(_, event): &(usize, &Event)| event.kind == kind && event.name == name;
+                    let news = (first..).zip(journal.since(next)).filter(of_it).map(|(at, event)| (at, event.clone())).collect();
                     next = journal.length().max(next);
                     news
                 };
-                if let Some(found) = news.iter().find_map(&find) {
+                if let Some(found) = news.iter().find_map(|(at, event)| Some((*at, find(event)?))) {
                     return found;
                 }
                 length.changed().await.unwrap();
@@ -118,7 +132,7 @@ impl Record {
             let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource(kind));
             for object in api.list(&ListParams::default()).await.unwrap() {
                 let (name, version) = (object.metadata.name.unwrap_or_default(), number(object.metadata.resource_version.as_deref()));
-                let shown = self.until(kind, &name, 0, |event| (event.version >= version).then_some(()));
+                let shown = self.until(kind, &name, usize::MAX, |event| (event.version >= version).then_some(()));
                 shown.await.unwrap_or_else(|waited| panic!("the watch of {} did not show {name} within {waited:?}", kind.as_str()));
             }
         }
@@ -186,15 +200,20 @@ async fn follow(api: Api<DynamicObject>, kind: Kind, mut from: u64, log: Arc<Log
                     break;
                 }
             };
-            from = number(object.metadata.resource_version.as_deref());
+            from = version(&object);
             log.add(kind, vec![event_of(kind, object, deleted)], from);
         }
     }
 }
 
+/// The version of an object; 0 if it has none.
+pub(crate) fn version(object: &DynamicObject) -> u64 {
+    number(object.metadata.resource_version.as_deref())
+}
+
 fn event_of(kind: Kind, object: DynamicObject, deleted: bool) -> Event {
     let name = object.metadata.name.clone().unwrap_or_default();
-    let version = number(object.metadata.resource_version.as_deref());
+    let version = version(&object);
     Event { kind, name, version, deleted, object: Arc::new(serde_json::to_value(object).unwrap()), seen: Timestamp::now(), known: None }
 }
 
@@ -215,7 +234,7 @@ async fn look_again(api: &Api<DynamicObject>, kind: Kind, since: u64, log: &Log)
     let mut news = Vec::new();
     for object in list {
         gone.remove(object.metadata.name.as_deref().unwrap_or_default());
-        if number(object.metadata.resource_version.as_deref()) > since {
+        if version(&object) > since {
             news.push(event_of(kind, object, false));
         }
     }

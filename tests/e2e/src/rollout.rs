@@ -1,12 +1,15 @@
 //! One rollout, as a test drives it and waits for it.
 
-use crate::space::Space;
+use crate::{record::version, space::Space};
 use bluegreen_api::{BlueGreenRollout, BlueGreenRolloutStatus, Color, Phase, Side};
-use bluegreen_witness::Kind;
+use bluegreen_witness::{Event, Kind};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
 
 /// A rollout in a [`Space`].
 pub struct Rollout<'s> {
@@ -14,6 +17,11 @@ pub struct Rollout<'s> {
     pub name: String,
     /// The generation that the test's latest change made: an answer to an earlier one is none.
     generation: AtomicI64,
+    /// The version that it then had: a state before it is no answer either.
+    version: AtomicU64,
+    /// How many events there were before that change, or up to what the latest wait found. A state since then answers also if it
+    /// has passed when the test begins to wait: on a busy machine the API server's answer to a change may come after it.
+    since: AtomicUsize,
     orders: AtomicU64,
 }
 
@@ -72,11 +80,14 @@ impl Seen {
 }
 
 impl<'s> Rollout<'s> {
-    pub(crate) fn of(space: &'s Space, object: &DynamicObject) -> Self {
+    /// `mark` is how many events there were before it was created.
+    pub(crate) fn of(space: &'s Space, object: &DynamicObject, mark: usize) -> Self {
         Self {
             space,
             name: object.metadata.name.clone().unwrap_or_default(),
             generation: AtomicI64::new(object.metadata.generation.unwrap_or_default()),
+            version: AtomicU64::new(version(object)),
+            since: AtomicUsize::new(mark),
             orders: AtomicU64::new(0),
         }
     }
@@ -89,9 +100,16 @@ impl<'s> Rollout<'s> {
     }
 
     pub async fn try_patch(&self, patch: &Value) -> Result<(), String> {
+        let mark = self.mark();
         let patched = self.space.try_patch(Kind::Rollout, &self.name, patch).await?;
-        self.generation.store(patched.metadata.generation.unwrap_or_default(), Ordering::Relaxed);
+        self.changed(&patched, mark);
         Ok(())
+    }
+
+    fn changed(&self, now: &DynamicObject, mark: usize) {
+        self.generation.store(now.metadata.generation.unwrap_or_default(), Ordering::Relaxed);
+        self.version.store(version(now), Ordering::Relaxed);
+        self.since.store(mark, Ordering::Relaxed);
     }
 
     pub async fn spec(&self, spec: &Value) {
@@ -118,7 +136,9 @@ impl<'s> Rollout<'s> {
     pub async fn lose_status(&self) {
         let api = self.space.api(Kind::Rollout);
         let nothing = Patch::Merge(json!({"status": null}));
-        api.patch_status(&self.name, &PatchParams::default(), &nothing).await.unwrap();
+        let mark = self.mark();
+        let lost = api.patch_status(&self.name, &PatchParams::default(), &nothing).await.unwrap();
+        self.changed(&lost, mark);
     }
 
     // === what they wait for ===
@@ -136,15 +156,29 @@ impl<'s> Rollout<'s> {
 
     /// Waits for a state that answers the test's latest change. None that comes is passed over.
     pub async fn until(&self, what: &str, is: impl Fn(&Seen) -> bool) -> Seen {
-        self.until_after(0, what, is).await
+        let since = self.since.load(Ordering::Relaxed);
+        let found = self.space.record.until(Kind::Rollout, &self.name, since, |event| self.answer(event, &is)).await;
+        self.found(found, what)
     }
 
     pub async fn until_after(&self, mark: usize, what: &str, is: impl Fn(&Seen) -> bool) -> Seen {
+        let found = self.space.record.until_after(mark, Kind::Rollout, &self.name, |event| self.answer(event, &is)).await;
+        self.found(found, what)
+    }
+
+    /// A state that answers the test's latest change and is as wanted.
+    fn answer(&self, event: &Event, is: impl Fn(&Seen) -> bool) -> Option<Seen> {
         let generation = self.generation.load(Ordering::Relaxed);
-        let found = self.space.record.until(Kind::Rollout, &self.name, mark, |event| {
-            Seen::of(&event.object).filter(|seen| seen.status.observed_generation >= generation && is(seen))
-        });
-        found.await.unwrap_or_else(|waited| {
+        let seen = Seen::of(&event.object).filter(|seen| seen.status.observed_generation >= generation && is(seen))?;
+        (event.version >= self.version.load(Ordering::Relaxed)).then_some(seen)
+    }
+
+    fn found(&self, found: Result<(usize, Seen), Duration>, what: &str) -> Seen {
+        if let Ok((at, _)) = &found {
+            self.since.store(at + 1, Ordering::Relaxed);
+        }
+        let (_, seen) = found.unwrap_or_else(|waited| {
+            let generation = self.generation.load(Ordering::Relaxed);
             let seen = self.now();
             panic!(
                 "rollout {}: {what}: not within {waited:?}. It is in phase {}, generation {} of {generation}: {}",
@@ -153,7 +187,8 @@ impl<'s> Rollout<'s> {
                 seen.status.observed_generation,
                 seen.status.message
             )
-        })
+        });
+        seen
     }
 
     pub async fn until_phase(&self, phase: Phase) -> Seen {

@@ -6,7 +6,7 @@ use crate::{
     outside::outside,
     patience::{self, long_enough, patience, stretched},
     proxy::Proxy,
-    record::{Record, resource},
+    record::{Record, resource, version},
     rollout::Rollout,
 };
 use bluegreen_cluster::audit::{AuditLog, Request};
@@ -137,8 +137,9 @@ impl Space {
         self.assert_asks_nobody_outside(manifest);
         let object: DynamicObject = serde_json::from_value(manifest.clone()).unwrap();
         let params = PostParams { field_manager: Some(TESTER.into()), ..PostParams::default() };
+        let mark = self.record.len();
         let created = self.api(Kind::Rollout).create(&params, &object).await.map_err(refusal)?;
-        Ok(Rollout::of(self, &created))
+        Ok(Rollout::of(self, &created, mark))
     }
 
     /// An operator asks sources on this machine only. A cluster with a real node has a network of its own.
@@ -164,8 +165,7 @@ impl Space {
     pub async fn tamper(&self, kind: Kind, name: &str, patch: &Value) -> u64 {
         let mut patch = patch.clone();
         patch["metadata"]["annotations"][MARK] = json!(self.edits.fetch_add(1, Ordering::Relaxed).to_string());
-        let patched = self.patch(kind, name, &patch).await;
-        patched.metadata.resource_version.and_then(|version| version.parse().ok()).unwrap_or_default()
+        version(&self.patch(kind, name, &patch).await)
     }
 
     /// Deletes an object of the operator's, marked as the test's doing.
@@ -213,12 +213,12 @@ impl Space {
 
     /// Waits for a state after this version.
     pub async fn until_newer(&self, version: u64, kind: Kind, name: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-        let found = self.record.until(kind, name, 0, |event| {
+        let found = self.record.until(kind, name, usize::MAX, |event| {
             let object = if event.deleted { &Value::Null } else { &*event.object };
             (event.version > version && is(object)).then(|| object.clone())
         });
         match found.await {
-            Ok(found) => found,
+            Ok((_, found)) => found,
             Err(waited) => {
                 panic!("{} {name}: {what}: not within {waited:?}; it is {:#}", kind.as_str(), self.seen(kind, name).unwrap_or_default())
             }
@@ -265,6 +265,12 @@ impl Space {
             });
             requests
         }
+    }
+
+    /// The same without lists and events: a watch that the API server ends costs a list, and an event may come late.
+    pub fn requests_at_rest(&self) -> impl FnMut() -> Vec<Request> + use<> {
+        let mut requests = self.requests();
+        move || requests().into_iter().filter(|request| request.verb != "list" && request.resource != "events").collect()
     }
 
     /// Returns when the operator has asked for nothing for a while: what it still has to tell is told.

@@ -17,7 +17,7 @@ use bluegreen_e2e::{
     dice::Dice,
     manifest::named,
     merged,
-    patience::{long_enough, patience, stretched},
+    patience::{self, long_enough, patience, stretched},
     proxy::{Proxy, Weather},
     shop,
 };
@@ -25,7 +25,7 @@ use bluegreen_witness::{Event, Kind};
 use fleet::Fleet;
 use futures::future::join_all;
 use memory::Memory;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -79,6 +79,11 @@ fn ended(phase: &str) -> bool {
     ["Healthy", "Aborted", "RolledBack"].contains(&phase)
 }
 
+/// The first version of a rollout is live.
+fn was_healthy(rollout: &Value) -> bool {
+    rollout["status"]["history"].as_array().is_some_and(|history| history.iter().any(|attempt| !attempt["finished"].is_null()))
+}
+
 /// The weather lasts for so many minutes.
 async fn churn(name: &str, weather: Weather, minutes: f64) {
     let seed: u64 = given("BLUEGREEN_SEED").unwrap_or_else(|| u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap());
@@ -117,12 +122,19 @@ async fn churn(name: &str, weather: Weather, minutes: f64) {
         join_all(stories.iter_mut().map(Story::ask_for_a_good_one)).await;
         let ends = settle(&mut stories).await;
         assert_eq!(ends, BTreeMap::from([("Healthy".to_owned(), count)]), "good versions, and no faults");
+        patience::until("an operator has lived long enough to judge its memory", async || memory.can_be_judged().then_some(())).await;
     };
     let progress = async {
-        let mut rounds = 0_u32;
+        let (mut rounds, mut begun) = (0_u32, None);
         loop {
             sleep(Duration::from_secs(1)).await;
-            memory.sample(&fleet);
+            // Until then the operator learns of rollouts and their objects, and that takes memory.
+            let all_there =
+                || rollouts.iter().all(|rollout| space.seen(Kind::Rollout, &rollout.name).is_some_and(|seen| was_healthy(&seen)));
+            begun = begun.or_else(|| all_there().then(Instant::now));
+            if let Some(begun) = begun {
+                memory.sample(&fleet, begun);
+            }
             rounds += 1;
             if rounds.is_multiple_of(10) {
                 let mut ends = ends.borrow_mut();
@@ -234,8 +246,8 @@ async fn assert_at_rest(space: &Space, rollouts: &[Rollout<'_>], time: Duration)
 
 /// What the operator writes from now on.
 fn writes(space: &Space) -> impl FnMut() -> Vec<Request> + use<> {
-    let mut requests = space.requests();
-    move || requests().into_iter().filter(|request| !["get", "list"].contains(&request.verb.as_str())).collect()
+    let mut requests = space.requests_at_rest();
+    move || requests().into_iter().filter(|request| request.verb != "get").collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,29 +2,38 @@
 
 use crate::fleet::Fleet;
 use std::{cell::RefCell, collections::BTreeMap, time::Duration};
+use tokio::time::Instant;
 
-/// Until then caches fill.
+/// Until then caches fill, once there is something to fill them.
 const WARM: Duration = Duration::from_secs(15);
 /// A life is judged by what it took at its end, beside what it took when it was warm. In KiB.
 const MARGIN: u64 = 12 << 10;
+
+/// A life with so many samples is long enough to tell.
+const MANY: usize = 12;
 
 /// Samples of resident memory in KiB, one a second, by process.
 #[derive(Default)]
 pub struct Memory(RefCell<BTreeMap<u32, Vec<u64>>>);
 
 impl Memory {
-    pub fn sample(&self, fleet: &Fleet<'_>) {
-        for life in fleet.lives().filter(|life| life.began.elapsed() > WARM) {
+    /// `begun`: when all that the operators know was there.
+    pub fn sample(&self, fleet: &Fleet<'_>, begun: Instant) {
+        for life in fleet.lives().filter(|life| life.began.max(begun).elapsed() > WARM) {
             if let Some(size) = life.operator.resident_memory() {
                 self.0.borrow_mut().entry(life.operator.id()).or_default().push(size);
             }
         }
     }
 
+    pub fn can_be_judged(&self) -> bool {
+        self.0.borrow().values().any(|samples| samples.len() >= MANY)
+    }
+
     /// The median of the first and of the last quarter of each life that is long enough to tell.
     fn lives(&self) -> Vec<(u64, u64, usize)> {
         let lives = self.0.borrow();
-        let long = lives.values().filter(|samples| samples.len() >= 12);
+        let long = lives.values().filter(|samples| samples.len() >= MANY);
         long.map(|samples| {
             let quarter = samples.len() / 4;
             (median(&samples[..quarter]), median(&samples[samples.len() - quarter..]), samples.len())

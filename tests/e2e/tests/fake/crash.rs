@@ -12,6 +12,8 @@ use bluegreen_e2e::{
 };
 use bluegreen_witness::Kind;
 use futures::future::join_all;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
 use serde_json::{Value, json};
 use std::{
     cell::{Cell, RefCell},
@@ -81,6 +83,18 @@ async fn bring(space: &Space, rollout: &Rollout<'_>, round: usize, fate: Fate, s
     serves
 }
 
+/// The operator's term, which is another one in each of its lives, once there is a Lease.
+async fn term(space: &Space) -> Option<i32> {
+    let leases: Api<Lease> = Api::namespaced(space.client.clone(), &space.name);
+    let lease = leases.get_opt("bluegreen-operator").await.unwrap()?;
+    Some(lease.spec?.lease_transitions.unwrap_or_default())
+}
+
+/// The status of each rollout, in the order of their names.
+fn statuses(space: &Space) -> Vec<Value> {
+    space.record.all(Kind::Rollout).iter().map(|rollout| rollout["status"].clone()).collect()
+}
+
 /// Deals out deaths and edits that nobody should make while all rollouts go through their rounds.
 async fn storm(name: &str, count: usize, rounds: usize) {
     let seed = std::env::var("BLUEGREEN_SEED").ok().and_then(|seed| seed.parse().ok());
@@ -103,15 +117,20 @@ async fn storm(name: &str, count: usize, rounds: usize) {
     }));
     let deaths = Cell::new(0);
     let killer = async {
+        let mut former = None;
         loop {
-            let mark = space.record.len();
+            // On a slow machine the operator would always die before it has begun: its life is counted from when it leads.
+            let leads = async || term(&space).await.filter(|term| Some(*term) != former);
+            patience::until("the operator leads", leads).await;
+            let before = statuses(&space);
             pause(dice.millis(150..1500)).await;
-            // On a slow machine it would always die before it has begun.
             if deaths.get() % 3 == 2 {
-                let begun = async || space.record.since(mark).iter().any(|event| event.kind == Kind::Rollout).then_some(());
+                // Nothing but the operator writes a status here.
+                let begun = async || (statuses(&space) != before).then_some(());
                 patience::until("the operator records something", begun).await;
             }
             operator.borrow_mut().kill();
+            former = term(&space).await;
             deaths.set(deaths.get() + 1);
             let again = space.operator();
             operator.replace(again);
@@ -139,7 +158,7 @@ async fn storm(name: &str, count: usize, rounds: usize) {
         assert!(other.is_null() || other["spec"]["replicas"] == 0, "{}: {other:#}", rollout.name);
         assert_eq!(rollout.selector()["bluegreen.dev/revision"], json!(seen.active().revision));
     }
-    let mut requests = space.requests();
+    let mut requests = space.requests_at_rest();
     pause(Duration::from_secs(4)).await;
     assert_eq!(requests(), []);
     space.end().await;

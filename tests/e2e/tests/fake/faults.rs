@@ -41,13 +41,15 @@ async fn an_operator_that_loses_its_lease_ends_and_the_next_goes_on() {
     let own = OwnGround::up("e2e-lease");
     let space = Space::on(own.ground, "lost").await;
     let mut operator = space.operator_named("one", SHORT_LEASE);
-    let rollout = space.rollout(&merged(shop(), &json!({"promotion": {"mode": "Manual", "timeout": text(Duration::from_secs(20))}}))).await;
+    let timeout = Duration::from_secs(40);
+    let rollout = space.rollout(&merged(shop(), &json!({"promotion": {"mode": "Manual", "timeout": text(timeout)}}))).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
     let waits = rollout.until("waits for approval", |seen| seen.works() == "AwaitingApproval").await;
     tokio::task::block_in_place(|| own.stop("kube-apiserver"));
     patience::until("a leader whose lease has run out ends", async || (!operator.runs()).then_some(())).await;
-    pause(Duration::from_secs(15)).await;
+    // For longer than the timeout no operator looks: such time doesn't count.
+    pause(timeout).await;
     tokio::task::block_in_place(|| own.start("kube-apiserver"));
     let _operator = space.operator_named("one", SHORT_LEASE);
     rollout.order("promote", &waits.candidate().revision).await;

@@ -2,7 +2,7 @@
 
 use bluegreen_api::{Color, Phase};
 use bluegreen_e2e::{
-    Operator, SHORT_LEASE, Space, merged,
+    LEASE, Operator, SHORT_LEASE, Space, merged,
     patience::{self, long_enough, pause, text},
     shop,
 };
@@ -19,17 +19,18 @@ async fn until_leads(space: &Space, name: &str) {
 }
 
 /// Two operators, the first of which leads.
-async fn two(space: &Space) -> (Operator, Operator) {
-    let leader = space.operator_named("one", SHORT_LEASE);
+async fn two(space: &Space, lease: Duration) -> (Operator, Operator) {
+    let leader = space.operator_named("one", lease);
     until_leads(space, "one").await;
-    (leader, space.operator_named("two", SHORT_LEASE))
+    (leader, space.operator_named("two", lease))
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn one_of_two_acts() {
     let space = Space::new("two").await;
-    let (_leader, standby) = two(&space).await;
+    // No lease runs out here.
+    let (_leader, standby) = two(&space, LEASE).await;
     let rollout = space.rollout(&shop()).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
@@ -42,7 +43,7 @@ async fn one_of_two_acts() {
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn the_other_leads_when_the_leader_is_killed() {
     let space = Space::new("killed").await;
-    let (mut leader, _standby) = two(&space).await;
+    let (mut leader, _standby) = two(&space, SHORT_LEASE).await;
     let rollout = space.rollout(&merged(shop(), &json!({"monitoring": {"duration": "20s"}}))).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
@@ -75,7 +76,7 @@ async fn after_sigterm_the_lease_is_free_and_the_other_leads() {
 /// A leader that is frozen, outlives its lease and is woken, changes nothing that the next one decided.
 async fn frozen(name: &str, at: Phase, undo: impl AsyncFn(&bluegreen_e2e::Rollout<'_>), ends: (Phase, &str)) {
     let space = Space::new(name).await;
-    let (mut leader, _standby) = two(&space).await;
+    let (mut leader, _standby) = two(&space, SHORT_LEASE).await;
     let rollout = space.rollout(&merged(shop(), &json!({"monitoring": {"duration": "1h"}, "scaleDown": {"drain": "3s"}}))).await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
@@ -121,7 +122,7 @@ async fn a_leader_frozen_while_monitoring_undoes_no_roll_back() {
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn a_leader_frozen_before_the_scale_down_keeps_the_way_back() {
     let space = Space::new("frozen-down").await;
-    let (leader, _standby) = two(&space).await;
+    let (leader, _standby) = two(&space, LEASE).await;
     let rollout = space.rollout(&merged(shop(), &json!({"scaleDown": {"drain": "1s", "after": "1m"}}))).await;
     rollout.until_healthy("1.0.0").await;
     let pods = rollout.pods(Color::Blue);
@@ -141,7 +142,8 @@ async fn a_leader_frozen_before_the_scale_down_keeps_the_way_back() {
 async fn time_without_an_operator_fails_nothing() {
     let space = Space::new("away").await;
     let mut operator = space.operator_named("one", SHORT_LEASE);
-    let deadline = Duration::from_secs(15);
+    // Long enough for pods to get ready, and for a person, on a busy machine.
+    let deadline = Duration::from_secs(60);
     let spec = json!({"progressDeadline": text(deadline), "promotion": {"mode": "Manual", "timeout": text(deadline)}});
     let rollout = space.rollout(&merged(shop(), &spec)).await;
     rollout.until_healthy("1.0.0").await;

@@ -78,6 +78,7 @@ async fn objects_that_nobody_can_read_stop_no_other_rollout() {
         operator.resident_memory()
     );
     let log = operator.log();
-    assert!(!log.contains("the watch failed") && !log.contains("\"items\""), "{log}");
+    // A watch may fail for another cause than an object that can't be read.
+    assert!(!log.contains("Error deserializing response") && !log.contains("\"items\""), "{log}");
     space.end().await;
 }
