@@ -20,7 +20,7 @@ pub(crate) struct Stay {
     pub message: String,
     pub kind: StayKind,
     /// What keeps pods from getting ready, where the message says that.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<Box<Trouble>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Stay {
 
     /// The message says what keeps these pods from getting ready.
     pub(crate) fn with(mut self, trouble: Option<&Trouble>) -> Self {
-        self.trouble = trouble.cloned();
+        self.trouble = trouble.cloned().map(Box::new);
         self
     }
 

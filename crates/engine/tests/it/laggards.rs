@@ -83,7 +83,7 @@ fn the_cause_is_the_latest_warning_that_names_one() {
         "pod a: container shop has not started: FailedMount: Unable to attach or mount volumes: timed out"
     );
     assert_eq!(of(mounts("a"), &[warning("FailedCreatePodSandBox", "no network", 9)]).kind, Some(TroubleKind::Sandbox));
-    assert_eq!(of(mounts("a"), &[other.clone()]).sentence, "pod a: container shop has not started");
+    assert_eq!(of(mounts("a"), std::slice::from_ref(&other)).sentence, "pod a: container shop has not started");
     assert_eq!(of(mounts("b"), &[secret]).sentence, "pod b: container shop has not started", "those of another pod");
 
     let probe = PodWarning { container: Some("shop".into()), ..warning("Unhealthy", "Readiness probe failed: 503", 30) };

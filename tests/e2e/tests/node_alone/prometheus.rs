@@ -57,8 +57,8 @@ async fn on_unknown_decides_while_prometheus_is_away() {
     let space = Space::new("unknown").await;
     let _operator = traffic::operator(&space);
     let metric = json!({"name": "errors", "max": "1%", "interval": "1s", "errorLimit": 3, "prometheus": {"query": "vector(0)"}});
-    // The monitoring begins when the version is live, and Prometheus has to be away before its end, also on a busy machine.
-    let monitoring = |choice: &str| json!({"monitoring": {"duration": "60s", "onUnknown": choice, "metrics": [metric]}});
+    // Longer than Prometheus takes to be away, also on a busy machine; what is left of it is cut short.
+    let monitoring = |choice: &str| json!({"monitoring": {"duration": "5m", "onUnknown": choice, "metrics": [metric]}});
     let rollout = space.rollout(&merged(plain(), &monitoring("RollBack"))).await;
     rollout.until_healthy("1.0.0").await;
     let watched = |seen: &Seen| {
@@ -66,9 +66,20 @@ async fn on_unknown_decides_while_prometheus_is_away() {
         seen.is(Phase::Monitoring) && gate.is_some_and(|gate| gate.measured.as_ref().is_some_and(|measured| measured.good > 0))
     };
 
+    let unjudged = |seen: &Seen| {
+        let gate = seen.status.gates.iter().find(|gate| gate.name == "monitoring/errors");
+        seen.is(Phase::Monitoring) && gate.is_some_and(|gate| gate.state == GateState::Inconclusive)
+    };
+    let ends = async || {
+        let away = PrometheusAway::begin();
+        rollout.until("nobody can judge it", unjudged).await;
+        rollout.spec(&json!({"monitoring": {"duration": "15s"}})).await;
+        away
+    };
+
     rollout.version("2.0.0").await;
     rollout.until("the new version is watched", watched).await;
-    let away = PrometheusAway::begin();
+    let away = ends().await;
     let seen = rollout.until_phase(Phase::RolledBack).await;
     assert_eq!(seen.serves(), "1.0.0");
     let told = &seen.status.history.first().unwrap().message;
@@ -78,14 +89,14 @@ async fn on_unknown_decides_while_prometheus_is_away() {
     rollout.spec(&monitoring("Pass")).await;
     rollout.version("3.0.0").await;
     rollout.until("the next one is watched", watched).await;
-    let away = PrometheusAway::begin();
+    let away = ends().await;
     assert_eq!(rollout.until_healthy("3.0.0").await.serves(), "3.0.0");
     drop(away);
 
     rollout.spec(&monitoring("Hold")).await;
     rollout.version("4.0.0").await;
     rollout.until("the last one is watched", watched).await;
-    let away = PrometheusAway::begin();
+    let away = ends().await;
     let held = rollout.until("it is held when its time is over", |seen| seen.works() == "Inconclusive").await;
     assert!(held.is(Phase::Monitoring) && held.serves() == "4.0.0" && held.status.standby.is_some(), "{:#?}", held.status);
     let (told, revision) = (&held.status.message, &held.active().revision);
