@@ -7,8 +7,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-#[path = "model/broken.rs"]
-mod broken;
+#[path = "model/facts.rs"]
+mod facts;
 #[path = "model/print.rs"]
 mod print;
 #[path = "model/promises.rs"]

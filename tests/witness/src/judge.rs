@@ -1,14 +1,22 @@
 //! The promises of the design (section 4), each as something that an outsider can see broken.
 
+mod moment;
+
 use crate::{
     Event, Kind,
     object::{
-        active_service, drain, has_named_ports, is_controlled_by, is_ready, managed, manages, manages_more_than_status, mark, may_be_gone,
-        numbers, owners, time,
+        active_service, has_named_ports, is_controlled_by, is_ready, managed, manages, manages_more_than_status, mark, may_be_gone,
+        numbers, owners,
+    },
+    promises::{
+        Aim, Broken, Decided, active_side_moves_only_by_a_switch, rebuilt_active_side_is_the_one_that_serves, service_goes_where_it_may,
+        service_has_the_ports_of_its_side, size_is_kept, template_is_kept,
     },
 };
+use bluegreen_api::Phase;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use moment::{Moment, color};
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     ops::{Range, RangeInclusive},
@@ -31,23 +39,6 @@ pub fn judge(events: &[Event], blind: &[Range<u64>]) -> Vec<String> {
     world.broken
 }
 
-/// Where a Service leads: a revision in a color.
-#[derive(Clone, Debug, PartialEq)]
-struct Aim {
-    color: String,
-    revision: String,
-}
-
-impl Aim {
-    fn of_selector(selector: &Value) -> Option<Self> {
-        Some(Self { color: selector[COLOR].as_str()?.into(), revision: selector[REVISION].as_str()?.into() })
-    }
-
-    fn of_side(side: &Value) -> Option<Self> {
-        Some(Self { color: side["color"].as_str()?.into(), revision: side["revision"].as_str()?.into() })
-    }
-}
-
 /// An object as it was from this version on; None: it was gone.
 type Version = (u64, Option<Arc<Value>>);
 
@@ -57,8 +48,8 @@ pub(crate) struct World {
     objects: BTreeMap<(Kind, String), Arc<Value>>,
     /// Every `spec` of a rollout, by its generation: a status answers one of them.
     specs: BTreeMap<(String, i64), Value>,
-    /// Where the operator led each active Service last.
-    aims: BTreeMap<String, Aim>,
+    /// The selector by which an operator led each active Service last.
+    led: BTreeMap<String, Value>,
     /// The pod template that the operator gave each Deployment last.
     templates: BTreeMap<String, Value>,
     /// The latest status of each rollout that said anything. When a status is lost, its decisions were made nevertheless.
@@ -112,6 +103,13 @@ impl World {
         }
     }
 
+    /// As [`Self::break_promise`], where a rule that the model shares finds it.
+    fn blame(&mut self, event: &Event, judged: impl IntoIterator<Item = Result<(), Broken>>) {
+        for Broken { promise, how } in judged.into_iter().filter_map(Result::err) {
+            self.break_promise(promise, event, &how);
+        }
+    }
+
     fn break_promise(&mut self, number: u8, event: &Event, what: &str) {
         if self.blind.iter().any(|blind| blind.contains(&event.version)) {
             return;
@@ -129,8 +127,12 @@ impl World {
         }
     }
 
-    fn rollout_named(&self, name: &str) -> Option<Arc<Value>> {
-        self.objects.get(&(Kind::Rollout, name.to_owned())).cloned()
+    fn object(&self, kind: Kind, name: &str) -> Option<&Arc<Value>> {
+        self.objects.get(&(kind, name.to_owned()))
+    }
+
+    fn led_to(&self, rollout: &Value) -> Option<Aim<'_>> {
+        self.led.get(active_service(rollout)).and_then(Aim::of_selector)
     }
 
     /// Whoever wrote this knew the world of one of these versions.
@@ -144,17 +146,17 @@ impl World {
     }
 
     /// Pods of this rollout that served the aim, as far as whoever wrote this could know of them: at least and at most.
-    fn ready(&self, event: &Event, rollout: &str, aim: &Aim) -> (i64, i64) {
+    fn ready(&self, event: &Event, rollout: &str, aim: Aim<'_>) -> (i64, i64) {
         self.serving(event, rollout, aim, &Value::Null)
     }
 
     /// The same of pods that have each port that one of these names as its target: a Service leads to no other.
-    fn serving(&self, event: &Event, rollout: &str, aim: &Aim, ports: &Value) -> (i64, i64) {
+    fn serving(&self, event: &Event, rollout: &str, aim: Aim<'_>, ports: &Value) -> (i64, i64) {
         let known = self.known(event);
         let serves = |pod: &Value| {
             let labels = &pod["metadata"]["labels"];
             labels[ROLLOUT] == rollout
-                && labels[COLOR] == *aim.color
+                && labels[COLOR] == aim.color.as_str()
                 && labels[REVISION] == *aim.revision
                 && is_ready(pod)
                 && has_named_ports(pod, ports)
@@ -168,7 +170,7 @@ impl World {
     }
 
     /// At most, by whoever tells of more: the watch of pods, or what the Deployment says itself.
-    fn reported_ready(&self, event: &Event, rollout: &str, aim: &Aim) -> i64 {
+    fn reported_ready(&self, event: &Event, rollout: &str, aim: Aim<'_>) -> i64 {
         let (_, ready) = self.ready(event, rollout, aim);
         let since = match event.known {
             Some(known) => known.deployments,
@@ -185,13 +187,6 @@ impl World {
         counts.max().unwrap_or(0).max(ready)
     }
 
-    /// What `replicas` asks for: of the present `spec` and the one that the operator has seen, the lesser.
-    fn asked(&self, rollout: &Value) -> i64 {
-        let present = rollout["spec"]["replicas"].as_i64().unwrap_or(1);
-        let observed = self.observed_spec(rollout).and_then(|spec| spec["replicas"].as_i64());
-        observed.map_or(present, |observed| observed.min(present))
-    }
-
     fn observed_spec(&self, rollout: &Value) -> Option<&Value> {
         let name = rollout["metadata"]["name"].as_str()?;
         let generation = rollout["status"]["observedGeneration"].as_i64()?;
@@ -205,7 +200,7 @@ impl World {
         let Some(rollout) = self.rollout_of_active_service(&event.name) else { return };
         if !is_controlled_by(&event.object, &rollout) {
             if event.deleted {
-                self.aims.remove(&event.name);
+                self.led.remove(&event.name);
             }
             return;
         }
@@ -220,64 +215,20 @@ impl World {
         if before.is_some_and(|before| leads(before) == leads(&event.object)) {
             return;
         }
-        let Some(aim) = Aim::of_selector(&event.object["spec"]["selector"]) else {
+        let selector = &event.object["spec"]["selector"];
+        let Some(aim) = Aim::of_selector(selector) else {
             self.break_promise(1, event, "the active Service lost its selector");
             return;
         };
-        let side = self.justify(event, &rollout, &aim);
-        if let Some(side) = side
-            && numbers(&side["ports"]) != numbers(&event.object["spec"]["ports"])
-        {
-            self.break_promise(1, event, "the active Service has not the ports of the revision that it selects");
-        }
-        self.aims.insert(event.name.clone(), aim);
+        let moment = Moment { world: self, event, rollout: &rollout, before };
+        let judged = [service_goes_where_it_may(&moment, aim), service_has_the_ports_of_its_side(&moment, aim)];
+        self.blame(event, judged);
+        self.led.insert(event.name.clone(), selector.clone());
     }
 
     fn rollout_of_active_service(&self, service: &str) -> Option<Arc<Value>> {
         let rollouts = self.objects.iter().filter(|((kind, _), _)| *kind == Kind::Rollout);
         rollouts.map(|(_, rollout)| rollout).find(|rollout| active_service(rollout) == service).cloned()
-    }
-
-    /// Whether the recorded decision lets the active Service lead there, and pods are there to serve. The side, if so.
-    fn justify(&mut self, event: &Event, rollout: &Value, aim: &Aim) -> Option<Value> {
-        let name = rollout["metadata"]["name"].as_str().unwrap_or_default();
-        let status = self.decided.get(name).cloned().unwrap_or_default();
-        let phase = status["phase"].as_str().unwrap_or_default();
-        let is = |side: &str| Aim::of_side(&status[side]).as_ref() == Some(aim);
-        let last = self.aims.get(&event.name).cloned();
-        let left = last.as_ref().map_or(0, |last| self.ready(event, name, last).0);
-        let moved = last.as_ref() != Some(aim);
-        let (side, needed) = if phase == "Promoting" && is("preview") {
-            (&status["preview"], status["preview"]["replicas"].as_i64().unwrap_or(1).max(1))
-        } else if phase == "RollingBack" && is("standby") {
-            let size = status["standby"]["replicas"].as_i64().unwrap_or(1);
-            // When no further pod of it gets ready: three quarters of those that it had, and half as many as the side being left.
-            let had = status["standby"]["readyWhenLeft"].as_i64().unwrap_or(size);
-            let fewest = (had - had / 4).max(left - left / 2);
-            let needed = if status["ending"]["slow"] == true { size.min(left) } else { size.min(left).min(fewest) };
-            (&status["standby"], if status["ending"]["ordered"] == true { 1 } else { needed.max(1) })
-        } else if is("active") {
-            (&status["active"], i64::from(left > 0))
-        } else if phase == "Initializing" && aim.revision == "none" {
-            return None;
-        } else {
-            let what =
-                format!("the active Service was led to {} {}, and no recorded decision says so (phase {phase})", aim.color, aim.revision);
-            self.break_promise(1, event, &what);
-            return None;
-        };
-        let side = side.clone();
-        // One that serves already, whatever its ports, is where users belong.
-        let ports = if is("active") { &Value::Null } else { &side["ports"] };
-        let (_, ready) = self.serving(event, name, aim, ports);
-        if moved && phase != "Initializing" && ready < needed {
-            let what = format!(
-                "the active Service was led to {} {} with {ready} ready pods that have its ports, where {needed} were needed (phase {phase})",
-                aim.color, aim.revision
-            );
-            self.break_promise(1, event, &what);
-        }
-        Some(side)
     }
 
     /// An object that isn't the rollout's and doesn't say that it may be taken is left alone.
@@ -295,8 +246,8 @@ impl World {
 
     fn deployment(&mut self, event: &Event, before: Option<&Value>) {
         self.untouched_if_foreign(event, before);
-        let Some((name, color)) = event.name.rsplit_once('-') else { return };
-        let Some(rollout) = self.rollout_named(name) else {
+        let Some((name, color)) = event.name.rsplit_once('-').and_then(|(name, named)| Some((name, color(named)?))) else { return };
+        let Some(rollout) = self.object(Kind::Rollout, name).cloned() else {
             if event.deleted {
                 self.templates.remove(&event.name);
             }
@@ -314,83 +265,27 @@ impl World {
             }
             return;
         }
-        let protected = self.protected(&rollout, color, before);
-        if let Some(before) = before {
-            self.size(event, before, &rollout, color, protected);
-        }
-        self.template(event, before, &rollout, color, protected);
         let template = &event.object["spec"]["template"];
+        let revision = |template: &Value| template["metadata"]["labels"][REVISION].as_str().map(str::to_owned);
+        let given = self.templates.get(&event.name);
+        let runs = before.map(|before| &before["spec"]["template"]);
+        let known = runs.or(given);
+        let moment = Moment { world: self, event, rollout: &rollout, before };
+        let mut judged = vec![];
+        if let Some(before) = before {
+            let size = |deployment: &Value| deployment["spec"]["replicas"].as_i64().unwrap_or(1);
+            judged.push(size_is_kept(&moment, color, runs.and_then(revision).as_deref(), (size(before), size(&event.object))));
+        }
+        // What somebody gave it meanwhile is put right.
+        if known.is_some() && runs != Some(template) && given != Some(template) {
+            let becomes = revision(template).unwrap_or_default();
+            judged.push(template_is_kept(&moment, color, known.and_then(revision).as_deref(), &becomes));
+        }
+        self.blame(event, judged);
         // One that merely got another status may still have the template that the test gave it.
-        if before.is_none_or(|before| before["spec"]["template"] != *template) {
+        if runs != Some(template) {
             self.templates.insert(event.name.clone(), template.clone());
         }
-    }
-
-    /// It serves, or would have to at once: by what the status says, and by where the active Service leads whatever it says.
-    fn protected(&self, rollout: &Value, color: &str, before: Option<&Value>) -> bool {
-        let status = &rollout["status"];
-        let revision = before.map(|before| &before["spec"]["template"]["metadata"]["labels"][REVISION]);
-        let selected =
-            self.aims.get(active_service(rollout)).is_some_and(|aim| aim.color == color && revision == Some(&json!(aim.revision)));
-        // Deployed again, it takes the place of a candidate that was given up: that one is nobody's way back, deleted or not.
-        let deployment = format!("{}-{color}", rollout["metadata"]["name"].as_str().unwrap_or_default());
-        let given = self.templates.get(&deployment).map(|template| &template["metadata"]["labels"][REVISION]);
-        let its_own = revision.or(given).is_none_or(|revision| *revision == status["standby"]["revision"]);
-        let standby = status["standby"]["color"] == color && status["phase"] != "ScalingDown" && its_own;
-        selected || standby || status["active"]["color"] == color
-    }
-
-    fn size(&mut self, event: &Event, before: &Value, rollout: &Value, color: &str, protected: bool) {
-        let size = |deployment: &Value| deployment["spec"]["replicas"].as_i64().unwrap_or(1);
-        let (old, new) = (size(before), size(&event.object));
-        if new >= old {
-            return;
-        }
-        let status = &rollout["status"];
-        let asked = self.asked(rollout);
-        if protected && new < asked {
-            self.break_promise(2, event, &format!("a protected side was scaled from {old} to {new}, where replicas asks for {asked}"));
-        }
-        if status["standby"]["color"] != color {
-            return;
-        }
-        // What a person had added by hand is taken away again.
-        if new >= status["standby"]["replicas"].as_i64().unwrap_or(i64::MAX) {
-            return;
-        }
-        if status["phase"] == "Monitoring" {
-            self.break_promise(2, event, &format!("the standby shrank from {old} to {new} while the new version was watched"));
-        }
-        if status["phase"] == "ScalingDown" {
-            let active = Aim::of_side(&status["active"]);
-            let serving =
-                active.map_or(0, |active| self.reported_ready(event, rollout["metadata"]["name"].as_str().unwrap_or_default(), &active));
-            if serving == 0 && asked > 0 {
-                self.break_promise(2, event, "the way back was scaled down while nothing else had a ready pod");
-            }
-            let drained = time(&status["clock"]["since"]).and_then(|since| since.checked_add(drain(&rollout["spec"])).ok());
-            if drained.is_none_or(|drained| event.seen < drained) {
-                self.break_promise(12, event, "a side that served was scaled down before it was drained");
-            }
-        }
-    }
-
-    fn template(&mut self, event: &Event, before: Option<&Value>, rollout: &Value, color: &str, protected: bool) {
-        let template = &event.object["spec"]["template"];
-        let same =
-            before.is_some_and(|before| before["spec"]["template"] == *template) || self.templates.get(&event.name) == Some(template);
-        let known = before.map(|before| &before["spec"]["template"]).or(self.templates.get(&event.name));
-        let Some(known) = known.filter(|_| !same && protected) else { return };
-        let aim = Aim { color: color.to_owned(), revision: known["metadata"]["labels"][REVISION].as_str().unwrap_or_default().to_owned() };
-        let (serving, _) = self.ready(event, rollout["metadata"]["name"].as_str().unwrap_or_default(), &aim);
-        // Before the first Healthy only what users reach is protected; of what was decided while they reached nothing, see `first_replaced`.
-        let reached = serving > 0 && self.aims.get(active_service(rollout)) == Some(&aim);
-        let active = Aim::of_side(&rollout["status"]["active"]);
-        let decided = active.is_some_and(|active| active.color == color && template["metadata"]["labels"][REVISION] == *active.revision);
-        if rollout["status"]["phase"] == "Initializing" && (!reached || decided) {
-            return;
-        }
-        self.break_promise(2, event, "a protected side got another pod template");
     }
 
     // === the rollout itself ===
@@ -415,17 +310,21 @@ impl World {
         if new["phase"] == "Promoting" && old["phase"] != "Promoting" {
             self.gates(event, new);
         }
-        self.change_of_sides(event, old, new);
-        self.first_replaced(event, old, new);
+        let (was, is) = (Decided::in_status(old), Decided::in_status(new));
+        let moment = Moment { world: self, event, rollout, before };
+        let judged =
+            [active_side_moves_only_by_a_switch(&moment, &was, &is), rebuilt_active_side_is_the_one_that_serves(&moment, &was, &is)];
+        self.blame(event, judged);
+        self.first_replaced(event, &was, &is);
     }
 
     /// A first revision that users reach is not replaced in its own color. Its pods may get ready while the replacement is on its way.
-    fn first_replaced(&mut self, event: &Event, old: &Value, new: &Value) {
-        let of = |status: &Value| Aim::of_side(&status["active"]).filter(|_| status["phase"] == "Initializing");
-        let (Some(former), Some(active)) = (of(old), of(new)) else { return };
+    fn first_replaced(&mut self, event: &Event, old: &Decided<'_>, new: &Decided<'_>) {
+        let starts = [old, new].iter().all(|decided| decided.phase == Some(Phase::Initializing));
+        let Some((former, active)) = old.active.zip(new.active).filter(|_| starts).map(|(old, new)| (old.aim, new.aim)) else { return };
         let replaced = active.color == former.color && active.revision != former.revision;
-        let reached = self.aims.get(active_service(&event.object)) == Some(&former);
-        if replaced && reached && self.ready(event, &event.name, &former).0 > 0 {
+        let reached = self.led_to(&event.object) == Some(former);
+        if replaced && reached && self.ready(event, &event.name, former).0 > 0 {
             self.break_promise(2, event, "the first revision was replaced in its color while users reached it");
         }
     }
@@ -479,42 +378,6 @@ impl World {
         }
         if status["preview"]["revision"] != status["current"]["revision"] {
             self.break_promise(3, event, "the switch was decided for a revision that is not the one of the attempt");
-        }
-    }
-
-    /// What the active Service leads to, if that could be deployed still, of a rollout that is new or has lost its status.
-    fn serves_still(&self, rollout: &Value) -> Option<Aim> {
-        let service = self.objects.get(&(Kind::Service, active_service(rollout).to_owned()))?;
-        // Somebody else's, or that of a former rollout and on its way out.
-        if !owners(service).is_empty() && !is_controlled_by(service, rollout) {
-            return None;
-        }
-        let aim = Aim::of_selector(&service["spec"]["selector"]).filter(|aim| aim.revision != "none")?;
-        let name = rollout["metadata"]["name"].as_str()?;
-        match self.objects.get(&(Kind::Deployment, format!("{name}-{}", aim.color))) {
-            // A rebuilt status gives nothing another template.
-            Some(deployment) => (deployment["spec"]["template"]["metadata"]["labels"][REVISION] == *aim.revision).then_some(aim),
-            None => self.objects.contains_key(&(Kind::Revision, format!("{name}-{}", aim.revision))).then_some(aim),
-        }
-    }
-
-    /// The active side becomes another only by a switch that was recorded before.
-    fn change_of_sides(&mut self, event: &Event, old: &Value, new: &Value) {
-        let Some(active) = Aim::of_side(&new["active"]) else { return };
-        let Some(former) = Aim::of_side(&old["active"]) else {
-            if self.serves_still(&event.object).is_some_and(|aim| aim != active) {
-                self.break_promise(4, event, "a rebuilt status names another active side than the active Service leads to");
-            }
-            return;
-        };
-        let from = match old["phase"].as_str().unwrap_or_default() {
-            "Promoting" => Aim::of_side(&old["preview"]),
-            "RollingBack" => Aim::of_side(&old["standby"]),
-            "Initializing" => Some(active.clone()),
-            _ => None,
-        };
-        if active != former && from.as_ref() != Some(&active) {
-            self.break_promise(1, event, &format!("the active side became {} {} without a switch", active.color, active.revision));
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Sees what happened to rollouts and holds it against the promises of the design, whoever saw it: watches of a real API server
 //! (`tests/e2e`), the store of a simulated one (`tests/sim`), a story of the engine.
 //!
-//! [`judge`] goes through all changes as plain data: safety, at each write. [`at_rest`] looks at one rollout when nothing happens
-//! any more: promise 10. Both are tested on stories in which a promise is broken.
+//! [`judge`] goes through all changes as plain data: safety, at each write. [`promises`] has the rules that it shares with the engine's
+//! model of every state. [`at_rest`] looks at one rollout when nothing happens any more: promise 10. All are tested on stories in which a
+//! promise is broken.
 //!
 //! All objects of a cluster share one count of versions, so that the events of several watches can be put into the order in
 //! which they happened.
@@ -11,6 +12,7 @@ mod advice;
 mod journal;
 mod judge;
 mod object;
+pub mod promises;
 mod rest;
 
 pub use advice::{Order, advice};

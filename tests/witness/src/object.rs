@@ -81,7 +81,16 @@ pub(crate) fn time(value: &Value) -> Option<Timestamp> {
 }
 
 pub(crate) fn drain(spec: &Value) -> SignedDuration {
-    let text = spec["scaleDown"]["drain"].as_str();
-    let drain = text.and_then(|text| text.parse::<bluegreen_api::Duration>().ok());
-    drain.map_or(SignedDuration::from_secs(10), |drain| SignedDuration::try_from(drain.0).unwrap_or_default())
+    duration(&spec["scaleDown"]["drain"]).unwrap_or(SignedDuration::from_secs(10))
+}
+
+/// None: a side that was left stays.
+pub(crate) fn stands_by(spec: &Value) -> Option<SignedDuration> {
+    let after = &spec["scaleDown"]["after"];
+    (after != "Never").then(|| duration(after).unwrap_or(SignedDuration::from_secs(30)))
+}
+
+fn duration(value: &Value) -> Option<SignedDuration> {
+    let duration: bluegreen_api::Duration = value.as_str()?.parse().ok()?;
+    SignedDuration::try_from(duration.0).ok()
 }

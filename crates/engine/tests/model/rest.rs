@@ -2,12 +2,12 @@
 //! waits, and write nothing more.
 
 use crate::{
-    broken::{Broken, holds},
     print::timeless,
     promises,
     world::{Action, Answer, Who, World, index},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Phase, reasons};
+use bluegreen_witness::promises::{Broken, holds};
 use std::collections::HashSet;
 
 /// More than the longest way from anywhere to rest.

@@ -1,11 +1,11 @@
 //! Every state that can be reached, nearest first, so that the first broken promise is told by one of the shortest stories.
 
 use crate::{
-    broken::Broken,
     rest,
     setup::Setup,
     world::{Action, World},
 };
+use bluegreen_witness::promises::Broken;
 use std::{
     collections::HashSet,
     fmt,

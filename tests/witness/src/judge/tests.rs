@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{KnownUpTo, MARK, MARK_DELETED};
+use serde_json::json;
 
 const DRAIN: &str = "1s";
 
@@ -16,7 +17,7 @@ struct Story {
 
 impl Story {
     fn begin() -> Self {
-        let spec = json!({"replicas": 2, "scaleDown": {"drain": DRAIN}});
+        let spec = json!({"replicas": 2, "scaleDown": {"drain": DRAIN, "after": DRAIN}});
         Self { events: vec![], spec, generation: 1, now: "2026-01-01T00:00:00Z".parse().unwrap() }
     }
 
@@ -221,16 +222,41 @@ fn a_switch_needs_pods_with_the_named_port() {
 
 #[test]
 fn a_roll_back_needs_as_many_pods_as_are_left_or_an_order() {
-    let back = |left, standing_by, ordered| {
-        let story = Story::promoted("Monitoring").pods("green", "two", 2, false).pods("green", "two", left, true);
-        let story = story.pods("blue", "one", 2, false).pods("blue", "one", standing_by, true);
-        let status = json!({"active": side("green", "two"), "standby": side("blue", "one"), "ending": {"ordered": ordered}});
-        story.status("RollingBack", status).service("blue", "one")
-    };
+    let back = |left, standing_by, ordered| rolling_back(left, standing_by, &json!({"ordered": ordered})).service("blue", "one");
     back(2, 1, false).breaks(1, "1 ready pods that have its ports, where 2 were needed");
     back(2, 1, true).keeps();
     back(1, 1, false).keeps();
     back(0, 0, true).breaks(1, "0 ready pods");
+}
+
+/// Users are on their way back to blue, of which so many pods are ready beside those of green.
+fn rolling_back(left: usize, standing_by: usize, ending: &Value) -> Story {
+    let story = Story::promoted("Monitoring").pods("green", "two", 2, false).pods("green", "two", left, true);
+    let story = story.pods("blue", "one", 2, false).pods("blue", "one", standing_by, true);
+    story.status("RollingBack", json!({"active": side("green", "two"), "standby": side("blue", "one"), "ending": ending}))
+}
+
+#[test]
+fn a_side_deployed_again_is_complete_before_it_takes_over() {
+    let back = |left, standing_by| rolling_back(left, standing_by, &json!({"slow": true, "ordered": true})).service("blue", "one");
+    back(1, 1).breaks(1, "1 ready pods that have its ports, where 2 were needed");
+    back(1, 2).keeps();
+    back(0, 1).keeps();
+}
+
+#[test]
+fn a_way_back_that_somebody_undid_needs_its_pods_again() {
+    let back = rolling_back(0, 2, &json!({})).service("blue", "one");
+    let undone = back.edit(SHOP.0, SHOP.1, |service| {
+        marked(service);
+        service["spec"]["selector"] = json!({});
+    });
+    let again = |story: Story| {
+        let selector = json!({ROLLOUT: "shop", COLOR: "blue", REVISION: "one"});
+        story.edit(SHOP.0, SHOP.1, |service| service["spec"]["selector"] = selector)
+    };
+    again(undone.clone()).keeps();
+    again(undone.pods("blue", "one", 2, false)).breaks(1, "0 ready pods");
 }
 
 #[test]
@@ -268,6 +294,9 @@ fn the_standby_keeps_its_size_while_the_new_version_is_watched() {
 #[test]
 fn the_former_side_goes_after_its_drain_while_another_serves() {
     Story::promoted("ScalingDown").deployment("blue", "one", 0).breaks(12, "drained");
+    Story::promoted("ScalingDown").later(1).deployment("blue", "one", 0).breaks(2, "before its time");
+    let stays = Story::promoted("Monitoring").spec(&json!({"scaleDown": {"after": "Never"}})).after_the_switch("ScalingDown");
+    stays.later(3600).deployment("blue", "one", 0).breaks(2, "before its time");
     let grown = |phase: &str| Story::promoted(phase).edit(BLUE.0, BLUE.1, |blue| blue["spec"]["replicas"] = json!(4));
     for phase in ["Monitoring", "ScalingDown"] {
         grown(phase).deployment("blue", "one", 2).keeps();
@@ -294,6 +323,7 @@ fn what_an_operator_learns_late_it_may_not_know_yet() {
 fn protected_sides_keep_their_template() {
     Story::promoted("Monitoring").deployment("green", "three", 2).breaks(2, "another pod template");
     Story::promoted("Monitoring").deployment("blue", "three", 2).breaks(2, "another pod template");
+    Story::promoted("ScalingDown").later(1).deployment("blue", "three", 2).breaks(2, "another pod template");
     Story::verified().deployment("green", "three", 2).keeps();
     Story::begin()
         .status("Initializing", json!({"active": side("blue", "one")}))

@@ -1,7 +1,7 @@
 //! The operator: its loop, its records and its writes.
 
 use super::{COLORS, Deployment, Due, Operator, Reconcile, Service, Text, Thing, Told, Who, World, at, index, second};
-use crate::{broken::Broken, promises};
+use crate::promises;
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
 use bluegreen_engine::{
     Effect, Observed, Pass, decide,
@@ -12,6 +12,7 @@ use bluegreen_engine::{
     render,
 };
 use bluegreen_gates::ask::{Ask, What};
+use bluegreen_witness::promises::Broken;
 use serde_json::json;
 use std::sync::Arc;
 

@@ -1,10 +1,10 @@
 //! One step: what people, faults and measurements do.
 
 use super::{Action, Answer, COLORS, Child, Deployment, Due, Edit, Evidence, Operator, ROLES, Rollout, Service, Who, World, at};
-use crate::broken::Broken;
 use bluegreen_api::BlueGreenRolloutStatus;
 use bluegreen_engine::observed::Absence;
 use bluegreen_gates::reading::{CheckOutcome, Measurement, Outcome, Reading};
+use bluegreen_witness::promises::Broken;
 use std::sync::Arc;
 
 impl World {
