@@ -212,10 +212,14 @@ impl World {
         }
         // What was written of it leads nowhere, or nowhere else: somebody may have led it there before.
         let leads = |service: &Value| (service["spec"]["selector"].clone(), numbers(&service["spec"]["ports"]));
-        if before.is_some_and(|before| leads(before) == leads(&event.object)) {
+        let selector = &event.object["spec"]["selector"];
+        if let Some(before) = before.filter(|before| leads(before) == leads(&event.object)) {
+            // One that was led before it was taken over leads there from now on.
+            if !is_controlled_by(before, &rollout) && Aim::of_selector(selector).is_some() {
+                self.led.insert(event.name.clone(), selector.clone());
+            }
             return;
         }
-        let selector = &event.object["spec"]["selector"];
         let Some(aim) = Aim::of_selector(selector) else {
             self.break_promise(1, event, "the active Service lost its selector");
             return;

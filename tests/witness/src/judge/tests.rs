@@ -334,6 +334,22 @@ fn protected_sides_keep_their_template() {
         .keeps();
 }
 
+/// An orphan is led by its bare selector first, and gets its owner with the next write.
+#[test]
+fn an_orphan_leads_where_it_was_led_before_it_was_owned() {
+    let orphan = Story::verified().edit(SHOP.0, SHOP.1, |service| {
+        marked(service);
+        service["metadata"]["ownerReferences"] = json!(null);
+        service["spec"]["selector"] = json!({});
+    });
+    let lost = orphan.edit(Kind::Rollout, "shop", |rollout| rollout["status"] = json!({"observedGeneration": -1}));
+    let selector = json!({ROLLOUT: "shop", COLOR: "green", REVISION: "two"});
+    let rebuilt = lost.status("Healthy", json!({"active": side("green", "two")}));
+    let led = rebuilt.edit(SHOP.0, SHOP.1, |service| service["spec"]["selector"] = selector);
+    let owned = led.edit(SHOP.0, SHOP.1, |service| service["metadata"]["ownerReferences"] = ours()["ownerReferences"].clone());
+    owned.deployment("blue", "three", 2).keeps();
+}
+
 #[test]
 fn a_first_revision_that_users_reach_is_not_replaced() {
     let first = |ready| {
