@@ -193,7 +193,7 @@ pub(crate) fn degraded(draft: &Draft<'_>, active: &Side) -> Option<Stay> {
     short_of(draft, active).map(|_| {
         let trouble = trouble(draft, active);
         let told = told_after(": ", trouble.as_ref());
-        let message = words::revision("Revision", active, &format!(" serves with {}{told}", too_few(active.replicas)));
+        let message = around(&words::revision("Revision", active, " serves with "), &format!("{}{told}", too_few(active.replicas)), "");
         Stay::working(reasons::DEGRADED, message).with(trouble.as_ref())
     })
 }

@@ -250,7 +250,7 @@ fn still_monitoring(draft: &mut Draft<'_>, active: &Side) -> Step {
     let trouble = short.and_then(|_| trouble(draft, active));
     let told = short.map(|_| format!("{} are available{}", too_few(active.replicas), told_after(": ", trouble.as_ref())));
     if let (Some(Short::OwnDoing), Some(told)) = (short, &told) {
-        return Stay::working(reasons::MONITORING, watching(&format!(": {told}"))).with(trouble.as_ref()).into();
+        return Stay::working(reasons::MONITORING, around(&watching(": "), told, "")).with(trouble.as_ref()).into();
     }
     let gates: Vec<_> = draft.deciding(Stage::Monitoring).cloned().collect();
     let is_unknown = |gate: &&Gate| draft.is_unknown(gate, Stage::Monitoring, active);

@@ -401,6 +401,40 @@ fn pods_asked_for_anew_are_no_loss_of_readiness() {
     assert!((118..125).contains(&(never.second() - asked)), "after {} s\n{}", never.second() - asked, never.story());
 }
 
+/// The scheduler's words on a pod come one pod after the other: until those on enough of them are there, the pods may be to blame.
+#[test]
+fn a_wait_for_room_names_its_end() {
+    let mut world = ten_watched(json!({}));
+    world.room = 20;
+    world.change(json!({"replicas": 20}));
+    world.run_for(10);
+    let mut seen = world.seen();
+    let words = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption \
+                 victims found for incoming pod.";
+    let pending = |seen: &mut Observed, known: usize| {
+        let all = seen.green.pods.iter_mut().filter(|pod| !pod.ready).enumerate();
+        all.for_each(|(index, pod)| {
+            let trouble = PodTrouble { reason: "Unschedulable".into(), message: words.into(), container: None };
+            pod.trouble = (index < known).then_some(trouble);
+        });
+    };
+    let mut message = |known: usize| {
+        pending(&mut seen, known);
+        if let Decision::Record(status) = decide(&seen) {
+            seen.status = *status;
+        }
+        seen.status.message.clone()
+    };
+    let (own_doing, no_room) = (message(1), message(10));
+    assert!(
+        own_doing.starts_with("Monitoring revision 2 (shop:2): fewer than 15 of 20 pods are available: pod shop-green-"),
+        "{own_doing}"
+    );
+    assert!(no_room.starts_with("Monitoring revision 2 (shop:2) until "), "{no_room}");
+    assert!(no_room.contains(" (monitoring.duration 1h); fewer than 15 of 20 pods are available: pod shop-green-"), "{no_room}");
+    assert_eq!(message(1), own_doing);
+}
+
 /// The nodes have room for both sides, and for no pod more.
 #[test]
 fn the_live_side_gets_the_room_that_an_autoscaler_asks_for() {
