@@ -5,7 +5,7 @@ mod figures;
 mod leaders;
 mod load;
 mod observer;
-mod operators;
+pub(crate) mod operators;
 mod profile;
 mod run;
 mod table;

@@ -11,14 +11,14 @@ use crate::built::{Built, binary, build_in, cargo, root, target};
 use crate::interrupt;
 
 /// A program, and the CRD and RBAC that belong to it.
-pub(super) struct Operator {
+pub(crate) struct Operator {
     /// The head of its column.
     pub(super) label: String,
     /// Where its sources come from.
     pub(super) origin: String,
-    pub(super) program: PathBuf,
+    pub(crate) program: PathBuf,
     /// Its `config/default`.
-    pub(super) config: PathBuf,
+    pub(crate) config: PathBuf,
 }
 
 /// That of the earlier commit first, if one is given.
@@ -59,7 +59,7 @@ fn this(program: PathBuf) -> Operator {
 /// Cargo's target directory is not ours: cargo knows a package by its path inside the workspace, and files by their times.
 /// It would take what was built from one checkout for that of the other. All earlier commits share one, in which files of
 /// a later checkout are always newer than what was built before.
-fn of_commit(commit: &str) -> Result<Operator> {
+pub(crate) fn of_commit(commit: &str) -> Result<Operator> {
     let hash = git(&["rev-parse", "--verify", "--end-of-options", &format!("{commit}^{{commit}}")])?.trim().to_owned();
     let directory = directory(&hash);
     let (source, kept_program) = (directory.join("source"), directory.join(OPERATOR));

@@ -4,11 +4,13 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use bluegreen_cluster::Kind;
+use bluegreen_cluster::{Cluster, Kind};
 
 use super::coverage::{self, Row};
 use super::{Search, Stories, faults, model, mutants, seeds};
+use crate::bench::operators;
 use crate::built::{cargo, root};
+use crate::interrupt;
 use crate::run::settings::commit;
 use crate::run::{Outcome, Report, Settings, clusters, program};
 
@@ -27,6 +29,8 @@ const STORIES_BESIDE_A_REAL_SERVER: u32 = 200;
 const ROLLOUTS_THAT_MEASURE: u32 = 500;
 /// The sample of mutants is tried in so many parts.
 const PARTS: usize = 3;
+/// An operator that wrote Services by server-side apply, and statuses with fewer fields. Users upgrade from it.
+const EARLIER: &str = "3ce269e238966c8c1d2f6b7a411a7f1ed02f8a94";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -73,6 +77,12 @@ const NIGHT: &[Part] = &[
         clusters::churn(&Settings::default(), MINUTES_OF_CHURN)
     }),
     part("switches", 15, "thirty switches on a real node under 200 requests a second with and without keep-alive", switches),
+    part(
+        "scenes",
+        15,
+        "a full node, the death of all live pods, a label that is denied and an upgrade under 200 requests a second",
+        scenes,
+    ),
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -155,6 +165,25 @@ fn templates() -> Result<Outcome> {
 
 fn switches() -> Result<Outcome> {
     clusters::one(Kind::Node, &Settings::default().with("BLUEGREEN_SWITCHES", SWITCHES), "node_traffic")
+}
+
+/// With the operator of an earlier commit, which is built once as `cargo xtask bench --beside` builds it.
+fn scenes() -> Result<Outcome> {
+    if let Some(obstacle) = Cluster::obstacle(Kind::Node) {
+        return Ok(Outcome::CouldNotRun(obstacle));
+    }
+    let earlier = match operators::of_commit(EARLIER) {
+        Ok(earlier) => earlier,
+        Err(error) => {
+            interrupt::check()?;
+            return Ok(Outcome::CouldNotRun(format!("the operator of {EARLIER} is missing: {error:#}")));
+        }
+    };
+    let config = earlier.config.with_file_name("");
+    let settings = Settings::default()
+        .with("BLUEGREEN_EARLIER_OPERATOR", earlier.program.display())
+        .with("BLUEGREEN_EARLIER_CONFIG", config.display());
+    clusters::one(Kind::Node, &settings, clusters::SCENES)
 }
 
 #[cfg(test)]
