@@ -4,7 +4,7 @@ use bluegreen_api::{GateState, Outcome, Phase};
 use bluegreen_cluster::Cluster;
 use bluegreen_e2e::{
     Operator, Rollout, Seen, Space, merged,
-    patience::pause,
+    patience::{self, pause},
     shop,
     traffic::{self, Connections, Load, control},
 };
@@ -113,15 +113,13 @@ async fn the_first_bad_reading_after_the_switch_rolls_back() {
 
 /// Crashes every pod of the new version, again and again until traffic has gone back.
 async fn crash(space: &Space, rollout: &Rollout<'_>, color: &str) {
-    loop {
+    patience::until("traffic leaves pods that crash again and again", async || {
         let pods = space.pods(&[("bluegreen.dev/color", color)]);
         let addresses: Vec<_> = pods.iter().filter_map(|pod| Some(format!("{}:8080", pod["status"]["podIP"].as_str()?))).collect();
         join_all(addresses.iter().map(|address| control(address, "crash=true"))).await;
-        if rollout.selector()["bluegreen.dev/color"] != color {
-            return;
-        }
-        pause(Duration::from_millis(100)).await;
-    }
+        (rollout.selector()["bluegreen.dev/color"] != color).then_some(())
+    })
+    .await;
 }
 
 /// Promotes 2.0.0, lets all its pods die, and waits for the way back.
