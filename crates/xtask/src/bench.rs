@@ -4,6 +4,7 @@ mod analysis;
 mod figures;
 mod leaders;
 mod load;
+mod neighbors;
 mod observer;
 pub(crate) mod operators;
 mod profile;
@@ -57,6 +58,15 @@ enum Part {
         #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
         candidates: u32,
     },
+    /// What other rollouts feel of objects that are made to cost a lot, or to be read by nobody: ten minutes, on fake nodes.
+    Neighbors {
+        /// Number of rollouts beside them, of two replicas each.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=2000))]
+        rollouts: u16,
+        /// How often all of them are updated at once: without the objects, beside them, and after a restart of the operator.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+        rounds: u8,
+    },
 }
 
 /// Name of the cluster, and of the namespace in it.
@@ -71,6 +81,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         bail!("{obstacle}");
     }
     interrupt::watch()?;
+    if let Some(Part::Neighbors { rollouts, rounds }) = options.part {
+        let operators = operators::of(None)?;
+        let operator = operators.first().context("there is no operator")?;
+        return on_fresh_cluster(|cluster| {
+            neighbors::measure(&mut Run::begin(cluster, operator, usize::from(rollouts))?, usize::from(rounds))
+        });
+    }
     let sizes = sizes(&options.rollouts);
     let one_at_a_time = usize::from(options.one_at_a_time);
     if options.profile {

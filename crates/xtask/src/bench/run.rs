@@ -18,6 +18,8 @@ use super::table::Figure;
 use crate::interrupt;
 
 const REST: Duration = Duration::from_secs(60);
+/// A busy machine is no reason to lose the lease in the middle of a measurement.
+pub(super) const ARGUMENTS: &[&str] = &["--listen=127.0.0.1:0", "--lease-duration=60"];
 /// The operator's user agent begins so.
 const USER_AGENT: &str = "bluegreen";
 
@@ -53,8 +55,7 @@ impl<'a> Run<'a> {
             kubeconfig,
             versions: 0,
         };
-        // A busy machine is no reason to lose the lease in the middle of a measurement.
-        run.start(OPERATOR, &["--listen=127.0.0.1:0", "--lease-duration=60"])?;
+        run.start(OPERATOR, ARGUMENTS)?;
         Ok(run)
     }
 

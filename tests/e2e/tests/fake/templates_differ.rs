@@ -2,7 +2,7 @@
 //! between. `BLUEGREEN_SEQUENCES` says how many, `BLUEGREEN_SEED` repeats the dice.
 
 use bluegreen_api::Phase;
-use bluegreen_e2e::{Space, dice::Dice, manifest::named, merged, shop};
+use bluegreen_e2e::{Space, dice::Dice, manifest::named, merged, patience, shop};
 use bluegreen_witness::Kind;
 use futures::{StreamExt, stream};
 use kube::api::{DynamicObject, PostParams};
@@ -171,8 +171,43 @@ async fn ask_for(space: &Space, name: &str, template: &Value) {
     }
 }
 
-/// How many versions were compared, and how many no Deployment takes.
-async fn sequence(space: &Space, seed: u64, number: u64) -> (u64, u64) {
+/// Whether a pod of the Deployment was compared with one of the fresh template. Some templates are a Deployment's, and no pod's: their
+/// service account is missing.
+async fn pod_is_fresh(space: &Space, deployment: &Value, fresh: &Value) -> bool {
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "fresh", "labels": labels}, "spec": fresh["spec"]});
+    let object: DynamicObject = serde_json::from_value(object).unwrap();
+    let params = PostParams { dry_run: true, ..PostParams::default() };
+    let Ok(created) = space.api(Kind::Pod).create(&params, &object).await else { return false };
+    let label = |key: &'static str| (key, labels[key].as_str().unwrap());
+    let selector = ["bluegreen.dev/rollout", "bluegreen.dev/color", "bluegreen.dev/revision"].map(label);
+    let pod = patience::until("a pod of the version is there", async || space.pods(&selector).pop()).await;
+    assert_eq!(alike(&pod["spec"]), alike(&created.data["spec"]), "a pod isn't what one of a new Deployment would be");
+    true
+}
+
+/// Without what differs from pod to pod: its node, and the name of the volume with its token.
+fn alike(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    spec.as_object_mut().unwrap().remove("nodeName");
+    let mut text = spec.to_string();
+    while let Some(at) = text.find("kube-api-access-") {
+        text.replace_range(at..at + "kube-api-access-12345".len(), "token");
+    }
+    serde_json::from_str(&text).unwrap()
+}
+
+/// What a sequence came to.
+#[derive(Debug, Default)]
+struct Compared {
+    versions: u64,
+    /// Of one in ten sequences.
+    pods: u64,
+    /// Templates that no Deployment takes.
+    refused: u64,
+}
+
+async fn sequence(space: &Space, seed: u64, number: u64) -> Compared {
     let dice = Dice::new(seed.wrapping_add(number));
     let name = format!("s{number}");
     let plain = json!({
@@ -182,14 +217,14 @@ async fn sequence(space: &Space, seed: u64, number: u64) -> (u64, u64) {
     });
     space.rollout(&named(merged(shop(), &plain), &name)).await;
     space.until(Kind::Rollout, &name, "is Healthy", |rollout| rollout["status"]["phase"] == json!(Phase::Healthy)).await;
-    let (green, mut compared, mut refused) = (format!("{name}-green"), 0, 0);
+    let (green, mut compared) = (format!("{name}-green"), Compared::default());
     for version in 1..=VERSIONS {
         let template = template(&dice, version);
         let Ok(fresh) = fresh(space, &template).await else {
-            refused += 1;
+            compared.refused += 1;
             continue;
         };
-        if compared > 0 && dice.roll(0..2) == 0 {
+        if compared.versions > 0 && dice.roll(0..2) == 0 {
             // An edit that doesn't go with the template is refused, as a person's would be.
             let _ = space.try_patch(Kind::Deployment, &green, dice.pick(&edits())).await;
         }
@@ -203,10 +238,13 @@ async fn sequence(space: &Space, seed: u64, number: u64) -> (u64, u64) {
             "seed {seed}, sequence {number}, version {version}: it isn't what a new Deployment would run, of\n{template:#}"
         );
         assert!(deployment["spec"]["paused"].is_null(), "it is paused still");
-        compared += 1;
+        compared.versions += 1;
+        if number % 10 == 0 {
+            compared.pods += u64::from(pod_is_fresh(space, &deployment, &fresh).await);
+        }
     }
     space.delete(Kind::Rollout, &name).await;
-    (compared, refused)
+    compared
 }
 
 #[tokio::test]
@@ -217,9 +255,17 @@ async fn a_color_runs_what_a_new_deployment_would_run() {
     let space = Space::new("templates-differ").await;
     let operator = space.operator();
     let all = stream::iter(0..sequences).map(|number| sequence(&space, seed, number)).buffer_unordered(AT_ONCE);
-    let (compared, refused) = all.fold((0_u64, 0_u64), async |sum: (u64, u64), one: (u64, u64)| (sum.0 + one.0, sum.1 + one.1)).await;
-    println!("covered: {sequences} sequences of templates, {compared} versions compared, {refused} that no Deployment takes");
-    assert!(compared > sequences, "too few templates were valid: {compared} of {}", sequences * VERSIONS);
+    let sum = async |sum: Compared, one: Compared| Compared {
+        versions: sum.versions + one.versions,
+        pods: sum.pods + one.pods,
+        refused: sum.refused + one.refused,
+    };
+    let Compared { versions, pods, refused } = all.fold(Compared::default(), sum).await;
+    println!(
+        "covered: {sequences} sequences of templates, {versions} versions compared, with the pods of {pods}, {refused} that no Deployment takes"
+    );
+    assert!(versions > sequences, "too few templates were valid: {versions} of {}", sequences * VERSIONS);
+    assert!(pods * 20 > sequences, "too few pods were compared: {pods}");
     drop(operator);
     // Edits by hand are what it is about.
     space.end_unjudged();
