@@ -153,13 +153,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_deployment_keeps_its_counts_and_the_labels_that_are_ours() {
+    fn a_deployment_keeps_its_counts_its_metadata_and_our_labels_of_its_pods() {
         let seen = arrive::<Deployment>(json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {
                 "name": "shop-blue", "namespace": "a", "uid": "u", "resourceVersion": "17", "generation": 3,
                 "labels": {"bluegreen.dev/rollout": "shop", "team": "x"},
-                "annotations": {"bluegreen.dev/epoch": "4.1"},
+                "annotations": {"bluegreen.dev/epoch": "4.1", "page": "x", "deployment.kubernetes.io/revision": "3"},
                 "managedFields": [{"manager": "bluegreen", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]
             },
             "spec": {
@@ -175,7 +175,8 @@ mod tests {
         let body = seen.body;
         assert_eq!((body.generation, body.replicas, body.min_ready_seconds), (3, 0, 5));
         assert_eq!((body.observed_generation, body.total, body.updated, body.ready, body.available), (2, 3, 2, 1, 0));
-        assert_eq!((body.labels.get("bluegreen.dev/rollout"), body.labels.get("team")), (Some("shop"), None));
+        assert_eq!((body.labels.get("bluegreen.dev/rollout"), body.labels.get("team")), (Some("shop"), Some("x")));
+        assert_eq!((body.annotations.get("page"), body.annotations.get("deployment.kubernetes.io/revision")), (Some("x"), None));
         assert_eq!((body.template_labels.get("bluegreen.dev/revision"), body.template_labels.get("tier")), (Some("abc"), None));
         assert_eq!(body.replica_failure.as_deref(), Some("exceeded quota: q"));
         assert_eq!(&*body.epoch, "4.1");
