@@ -10,6 +10,7 @@ fn version(tag: &str, ready: bool, beside: &Value) -> Value {
         "name": "shop",
         "env": [{"name": "READY", "value": ready.to_string()}],
         "ports": [{"name": "http", "containerPort": 8080}],
+        "volumeMounts": beside["volumeMounts"],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1},
     });
     let pod = json!({"containers": [container], "initContainers": beside["initContainers"], "volumes": beside["volumes"]});
@@ -29,7 +30,10 @@ async fn until_told(rollout: &Rollout<'_>, words: &[&str]) -> String {
 async fn what_pods_wait_for_is_told_by_name() {
     let space = Space::new("laggards").await;
     let _operator = traffic::operator(&space);
-    let secret = json!({"volumes": [{"name": "settings", "secret": {"secretName": "shop-settings"}}]});
+    let secret = json!({
+        "volumes": [{"name": "settings", "secret": {"secretName": "shop-settings"}}],
+        "volumeMounts": [{"name": "settings", "mountPath": "/settings"}],
+    });
     let rollout = space.rollout(&merged(shop(), &version("1.0.0", true, &secret))).await;
     let mounts = ["container shop has not started: FailedMount: ", "secret \"shop-settings\" not found"];
     assert_eq!(until_told(&rollout, &mounts).await, "PodTrouble");
