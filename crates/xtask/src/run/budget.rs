@@ -43,10 +43,10 @@ pub(crate) const BUDGETS: &[Budget] = &[
     budget(KUBERNETES, 4.0, "the rest of its build, which takes eight minutes by itself"),
     budget(CRATES, 4.0, "all tests that need no cluster; of the model the quick search"),
     budget(EXAMPLES, 0.5, "tests in doc comments"),
-    budget(FAULTS, 6.0, "patches of the engine: each builds it and runs the one check that it names"),
+    budget(FAULTS, 6.5, "patches of the engine: each builds it and runs the one check that it names"),
     budget(CLUSTER, 1.0, "three clusters, up and down"),
     budget(FAKE_NODES, 8.0, "eight tests at once"),
-    budget(REAL_NODE, 7.0, "packages of Debian, then pods and traffic, most tests one after the other"),
+    budget(REAL_NODE, 7.5, "packages of Debian, then pods and traffic, most tests one after the other"),
     budget(CHURN, 5.0, "2.5 minutes of faults on two clusters, and the way to rest"),
 ];
 
