@@ -239,7 +239,7 @@ async fn sequence(space: &Space, seed: u64, number: u64) -> Compared {
         );
         assert!(deployment["spec"]["paused"].is_null(), "it is paused still");
         compared.versions += 1;
-        if number % 10 == 0 {
+        if number.is_multiple_of(10) {
             compared.pods += u64::from(pod_is_fresh(space, &deployment, &fresh).await);
         }
     }
