@@ -74,6 +74,10 @@ impl Cluster {
 
     /// Ends every program of the cluster at once and removes all that was its own.
     pub fn down(mut self) -> Result<()> {
+        // A test may have started a program anew, and noted its new process.
+        if let Ok(noted) = State::load(&self.dir) {
+            self.state = noted;
+        }
         self.end_processes()?;
         fs::remove_dir_all(&self.dir).with_context(|| format!("cannot remove {}", self.dir.display()))
     }
