@@ -1,8 +1,8 @@
 //! What pods wait for that are neither ready nor in trouble: told once they take long, with the cause that only their events know.
 
 use super::{
-    ColorSeen, PodSeen, PodWait,
-    trouble::{Trouble, is_crash, waiting_pods, warning},
+    ColorSeen, PodSeen, PodWait, PodWarning,
+    trouble::{Trouble, is_crash, is_probe, waiting_pods, warning},
 };
 use bluegreen_api::{Side, TroubleKind};
 use jiff::Timestamp;
@@ -86,7 +86,13 @@ fn told(seen: &ColorSeen, pod: &PodSeen) -> Option<Trouble> {
         }
         PodWait::Gate { message } => (TroubleKind::Readiness, None, format!("pod {name}: {message}")),
     };
-    Some(match warning(seen, pod, container.map(String::as_str)) {
+    let container = container.map(String::as_str);
+    let counts = |warning: &PodWarning| match wait {
+        PodWait::Ready { .. } => is_probe(warning, container),
+        PodWait::Init { .. } | PodWait::Gate { .. } => false,
+        _ => warning.container.is_none() || warning.container.as_deref() == container,
+    };
+    Some(match warning(seen, pod, counts) {
         Some(warning) => {
             let kind = if kind == TroubleKind::Start { kind_of(&warning.reason) } else { kind };
             Trouble { kind: Some(kind), sentence: format!("{sentence}: {}: {}", warning.reason, warning.message) }

@@ -34,12 +34,17 @@ pub(super) fn waiting_pods<'a>(seen: &'a ColorSeen, revision: &str) -> impl Iter
     seen.pods.iter().filter(move |pod| pod.revision == revision && !pod.ready && !pod.deleting)
 }
 
-/// The latest warning about this container of the pod, or about the pod as a whole.
-pub(super) fn warning<'a>(seen: &'a ColorSeen, pod: &PodSeen, container: Option<&str>) -> Option<&'a PodWarning> {
+/// The latest of these warnings about the pod: events live for an hour, and most of them are of what is over.
+pub(super) fn warning<'a>(seen: &'a ColorSeen, pod: &PodSeen, counts: impl Fn(&PodWarning) -> bool) -> Option<&'a PodWarning> {
     let read = seen.told.as_ref().filter(|read| read.pod == pod.name)?;
-    let about = |warning: &&PodWarning| warning.container.is_none() || warning.container.as_deref() == container;
     // "Unable to attach or mount volumes" names no cause; a failed mount does.
-    read.warnings.iter().filter(about).max_by_key(|warning| (!warning.message.starts_with("Unable to attach or mount"), warning.at))
+    let names_a_cause = |warning: &PodWarning| !warning.message.starts_with("Unable to attach or mount");
+    read.warnings.iter().filter(|warning| counts(warning)).max_by_key(|warning| (names_a_cause(warning), warning.at))
+}
+
+/// A probe of this container failed.
+pub(super) fn is_probe(warning: &PodWarning, container: Option<&str>) -> bool {
+    warning.reason == "Unhealthy" && warning.container.as_deref() == container
 }
 
 /// In the words of the pod.
@@ -47,7 +52,11 @@ pub(super) fn of_pod(seen: &ColorSeen, pod: &PodSeen) -> Option<Trouble> {
     let trouble = pod.trouble.as_ref()?;
     let container = trouble.container.as_ref().map(|name| format!(", container {name}")).unwrap_or_default();
     let message = if trouble.message.is_empty() { String::new() } else { format!(": {}", trouble.message) };
-    let probe = warning(seen, pod, trouble.container.as_deref()).filter(|warning| is_crash(trouble) && warning.reason == "Unhealthy");
+    // A container is killed for its liveness and startup probes.
+    let killed = |warning: &PodWarning| {
+        is_crash(trouble) && is_probe(warning, trouble.container.as_deref()) && !warning.message.starts_with("Readiness")
+    };
+    let probe = warning(seen, pod, killed);
     let probe = probe.map(|warning| format!("; {}", warning.message)).unwrap_or_default();
     Some(Trouble { kind: kind_of(&trouble.reason), sentence: format!("pod {}{container}: {}{message}{probe}", pod.name, trouble.reason) })
 }

@@ -87,9 +87,12 @@ fn the_cause_is_the_latest_warning_that_names_one() {
     assert_eq!(of(mounts("b"), &[secret]).sentence, "pod b: container shop has not started", "those of another pod");
 
     let probe = PodWarning { container: Some("shop".into()), ..warning("Unhealthy", "Readiness probe failed: 503", 30) };
-    let unready = of(runs("a"), &[probe, other]);
+    // That it could not be mounted at first is over.
+    let unready = of(runs("a"), &[probe, other, warning("FailedMount", "timed out", 40)]);
     assert_eq!(unready.sentence, "pod a: container shop is not ready: Unhealthy: Readiness probe failed: 503");
     assert!(unready.is_a_wait(), "a program that takes its time fails its probe");
+    let init = waits("a", PodWait::Init { container: "migrate".into() });
+    assert_eq!(of(init, &[warning("FailedMount", "timed out", 40)]).sentence, "pod a: init container migrate has not ended");
 }
 
 #[test]
@@ -98,11 +101,12 @@ fn a_probe_that_kills_is_told_with_the_crash() {
     crash.trouble.as_mut().unwrap().container = Some("shop".into());
     let seen = |warnings: &[PodWarning]| ColorSeen { told: told("a", 5, 1, warnings), ..color(&[crash.clone()]) };
     let of = |warnings: &[PodWarning]| trouble(&seen(warnings), &side(), at(5)).unwrap().sentence;
-    assert_eq!(
-        of(&[warning("Unhealthy", "Liveness probe failed: 500", 3)]),
-        "pod a, container shop: CrashLoopBackOff; Liveness probe failed: 500"
-    );
-    assert_eq!(of(&[warning("BackOff", "Back-off restarting failed container", 3)]), "pod a, container shop: CrashLoopBackOff");
+    let probe = |message: &str, second: i64| PodWarning { container: Some("shop".into()), ..warning("Unhealthy", message, second) };
+    let killed = probe("Liveness probe failed: 500", 3);
+    let others = [warning("BackOff", "Back-off restarting failed container", 5), probe("Readiness probe failed: refused", 5)];
+    let all = [&[killed][..], &others].concat();
+    assert_eq!(of(&all), "pod a, container shop: CrashLoopBackOff; Liveness probe failed: 500");
+    assert_eq!(of(&others), "pod a, container shop: CrashLoopBackOff", "nothing is killed for these");
 }
 
 #[test]
