@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::figures::{memory, quantile};
 use super::load;
-use super::run::{ARGUMENTS, Run};
+use super::run::Run;
 
 /// The namespace of those who write such objects.
 const HOSTILE: &str = "hostile";
@@ -22,7 +22,7 @@ pub(super) fn measure(run: &mut Run<'_>, rounds: usize) -> Result<()> {
     let refused = write_all(&run.cluster)?;
     lines.push(promotions(run, "beside them", rounds)?);
     run.end(OPERATOR, Signal::KILL)?;
-    run.start(OPERATOR, ARGUMENTS)?;
+    run.cluster.start_process(OPERATOR)?;
     lines.push(promotions(run, "after a restart", rounds)?);
     println!("\nThe API server took none of these: {}", refused.join("; "));
     println!("\npreview available → active Service switched, of {} rollouts updated at once {rounds} times:", run.rollouts);
@@ -88,6 +88,8 @@ fn objects() -> Vec<(&'static str, Value)> {
         object
     };
     let nested = (0..150).fold(json!(1), |inner, _| json!({"a": inner}));
+    let mut deep = rollout("deep", &json!({}));
+    deep["spec"]["template"]["spec"]["x"] = nested.clone();
     let metadata = |name: &str| json!({"name": name, "labels": {"bluegreen.dev/rollout": "shop"}});
     // Nobody allows that address: it is not asked.
     let checked = |path: &str| {
@@ -98,7 +100,7 @@ fn objects() -> Vec<(&'static str, Value)> {
         ("a filter in a filter, 45 deep", rollout("nested", &checked(&format!("${}", "[?@".repeat(45))))),
         ("a check every 0 s", rollout("eager-1", &checked("$.a[?@.b == 1]"))),
         ("another check every 0 s", rollout("eager-2", &checked("$..a[?length(@) > 1 && count(@.*) > 1]"))),
-        ("a template 150 levels deep", rollout("deep", &json!({"template": {"spec": {"x": nested}}}))),
+        ("a template 150 levels deep", deep),
         ("a Service", json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata("late"), "spec": {"ports": [{"port": 80}]}})),
         (
             "a revision 150 levels deep",

@@ -19,7 +19,7 @@ use crate::interrupt;
 
 const REST: Duration = Duration::from_secs(60);
 /// A busy machine is no reason to lose the lease in the middle of a measurement.
-pub(super) const ARGUMENTS: &[&str] = &["--listen=127.0.0.1:0", "--lease-duration=60"];
+const ARGUMENTS: &[&str] = &["--listen=127.0.0.1:0", "--lease-duration=60"];
 /// The operator's user agent begins so.
 const USER_AGENT: &str = "bluegreen";
 
