@@ -6,8 +6,9 @@ use crate::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// A BlueGreenRollout deploys each change of its image or template beside the live version, verifies the new version, switches all traffic
@@ -211,23 +212,40 @@ pub enum Protocol {
     SCTP,
 }
 
+/// Labels that the operator writes beside its own.
+fn labels_schema(schema: &mut Schema) {
+    let message = "labels with the prefix bluegreen.dev/ are the operator's: choose another name";
+    texts_schema(schema, 63, "!key.startsWith('bluegreen.dev/')", message);
+}
+
+fn annotations_schema(schema: &mut Schema) {
+    let message = "annotations with the prefix bluegreen.dev/ are the operator's: choose another name";
+    texts_schema(schema, 4096, "!key.startsWith('bluegreen.dev/')", message);
+}
+
+fn deployment_annotations_schema(schema: &mut Schema) {
+    let message =
+        "annotations with the prefix bluegreen.dev/ are the operator's, and deployment.kubernetes.io/ the cluster's: choose another name";
+    texts_schema(schema, 4096, "!key.startsWith('bluegreen.dev/') && !key.startsWith('deployment.kubernetes.io/')", message);
+}
+
+fn texts_schema(schema: &mut Schema, longest: usize, key_rule: &str, message: &str) {
+    schema.insert("maxProperties".into(), json!(64));
+    schema.insert("additionalProperties".into(), json!({"type": "string", "maxLength": longest}));
+    schema.insert("x-kubernetes-validations".into(), json!([{"rule": format!("self.all(key, {key_rule})"), "message": message}]));
+}
+
 /// The two Deployments.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentObject {
     /// Labels for the Deployments, besides the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 63}, "x-kubernetes-validations" = [{
-        "rule": "self.all(key, !key.startsWith('bluegreen.dev/'))",
-        "message": "labels with the prefix bluegreen.dev/ are the operator's: choose another name",
-    }]))]
+    #[schemars(transform = labels_schema)]
     pub labels: Option<BTreeMap<String, String>>,
     /// Annotations for the Deployments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 4096}, "x-kubernetes-validations" = [{
-        "rule": "self.all(key, !key.startsWith('bluegreen.dev/') && !key.startsWith('deployment.kubernetes.io/'))",
-        "message": "annotations with the prefix bluegreen.dev/ are the operator's, and deployment.kubernetes.io/ the cluster's: choose another name",
-    }]))]
+    #[schemars(transform = deployment_annotations_schema)]
     pub annotations: Option<BTreeMap<String, String>>,
 }
 
@@ -263,17 +281,11 @@ pub struct ServiceObject {
     pub type_: Option<ServiceType>,
     /// Labels for the Service, besides the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 63}, "x-kubernetes-validations" = [{
-        "rule": "self.all(key, !key.startsWith('bluegreen.dev/'))",
-        "message": "labels with the prefix bluegreen.dev/ are the operator's: choose another name",
-    }]))]
+    #[schemars(transform = labels_schema)]
     pub labels: Option<BTreeMap<String, String>>,
     /// Annotations for the Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 4096}, "x-kubernetes-validations" = [{
-        "rule": "self.all(key, !key.startsWith('bluegreen.dev/'))",
-        "message": "annotations with the prefix bluegreen.dev/ are the operator's: choose another name",
-    }]))]
+    #[schemars(transform = annotations_schema)]
     pub annotations: Option<BTreeMap<String, String>>,
     /// Whether a client stays with one pod, as in a Service: None or ClientIP. After the switch it gets another pod. If unset, this field
     /// and those below are left to the cluster.

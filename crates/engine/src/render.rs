@@ -186,12 +186,20 @@ pub fn settle_deployment(seen: &Observed, written: &str) -> Value {
     let object = deployment_object(seen);
     let asked = asked_names(&object);
     let gone = Names::read(written).without(&asked);
-    let absent = |names: BTreeSet<String>| names.into_iter().map(|name| (name, Value::Null));
-    let text = |map: Labels| map.into_iter().map(|(key, value)| (key, json!(value)));
-    let labels: Map<String, Value> = absent(gone.labels).chain(text(asked_labels(seen))).collect();
-    let mut annotations: Map<String, Value> = absent(gone.annotations).chain(text(object.annotations.unwrap_or_default())).collect();
-    annotations.insert(names::SETTINGS_ANNOTATION.into(), json!(asked.written()));
+    let [labels, annotations] = settled((asked_labels(seen), object.annotations.unwrap_or_default()), &asked, &gone);
     json!({"metadata": {"labels": labels, "annotations": annotations}})
+}
+
+/// Labels and annotations of a merge patch: those that are asked for, and those that are gone.
+fn settled((labels, annotations): (Labels, Labels), asked: &Names, gone: &Names) -> [Map<String, Value>; 2] {
+    let text = |map: Labels| map.into_iter().map(|(key, value)| (key, json!(value)));
+    let labels = absent(&gone.labels).chain(text(labels)).collect();
+    let written = (names::SETTINGS_ANNOTATION.to_owned(), json!(asked.written()));
+    [labels, absent(&gone.annotations).chain(text(annotations)).chain([written]).collect()]
+}
+
+fn absent(names: &BTreeSet<String>) -> impl Iterator<Item = (String, Value)> {
+    names.iter().map(|name| (name.clone(), Value::Null))
 }
 
 /// A key as a step of a JSON pointer.
@@ -245,13 +253,8 @@ pub fn settle(seen: &Observed, role: Role, service: &ServiceSeen, marks_only: bo
     let object = service_object(seen, role);
     let asked = Names::of(&object);
     let gone = Names::read(&service.written).without(&asked);
-    let absent = |names: BTreeSet<String>| names.into_iter().map(|name| (name, Value::Null));
-    let text = |map: Labels| map.into_iter().map(|(key, value)| (key, json!(value)));
-    let labels: Map<String, Value> = absent(gone.labels).chain(text(service_labels(seen, role))).collect();
-    let mut annotations: Map<String, Value> =
-        absent(gone.annotations).chain(text(object.annotations.clone().unwrap_or_default())).collect();
-    annotations.insert(names::SETTINGS_ANNOTATION.into(), json!(asked.written()));
-    let mut spec: Map<String, Value> = absent(gone.fields).chain(fields(&object)).collect();
+    let [labels, annotations] = settled((service_labels(seen, role), object.annotations.clone().unwrap_or_default()), &asked, &gone);
+    let mut spec: Map<String, Value> = absent(&gone.fields).chain(fields(&object)).collect();
     spec.insert("type".into(), json!(type_name(object.type_)));
     (metadata["labels"], metadata["annotations"]) = (json!(labels), json!(annotations));
     json!({"metadata": metadata, "spec": spec})

@@ -2,13 +2,15 @@
 //! `cargo xtask test` runs these tests there.
 
 use crate::{
-    LEASE, Operator,
+    LEASE, Operator, Rollout,
     ground::repository,
     patience::{self, stretched},
     space::Space,
 };
+use bluegreen_api::Color;
 use bluegreen_load::{Answer, Summary};
 use bluegreen_witness::Kind;
+use futures::future::join_all;
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -139,6 +141,21 @@ impl Counted {
         assert!(summary.sent > 0, "there was no load");
         assert_eq!(summary.failed, 0, "of {} requests; by kind: {:?}; the first: {:#?}", summary.sent, summary.failures, summary.examples);
     }
+}
+
+/// Where the pods of a color listen, as far as they have an address.
+pub fn addresses(space: &Space, color: Color) -> Vec<String> {
+    let pods = space.pods(&[("bluegreen.dev/color", color.as_str())]);
+    pods.iter().filter_map(|pod| Some(format!("{}:8080", pod["status"]["podIP"].as_str()?))).collect()
+}
+
+/// Crashes every pod of a color, again whenever one has come back, until traffic has left it.
+pub async fn crash(space: &Space, rollout: &Rollout<'_>, color: Color) {
+    patience::until("traffic leaves the pods that die", async || {
+        join_all(addresses(space, color).iter().map(|address| control(address, "crash=true"))).await;
+        (rollout.selector()["bluegreen.dev/color"] != color.as_str()).then_some(())
+    })
+    .await;
 }
 
 /// Tells a pod how to behave (`tests/app/shop` says what can be told). One that crashes has no time to answer.

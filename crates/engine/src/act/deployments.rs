@@ -43,8 +43,8 @@ pub(crate) fn write(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutS
         why: "the Deployment has another size than recorded",
     };
     if let Some(why) = deployment_drift(plan, side, deployment) {
-        let whole = (Object::Deployment(side.color), Part::Whole);
-        let refusal = seen.refusals.iter().find(|refusal| (&refusal.object, &refusal.part) == (&whole.0, &whole.1));
+        let of_whole = |refusal: &&Refusal| refusal.object == Object::Deployment(side.color) && refusal.part == Part::Whole;
+        let refusal = seen.refusals.iter().find(of_whole);
         if refusal.is_some() && deployment.replicas != replicas {
             // What is refused of the template or of a setting doesn't stop the size.
             return Some(scale());

@@ -4,12 +4,11 @@ use bluegreen_api::{GateState, Outcome, Phase};
 use bluegreen_cluster::Cluster;
 use bluegreen_e2e::{
     Operator, Rollout, Seen, Space, merged,
-    patience::{self, pause},
+    patience::pause,
     shop,
-    traffic::{self, Connections, Load, control},
+    traffic::{self, Connections, Load, crash},
 };
 use bluegreen_witness::Kind;
-use futures::future::join_all;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -111,17 +110,6 @@ async fn the_first_bad_reading_after_the_switch_rolls_back() {
     space.end().await;
 }
 
-/// Crashes every pod of the new version, again and again until traffic has gone back.
-async fn crash(space: &Space, rollout: &Rollout<'_>, color: &str) {
-    patience::until("traffic leaves pods that crash again and again", async || {
-        let pods = space.pods(&[("bluegreen.dev/color", color)]);
-        let addresses: Vec<_> = pods.iter().filter_map(|pod| Some(format!("{}:8080", pod["status"]["podIP"].as_str()?))).collect();
-        join_all(addresses.iter().map(|address| control(address, "crash=true"))).await;
-        (rollout.selector()["bluegreen.dev/color"] != color).then_some(())
-    })
-    .await;
-}
-
 /// Promotes 2.0.0, lets all its pods die, and waits for the way back.
 async fn all_pods_die(space: &Space, operator: &mut Operator, away: Option<Duration>) {
     let quiet = merged(manifest(), &json!({"verification": null, "monitoring": {"duration": "30s", "metrics": null}}));
@@ -131,7 +119,7 @@ async fn all_pods_die(space: &Space, operator: &mut Operator, away: Option<Durat
     let mark = rollout.mark();
     rollout.version("2.0.0").await;
     let seen = rollout.until("users reach the new version", |seen| seen.is(Phase::Monitoring)).await;
-    let color = seen.active().color.as_str();
+    let color = seen.active().color;
     pause(Duration::from_secs(1)).await;
     if away.is_some() {
         operator.kill();

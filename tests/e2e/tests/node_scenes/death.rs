@@ -1,30 +1,20 @@
 //! All live pods die while the former side stands by in full.
 
 use crate::{
-    addresses, manifest, pods,
+    manifest, pods,
     tally::{Tally, covered},
     until_monitored, until_rolled_back,
 };
 use bluegreen_api::{Color, Phase};
 use bluegreen_e2e::{
-    Rollout, Space,
-    patience::{self, pause},
-    traffic::{control, operator},
+    Space,
+    patience::pause,
+    traffic::{crash, operator},
 };
 use bluegreen_witness::Kind;
-use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::Duration;
-
-/// Kills every pod of the live side, again whenever one has come back, until traffic has left it.
-async fn kill_all(space: &Space, rollout: &Rollout<'_>) {
-    let kill = async || {
-        join_all(addresses(space, Color::Green).iter().map(|address| control(address, "crash=true"))).await;
-        (rollout.selector()["bluegreen.dev/color"] != Color::Green.as_str()).then_some(())
-    };
-    patience::until("traffic leaves the pods that die", kill).await;
-}
 
 /// When the active Service was led back, as its watch showed it.
 fn written(space: &Space, mark: usize) -> Timestamp {
@@ -48,7 +38,7 @@ async fn pods_that_all_die_in_scaling_down_are_rolled_back() {
 
     let mark = rollout.mark();
     let killed = Timestamp::now();
-    kill_all(&space, &rollout).await;
+    crash(&space, &rollout, Color::Green).await;
     let back = until_rolled_back(&space, &rollout, &users, &standby).await;
     let ended = back.status.history.first().unwrap();
     assert_eq!(ended.reason, "LostReadiness", "{}", ended.message);

@@ -78,11 +78,6 @@ const fn of(color: Color) -> [(&'static str, &'static str); 1] {
     [("bluegreen.dev/color", color.as_str())]
 }
 
-/// Where the pods of a color listen, as far as they have an address.
-fn addresses(space: &Space, color: Color) -> Vec<String> {
-    space.pods(&of(color)).iter().filter_map(|pod| Some(format!("{}:8080", pod["status"]["podIP"].as_str()?))).collect()
-}
-
 /// A pod's name and uid, with the restarts of its container.
 type Pod = (String, String, i64);
 

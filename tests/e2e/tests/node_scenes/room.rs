@@ -1,10 +1,10 @@
 //! An autoscaler doubles the live side on a node that has no room for so many pods, and then there is a reason to go back.
 
-use crate::{addresses, cluster, manifest, moment, pods, tally::assert_none_failed, until_led_to, until_monitored, until_rolled_back};
+use crate::{cluster, manifest, moment, pods, tally::assert_none_failed, until_led_to, until_monitored, until_rolled_back};
 use bluegreen_api::{Color, Phase};
 use bluegreen_e2e::{
     Rollout, Seen, Space, merged,
-    traffic::{control, operator},
+    traffic::{addresses, control, operator},
 };
 use bluegreen_witness::Kind;
 use futures::future::join_all;
