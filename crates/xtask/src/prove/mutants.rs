@@ -26,7 +26,7 @@ pub(crate) fn run(since: Option<&str>, shard: Option<&str>) -> Result<Outcome> {
     let diff = since.map(changes).transpose()?;
     let mut words: Vec<String> = Vec::new();
     words.extend(diff.iter().flat_map(|diff| ["--in-diff".to_owned(), diff.display().to_string()]));
-    words.extend(shard.iter().flat_map(|shard| ["--shard".to_owned(), (*shard).to_owned()]));
+    words.extend(shard.iter().flat_map(|shard| ["--sharding=round-robin".to_owned(), "--shard".to_owned(), (*shard).to_owned()]));
     try_those(&words).map(Outcome::Ran)
 }
 
@@ -87,7 +87,7 @@ fn try_those(words: &[String]) -> Result<Results> {
     command
         .env("SEEDS", "20")
         .env("PROPTEST_CASES", "64")
-        .args(["--shuffle", "--sharding", "round-robin", "--no-times", "--colors=never", "--output"])
+        .args(["--shuffle", "--no-times", "--colors=never", "--output"])
         .arg(&output);
     let status = spawn(command.args(words))?.0.wait().context("cannot wait for cargo-mutants")?;
     // 2 and 3: some were missed, or took too long. Others are trouble of its own.
