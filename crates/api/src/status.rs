@@ -42,6 +42,9 @@ pub struct BlueGreenRolloutStatus {
     /// Side of the candidate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preview: Option<Side>,
+    /// The switch to the candidate is decided and waits for nothing but pods, in DeployingPreview.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub armed: bool,
     /// Side that the latest promotion left, still at full size, for an instant rollback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standby: Option<Side>,

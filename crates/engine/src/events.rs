@@ -1,6 +1,6 @@
-//! What is told about a step that was recorded: three events a rollout, and one for each trouble.
+//! What is told about a step that was recorded: three events a rollout, two where nothing is monitored, and one for each trouble.
 
-use crate::{observed::Observed, plan};
+use crate::{intent::switches_to, observed::Observed, plan};
 use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Gate, GateState, Outcome, Phase, reasons};
 use bluegreen_gates::stage::Stage;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -60,14 +60,24 @@ fn started(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Option
 
 fn promoted(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Option<Announcement> {
     let goes_back = new.phase == Some(Phase::RollingBack);
-    let candidate = old.preview.as_ref().filter(|_| old.phase == Some(Phase::Promoting) && !goes_back)?;
+    let candidate = switches_to(old).filter(|_| !goes_back)?;
     let active = new.active.as_ref().filter(|active| active.revision == candidate.revision && active.color == candidate.color)?;
-    Some(normal(new.attempt, "Promoted", "Promote", format!("Revision {} ({}) serves all traffic", active.number, active.image)))
+    let attempt = new.current.as_ref().or(new.history.first());
+    let live = if attempt.is_some_and(is_unwatched) { "is live and " } else { "" };
+    Some(normal(new.attempt, "Promoted", "Promote", format!("Revision {} ({}) {live}serves all traffic", active.number, active.image)))
 }
 
 fn finished(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Vec<Announcement> {
-    let known = |attempt: &&Attempt| old.history.iter().any(|old| old.attempt == attempt.attempt && old.finished == attempt.finished);
-    new.history.iter().filter(|attempt| !known(attempt)).map(finish).collect()
+    let known = |attempt: &Attempt| old.history.iter().any(|old| old.attempt == attempt.attempt && old.finished == attempt.finished);
+    // Where nothing lay between the switch and the end, one event told both.
+    let told = |attempt: &Attempt| attempt.outcome == Some(Outcome::Promoted) && is_unwatched(attempt);
+    new.history.iter().filter(|attempt| !known(attempt) && !told(attempt)).map(finish).collect()
+}
+
+/// It passed from the switch to the end of the former side in one moment: it was not monitored.
+fn is_unwatched(attempt: &Attempt) -> bool {
+    let entered = |phase: Phase| attempt.phases.iter().rev().find(|entered| entered.phase == phase).map(|entered| entered.at);
+    entered(Phase::Monitoring).is_some_and(|watched| entered(Phase::ScalingDown) == Some(watched))
 }
 
 fn finish(attempt: &Attempt) -> Announcement {

@@ -5,14 +5,19 @@ use bluegreen_api::{BlueGreenRolloutStatus, Color, Lifetime, Outcome, Phase, Sid
 use jiff::Timestamp;
 use std::time::Duration;
 
+/// The candidate that the switch is decided for: while its pods start, or once they are there.
+pub(crate) fn switches_to(status: &BlueGreenRolloutStatus) -> Option<&Side> {
+    let decided = match status.phase {
+        Some(Phase::DeployingPreview) => status.armed,
+        phase => phase == Some(Phase::Promoting),
+    };
+    status.preview.as_ref().filter(|_| decided)
+}
+
 /// The side that the recorded intention leads to, once it can be carried out.
 pub(crate) fn intended(status: &BlueGreenRolloutStatus) -> Option<&Side> {
-    match status.phase {
-        Some(Phase::Promoting) => status.preview.as_ref(),
-        Some(Phase::RollingBack) => status.standby.as_ref(),
-        _ => None,
-    }
-    .or(status.active.as_ref())
+    let back = || status.standby.as_ref().filter(|_| status.phase == Some(Phase::RollingBack));
+    switches_to(status).or_else(back).or(status.active.as_ref())
 }
 
 /// A person wants the former revision back at once.

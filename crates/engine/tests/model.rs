@@ -46,6 +46,8 @@ fn standard(plain: usize) -> Vec<Setup> {
     let also_measured = json!({"verification": {"checks": [{"name": "home", "http": {"path": "/ready", "interval": "30s"}}], "metrics": [metric.clone()], "timeout": "2m"}});
     let watched = json!({"monitoring": {"duration": "30s", "metrics": [metric]}});
     let manual = json!({"promotion": {"mode": "Manual"}});
+    // With a time to wait for, the switch is recorded in a phase of its own, when the pods are there. Without, it is armed before.
+    let timed = json!({"promotion": {"after": "1s"}});
     let none = Budget::default();
     vec![
         Setup::new("plain", &[json!({})], faults).verbs(&["abort", "rollback"]).up_to(plain),
@@ -64,24 +66,40 @@ fn standard(plain: usize) -> Vec<Setup> {
         Setup::new("approval", std::slice::from_ref(&manual), Budget { orders: 3, images: 1, ..none })
             .verbs(&["promote", "abort", "retry"])
             .up_to(90_000),
-        Setup::new("approved", &[manual], Budget { orders: 3, images: 1, crashes: 1, ..none })
+        Setup::new("approved", std::slice::from_ref(&manual), Budget { orders: 3, images: 1, crashes: 1, ..none })
             .verbs(&["promote", "abort", "retry"])
             .starting_in(Phase::AwaitingPromotion)
             .up_to(90_000),
-        Setup::new("switch", &[json!({})], Budget { falls: 1, ..faults })
+        Setup::new("switch", std::slice::from_ref(&timed), Budget { falls: 1, ..faults })
             .verbs(&["abort", "rollback"])
             .starting_in(Phase::Promoting)
             .up_to(130_000),
-        Setup::new("switch and frozen leader", &[json!({})], Budget { images: 1, orders: 1, falls: 1, freezes: 1, ..none })
+        Setup::new("switch and frozen leader", std::slice::from_ref(&timed), Budget { images: 1, orders: 1, falls: 1, freezes: 1, ..none })
             .verbs(&["rollback"])
             .starting_in(Phase::Promoting)
             .up_to(130_000),
         Setup::new("two leaders", &[json!({})], Budget { images: 1, orders: 1, falls: 1, freezes: 1, ..none })
             .verbs(&["rollback"])
             .rival_goes_on()
-            .starting_in(Phase::Promoting)
+            .starting_in(Phase::DeployingPreview)
+            .with_its_pods_there()
             .up_to(90_000),
-        Setup::new("switch withdrawn", &[json!({})], Budget { falls: 1, freezes: 1, ..none }).starting_in(Phase::Promoting).up_to(150_000),
+        Setup::new("armed", &[json!({}), manual], Budget { pauses: 1, settings: 1, falls: 1, ..faults })
+            .verbs(&["abort", "pause"])
+            .starting_in(Phase::DeployingPreview)
+            .with_its_pods_there()
+            .up_to(90_000),
+        Setup::new("armed and edited", &[json!({})], Budget { sizes: 2, edits: 1, falls: 1, crashes: 1, ..none })
+            .starting_in(Phase::DeployingPreview)
+            .up_to(60_000),
+        Setup::new("disarmed", &[json!({}), timed.clone()], Budget { images: 1, orders: 1, pauses: 1, settings: 1, freezes: 1, ..none })
+            .verbs(&["abort", "pause"])
+            .starting_in(Phase::DeployingPreview)
+            .with_its_pods_there()
+            .up_to(90_000),
+        Setup::new("switch withdrawn", std::slice::from_ref(&timed), Budget { falls: 1, freezes: 1, ..none })
+            .starting_in(Phase::Promoting)
+            .up_to(150_000),
         Setup::new("monitoring", std::slice::from_ref(&watched), Budget { readings: 1, stales: 0, ..faults })
             .verbs(&["rollback", "accept", "abort"])
             .up_to(90_000),
@@ -96,19 +114,23 @@ fn standard(plain: usize) -> Vec<Setup> {
         Setup::new("replicas 0", &[json!({})], Budget { sizes: 2, orders: 0, ..faults }).up_to(90_000),
         Setup::new("paused", &[json!({})], Budget { pauses: 2, orders: 1, stales: 0, ..faults }).verbs(&["pause", "resume"]).up_to(90_000),
         Setup::new("bad release", &[json!({})], Budget { breaks: 1, images: 2, crashes: 1, ..none }).up_to(90_000),
-        Setup::new("bad after the switch", &[json!({})], Budget { breaks: 2, images: 1, falls: 1, crashes: 1, ..none })
+        Setup::new("bad after the switch", std::slice::from_ref(&timed), Budget { breaks: 2, images: 1, falls: 1, crashes: 1, ..none })
             .starting_in(Phase::Promoting)
             .up_to(90_000),
         Setup::new("lost and edited", &[json!({})], Budget { images: 1, deletes: 1, strips: 1, empties: 1, ..none }).up_to(90_000),
-        Setup::new("lost in the switch", &[json!({})], Budget { images: 1, deletes: 1, strips: 1, empties: 1, crashes: 1, ..none })
-            .starting_in(Phase::Promoting)
-            .up_to(90_000),
+        Setup::new(
+            "lost in the switch",
+            std::slice::from_ref(&timed),
+            Budget { images: 1, deletes: 1, strips: 1, empties: 1, crashes: 1, ..none },
+        )
+        .starting_in(Phase::Promoting)
+        .up_to(90_000),
         Setup::new("edited by hand", &[json!({})], Budget { images: 1, edits: 2, ..none }).up_to(45_000),
-        Setup::new("edited in the switch", &[json!({})], Budget { orders: 1, edits: 1, crashes: 1, ..none })
+        Setup::new("edited in the switch", std::slice::from_ref(&timed), Budget { orders: 1, edits: 1, crashes: 1, ..none })
             .verbs(&["rollback"])
             .starting_in(Phase::Promoting)
             .up_to(45_000),
-        Setup::new("deleted", &[json!({})], Budget { deletions: 1, crashes: 1, stales: 1, freezes: 1, ..none })
+        Setup::new("deleted", std::slice::from_ref(&timed), Budget { deletions: 1, crashes: 1, stales: 1, freezes: 1, ..none })
             .starting_in(Phase::Promoting)
             .up_to(40_000),
         Setup::new("from nothing", &[json!({})], Budget { images: 1, crashes: 1, stales: 1, ..none }).starting_with_nothing().up_to(50_000),
@@ -141,7 +163,8 @@ fn deep() -> Vec<Setup> {
             .images(ALL)
             .verbs(&["abort", "rollback"])
             .rival_goes_on()
-            .starting_in(Phase::Promoting)
+            .starting_in(Phase::DeployingPreview)
+            .with_its_pods_there()
             .up_to(up_to),
         Setup::new("deep verification", &[verified, manual.clone()], Budget { readings: 2, settings: 1, ..faults })
             .images(ALL)

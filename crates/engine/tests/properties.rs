@@ -24,7 +24,7 @@ mod told;
 #[path = "properties/worlds.rs"]
 mod worlds;
 
-use bluegreen_api::{BlueGreenRolloutStatus, Color, Gate, GateState, Outcome as Ended, Phase, Protocol, Side, names};
+use bluegreen_api::{BlueGreenRolloutStatus, Color, Gate, GateState, Outcome as Ended, Phase, PromotionMode, Protocol, Side, names};
 use bluegreen_engine::{
     Decision, Effect, Observed, decide,
     decision::{Change, Manner, Object, Part, Role, Target},
@@ -123,6 +123,7 @@ proptest! {
             let status = &seen.status;
             let (switch, to) = match status.phase {
                 Some(Phase::Promoting) => (true, is(&status.preview)),
+                Some(Phase::DeployingPreview) if status.armed => (true, is(&status.preview)),
                 Some(Phase::RollingBack) => (true, is(&status.standby)),
                 Some(Phase::Initializing) => (false, nothing),
                 _ => (false, false),
@@ -187,7 +188,8 @@ proptest! {
     #[test]
     fn the_switch_is_recorded_only_with_every_gate_passed(seen in worlds_and_measured()) {
         let Decision::Record(next) = decide(&seen) else { return Ok(()) };
-        if next.phase != Some(Phase::Promoting) || seen.status.phase == Some(Phase::Promoting) {
+        let was_armed = seen.status.armed && seen.status.phase == Some(Phase::DeployingPreview);
+        if next.phase != Some(Phase::Promoting) || seen.status.phase == Some(Phase::Promoting) || was_armed {
             return Ok(());
         }
         let candidate = next.preview.as_ref().unwrap();
@@ -204,6 +206,44 @@ proptest! {
             // Each of the three counts alike, and 60 % of them are two: whatever the gate of the score says.
             let of = |state: GateState| next.gates.iter().filter(|gate| gate.weight.is_some() && gate.name.starts_with("verification/") && gate.state == state).count();
             prop_assert!(of(GateState::Passed) >= 2 || (approved && of(GateState::Failed) <= 1), "promise 3: {}", told::recorded(&next));
+        }
+    }
+
+    /// Promise 3: a switch is armed only where nothing but pods stands before it.
+    #[test]
+    fn a_switch_is_armed_only_where_pods_alone_are_missing(seen in worlds_and_measured()) {
+        let Decision::Record(next) = decide(&seen) else { return Ok(()) };
+        // In any other phase the word means nothing.
+        if !next.armed || next.phase != Some(Phase::DeployingPreview) {
+            return Ok(());
+        }
+        let spec = &seen.asked.spec;
+        let promotion = spec.promotion.clone().unwrap_or_default();
+        let candidate = next.preview.as_ref().unwrap();
+        prop_assert!(seen.asked.invalid().is_none() && !spec.paused && !next.paused_by_order && spec.replicas > 0 && candidate.replicas >= spec.replicas);
+        prop_assert!(promotion.mode.is_none_or(|mode| mode == PromotionMode::Automatic) && promotion.after.is_none_or(|after| after.0.is_zero()));
+        prop_assert_eq!(asked_of_a_candidate(&seen), Vec::<String>::new());
+        prop_assert!(seen.sees_all(), "what is seen may be old");
+        // Armed anew only with its attempt.
+        prop_assert!(seen.status.armed || next.attempt > seen.status.attempt);
+    }
+
+    /// Promise 1: an armed switch is made for a candidate that is there in full, as it was recorded, and before nothing else.
+    #[test]
+    fn an_armed_switch_is_made_when_the_pods_are_there(seen in worlds()) {
+        let Decision::Act(effects) = decide(&seen) else { return Ok(()) };
+        let Some(candidate) = seen.status.preview.as_ref().filter(|_| seen.status.phase == Some(Phase::DeployingPreview)) else { return Ok(()) };
+        for effect in effects {
+            let Change::LeadService { role: Role::Active, target, .. } = effect.change else { continue };
+            let stays = seen.service(Role::Active).is_some_and(|service| service.selector == labels::selector("shop", &target));
+            if stays || (target.color, &target.revision) != (candidate.color, &candidate.revision) || Some(&target.revision) == seen.status.active.as_ref().map(|side| &side.revision) {
+                continue;
+            }
+            let deployment = seen.color(candidate.color).deployment.as_ref().unwrap();
+            prop_assert!(seen.status.armed && !seen.asked.spec.paused && !seen.status.paused_by_order && seen.sees_all());
+            prop_assert!(deployment.revision == candidate.revision && deployment.available >= candidate.replicas.max(seen.asked.spec.replicas));
+            prop_assert!(deployment.applied_generation.or(candidate.generation) == Some(deployment.generation), "as somebody edited it");
+            prop_assert!(reachable(&seen, candidate.color, &candidate.revision) >= usize::try_from(candidate.replicas).unwrap());
         }
     }
 

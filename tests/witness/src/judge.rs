@@ -311,10 +311,11 @@ impl World {
         self.conditions(event, generation);
         let empty = Value::Null;
         let (old, new) = (before.map_or(&empty, |before| &before["status"]), &rollout["status"]);
-        if new["phase"] == "Promoting" && old["phase"] != "Promoting" {
-            self.gates(event, new);
-        }
         let (was, is) = (Decided::in_status(old), Decided::in_status(new));
+        // One that was armed is asked for at each record for as long as it is, and not when it is over.
+        if is.armed || (is.switches_to().is_some() && was.switches_to().is_none()) {
+            self.gates(event, new, is.armed);
+        }
         let moment = Moment { world: self, event, rollout, before };
         let judged =
             [active_side_moves_only_by_a_switch(&moment, &was, &is), rebuilt_active_side_is_the_one_that_serves(&moment, &was, &is)];
@@ -354,8 +355,8 @@ impl World {
         }
     }
 
-    /// The switch was decided: every gate that `spec` defines must have been passed.
-    fn gates(&mut self, event: &Event, status: &Value) {
+    /// The switch was decided: every gate that `spec` defines must have been passed. Where it is armed there must be none.
+    fn gates(&mut self, event: &Event, status: &Value, armed: bool) {
         let spec = self.observed_spec(&event.object).cloned().unwrap_or_default();
         let state = |name: &str| {
             let gates = status["gates"].as_array().into_iter().flatten();
@@ -376,6 +377,17 @@ impl World {
         }
         if spec["promotion"]["mode"] == "Manual" && !approved {
             self.break_promise(3, event, "the switch was decided without the approval that spec asks for");
+        }
+        if spec["promotion"]["mode"] == "Never" {
+            self.break_promise(3, event, "the switch was decided though promotion.mode is Never");
+        }
+        let after = spec["promotion"]["after"].as_str().is_some_and(|after| after != "0s");
+        if armed
+            && (after
+                || spec["replicas"] == 0
+                || spec["preview"]["replicas"].as_i64().is_some_and(|size| Some(size) < spec["replicas"].as_i64()))
+        {
+            self.break_promise(3, event, "the switch was armed though more than pods stands before it");
         }
         if spec["paused"] == true || status["pausedByOrder"] == true {
             self.break_promise(3, event, "the switch was decided while the rollout was paused");

@@ -63,6 +63,8 @@ pub struct Decided<'a> {
     pub active: Option<Side<'a>>,
     pub standby: Option<Side<'a>>,
     pub preview: Option<Side<'a>>,
+    /// The switch to the candidate is decided while its pods start.
+    pub armed: bool,
     /// A person has ordered the way back.
     pub ordered: bool,
     /// The former revision is deployed again before users go back to it.
@@ -84,6 +86,7 @@ impl<'a> From<&'a BlueGreenRolloutStatus> for Decided<'a> {
             active: side(Role::Active, &status.active),
             standby: side(Role::Standby, &status.standby),
             preview: side(Role::Preview, &status.preview),
+            armed: status.armed && status.phase == Some(Phase::DeployingPreview),
             ordered: status.ending.as_ref().is_some_and(|ending| ending.ordered),
             slow: status.ending.as_ref().is_some_and(|ending| ending.slow),
         }
@@ -91,14 +94,15 @@ impl<'a> From<&'a BlueGreenRolloutStatus> for Decided<'a> {
 }
 
 impl<'a> Decided<'a> {
+    /// The candidate that the active Service may be switched to.
+    pub fn switches_to(&self) -> Option<Side<'a>> {
+        self.preview.filter(|_| self.armed || self.phase == Some(Phase::Promoting))
+    }
+
     /// The side for which this status lets the active Service lead there.
     fn leads_to(&self, aim: Aim<'_>) -> Option<Side<'a>> {
-        let switch = match self.phase {
-            Some(Phase::Promoting) => self.preview,
-            Some(Phase::RollingBack) => self.standby,
-            _ => None,
-        };
-        [switch, self.active].into_iter().flatten().find(|side| side.aim == aim)
+        let back = self.standby.filter(|_| self.phase == Some(Phase::RollingBack));
+        [self.switches_to(), back, self.active].into_iter().flatten().find(|side| side.aim == aim)
     }
 
     fn phase(&self) -> &'static str {
@@ -260,7 +264,7 @@ pub fn active_side_moves_only_by_a_switch(facts: &impl Facts, old: &Decided<'_>,
     let was_preview = old.preview.is_some_and(|side| side.aim == now.aim);
     let seen = facts.saw_service_at(now.aim);
     let by_switch = match old.phase {
-        Some(Phase::Promoting) => was_preview,
+        _ if old.switches_to().is_some() => was_preview,
         Some(Phase::RollingBack) => was_standby,
         Some(Phase::Initializing) if !facts.was_healthy() => true,
         _ => seen == Some(true) && (was_preview || (was_standby && new.phase == Some(Phase::RollingBack))),

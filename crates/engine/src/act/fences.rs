@@ -3,7 +3,7 @@
 
 use crate::{
     decision::{Change, Effect, Guard, Object, Role},
-    intent::{place, revision, size},
+    intent::{place, revision, size, switches_to},
     observed::{
         Observed, Refusal,
         facts::{fenced, touchable},
@@ -86,7 +86,7 @@ fn rebuilt(seen: &Observed, next: &BlueGreenRolloutStatus) -> Vec<Object> {
 
 /// A switch was recorded, and now the Service is to point elsewhere.
 fn switch_withdrawn(old: &BlueGreenRolloutStatus, next: &BlueGreenRolloutStatus) -> bool {
-    let switching = old.phase == Some(Phase::Promoting) || (old.phase == Some(Phase::RollingBack) && old.standby.is_some());
+    let switching = switches_to(old).is_some() || (old.phase == Some(Phase::RollingBack) && old.standby.is_some());
     switching && place(old) != place(next)
 }
 

@@ -1,6 +1,9 @@
 //! Which writes protect the live side, and which take something from it.
 
-use crate::decision::{Change, Effect, Object, Part, Role, Target};
+use crate::{
+    decision::{Change, Effect, Object, Part, Role, Target},
+    intent::switches_to,
+};
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
 
 /// Effects on what serves, or would serve at once if it had to.
@@ -17,10 +20,8 @@ pub(crate) fn protects(effect: &Effect, status: &BlueGreenRolloutStatus) -> bool
 /// Effects that move users to the candidate, or take the way back from them: they may be withdrawn, so what is to be recorded is
 /// recorded first. A former leader's record that is still on its way then comes too late.
 pub(crate) fn gives_way(effect: &Effect, status: &BlueGreenRolloutStatus) -> bool {
-    let promotes = |to: &Target| {
-        let candidate = status.preview.as_ref().filter(|_| status.phase == Some(Phase::Promoting));
-        candidate.is_some_and(|candidate| (candidate.color, &candidate.revision) == (to.color, &to.revision))
-    };
+    let promotes =
+        |to: &Target| switches_to(status).is_some_and(|candidate| (candidate.color, &candidate.revision) == (to.color, &to.revision));
     let shrinks = |color: Color, replicas: i32| {
         let standby = status.standby.as_ref().filter(|_| status.phase == Some(Phase::ScalingDown));
         standby.is_some_and(|standby| standby.color == color && replicas < standby.replicas)

@@ -2,9 +2,10 @@
 
 use crate::{
     decision::{Change, Effect, Extent, Guard, Role, Target},
+    intent::switches_to,
     observed::{
         Observed, Owner, Refusal, ServiceSeen,
-        facts::{fully_available, leads_to, ready, selects, surely_reachable, taken_up, target, touchable},
+        facts::{is_complete, leads_to, ready, selects, surely_reachable, switch_is_made, target, touchable},
         labels::selector,
         progress,
         services::{has_node_ports, has_ports, service_ports},
@@ -26,13 +27,10 @@ pub(crate) fn targets(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRollou
 
 /// Where the active Service is to point now: never to a side without ready pods, if another has some.
 fn active_target(seen: &Observed, plan: &Plan<'_>, status: &BlueGreenRolloutStatus, active: &Side) -> Target {
-    match (status.phase, &status.preview, &status.standby) {
-        (Some(Phase::Promoting), Some(candidate), _)
-            if selects(seen, candidate)
-                || (seen.sees_all()
-                    && fully_available(seen, candidate)
-                    && taken_up(seen, candidate)
-                    && surely_reachable(seen, candidate) > 0) =>
+    match (status.phase, switches_to(status), &status.standby) {
+        (_, Some(candidate), _)
+            if switch_is_made(seen, candidate)
+                || (seen.sees_all() && is_complete(seen, candidate) && surely_reachable(seen, candidate) > 0) =>
         {
             target(candidate)
         }
@@ -129,6 +127,10 @@ fn with_less(seen: &Observed, whole: Effect, less: impl FnOnce() -> Effect) -> V
 fn leads_elsewhere(seen: &Observed, role: Role, service: &ServiceSeen, target: &Target) -> Option<&'static str> {
     if service.selector != selector(&seen.name, target) {
         return Some("the Service selects another side than recorded");
+    }
+    let to_candidate = switches_to(&seen.status).filter(|candidate| role == Role::Active && leads_to(seen, role, candidate));
+    if to_candidate.is_some_and(|candidate| !switch_is_made(seen, candidate)) {
+        return Some("another client led the Service to the candidate");
     }
     (!has_ports(&service.ports, &service_ports(role, &target.ports))).then_some("the Service has other ports than its revision")
 }

@@ -2,7 +2,7 @@
 
 use super::{DeploymentSeen, Observed, Owner, ServiceSeen, arrival, labels, ports, progress, services};
 use crate::decision::{Object, Role, Target};
-use bluegreen_api::{Color, Side, names};
+use bluegreen_api::{Color, Phase, Side, names};
 use bluegreen_gates::{ask::job::For, stage::Stage};
 
 /// The active Service selects exactly this side.
@@ -77,6 +77,19 @@ pub fn taken_up(seen: &Observed, side: &Side) -> bool {
             && as_we_left_it(side, deployment)
             && deployment.observed_generation >= deployment.generation
     })
+}
+
+/// All pods of the side are available, and run what we wrote.
+pub fn is_complete(seen: &Observed, side: &Side) -> bool {
+    fully_available(seen, side) && taken_up(seen, side)
+}
+
+/// The active Service leads to the candidate, whose switch is decided. While its pods start that counts only by the operator's own write,
+/// which names the side that was left: somebody may have led users there too early, and that is no decision.
+pub fn switch_is_made(seen: &Observed, candidate: &Side) -> bool {
+    let left = seen.status.active.as_ref().map(|active| active.revision.as_str());
+    let by_us = || seen.service(Role::Active).is_some_and(|service| service.former.as_deref() == left);
+    selects(seen, candidate) && (seen.status.phase == Some(Phase::Promoting) || by_us())
 }
 
 pub fn touchable(owner: &Owner) -> bool {

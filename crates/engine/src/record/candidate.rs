@@ -46,12 +46,18 @@ fn before_switch(draft: &mut Draft<'_>) -> Result<Side, Step> {
     Ok(candidate)
 }
 
-/// The candidate's pods come up, beside the live ones.
+/// The candidate's pods come up, beside the live ones. If nothing but them stands before the switch, it is decided with the candidate.
 pub(super) fn deploying_preview(draft: &mut Draft<'_>) -> Step {
+    if draft.status().preview.as_ref().is_some_and(|candidate| draft.status().armed && facts::switch_is_made(draft.seen, candidate)) {
+        draft.enter(Phase::Promoting);
+        return Step::Again;
+    }
     let candidate = match before_switch(draft) {
         Ok(candidate) => candidate,
         Err(step) => return step,
     };
+    let open = shut::shut(draft).is_none();
+    draft.arm(open && (draft.status().armed || draft.begins()));
     if let Some(held) = hold::held(draft) {
         return held.into();
     }
@@ -61,11 +67,19 @@ pub(super) fn deploying_preview(draft: &mut Draft<'_>) -> Step {
     // What is recorded may be of a time when `replicas` was 0: no pods at all are no preview.
     let active = draft.status().active.as_ref().map_or(0, |active| active.replicas);
     let candidate = Side { replicas: draft.settings().preview_size(active), ..candidate };
-    if draft.fully_available(&candidate) && facts::arrived(draft.seen, &candidate) {
-        draft.enter(Phase::Verifying);
-        return Step::Again;
-    }
     let message = words::revision("Deploying revision", &candidate, &format!(" to {}", candidate.color));
+    if draft.fully_available(&candidate) && facts::arrived(draft.seen, &candidate) {
+        if !draft.status().armed {
+            draft.enter(Phase::Verifying);
+            return Step::Again;
+        }
+        // One write of the active Service is all that is missing, and that it is under way is no record of its own.
+        let waits = match facts::taken_up(draft.seen, &candidate) {
+            true => message,
+            false => format!("{message}: waiting until {}", restored(draft, &candidate)),
+        };
+        return Stay::working(reasons::DEPLOYING, waits).into();
+    }
     pods_coming(draft, &candidate, reasons::DEPLOYING, message)
 }
 

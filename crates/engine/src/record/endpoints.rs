@@ -5,7 +5,7 @@ use crate::{
     decision::Role,
     observed::{facts::reached, progress::serving_pods, services::service_name},
 };
-use bluegreen_api::{Side, reasons};
+use bluegreen_api::{Phase, Side, reasons};
 use bluegreen_gates::text::around;
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
@@ -40,6 +40,23 @@ pub(crate) fn slices_late(draft: &Draft<'_>, side: &Side) -> (bool, Option<Times
     let since_ready = ready.and_then(|ready| ready.checked_add(SLICES_LATE).ok());
     let late = draft.elapsed() >= SLICES_LATE && since_ready.is_none_or(|due| due <= draft.now());
     (late, draft.due(SLICES_LATE).max(since_ready))
+}
+
+/// Endpoints follow the Service within a moment, as a rule.
+const MOMENT: Duration = Duration::from_secs(10);
+
+/// An armed switch is made, and endpoints follow in a moment: one record tells of both. So long after the latest pod became available,
+/// for the time of the write is known to nobody who hasn't made it.
+pub(crate) fn follow_in_a_moment(draft: &Draft<'_>, stay: &Stay) -> Option<Stay> {
+    let (old, new) = (&draft.seen.status, draft.status());
+    let armed = old.armed && old.phase == Some(Phase::DeployingPreview);
+    let candidate = new.preview.as_ref().filter(|_| armed && new.phase == Some(Phase::Promoting) && stay.reason == reasons::PROMOTING)?;
+    let answered = (old.attempt, &old.orders, old.observed_generation) == (new.attempt, &new.orders, draft.seen.generation);
+    let available = serving_pods(draft.color_of(candidate), &candidate.revision).filter_map(|pod| pod.ready_changed).max()?;
+    let stays = u64::try_from(draft.settings().min_ready_seconds).unwrap_or(0);
+    let until = available.checked_add(MOMENT.saturating_add(Duration::from_secs(stays))).ok()?;
+    let soon = available <= draft.now() && draft.now() < until;
+    (answered && soon && draft.fully_available(candidate)).then(|| stay.clone().until(Some(until)))
 }
 
 /// The time of a side is over, and it would go if the active Service, which leads elsewhere, had no endpoints there.

@@ -112,7 +112,8 @@ fn watch_down(late: &Late) -> Stay {
 /// A watch that is down comes back in a moment, as a rule: until that is over it is no news, and nothing is recorded for it.
 pub(crate) fn for_a_moment(draft: &Draft<'_>, stay: &Stay) -> Option<Stay> {
     let (old, new) = (&draft.seen.status, draft.status());
-    let nothing_else = (old.phase, old.attempt) == (new.phase, new.attempt) && stay.reason == reasons::WATCH_DOWN;
+    // An armed switch that may not come now is withdrawn at once.
+    let nothing_else = (old.phase, old.attempt, old.armed) == (new.phase, new.attempt, new.armed) && stay.reason == reasons::WATCH_DOWN;
     let late = draft.seen.late().or_else(|| draft.seen.late_templates());
     let until = late.filter(|_| nothing_else).and_then(|late| late.since.checked_add(MOMENT).ok())?;
     (until > draft.now()).then(|| stay.clone().until(Some(until)))

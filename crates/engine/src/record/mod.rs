@@ -42,7 +42,7 @@ fn to_the_next_stay(draft: &mut Draft<'_>) -> Stay {
     draft.remember_generations();
     draft.learn_images();
     let mut stay = run(draft);
-    if let Some(moment) = hold::for_a_moment(draft, &stay) {
+    if let Some(moment) = hold::for_a_moment(draft, &stay).or_else(|| endpoints::follow_in_a_moment(draft, &stay)) {
         draft.as_recorded();
         return moment;
     }

@@ -1,4 +1,4 @@
-//! What stands before the switch: one list, asked while a candidate waits and once more right before it is sent users.
+//! What stands before the switch: one list, asked when a candidate begins, while it waits, and once more right before it is sent users.
 
 use super::{draft::Draft, hold, orders::Verb, stay::Stay, words};
 use bluegreen_api::{GateState, Phase, reasons};
@@ -13,7 +13,7 @@ use bluegreen_gates::{
 type Condition = fn(&Draft<'_>) -> Option<Stay>;
 
 /// In the order in which people are told. Another condition is another line.
-const CONDITIONS: [Condition; 6] = [held, undecided, not_judged_yet, never, not_approved, too_early];
+const CONDITIONS: [Condition; 7] = [held, begins, undecided, not_judged_yet, never, not_approved, too_early];
 
 /// What keeps the switch shut; none: it is open.
 pub(super) fn shut(draft: &Draft<'_>) -> Option<Stay> {
@@ -23,6 +23,17 @@ pub(super) fn shut(draft: &Draft<'_>) -> Option<Stay> {
 /// A pause, bad input, a watch that is down, no replicas.
 fn held(draft: &Draft<'_>) -> Option<Stay> {
     hold::held(draft).map(|held| held.stay)
+}
+
+/// While the candidate's pods start: gates, a time or further pods come between them and the switch.
+fn begins(draft: &Draft<'_>) -> Option<Stay> {
+    let candidate = draft.status().preview.as_ref().filter(|_| draft.phase() == Some(Phase::DeployingPreview))?;
+    let settings = draft.settings();
+    let active = draft.status().active.as_ref().map_or(0, |active| active.replicas);
+    let grows = settings.preview_size(active) < settings.full_size(active);
+    let asked = draft.plan.gates(Stage::Verification, draft.status()).map_or(true, |gates| !gates.is_empty());
+    (asked || grows || !settings.promote_after.is_zero())
+        .then(|| Stay::working(reasons::DEPLOYING, words::revision("Deploying revision", candidate, &format!(" to {}", candidate.color))))
 }
 
 /// A gate runs, again perhaps, or has failed.

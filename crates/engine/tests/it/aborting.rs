@@ -9,7 +9,7 @@ use serde_json::json;
 // Found by attack.
 #[test]
 fn a_candidate_goes_once_no_endpoint_leads_to_it() {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.slices_follow = false;
     world.image("shop:2");
     world.run_until(Phase::Promoting);

@@ -29,7 +29,7 @@ fn protection_of_the_live_side_comes_before_a_record() {
 
 #[test]
 fn a_wait_never_ends_in_the_moment_in_which_it_begins() {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.refuse = Some((Object::Service(Role::Active), 403, "denied by a webhook".into()));
     world.run_until(Phase::Promoting);

@@ -124,7 +124,8 @@ fn a_candidate_is_not_verified_before_it_has_pods() {
 
 #[test]
 fn a_candidate_with_refused_objects_is_not_given_up() {
-    let mut world = World::in_phase(json!({"progressDeadline": "1m"}), "shop:2-unready", Phase::DeployingPreview);
+    let mut world =
+        World::in_phase(json!({"progressDeadline": "1m", "promotion": {"after": "1s"}}), "shop:2-unready", Phase::DeployingPreview);
     world.run_for(10);
     let mut seen = world.seen();
     seen.status.preview.as_mut().unwrap().replicas = 4;
@@ -152,7 +153,8 @@ fn a_candidate_with_refused_objects_is_not_given_up() {
 /// What is to come of them is time, and no clock of ours is shorter than that.
 #[test]
 fn ready_pods_that_must_stay_ready_are_not_given_up() {
-    let mut world = World::in_phase(json!({"progressDeadline": "90s"}), "shop:2-unready", Phase::DeployingPreview);
+    let mut world =
+        World::in_phase(json!({"progressDeadline": "90s", "promotion": {"after": "1s"}}), "shop:2-unready", Phase::DeployingPreview);
     world.run_for(10);
     let mut seen = world.seen();
     seen.ask(|spec| spec.min_ready_seconds = Some(700));

@@ -15,7 +15,7 @@ use serde_json::json;
 fn nothing_goes_forward_while_a_watch_is_down() {
     let down = |world: &World| Late { kind: ObjectKind::Pod, why: "connection refused".into(), since: world.now };
     // A candidate that is all there, as far as the old caches tell.
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.spec.image = Some("shop:2".into());
     world.generation += 1;
     world.until_about_to_act_in(Phase::Promoting);
@@ -164,7 +164,8 @@ fn an_object_that_cannot_be_read_holds_its_rollout_and_is_named() {
 fn an_object_that_cannot_be_read_is_neither_made_nor_given_up() {
     let phases = [Phase::Healthy, Phase::DeployingPreview, Phase::Promoting, Phase::Monitoring, Phase::ScalingDown];
     for phase in phases {
-        let mut world = World::live(json!({"monitoring": {"duration": "1h"}, "scaleDown": {"drain": "1s", "after": "1h"}}));
+        let live = if phase == Phase::Promoting { World::live_unarmed } else { World::live };
+        let mut world = live(json!({"monitoring": {"duration": "1h"}, "scaleDown": {"drain": "1s", "after": "1h"}}));
         if phase != Phase::Healthy {
             world.image("shop:2");
             if phase == Phase::ScalingDown {

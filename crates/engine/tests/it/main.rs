@@ -11,6 +11,7 @@ mod world;
 
 // Phases.
 mod aborting;
+mod armed;
 mod awaiting;
 mod deploying;
 mod first;

@@ -102,7 +102,7 @@ fn rename(seen: &mut Observed) {
 /// What somebody edits is no word on the release: the operator repairs it first.
 #[test]
 fn an_edited_candidate_is_not_given_up_for_its_ports() {
-    let mut world = World::in_phase(json!({}), "shop:2-slow", Phase::DeployingPreview);
+    let mut world = World::in_phase(json!({"promotion": {"after": "1s"}}), "shop:2-slow", Phase::DeployingPreview);
     world.run_for(10);
     let seen = world.seen();
     assert_eq!(phase(&seen, |_| {}), Phase::DeployingPreview);
@@ -145,7 +145,7 @@ fn an_edited_candidate_is_not_given_up_for_its_ports() {
 /// Pods that took the place of others after the switch was recorded.
 #[test]
 fn a_recorded_switch_is_withdrawn_when_pods_lose_the_port() {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.refuse = Some((Object::Service(Role::Active), 500, "request timed out".into()));
     world.run_until(Phase::Promoting);

@@ -31,7 +31,7 @@ fn endpoint_slices_that_lag_hold_the_switch() {
 
 #[test]
 fn a_slow_control_plane_and_one_unready_look_are_no_bad_release() {
-    let mut world = World::live(json!({"progressDeadline": "2m"}));
+    let mut world = World::live_unarmed(json!({"progressDeadline": "2m"}));
     world.slices_follow = false;
     world.image("shop:2");
     world.run_until(Phase::Promoting);
@@ -49,7 +49,7 @@ fn a_slow_control_plane_and_one_unready_look_are_no_bad_release() {
 // Found by attack.
 #[test]
 fn a_switch_needs_a_full_side_also_after_its_record() {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.until_about_to_act_in(Phase::Promoting);
     unready(&mut world, "shop:2", 2);
@@ -62,7 +62,7 @@ fn a_switch_needs_a_full_side_also_after_its_record() {
 // Found by attack.
 #[test]
 fn a_stripped_selector_permits_no_withdrawn_candidate() {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.until_about_to_act_in(Phase::Promoting);
     unready(&mut world, "shop:1", 1);
@@ -77,7 +77,7 @@ fn a_stripped_selector_permits_no_withdrawn_candidate() {
 // Found by attack.
 #[test]
 fn a_switch_with_a_foreign_active_service_is_stalled() {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.until_about_to_act_in(Phase::Promoting);
     world.services.get_mut("active").unwrap().owner = Owner::Foreign { who: "Helm".into(), adopt: false };
@@ -98,7 +98,7 @@ fn the_switch_is_announced_also_with_never() {
 // Found by attack.
 #[test]
 fn promoting_with_zero_replicas_says_so() {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.until_about_to_act_in(Phase::Promoting);
     world.kill_pods("shop:2");
@@ -127,7 +127,7 @@ fn a_service_handed_over_is_switched_without_live_pods() {
 /// Every ready pod of it, and no ready pod of another.
 #[test]
 fn the_switch_is_over_when_endpoints_hold_the_new_side() {
-    let mut world = World::live(json!({"monitoring": {"duration": "1h"}}));
+    let mut world = World::live_unarmed(json!({"monitoring": {"duration": "1h"}}));
     world.slices_follow = false;
     world.image("shop:2");
     world.run_until(Phase::Promoting);
@@ -162,7 +162,7 @@ fn the_switch_is_over_when_endpoints_hold_the_new_side() {
 
 #[test]
 fn a_switch_is_withdrawn_only_when_the_new_side_is_lost() {
-    let mut world = World::live(json!({"progressDeadline": "1m", "monitoring": {"duration": "1h"}}));
+    let mut world = World::live_unarmed(json!({"progressDeadline": "1m", "monitoring": {"duration": "1h"}}));
     world.slices_follow = false;
     world.image("shop:2");
     world.run_until(Phase::Promoting);
@@ -271,7 +271,7 @@ fn an_edited_candidate_is_written_again_before_the_switch() {
 /// The write of the Service may be on its way.
 #[test]
 fn a_new_candidate_waits_for_a_switch_that_nobody_refused() {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.until_about_to_act_in(Phase::Promoting);
     unready(&mut world, "shop:2", 1);
@@ -287,7 +287,7 @@ fn a_new_candidate_waits_for_a_switch_that_nobody_refused() {
 /// What refused it may be what `spec` was mended for. Once the Service is written, the next candidate waits.
 #[test]
 fn a_new_candidate_replaces_one_whose_switch_is_refused() {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.refuse = Some((Object::Service(Role::Active), 422, "spec.ports[0].nodePort: provided port is already allocated".into()));
     world.run_until(Phase::Promoting);
@@ -300,7 +300,7 @@ fn a_new_candidate_replaces_one_whose_switch_is_refused() {
     world.settle();
     assert_eq!(world.serves().as_deref(), Some("shop:3"));
     assert!(!world.log.iter().any(|line| line.contains("users reach shop:2")), "{}", world.story());
-    let mut written = World::live(json!({}));
+    let mut written = World::live_unarmed(json!({}));
     written.slices_follow = false;
     written.image("shop:2");
     written.run_until(Phase::Promoting);

@@ -48,7 +48,7 @@ fn a_refusal_whose_effect_is_not_wanted_any_more_is_forgotten() {
 
 /// `spec` went back after the switch was recorded, and the fence that withdraws it is about to be refused.
 fn about_to_refuse_a_fence() -> World {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.until_about_to_act_in(Phase::Promoting);
     world.refuse = Some((Object::Service(Role::Active), 500, "a webhook gave no answer".into()));
@@ -247,7 +247,7 @@ fn a_record_without_its_fence_is_a_warning() {
 /// As a `targetPort` that the Service doesn't take.
 #[test]
 fn a_switch_that_is_refused_gives_way_to_a_fix() {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.refuse = Some((Object::Service(Role::Active), 422, "spec.ports[0].targetPort: Invalid value".into()));
     world.run_until(Phase::Promoting);
@@ -265,7 +265,7 @@ fn a_switch_that_is_refused_gives_way_to_a_fix() {
 /// The write may be under way: what is asked for next waits until the way back is known.
 #[test]
 fn a_switch_under_way_waits_for_its_end() {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.until_about_to_act_in(Phase::Promoting);
     world.image("shop:3");

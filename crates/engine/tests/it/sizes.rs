@@ -84,13 +84,13 @@ fn a_candidate_follows_replicas_as_its_phase_asks() {
     assert_eq!(sizes(&world, 5), [Some(5), None, Some(2)]);
     assert_eq!(sizes(&world, 1), [Some(1), None, Some(1)]);
     assert_eq!(sizes(&world, 0), [Some(0), None, Some(0)]);
-    let mut world = World::live(json!({"preview": {"replicas": 1}}));
+    let mut world = World::live_unarmed(json!({"preview": {"replicas": 1}}));
     world.image("shop:2-slow");
     world.run_until(Phase::ScalingUp);
     world.operator();
     assert_eq!(sizes(&world, 3), [Some(3), None, Some(3)]);
     assert_eq!(sizes(&world, 5), [Some(5), None, Some(5)]);
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.slices_follow = false;
     world.image("shop:2");
     world.run_until(Phase::Promoting);

@@ -4,8 +4,8 @@
 use crate::world::{self, World};
 use bluegreen_api::{Phase, Waiting};
 use bluegreen_engine::{
-    Decision, Observed, decide,
-    decision::{Object, Role},
+    Decision, Effect, Observed, decide,
+    decision::{Change, Object, Role},
     observed::*,
 };
 use bluegreen_gates::reading::{CheckOutcome, Outcome, Reading};
@@ -23,6 +23,11 @@ fn told(mut seen: Observed) -> String {
                 seen.results.clear();
             }
             Decision::Act(effects) => {
+                // What takes back an armed switch is done, and then told.
+                if let [Effect { change: Change::Fence { object: Object::Service(role), epoch }, .. }] = effects.as_slice() {
+                    seen.services.get_mut(role).unwrap().epoch.clone_from(epoch);
+                    continue;
+                }
                 let effects: Vec<_> = effects.iter().map(|effect| effect.why).collect();
                 return format!("{}: writes first, for {}", phase(&seen), effects.join(", and "));
             }
@@ -232,7 +237,7 @@ fn waits_of_a_candidate() {
 #[test]
 fn waits_of_the_switch_and_of_what_comes_after_it() {
     let mut waits = Waits::default();
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.slices_follow = false;
     world.image("shop:2");
     world.run_until(Phase::Promoting);
@@ -256,7 +261,7 @@ fn waits_of_the_switch_and_of_what_comes_after_it() {
         [("Pause", bad as fn(&str, &str, Timestamp) -> Outcome, "a metric failed"), ("RollBack", no_data, "a metric has no readings")]
     {
         let spec = json!({"monitoring": {"duration": "2m", "onFailure": on_failure, "metrics": [metric(json!({}))]}});
-        let mut world = World::live(spec);
+        let mut world = World::live_unarmed(spec);
         world.gauge = gauge;
         world.image("shop:2");
         world.run_until(Phase::Monitoring);
@@ -265,7 +270,8 @@ fn waits_of_the_switch_and_of_what_comes_after_it() {
         world.run_for(100);
         waits.add(&format!("{what}, and the time is over"), world.seen());
     }
-    let mut world = World::live(json!({"monitoring": {"duration": "2m", "onFailure": "Pause", "checks": [{"name": "home", "http": {}}]}}));
+    let mut world =
+        World::live_unarmed(json!({"monitoring": {"duration": "2m", "onFailure": "Pause", "checks": [{"name": "home", "http": {}}]}}));
     world.gauge = bad;
     world.image("shop:2");
     world.run_until(Phase::Monitoring);

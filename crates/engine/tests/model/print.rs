@@ -190,7 +190,7 @@ impl World {
         self.clock(p, status.clock.as_ref());
         status.orders.hash(p);
         status.ignored_orders.hash(p);
-        (status.paused_by_order, status.waiting_replicas, status.collision_count, status.current.is_some()).hash(p);
+        (status.paused_by_order, status.armed, status.waiting_replicas, status.collision_count, status.current.is_some()).hash(p);
         (status.epoch - self.rollout.status.epoch).hash(p);
         for condition in &status.conditions {
             (&condition.type_, &condition.status, &condition.reason).hash(p);

@@ -24,7 +24,6 @@ pub fn record(world: &World, seen: &Observed, next: &BlueGreenRolloutStatus) -> 
     step.conditions_say_one_thing()?;
     step.conditions_are_of_the_generation_that_was_seen()?;
     step.nothing_is_tried_while_paused()?;
-    step.switch_is_recorded_only_for_a_side_that_is_there_in_full()?;
     step.every_gate_has_passed_for_this_attempt()?;
     step.a_person_has_approved()?;
     if world.notes.protected {
@@ -50,6 +49,8 @@ pub fn effect(world: &World, seen: &Observed, effect: &Effect) -> Result<(), Bro
         Change::LeadService { role: Role::Active, target, .. } => {
             let (to, moment) = (Aim { color: target.color, revision: &target.revision }, Moment { target: Some(target), ..moment });
             service_goes_where_it_may(&moment, to)?;
+            users_go_to_a_candidate_as_it_was_recorded(&moment, to)?;
+            nothing_stands_before_an_armed_switch(&moment, to)?;
             service_has_the_ports_of_its_side(&moment, to)
         }
         Change::WriteDeployment { color, revision, replicas, .. } => deployment_is_kept(&moment, *color, Some(revision), *replicas),
@@ -104,14 +105,23 @@ impl Step<'_> {
 
     /// The candidate that the record decides to switch to.
     fn to_switch(&self) -> Option<&Side> {
+        if self.switched() {
+            return None;
+        }
         // Where somebody led the Service there by hand, one record passes through the switch.
-        let at_once = self.next.active.as_ref().filter(|now| self.old.phase != Some(Phase::Promoting) && is(&self.old.preview, now));
-        self.next.preview.as_ref().filter(|_| self.enters(Phase::Promoting)).or(at_once)
+        let at_once = self.next.active.as_ref().filter(|now| is(&self.old.preview, now));
+        let decided = Decided::from(self.next).switches_to().is_some();
+        self.next.preview.as_ref().filter(|_| decided).or(at_once)
     }
 
     /// Where somebody led the Service to the standby by hand, the record that begins the way back ends it.
     fn goes_back_at_once(&self) -> bool {
         self.enters(Phase::RollingBack) && self.next.active.as_ref().is_some_and(|now| is(&self.old.standby, now))
+    }
+
+    /// The switch was decided before, and what has become of its gates since is of no switch.
+    fn switched(&self) -> bool {
+        Decided::from(self.old).switches_to().is_some()
     }
 
     fn paused(&self) -> bool {
@@ -158,7 +168,7 @@ impl Step<'_> {
     }
 
     fn what_a_standby_had_is_remembered(&self) -> Result<(), Broken> {
-        let left = self.next.standby.as_ref().filter(|now| is(&self.old.active, now) && self.old.phase == Some(Phase::Promoting));
+        let left = self.next.standby.as_ref().filter(|now| is(&self.old.active, now) && self.switched());
         let Some(left) = left else { return Ok(()) };
         let had = self.ready(left);
         holds(1, left.ready_when_left.map(i64::from) == Some(had), || {
@@ -169,7 +179,7 @@ impl Step<'_> {
     // Promise 12
 
     fn the_switch_is_over_when_the_endpoints_show_it(&self) -> Result<(), Broken> {
-        let begins = self.enters(Phase::Monitoring) && self.old.phase == Some(Phase::Promoting);
+        let begins = self.switched() && (self.enters(Phase::Monitoring) || self.enters(Phase::ScalingDown));
         let Some(active) = self.next.active.as_ref().filter(|_| begins) else { return Ok(()) };
         let own = |name: &str| self.seen.color(active.color).pods.iter().any(|pod| pod.name == name && pod.revision == active.revision);
         let others = self.seen.endpoints.pods.iter().filter(|pod| pod.ready && !own(&pod.pod)).count();
@@ -178,17 +188,6 @@ impl Step<'_> {
     }
 
     // Promise 3
-
-    fn switch_is_recorded_only_for_a_side_that_is_there_in_full(&self) -> Result<(), Broken> {
-        let Some(candidate) = self.to_switch() else { return Ok(()) };
-        let there = self.moment.complete(aim(candidate));
-        let asked = candidate.replicas.max(self.seen.asked.spec.replicas).max(1);
-        holds(1, there >= asked.into(), || format!("the switch is recorded with {there} of {asked} pods available"))?;
-        // As it was seen: an edit after that is nobody's fault.
-        let seen = self.seen.color(candidate.color).deployment.as_ref();
-        let ours = seen.is_some_and(|seen| seen.applied_generation.or(candidate.generation) == Some(seen.generation));
-        holds(3, ours, || "the switch is recorded while the candidate's Deployment is as somebody else edited it".into())
-    }
 
     fn every_gate_has_passed_for_this_attempt(&self) -> Result<(), Broken> {
         let Some(candidate) = self.to_switch() else { return Ok(()) };
@@ -232,7 +231,8 @@ impl Step<'_> {
 
     fn nothing_is_tried_while_paused(&self) -> Result<(), Broken> {
         let forward = [Phase::DeployingPreview, Phase::ScalingUp, Phase::Promoting];
-        let tries = forward.into_iter().any(|phase| self.enters(phase)) && self.old.phase.is_some();
+        // What was armed, and made before the pause, is seen and told after it.
+        let tries = forward.into_iter().any(|phase| self.enters(phase)) && self.old.phase.is_some() && !self.switched();
         holds(9, !(tries && self.paused()), || format!("{:?} is begun while paused", self.next.phase))?;
         let begins = self.next.attempt > self.old.attempt && self.next.preview.is_some() && self.old.phase.is_some();
         holds(9, !(begins && self.paused()), || "an attempt is begun while paused".into())
@@ -252,6 +252,49 @@ fn definition_of_today(seen: &Observed, gate: &str) -> Option<String> {
 }
 
 // === what is written ===
+
+/// Promise 3, as its writer saw the candidate: an edit after that is nobody's fault.
+fn users_go_to_a_candidate_as_it_was_recorded(moment: &Moment<'_>, to: Aim<'_>) -> Result<(), Broken> {
+    let Some(candidate) = switched_to(moment, to) else { return Ok(()) };
+    let deployment = moment.seen.color(to.color).deployment.as_ref();
+    let ours = deployment.is_some_and(|seen| seen.applied_generation.or(candidate.generation) == Some(seen.generation));
+    holds(3, ours, || "users are sent to the candidate while its Deployment is as somebody else edited it".into())
+}
+
+/// Promises 3 and 9: a switch that was armed while pods started asks at its last look for all that may stand before it. A request that is
+/// on its way is not called back by what came later.
+fn nothing_stands_before_an_armed_switch(moment: &Moment<'_>, to: Aim<'_>) -> Result<(), Broken> {
+    let (seen, status) = (moment.seen, &moment.seen.status);
+    let Some(candidate) = switched_to(moment, to).filter(|_| status.phase != Some(Phase::Promoting)) else { return Ok(()) };
+    let asked = &seen.asked.spec;
+    let names = |verb: &str| {
+        let given = seen.annotations.get(&format!("bluegreen.dev/{verb}"));
+        given.is_some_and(|value| value.starts_with(&candidate.revision) && status.orders.get(verb) != Some(value))
+    };
+    let ordered = ["abort", "rollback", "pause"].into_iter().find(|verb| names(verb));
+    let promotion = asked.promotion.clone().unwrap_or_default();
+    let image = asked.image.as_deref();
+    for (stands, what) in [
+        (!status.armed, "no decision"),
+        (asked.paused || status.paused_by_order, "a pause"),
+        (ordered.is_some(), "an order"),
+        (image != Some(candidate.image.as_str()), "another image in spec"),
+        (asked.replicas == 0, "a size of 0"),
+        (asked.verification.is_some(), "a gate"),
+        (promotion.mode.is_some_and(|mode| mode != PromotionMode::Automatic), "a person's approval"),
+        (promotion.after.is_some(), "a time"),
+        (!seen.late.is_empty() || !seen.unread.is_empty(), "something that can't be seen"),
+    ] {
+        holds(3, !stands, || format!("the armed switch is made though {what} stands before it: {ordered:?}"))?;
+    }
+    Ok(())
+}
+
+/// The candidate that a write sends users to, who are elsewhere.
+fn switched_to<'a>(moment: &'a Moment<'_>, to: Aim<'_>) -> Option<&'a Side> {
+    let candidate = moment.seen.status.preview.as_ref().filter(|candidate| aim(candidate) == to)?;
+    (!moment.stays_at(to)).then_some(candidate)
+}
 
 /// Promises 2, 12 and 9. `revision`: that of the template that is written with the size.
 fn deployment_is_kept(moment: &Moment<'_>, color: Color, revision: Option<&str>, replicas: i32) -> Result<(), Broken> {

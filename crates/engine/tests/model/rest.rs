@@ -40,10 +40,10 @@ pub fn comes_to_rest(start: &World, good: &mut HashSet<u128>) -> Result<(), Brok
     Err(Broken { promise: 10, how: "it doesn't come to rest".into() })
 }
 
-/// Follows the schedule until this phase is recorded.
-pub fn run_until(world: &mut World, phase: Phase) -> Result<(), Broken> {
+/// Follows the schedule until it has come to this.
+pub fn run_until(world: &mut World, done: impl Fn(&World) -> bool) -> Result<(), Broken> {
     for _ in 0..BOUND {
-        if world.rollout.status.phase == Some(phase) || !goes_on(world)? {
+        if done(world) || !goes_on(world)? {
             return Ok(());
         }
     }

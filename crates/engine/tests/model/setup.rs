@@ -58,6 +58,8 @@ pub struct Setup {
     pub from_nothing: bool,
     /// Starts where the second image has come to this phase.
     pub from: Option<Phase>,
+    /// And where its pods are ready.
+    pub pods_are_there: bool,
     /// Transitions from the start, at most.
     pub depth: usize,
     /// Distinct states, at most: the search ends with the level in which they are passed.
@@ -82,6 +84,7 @@ impl Setup {
             measures,
             from_nothing: false,
             from: None,
+            pods_are_there: false,
             depth: usize::MAX,
             states: usize::MAX,
             hashes: vec![],
@@ -114,6 +117,10 @@ impl Setup {
 
     pub fn starting_in(self, phase: Phase) -> Self {
         Self { from: Some(phase), ..self }
+    }
+
+    pub fn with_its_pods_there(self) -> Self {
+        Self { pods_are_there: true, ..self }
     }
 
     /// What `spec` asks for where people have made this choice.

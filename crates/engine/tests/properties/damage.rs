@@ -125,6 +125,7 @@ fn leads_back(change: &Change, status: &BlueGreenRolloutStatus) -> bool {
         Change::SettleService { .. } | Change::SettleDeployment { .. } => true,
         Change::LeadService { target, .. } => match status.phase {
             Some(Phase::Promoting) => same(&status.active, target) || same(&status.preview, target),
+            Some(Phase::DeployingPreview) if status.armed => same(&status.active, target) || same(&status.preview, target),
             Some(Phase::RollingBack) => same(&status.active, target) || same(&status.standby, target),
             Some(Phase::Initializing) => same(&status.active, target) || target.revision == Target::NOTHING,
             _ => same(&status.active, target),

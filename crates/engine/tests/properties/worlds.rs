@@ -154,14 +154,14 @@ fn statuses(rollout: &'static Rollout) -> BoxedStrategy<BlueGreenRolloutStatus> 
     let phases = option::weighted(0.95, proptest::sample::select(Phase::ALL.to_vec()));
     let some = (option::weighted(0.9, clocks()), option::of(endings()), given_up(), option::of(0..4_i32));
     let numbers = (0..4_i64, prop_oneof![3 => Just(0_i64), 1 => 1..4_i64]);
-    (phases, all_sides(), vec(twists(), rollout.gates.len()), some, any::<bool>(), numbers, attempts())
+    (phases, all_sides(), vec(twists(), rollout.gates.len()), some, (any::<bool>(), any::<bool>()), numbers, attempts())
         .prop_map(
             move |(
                 phase,
                 sides,
                 twists,
                 (clock, ending, (rejected, rejections), waiting_replicas),
-                paused_by_order,
+                (paused_by_order, armed),
                 (attempt, epoch),
                 (current, history),
             )| {
@@ -181,6 +181,7 @@ fn statuses(rollout: &'static Rollout) -> BoxedStrategy<BlueGreenRolloutStatus> 
                     ending,
                     clock,
                     paused_by_order,
+                    armed,
                     waiting_replicas,
                     epoch,
                     current,
@@ -501,6 +502,7 @@ pub fn recorded(phases: &'static [Phase]) -> BoxedStrategy<Case> {
                 revisions: 2,
                 active,
                 preview: other.clone().filter(|_| under_way),
+                armed: switched && phase == Phase::DeployingPreview,
                 standby: other.clone().filter(|_| live),
                 leaving: other.clone().filter(|_| phase == Phase::Aborting),
                 previous: other.filter(|_| live),

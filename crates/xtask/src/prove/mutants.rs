@@ -84,11 +84,7 @@ fn try_those(words: &[String]) -> Result<Results> {
     let output = directory()?;
     let mut command = tool()?;
     // Seeds and cases are many elsewhere; here each mutant has to get through them.
-    command
-        .env("SEEDS", "20")
-        .env("PROPTEST_CASES", "64")
-        .args(["--shuffle", "--no-times", "--colors=never", "--output"])
-        .arg(&output);
+    command.env("SEEDS", "20").env("PROPTEST_CASES", "64").args(["--shuffle", "--no-times", "--colors=never", "--output"]).arg(&output);
     let status = spawn(command.args(words))?.0.wait().context("cannot wait for cargo-mutants")?;
     // 2 and 3: some were missed, or took too long. Others are trouble of its own.
     ensure!(matches!(status.code(), Some(0 | 2 | 3)), "cargo-mutants failed ({status}); its errors are above");

@@ -42,6 +42,7 @@ impl<'a> Decided<'a> {
             active: side(Role::Active),
             standby: side(Role::Standby),
             preview: side(Role::Preview),
+            armed: status["armed"] == true && status["phase"] == "DeployingPreview",
             ordered: status["ending"]["ordered"] == true,
             slow: status["ending"]["slow"] == true,
         }

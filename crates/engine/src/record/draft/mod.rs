@@ -100,6 +100,11 @@ impl<'a> Draft<'a> {
         (!known && !self.status.gave_up(&wanted.hash)).then_some(wanted)
     }
 
+    /// The record under work begins the attempt.
+    pub(crate) fn begins(&self) -> bool {
+        self.seen.status.phase.is_some() && self.seen.status.attempt < self.status.attempt
+    }
+
     pub(crate) fn ordered(&self, verb: Verb, revision: &str) -> bool {
         orders::given(&self.seen.annotations, &self.status, verb, revision).is_some()
     }

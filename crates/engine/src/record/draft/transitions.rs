@@ -18,6 +18,7 @@ impl Draft<'_> {
     pub(crate) fn enter(&mut self, phase: Phase) {
         let now = self.now();
         self.status.phase = Some(phase);
+        self.status.armed = false;
         let rests = matches!(phase, Phase::Healthy | Phase::Aborted | Phase::RolledBack);
         self.status.clock = (!rests).then(|| clock::started(now));
         if let Some(current) = self.status.current.as_mut() {
@@ -89,6 +90,11 @@ impl Draft<'_> {
         self.begin_attempt(&side);
         self.status.preview = Some(side);
         self.enter(Phase::DeployingPreview);
+    }
+
+    /// The switch is decided while the candidate's pods start, or is decided no more.
+    pub(crate) const fn arm(&mut self, armed: bool) {
+        self.status.armed = armed;
     }
 
     /// Gives a candidate up before the switch.
@@ -231,6 +237,7 @@ impl Draft<'_> {
         status.active = None;
         (status.preview, status.standby, status.leaving, status.previous) = (None, None, None, None);
         (status.ending, status.current, status.clock, status.waiting_replicas) = (None, None, None, None);
+        status.armed = false;
         status.gates.clear();
         status.rejections.clear();
         status.ignored_orders.clear();

@@ -128,7 +128,7 @@ fn a_withdrawn_template_is_fenced_at_its_deployment() {
 // Found by attack.
 #[test]
 fn a_switch_is_not_made_beside_a_record_that_withdraws_it() {
-    let mut world = World::live(json!({"progressDeadline": "1m"}));
+    let mut world = World::live_unarmed(json!({"progressDeadline": "1m"}));
     world.image("shop:2");
     world.until_about_to_act_in(Phase::Promoting);
     unready(&mut world, "shop:2", 1);
@@ -175,7 +175,7 @@ fn fenced(seen: &Observed, edit: Edit) -> Vec<(Object, String)> {
 /// A fence by this leader, for this withdrawal.
 #[test]
 fn a_switch_is_withdrawn_only_after_a_fence_at_its_service() {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.until_about_to_act_in(Phase::Promoting);
     world.order("abort");
@@ -219,7 +219,7 @@ fn a_scale_down_is_withdrawn_only_after_a_fence() {
 /// Only with a record of its own does a leader go on that finds one.
 #[test]
 fn a_fence_of_another_leader_comes_before_a_record() {
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.until_about_to_act_in(Phase::Promoting);
     world.status.epoch = 6;

@@ -209,7 +209,7 @@ fn less_of_a_service_is_written_where_more_is_denied() {
 #[test]
 fn the_switch_waits_until_everything_of_the_candidate_is_there() {
     const SWITCH: &[&str] = &["active Service to green: the Service selects another side than recorded"];
-    let mut world = World::live(json!({}));
+    let mut world = World::live_unarmed(json!({}));
     world.image("shop:2");
     world.until_about_to_act_in(Phase::Promoting);
     let mut seen = world.seen();

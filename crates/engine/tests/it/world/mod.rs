@@ -156,6 +156,13 @@ impl World {
         world
     }
 
+    /// The same with a time to wait for before the switch, which is then recorded when the pods are there, and not armed before.
+    pub fn live_unarmed(spec: Value) -> Self {
+        let mut timed = json!({"promotion": {"after": "1s"}});
+        merge(&mut timed, spec);
+        Self::live(timed)
+    }
+
     /// A live world of these settings, with a new image, as soon as it is in that phase and has nothing to do.
     pub fn in_phase(spec: Value, image: &str, phase: Phase) -> Self {
         let mut world = Self::live(spec);
@@ -167,7 +174,7 @@ impl World {
 
     /// A switch was recorded, `spec` went back, and the fence of the active Service that must come first is refused.
     pub fn fence_refused() -> Self {
-        let mut world = Self::live(json!({}));
+        let mut world = Self::live_unarmed(json!({}));
         world.image("shop:2");
         world.refuse = Some((Object::Service(Role::Active), 500, "a webhook gave no answer".into()));
         world.run_until(Phase::Promoting);

@@ -224,14 +224,13 @@ impl World {
         let was = self.services.get("active").and_then(|service| service.selector.get("bluegreen.dev/color").cloned());
         let moves = was.is_some_and(|was| was != target.color.as_str());
         if moves {
-            let switching = matches!(self.status.phase, Some(Phase::Promoting | Phase::RollingBack));
+            let switching = self.promotes() || self.status.phase == Some(Phase::RollingBack);
             let repairs =
                 self.status.active.as_ref().is_some_and(|active| active.color == target.color && active.revision == target.revision);
             assert!(switching || repairs, "switched in {:?}\n{}", self.status.phase, self.story());
             assert!(ready > 0 || !switching, "switched to a side without ready pods\n{}", self.story());
         }
-        if moves && self.status.phase == Some(Phase::Promoting) && Some(target.color) == self.status.preview.as_ref().map(|side| side.color)
-        {
+        if moves && self.promotes() && Some(target.color) == self.status.preview.as_ref().map(|side| side.color) {
             let deployment = &self.deployments[&target.color];
             assert!(
                 deployment.revision == target.revision && deployment.replicas >= self.spec.replicas,
@@ -239,6 +238,11 @@ impl World {
                 self.story()
             );
         }
+    }
+
+    /// The switch to the candidate is recorded, before or after its pods were there.
+    fn promotes(&self) -> bool {
+        self.status.phase == Some(Phase::Promoting) || (self.status.armed && self.status.phase == Some(Phase::DeployingPreview))
     }
 
     /// Promise 2: what serves, or stands by, is never emptied, shrunk below `replicas` or re-templated.
