@@ -164,7 +164,7 @@ impl<'a> Run<'a> {
             at(1.0)
         );
         self.figures.extend([
-            Figure::new("API requests a rollout, one at a time", cost.requests.all() as f64 / numbers.len() as f64, "").within(12.0),
+            Figure::new("API requests a rollout, one at a time", cost.requests.all() as f64 / numbers.len() as f64, "").within(10.0),
             Figure::new("CPU a rollout, one at a time", cost.cpu.each(numbers.len()), " ms").within(figures::CPU_BUDGET),
             Figure::new("available → switched, p50", at(0.5), " ms").within(10.9),
             Figure::new("available → switched, p90", at(0.9), " ms").within(30.8),
@@ -191,7 +191,7 @@ impl<'a> Run<'a> {
         let cost = self.cost(before)?;
         Self::report(&cost, self.rollouts);
         self.figures.extend([
-            Figure::new("API requests a rollout, all at once", cost.requests.all() as f64 / self.rollouts as f64, "").within(12.0),
+            Figure::new("API requests a rollout, all at once", cost.requests.all() as f64 / self.rollouts as f64, "").within(10.0),
             Figure::new("CPU a rollout, all at once", cost.cpu.each(self.rollouts), " ms").within(figures::CPU_BUDGET),
             Figure::new("first patch → all switched, all at once", switched.as_secs_f64(), " s"),
         ]);

@@ -214,7 +214,7 @@ async fn a_first_version_in_trouble_recovers_by_itself() {
 }
 
 /// Makes all pods of a version ready, or unready.
-async fn turn_pods(space: &Space, version: &str, ready: bool) {
+pub async fn turn_pods(space: &Space, version: &str, ready: bool) {
     let pods = space.pods(&[]);
     let image = json!(format!("registry.example/shop:{version}"));
     for pod in pods.iter().filter(|pod| pod["spec"]["containers"][0]["image"] == image) {

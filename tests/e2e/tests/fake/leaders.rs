@@ -6,7 +6,7 @@ use bluegreen_e2e::{
     patience::{self, long_enough, pause, text},
     shop,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The identity of the leader; empty before the first operator has made the lease.
@@ -74,10 +74,12 @@ async fn after_sigterm_the_lease_is_free_and_the_other_leads() {
 }
 
 /// A leader that is frozen, outlives its lease and is woken, changes nothing that the next one decided.
-async fn frozen(name: &str, at: Phase, undo: impl AsyncFn(&bluegreen_e2e::Rollout<'_>), ends: (Phase, &str)) {
+async fn frozen(name: &str, (at, promotion): (Phase, Value), undo: impl AsyncFn(&bluegreen_e2e::Rollout<'_>), ends: (Phase, &str)) {
     let space = Space::new(name).await;
     let (mut leader, _standby) = two(&space, SHORT_LEASE).await;
-    let rollout = space.rollout(&merged(shop(), &json!({"monitoring": {"duration": "1h"}, "scaleDown": {"drain": "3s"}}))).await;
+    let rollout = space
+        .rollout(&merged(shop(), &json!({"monitoring": {"duration": "1h"}, "scaleDown": {"drain": "3s"}, "promotion": promotion})))
+        .await;
     rollout.until_healthy("1.0.0").await;
     rollout.version("2.0.0").await;
     rollout.until_phase(at).await;
@@ -98,14 +100,15 @@ async fn frozen(name: &str, at: Phase, undo: impl AsyncFn(&bluegreen_e2e::Rollou
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn a_leader_frozen_while_deploying_undoes_nothing() {
     let revert = async |rollout: &bluegreen_e2e::Rollout<'_>| rollout.version("1.0.0").await;
-    frozen("frozen-deploying", Phase::DeployingPreview, revert, (Phase::Healthy, "1.0.0")).await;
+    frozen("frozen-deploying", (Phase::DeployingPreview, json!({})), revert, (Phase::Healthy, "1.0.0")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn a_leader_frozen_in_the_switch_undoes_nothing() {
     let rollback = async |rollout: &bluegreen_e2e::Rollout<'_>| rollout.version("1.0.0").await;
-    frozen("frozen-promoting", Phase::Promoting, rollback, (Phase::Healthy, "1.0.0")).await;
+    // With a time to wait for, the switch is a phase of its own.
+    frozen("frozen-promoting", (Phase::Promoting, json!({"after": "1s"})), rollback, (Phase::Healthy, "1.0.0")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +118,7 @@ async fn a_leader_frozen_while_monitoring_undoes_no_roll_back() {
         let revision = rollout.now().active().revision.clone();
         rollout.order("rollback", &revision).await;
     };
-    frozen("frozen-monitoring", Phase::Monitoring, rollback, (Phase::RolledBack, "1.0.0")).await;
+    frozen("frozen-monitoring", (Phase::Monitoring, json!({})), rollback, (Phase::RolledBack, "1.0.0")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
