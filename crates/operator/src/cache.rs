@@ -3,7 +3,7 @@
 use crate::{
     clock,
     key::Key,
-    kinds::{Arriving, Deployment, EndpointSlice, Kind, Pod, Revision, Rollout, Service},
+    kinds::{Arriving, Deployment, EndpointSlice, Haste, Kind, Pod, Revision, Rollout, Service},
     queue::Queue,
     shelf::{Shelf, Unreadable},
     watches::{self, LONGEST_PAUSE, Pause},
@@ -167,8 +167,7 @@ impl Cache {
 
     fn hear(&self, news: News, queue: &Queue) {
         match news {
-            News::Changed { rollouts, can_wait: true } => queue.add_all_soon(rollouts),
-            News::Changed { rollouts, can_wait: false } => queue.add_all(rollouts),
+            News::Changed { rollouts, haste } => queue.add_all_in(haste, rollouts),
             News::Listed { again } => {
                 self.filled.notify_one();
                 if again {
@@ -273,8 +272,8 @@ async fn expire(cache: Arc<Cache>, queue: Arc<Queue>) {
 
 /// News of a watch.
 pub enum News {
-    /// Objects of these rollouts have changed. `can_wait`: a look for it can.
-    Changed { rollouts: Vec<Key>, can_wait: bool },
+    /// Objects of these rollouts have changed.
+    Changed { rollouts: Vec<Key>, haste: Haste },
     /// Nothing is missing now; `again`: after the watch was down.
     Listed { again: bool },
 }
@@ -338,15 +337,15 @@ fn words<T: Kind>(error: &watcher::Error) -> String {
 
 fn concerned<T: Kind>(watched: &Watched<T>, event: Event<Arriving<T>>) -> News {
     let (mut shelf, now) = (watched.shelf(), Instant::now());
-    let (rollouts, can_wait) = match event {
+    let (rollouts, haste) = match event {
         Event::Init => {
             shelf.list_begins();
-            (vec![], true)
+            (vec![], Haste::Soon)
         }
         Event::InitApply(object) | Event::Apply(object) => match object.read {
             Ok(seen) => {
-                let can_wait = shelf.can_wait(&seen.head, Some(&seen.body), now);
-                (shelf.arrived(seen), can_wait)
+                let haste = shelf.haste(&seen.head, Some(&seen.body), now);
+                (shelf.arrived(seen), haste)
             }
             Err(unread) => {
                 let (namespace, name, why) = (unread.head.namespace.clone(), unread.head.name.clone(), unread.why.clone());
@@ -354,16 +353,16 @@ fn concerned<T: Kind>(watched: &Watched<T>, event: Event<Arriving<T>>) -> News {
                 if !concerned.is_empty() {
                     tracing::warn!(kind = T::KIND.as_str(), %namespace, %name, %why, "an object can't be read; what belongs to it is held");
                 }
-                (concerned, false)
+                (concerned, Haste::InTurn)
             }
         },
         Event::Delete(object) => {
-            let can_wait = shelf.can_wait(object.head(), None, now);
-            (shelf.departed(object.head()), can_wait)
+            let haste = shelf.haste(object.head(), None, now);
+            (shelf.departed(object.head()), haste)
         }
-        Event::InitDone => (shelf.list_ends(), false),
+        Event::InitDone => (shelf.list_ends(), Haste::InTurn),
     };
-    News::Changed { rollouts, can_wait }
+    News::Changed { rollouts, haste }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which rollouts are to be looked at, and when. Each at most once at a time; whatever happens meanwhile makes it one more look.
 
-use crate::key::Key;
+use crate::{key::Key, kinds::Haste};
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -21,6 +21,8 @@ pub struct Queue {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// Looked at before those in `ready`. A key may stand in both: the later place is passed over.
+    first: VecDeque<Key>,
     ready: VecDeque<Key>,
     later: BTreeSet<(Instant, Key)>,
     places: HashMap<Key, Place>,
@@ -29,9 +31,13 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Place {
     queued: bool,
+    /// Among the first.
+    first: bool,
     running: bool,
     /// Something happened while it was looked at.
     again: bool,
+    /// That goes first.
+    again_first: bool,
     /// Something that can wait until then happened while it was looked at.
     again_at: Option<Instant>,
     due: Option<Instant>,
@@ -52,7 +58,7 @@ pub enum Next {
 
 impl Queue {
     pub fn add(&self, key: Key) {
-        if self.inner().add(key) {
+        if self.inner().add(key, false) {
             self.news.notify_one();
         }
     }
@@ -61,11 +67,16 @@ impl Queue {
         keys.into_iter().for_each(|key| self.add(key));
     }
 
-    /// For what turns nothing by itself: one look for all that comes within a moment.
-    pub fn add_all_soon(&self, keys: impl IntoIterator<Item = Key>) {
+    /// As soon as a change asks for it. What turns nothing by itself makes one look for all that comes within a moment.
+    pub fn add_all_in(&self, haste: Haste, keys: impl IntoIterator<Item = Key>) {
         let due = Instant::now() + MOMENT;
         for key in keys {
-            if self.inner().add_at(key, due) {
+            let news = match haste {
+                Haste::First => self.inner().add(key, true),
+                Haste::InTurn => self.inner().add(key, false),
+                Haste::Soon => self.inner().add_at(key, due),
+            };
+            if news {
                 self.news.notify_one();
             }
         }
@@ -94,7 +105,7 @@ impl Queue {
     /// How many are ready to be looked at, and how many are waiting for their time.
     pub fn depth(&self) -> (usize, usize) {
         let inner = self.inner();
-        (inner.ready.len(), inner.later.len())
+        (inner.places.values().filter(|place| place.queued).count(), inner.later.len())
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -104,20 +115,22 @@ impl Queue {
 
 impl Inner {
     /// Answers whether there is something new to take.
-    fn add(&mut self, key: Key) -> bool {
+    fn add(&mut self, key: Key, first: bool) -> bool {
         let place = self.places.entry(key.clone()).or_default();
         if place.running {
             place.again = true;
+            place.again_first |= first;
             return false;
         }
         if let Some(due) = place.due.take() {
             self.later.remove(&(due, key.clone()));
         }
-        if place.queued {
+        if place.queued && (place.first || !first) {
             return false;
         }
-        place.queued = true;
-        self.ready.push_back(key);
+        (place.queued, place.first) = (true, first);
+        let line = if first { &mut self.first } else { &mut self.ready };
+        line.push_back(key);
         true
     }
 
@@ -150,16 +163,19 @@ impl Inner {
                 }
             }
         }
-        let Some(key) = self.ready.pop_front() else { return Err(self.later.first().map(|(due, _)| *due)) };
-        let place = self.places.entry(key.clone()).or_default();
-        (place.queued, place.running) = (false, true);
-        Ok(key)
+        while let Some(key) = self.first.pop_front().or_else(|| self.ready.pop_front()) {
+            // One that was called up stands where it was before, too.
+            let Some(place) = self.places.get_mut(&key).filter(|place| place.queued) else { continue };
+            (place.queued, place.first, place.running) = (false, false, true);
+            return Ok(key);
+        }
+        Err(self.later.first().map(|(due, _)| *due))
     }
 
     fn done(&mut self, key: Key, next: Next, now: Instant) {
         let place = self.places.entry(key.clone()).or_default();
         place.running = false;
-        let again = std::mem::take(&mut place.again);
+        let (again, first) = (std::mem::take(&mut place.again), std::mem::take(&mut place.again_first));
         let again_at = place.again_at.take().filter(|_| !again);
         place.failures = if next == Next::BackOff { place.failures.saturating_add(1) } else { 0 };
         let delay = match next {
@@ -179,7 +195,7 @@ impl Inner {
         let due = [delay.map(|delay| now + delay), again_at].into_iter().flatten().min();
         match due {
             Some(due) if due <= now => {
-                self.add(key);
+                self.add(key, first);
             }
             Some(due) => {
                 place.due = Some(due);
@@ -205,8 +221,8 @@ mod tests {
     #[test]
     fn one_that_is_added_twice_is_looked_at_once() {
         let (mut queue, now) = (Inner::default(), Instant::now());
-        assert!(queue.add(key("x")));
-        assert!(!queue.add(key("x")));
+        assert!(queue.add(key("x"), false));
+        assert!(!queue.add(key("x"), false));
         assert_eq!(queue.pop(now), Ok(key("x")));
         assert_eq!(queue.pop(now), Err(None));
     }
@@ -214,9 +230,9 @@ mod tests {
     #[test]
     fn what_happens_during_a_look_makes_one_more_after_it() {
         let (mut queue, now) = (Inner::default(), Instant::now());
-        queue.add(key("x"));
+        queue.add(key("x"), false);
         queue.pop(now).unwrap();
-        queue.add(key("x"));
+        queue.add(key("x"), false);
         assert_eq!(queue.pop(now), Err(None), "not two at a time");
         queue.done(key("x"), Next::In(Duration::from_secs(60)), now);
         assert_eq!(queue.pop(now), Ok(key("x")));
@@ -227,12 +243,12 @@ mod tests {
     #[test]
     fn a_rollout_comes_again_at_its_time_or_at_an_earlier_event() {
         let (mut queue, now) = (Inner::default(), Instant::now());
-        queue.add(key("x"));
+        queue.add(key("x"), false);
         queue.pop(now).unwrap();
         let due = now + Duration::from_secs(5);
         queue.done(key("x"), Next::In(Duration::from_secs(5)), now);
         assert_eq!(queue.pop(now), Err(Some(due)));
-        queue.add(key("x"));
+        queue.add(key("x"), false);
         assert_eq!(queue.pop(now), Ok(key("x")));
         queue.done(key("x"), Next::Awaited, now);
         assert_eq!(queue.pop(due), Err(None));
@@ -245,7 +261,7 @@ mod tests {
         assert!(queue.add_at(key("x"), due));
         assert!(!queue.add_at(key("x"), due + MOMENT), "the first says when");
         assert_eq!(queue.pop(now), Err(Some(due)));
-        assert!(queue.add(key("x")), "what can't wait comes at once");
+        assert!(queue.add(key("x"), false), "what can't wait comes at once");
         assert_eq!(queue.pop(now), Ok(key("x")));
         queue.add_at(key("x"), due);
         queue.done(key("x"), Next::In(MOMENT * 600), now);
@@ -256,9 +272,26 @@ mod tests {
     }
 
     #[test]
+    fn what_users_may_wait_for_goes_first() {
+        let (mut queue, now) = (Inner::default(), Instant::now());
+        for name in ["x", "y", "z"] {
+            queue.add(key(name), false);
+        }
+        assert!(queue.add(key("z"), true), "it is called up");
+        assert!(!queue.add(key("z"), true) && !queue.add(key("z"), false));
+        assert_eq!(queue.pop(now), Ok(key("z")));
+        assert_eq!(queue.pop(now), Ok(key("x")));
+        queue.add(key("x"), true);
+        queue.done(key("x"), Next::Awaited, now);
+        assert_eq!(queue.pop(now), Ok(key("x")), "also what came during its look");
+        assert_eq!(queue.pop(now), Ok(key("y")));
+        assert_eq!(queue.pop(now), Err(None), "each once");
+    }
+
+    #[test]
     fn failures_in_a_row_are_tried_again_ever_later() {
         let (mut queue, mut now) = (Inner::default(), Instant::now());
-        queue.add(key("x"));
+        queue.add(key("x"), false);
         let mut delays = vec![];
         for _ in 0..12 {
             queue.pop(now).unwrap();
@@ -271,7 +304,7 @@ mod tests {
         assert_eq!(delays[11], 60_000);
         queue.pop(now).unwrap();
         queue.done(key("x"), Next::Awaited, now);
-        queue.add(key("x"));
+        queue.add(key("x"), false);
         queue.pop(now).unwrap();
         queue.done(key("x"), Next::BackOff, now);
         assert_eq!(queue.pop(now), Err(Some(now + FIRST_BACK_OFF)), "a success makes a fresh start");

@@ -5,7 +5,7 @@
 
 use crate::{
     key::Key,
-    kinds::{Head, Kind, Seen},
+    kinds::{Haste, Head, Kind, Seen},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -127,10 +127,10 @@ impl<T: Kind> Shelf<T> {
         *latest = version.max(*latest);
     }
 
-    /// Whether a look for what the watch has brought can wait for a moment.
-    pub fn can_wait(&self, head: &Head, after: Option<&T>, now: Instant) -> bool {
+    /// How soon a look is to be for what the watch has brought.
+    pub fn haste(&self, head: &Head, after: Option<&T>, now: Instant) -> Haste {
         let before = self.get(&key(head), now);
-        T::can_wait(before.as_ref().map(|before| &before.body), after)
+        T::haste(before.as_ref().map(|before| &before.body), after)
     }
 
     /// The watch or a list brought an object. Answers with the rollouts that it concerns, if anything that is kept has changed.

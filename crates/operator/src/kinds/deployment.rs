@@ -1,6 +1,6 @@
 //! A Deployment as it is cached.
 
-use super::{Kind, Labels, Ownership, Wire, WireMeta};
+use super::{Haste, Kind, Labels, Ownership, Wire, WireMeta};
 use bluegreen_api::names;
 use bluegreen_engine::observed::ObjectKind;
 use serde::Deserialize;
@@ -125,11 +125,15 @@ impl Kind for Deployment {
     }
 
     /// While its controller is at work there are more pods with each change, and only their full number turns anything.
-    fn can_wait(before: Option<&Self>, after: Option<&Self>) -> bool {
-        let (Some(before), Some(after)) = (before, after) else { return false };
+    fn haste(before: Option<&Self>, after: Option<&Self>) -> Haste {
+        let (Some(before), Some(after)) = (before, after) else { return Haste::InTurn };
         let counts = |it: &Self| Self { observed_generation: 0, total: 0, updated: 0, ready: 0, available: 0, ..it.clone() };
         let fewer = after.ready < before.ready || after.available < before.available;
-        counts(before) == counts(after) && !fewer && !after.is_settled()
+        match counts(before) == counts(after) {
+            true if fewer || after.is_settled() => Haste::First,
+            true => Haste::Soon,
+            false => Haste::InTurn,
+        }
     }
 }
 
@@ -189,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_that_grow_ask_for_no_look_before_the_last() {
+    fn counts_that_grow_ask_for_no_look_before_the_last_which_goes_first() {
         let none = arrive::<Deployment>(json!({
             "metadata": {"name": "shop-blue", "generation": 3},
             "spec": {"replicas": 2, "template": {"metadata": {"labels": {"bluegreen.dev/revision": "abc"}}}},
@@ -198,17 +202,17 @@ mod tests {
         .body;
         let some = |total: i32, updated: i32, ready: i32, available: i32| Deployment { total, updated, ready, available, ..none.clone() };
         let cases = [
-            (&none, some(1, 1, 0, 0), true),
-            (&none, some(2, 2, 1, 1), true),
-            (&some(2, 2, 1, 1), some(2, 2, 2, 2), false),
-            (&some(2, 2, 2, 2), some(2, 2, 1, 1), false),
-            (&some(2, 2, 2, 1), some(2, 2, 1, 1), false),
-            (&none, Deployment { generation: 4, ..some(1, 1, 0, 0) }, false),
-            (&none, Deployment { replica_failure: Some("exceeded quota".into()), ..none.clone() }, false),
+            (&none, some(1, 1, 0, 0), Haste::Soon),
+            (&none, some(2, 2, 1, 1), Haste::Soon),
+            (&some(2, 2, 1, 1), some(2, 2, 2, 2), Haste::First),
+            (&some(2, 2, 2, 2), some(2, 2, 1, 1), Haste::First),
+            (&some(2, 2, 2, 1), some(2, 2, 1, 1), Haste::First),
+            (&none, Deployment { generation: 4, ..some(1, 1, 0, 0) }, Haste::InTurn),
+            (&none, Deployment { replica_failure: Some("exceeded quota".into()), ..none.clone() }, Haste::InTurn),
         ];
-        for (before, after, waits) in &cases {
-            assert_eq!(Deployment::can_wait(Some(before), Some(after)), *waits, "{before:?} → {after:?}");
+        for (before, after, haste) in &cases {
+            assert_eq!(Deployment::haste(Some(before), Some(after)), *haste, "{before:?} → {after:?}");
         }
-        assert!(!Deployment::can_wait(None, Some(&none)) && !Deployment::can_wait(Some(&none), None));
+        assert_eq!([Deployment::haste(None, Some(&none)), Deployment::haste(Some(&none), None)], [Haste::InTurn; 2]);
     }
 }

@@ -1,6 +1,6 @@
 //! An EndpointSlice as it is cached.
 
-use super::{HasMeta, Kind, WireMeta};
+use super::{HasMeta, Haste, Kind, WireMeta};
 use crate::{clock, intern::Text};
 use bluegreen_engine::observed::ObjectKind;
 use jiff::Timestamp;
@@ -82,12 +82,12 @@ impl Kind for EndpointSlice {
     }
 
     /// Users are sent to ready pods only.
-    fn can_wait(before: Option<&Self>, after: Option<&Self>) -> bool {
+    fn haste(before: Option<&Self>, after: Option<&Self>) -> Haste {
         let ready = |slice: Option<&Self>| {
             let pods = slice.into_iter().flat_map(|slice| &slice.pods).filter(|(_, ready)| *ready).map(|(pod, _)| pod.clone());
             pods.collect::<BTreeSet<_>>()
         };
-        ready(before) == ready(after)
+        if ready(before) == ready(after) { Haste::Soon } else { Haste::InTurn }
     }
 }
 
@@ -125,11 +125,11 @@ mod tests {
             pods: pods.iter().map(|(pod, ready)| (Text::of(pod), *ready)).collect(),
             arrived: Timestamp::UNIX_EPOCH,
         };
-        let can_wait = |before: &[(&str, bool)], after: &[(&str, bool)]| EndpointSlice::can_wait(Some(&slice(before)), Some(&slice(after)));
-        assert!(can_wait(&[("a", true)], &[("a", true), ("b", false)]));
-        assert!(can_wait(&[("a", true), ("b", false)], &[("a", true)]));
-        assert!(!can_wait(&[("a", true), ("b", false)], &[("a", true), ("b", true)]));
-        assert!(!can_wait(&[("a", true)], &[("b", true)]));
-        assert!(!EndpointSlice::can_wait(Some(&slice(&[("a", true)])), None));
+        let haste = |before: &[(&str, bool)], after: &[(&str, bool)]| EndpointSlice::haste(Some(&slice(before)), Some(&slice(after)));
+        assert_eq!(haste(&[("a", true)], &[("a", true), ("b", false)]), Haste::Soon);
+        assert_eq!(haste(&[("a", true), ("b", false)], &[("a", true)]), Haste::Soon);
+        assert_eq!(haste(&[("a", true), ("b", false)], &[("a", true), ("b", true)]), Haste::InTurn);
+        assert_eq!(haste(&[("a", true)], &[("b", true)]), Haste::InTurn);
+        assert_eq!(EndpointSlice::haste(Some(&slice(&[("a", true)])), None), Haste::InTurn);
     }
 }

@@ -32,6 +32,17 @@ use kube::Resource;
 use serde::de::DeserializeOwned;
 use std::{fmt, sync::Arc};
 
+/// How soon a change asks for a look at its rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// Before those that came earlier: users may wait for it. Pods are there, or are gone.
+    First,
+    /// After those that came earlier.
+    InTurn,
+    /// In a moment: it turns nothing by itself, and as a rule another change follows that does.
+    Soon,
+}
+
 /// A kind of object that the operator reads.
 pub trait Kind: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
     /// The type that names it to the API server.
@@ -48,10 +59,9 @@ pub trait Kind: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
         metadata.label(names::ROLLOUT_LABEL)
     }
 
-    /// Whether a look for this change can wait for a moment: it turns nothing by itself, and as a rule another change follows that does.
-    /// None: the object was not there, or is gone.
-    fn can_wait(_before: Option<&Self>, _after: Option<&Self>) -> bool {
-        false
+    /// How soon a change asks for a look. None: the object was not there, or is gone.
+    fn haste(_before: Option<&Self>, _after: Option<&Self>) -> Haste {
+        Haste::InTurn
     }
 
     /// Why it can't be watched when the API server forbids it.

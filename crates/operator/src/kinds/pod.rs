@@ -1,6 +1,6 @@
 //! A Pod as it is cached: its progress, or the cause of its trouble in its own words.
 
-use super::{Kind, Wire};
+use super::{Haste, Kind, Wire};
 use crate::{clock, intern::Text};
 use bluegreen_api::{Color, Protocol, names};
 use bluegreen_engine::observed::{ObjectKind, PodTrouble, PodWait};
@@ -285,11 +285,15 @@ impl Kind for Pod {
     }
 
     /// Who counts are pods that are ready, and who is told are those in trouble.
-    fn can_wait(before: Option<&Self>, after: Option<&Self>) -> bool {
+    fn haste(before: Option<&Self>, after: Option<&Self>) -> Haste {
         let serves = |pod: Option<&Self>| pod.is_some_and(|pod| pod.ready && !pod.deleting);
         let told = |pod: Option<&Self>| pod.map(|pod| (pod.restarts, pod.trouble.clone()));
         let quiet = |pod: Option<&Self>| told(pod).is_none_or(|(restarts, trouble)| restarts == 0 && trouble.is_none());
-        serves(before) == serves(after) && (told(before) == told(after) || (quiet(before) && quiet(after)))
+        match told(before) == told(after) || (quiet(before) && quiet(after)) {
+            _ if serves(before) != serves(after) => Haste::First,
+            true => Haste::Soon,
+            false => Haste::InTurn,
+        }
     }
 }
 
@@ -435,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn only_readiness_and_trouble_of_a_pod_ask_for_a_look_at_once() {
+    fn readiness_of_a_pod_goes_first_and_its_trouble_in_turn() {
         let ready = pod(json!({"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:05Z"}]}));
         let coming = Pod { ready: false, ready_changed: None, ..ready.clone() };
         let with_address = Pod { ip: Some("10.0.0.7".parse().unwrap()), ..coming.clone() };
@@ -444,21 +448,21 @@ mod tests {
         let troubled = Pod { trouble: Some(Box::new(trouble)), ..coming.clone() };
         let restarted = Pod { restarts: 1, ..coming.clone() };
         let cases = [
-            (None, Some(&coming), true),
-            (Some(&coming), Some(&with_address), true),
-            (Some(&coming), Some(&ready), false),
-            (Some(&ready), Some(&coming), false),
-            (Some(&ready), Some(&going), false),
-            (Some(&going), None, true),
-            (Some(&ready), None, false),
-            (Some(&coming), Some(&troubled), false),
-            (Some(&coming), Some(&restarted), false),
-            (None, Some(&troubled), false),
-            (Some(&troubled), None, false),
-            (Some(&coming), None, true),
+            (None, Some(&coming), Haste::Soon),
+            (Some(&coming), Some(&with_address), Haste::Soon),
+            (Some(&coming), Some(&ready), Haste::First),
+            (Some(&ready), Some(&coming), Haste::First),
+            (Some(&ready), Some(&going), Haste::First),
+            (Some(&going), None, Haste::Soon),
+            (Some(&ready), None, Haste::First),
+            (Some(&coming), Some(&troubled), Haste::InTurn),
+            (Some(&coming), Some(&restarted), Haste::InTurn),
+            (None, Some(&troubled), Haste::InTurn),
+            (Some(&troubled), None, Haste::InTurn),
+            (Some(&coming), None, Haste::Soon),
         ];
-        for (before, after, waits) in cases {
-            assert_eq!(Pod::can_wait(before, after), waits, "{before:?} → {after:?}");
+        for (before, after, haste) in cases {
+            assert_eq!(Pod::haste(before, after), haste, "{before:?} → {after:?}");
         }
     }
 }

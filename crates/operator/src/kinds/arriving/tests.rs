@@ -118,7 +118,7 @@ fn taken<T: Kind>(object: &str, sound: &str) -> Result<(), TestCaseError> {
     }
     if let Ok(seen) = &first.read {
         // Nor does any of it make the cache panic.
-        let _ = T::can_wait(Some(&seen.body), None);
+        let _ = T::haste(Some(&seen.body), None);
     }
     Ok(())
 }
