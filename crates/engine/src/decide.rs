@@ -57,9 +57,23 @@ fn of_another_version(seen: &Observed, plan: &Plan<'_>, field: &str) -> Decision
     if !ready.is_empty() {
         return Decision::Act(ready);
     }
-    let why =
-        format!("status.{field} has a word of another version of the operator: on hold until that version leads again, or is installed");
-    Decision::Wait { until: retry, why: Why(why) }
+    Decision::Wait { until: retry, why: Why(words_of_another_version(field)) }
+}
+
+fn words_of_another_version(field: &str) -> String {
+    format!("status.{field} has a word of another version of the operator: on hold until that version leads again, or is installed")
+}
+
+/// An event about a status that another version wrote: nothing is recorded over it, so that the status can't say so.
+pub fn another_version_to_tell(seen: &Observed) -> Option<Announcement> {
+    let field = seen.status.unknown_word()?;
+    Some(Announcement {
+        type_: "Warning",
+        reason: "OtherVersion".into(),
+        action: "Read".into(),
+        note: words_of_another_version(field),
+        key: format!("{}-{field}-OtherVersion", seen.term),
+    })
 }
 
 /// A fence is refused, and what it guards against must not be recorded without it: what is recorded stands, and says so.

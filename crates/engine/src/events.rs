@@ -1,6 +1,6 @@
 //! What is told about a step that was recorded: three events a rollout, two where nothing is monitored, and one for each trouble.
 
-use crate::{intent::switches_to, observed::Observed, plan};
+use crate::{observed::Observed, plan};
 use bluegreen_api::{Attempt, BlueGreenRolloutStatus, Gate, GateState, Outcome, Phase, reasons};
 use bluegreen_gates::stage::Stage;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -60,11 +60,12 @@ fn started(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Option
 
 fn promoted(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Option<Announcement> {
     let goes_back = new.phase == Some(Phase::RollingBack);
-    let candidate = switches_to(old).filter(|_| !goes_back)?;
+    let candidate = old.preview.as_ref().filter(|_| !goes_back)?;
     let active = new.active.as_ref().filter(|active| active.revision == candidate.revision && active.color == candidate.color)?;
-    let attempt = new.current.as_ref().or(new.history.first());
+    // The next one may have begun in the same record.
+    let attempt = new.current.iter().chain(&new.history).find(|attempt| attempt.attempt == old.attempt);
     let live = if attempt.is_some_and(is_unwatched) { "is live and " } else { "" };
-    Some(normal(new.attempt, "Promoted", "Promote", format!("Revision {} ({}) {live}serves all traffic", active.number, active.image)))
+    Some(normal(old.attempt, "Promoted", "Promote", format!("Revision {} ({}) {live}serves all traffic", active.number, active.image)))
 }
 
 fn finished(old: &BlueGreenRolloutStatus, new: &BlueGreenRolloutStatus) -> Vec<Announcement> {

@@ -20,7 +20,8 @@ pub mod render;
 mod revision;
 mod takeover;
 
-pub use decide::{decide, refusal_to_tell, without_a_fence};
+pub use act::protection::makes_an_armed_switch;
+pub use decide::{another_version_to_tell, decide, refusal_to_tell, without_a_fence};
 pub use decision::{Decision, Effect, Why};
 pub use observed::Observed;
 pub use pass::Pass;

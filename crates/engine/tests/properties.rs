@@ -188,8 +188,11 @@ proptest! {
     #[test]
     fn the_switch_is_recorded_only_with_every_gate_passed(seen in worlds_and_measured()) {
         let Decision::Record(next) = decide(&seen) else { return Ok(()) };
+        // Armed, and made: what has become of its gates since is of no switch.
+        let led_to = |side: &Side| seen.service(Role::Active).is_some_and(|service| service.selector == labels::selector("shop", &target(side)));
         let was_armed = seen.status.armed && seen.status.phase == Some(Phase::DeployingPreview);
-        if next.phase != Some(Phase::Promoting) || seen.status.phase == Some(Phase::Promoting) || was_armed {
+        let was_made = was_armed && seen.status.preview.as_ref().is_some_and(led_to);
+        if next.phase != Some(Phase::Promoting) || seen.status.phase == Some(Phase::Promoting) || was_made {
             return Ok(());
         }
         let candidate = next.preview.as_ref().unwrap();

@@ -106,7 +106,8 @@ impl Asking {
             known.recorded = Some((version, Arc::new(kept)));
             return None;
         }
-        let sent = Arc::new(sent.clone());
+        // But not that a switch is decided: an operator that leads after this one must know it.
+        let sent = Arc::new(BlueGreenRolloutStatus { armed: kept.armed, ..sent.clone() });
         known.recorded = Some((version, sent.clone()));
         known.incomplete = Some((written.body.kept_status().unwrap_or_default().into(), sent.clone()));
         (!told).then(|| lacking(&serde_json::json!(*sent), &serde_json::json!(kept), "status"))

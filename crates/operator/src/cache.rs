@@ -46,6 +46,8 @@ pub struct Watched<T> {
     terms: Terms,
     /// While the watch is down.
     down: Mutex<Option<Down>>,
+    /// When it last brought something.
+    heard: Mutex<Option<Instant>>,
 }
 
 /// A watch that is down.
@@ -94,7 +96,7 @@ impl Default for Terms {
 
 impl<T> Default for Watched<T> {
     fn default() -> Self {
-        Self { shelf: Mutex::default(), terms: Terms::default(), down: Mutex::default() }
+        Self { shelf: Mutex::default(), terms: Terms::default(), down: Mutex::default(), heard: Mutex::default() }
     }
 }
 
@@ -115,6 +117,11 @@ impl<T> Watched<T> {
 
     pub fn down(&self) -> MutexGuard<'_, Option<Down>> {
         self.down.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The watch has brought something within this time: it is at work.
+    pub fn was_heard_within(&self, time: Duration) -> bool {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|heard| heard.elapsed() < time)
     }
 
     /// Returns whether the trouble is new: it is logged once, not once per try.
@@ -295,6 +302,7 @@ pub async fn follow<T: Kind>(api: Api<Arriving<T>>, config: watcher::Config, wat
             let Some(event) = event else { break };
             match event {
                 Ok(event) => {
+                    watched.heard.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
                     let listed = matches!(event, Event::InitDone);
                     tell(concerned(watched, event));
                     if listed {

@@ -27,7 +27,7 @@ pub struct Remembered {
     uid: Box<str>,
     /// The term of leadership in which objects with its names were looked for, whatever their labels.
     pub surveyed_in: Option<i64>,
-    /// Why it can't be read, as far as that was told.
+    /// Why it can't be read, or its status can't be understood, as far as that was told.
     pub unreadable: Option<Box<str>>,
     progress: [Option<Progress>; 2],
     /// uid of the Deployment and the generation that our latest write returned.

@@ -11,6 +11,8 @@ use tokio::{sync::Notify, time::Instant};
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
 /// A change that can wait is looked at so late, unless another one asks for a look before.
 const MOMENT: Duration = Duration::from_millis(100);
+/// After so many of the first in a row one of the others has its turn: pods that come and go without an end hold up nobody.
+const FIRST_IN_A_ROW: u8 = 4;
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ pub struct Queue {
 struct Inner {
     /// Looked at before those in `ready`. A key may stand in both: the later place is passed over.
     first: VecDeque<Key>,
+    /// Of those that were taken last, how many in a row.
+    first_in_a_row: u8,
     ready: VecDeque<Key>,
     later: BTreeSet<(Instant, Key)>,
     places: HashMap<Key, Place>,
@@ -163,13 +167,27 @@ impl Inner {
                 }
             }
         }
-        while let Some(key) = self.first.pop_front().or_else(|| self.ready.pop_front()) {
+        while let Some(key) = self.next_in_line() {
             // One that was called up stands where it was before, too.
             let Some(place) = self.places.get_mut(&key).filter(|place| place.queued) else { continue };
             (place.queued, place.first, place.running) = (false, false, true);
             return Ok(key);
         }
         Err(self.later.first().map(|(due, _)| *due))
+    }
+
+    fn next_in_line(&mut self) -> Option<Key> {
+        let waits = |ready: &VecDeque<Key>| !ready.is_empty();
+        match self.first_in_a_row < FIRST_IN_A_ROW || !waits(&self.ready) {
+            true if !self.first.is_empty() => {
+                self.first_in_a_row = self.first_in_a_row.saturating_add(1);
+                self.first.pop_front()
+            }
+            _ => {
+                self.first_in_a_row = 0;
+                self.ready.pop_front()
+            }
+        }
     }
 
     fn done(&mut self, key: Key, next: Next, now: Instant) {
@@ -286,6 +304,24 @@ mod tests {
         assert_eq!(queue.pop(now), Ok(key("x")), "also what came during its look");
         assert_eq!(queue.pop(now), Ok(key("y")));
         assert_eq!(queue.pop(now), Err(None), "each once");
+    }
+
+    #[test]
+    fn those_that_go_first_without_an_end_hold_up_nobody() {
+        let (mut queue, now) = (Inner::default(), Instant::now());
+        queue.add(key("z"), false);
+        let taken = |queue: &mut Inner| {
+            let taken = queue.pop(now).unwrap();
+            if taken != key("z") {
+                queue.add(taken.clone(), true);
+            }
+            queue.done(taken.clone(), Next::Awaited, now);
+            taken
+        };
+        queue.add(key("x"), true);
+        queue.add(key("y"), true);
+        let turns: Vec<_> = (0..8).map(|_| taken(&mut queue)).collect();
+        assert_eq!(turns.iter().position(|turn| *turn == key("z")), Some(usize::from(FIRST_IN_A_ROW)), "{turns:?}");
     }
 
     #[test]

@@ -19,14 +19,14 @@ use crate::{
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Color, names};
 use bluegreen_engine::{
-    Effect, Observed,
+    Effect, Observed, another_version_to_tell,
     decision::{Object, Role},
     events::{self, Announcement},
-    measure,
+    makes_an_armed_switch, measure,
     observed::{Owner, services},
     refusal_to_tell, without_a_fence,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 pub struct Shell {
@@ -160,10 +160,32 @@ impl<'a> OneRollout<'a> {
         Ok(found.is_some_and(|found| *found.head.uid == *seen.uid && !found.body.deleting))
     }
 
+    /// Whether this was not the latest that was told of what stands in the object and can't be understood.
+    fn is_new(&self, uid: &str, why: &str) -> bool {
+        let told = self.shell.memory.of(self.key, uid, |remembered| remembered.unreadable.replace(why.into()));
+        told.as_deref() != Some(why)
+    }
+
+    /// Once in a term.
+    fn tell_of_another_version(&self, seen: &Observed) {
+        let Some(announcement) = another_version_to_tell(seen).filter(|told| self.is_new(&seen.uid, &told.key)) else { return };
+        tracing::warn!(rollout = %self.key, why = announcement.note, "the rollout is on hold");
+        self.shell.announcer.announce(self.key, &seen.uid, announcement);
+    }
+
+    /// Whether the rollout is still the one that was seen. Its watch says so where it was heard of late; else it is read live: a watch that
+    /// has stopped without a word must not hide a pause or an order from a switch that was decided before.
+    async fn is_as_seen(&self) -> Result<bool, Trouble> {
+        if self.shell.cache.rollouts.was_heard_within(HEARD_OF_LATE) {
+            return Ok(true);
+        }
+        let found = self.read().await?;
+        Ok(found.zip(self.rollout.as_ref()).is_some_and(|(found, seen)| found.head.resource_version == seen.head.resource_version))
+    }
+
     /// Once for each reason.
     fn complain(&self, uid: &str, why: &str) {
-        let told = self.shell.memory.of(self.key, uid, |remembered| remembered.unreadable.replace(why.into()));
-        if told.as_deref() == Some(why) {
+        if !self.is_new(uid, why) {
             return;
         }
         tracing::warn!(rollout = %self.key, why, "the rollout can't be parsed and is ignored until it changes");
@@ -211,6 +233,9 @@ impl<'a> OneRollout<'a> {
     }
 }
 
+/// A watch that has brought something in this time is at work.
+const HEARD_OF_LATE: Duration = Duration::from_secs(2);
+
 /// Whether an effect makes an object ours that has lost its owner.
 fn takes_an_orphan(seen: &Observed, effect: &Effect) -> bool {
     let owner = match effect.object() {
@@ -252,6 +277,7 @@ impl World for OneRollout<'_> {
             seen = self.shell.gatherer.observe(self.key, rollout, &terms, leading);
         }
         self.follow_by_name(&seen);
+        self.tell_of_another_version(&seen);
         Ok(Sight::Seen(Box::new(seen)))
     }
 
@@ -279,6 +305,9 @@ impl World for OneRollout<'_> {
     async fn perform(&mut self, seen: &Observed, effect: &Effect) -> Result<Performed, Trouble> {
         self.shell.leading()?;
         if takes_an_orphan(seen, effect) && !self.is_there(seen).await? {
+            return Ok(Performed::Stale);
+        }
+        if makes_an_armed_switch(seen, effect) && !self.is_as_seen().await? {
             return Ok(Performed::Stale);
         }
         let Shell { performer, memory, announcer, .. } = self.shell;

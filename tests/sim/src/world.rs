@@ -189,6 +189,13 @@ impl World {
         });
     }
 
+    /// As another version of the operator would write it.
+    pub fn write_status(&self, name: &str, status: &Value) {
+        self.note(&format!("{name}: somebody writes the status: {status}"));
+        let writer = Writer { status: true, ..self.user() };
+        self.user_writes(|store| store.merge(&ROLLOUT, NAMESPACE, name, &json!({"status": status}), &writer));
+    }
+
     fn mark(&self) -> u64 {
         self.marks.set(self.marks.get() + 1);
         self.marks.get()

@@ -184,3 +184,28 @@ fn a_watch_tells_what_happens_in_the_very_moment_of_a_bookmark() {
         assert_eq!(first["type"], "ADDED", "{first}");
     });
 }
+
+/// A switch that was armed is one write, and the watch that should bring an order is late and says nothing of it.
+#[test]
+fn an_armed_switch_does_not_pass_over_an_order_that_a_late_watch_hides() {
+    run(7, async |world| {
+        world.operator("a", Faults::default(), None);
+        world.create("shop", &json!({}));
+        healthy(world).await;
+        world.image("shop", "2.0.0-unready");
+        assert!(world.until(300, |world| world.status("shop")["armed"] == true).await, "{}", world.story());
+        // Not for so long that it is told which pod is late: the record that it is no more would find the order.
+        world.pass(5).await;
+        // It has shown all that was recorded, shows one thing more, and stops.
+        world.set_faults(slow(&["bluegreenrollouts"], 600));
+        world.create("other", &json!({}));
+        world.pass(5).await;
+        let candidate = world.status("shop")["preview"]["revision"].as_str().unwrap().to_owned();
+        world.order("shop", "abort", &candidate);
+        world.readiness("shop", "2.0.0-unready", true);
+        let ends = |world: &World| ["Aborted", "RolledBack"].contains(&world.phase("shop").as_str());
+        assert!(world.until(300, ends).await, "{}", world.story());
+        assert_eq!(world.phase("shop"), "Aborted", "users were sent to what was given up\n{}", world.story());
+        assert_eq!(world.broken(), Vec::<String>::new(), "{}", world.story());
+    });
+}

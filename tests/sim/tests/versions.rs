@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use bluegreen_sim::{Faults, World, run};
+use bluegreen_sim::{Faults, World, resource::EVENT, run};
 use serde_json::json;
 
 fn serves(world: &World, version: &str) -> bool {
@@ -23,5 +23,24 @@ fn a_field_that_an_older_definition_drops_is_not_sent_for_ever() {
             assert!(world.until_quiet(1000).await, "{}", world.story());
         }
         assert_eq!(world.broken(), Vec::<String>::new(), "{}", world.story());
+    });
+}
+
+/// The status can't say so, since nothing is recorded over it.
+#[test]
+fn a_status_of_another_version_is_told_once_and_kept() {
+    run(2, async |world| {
+        world.operator("a", Faults::default(), None);
+        world.create("shop", &json!({}));
+        assert!(world.until(300, |world| serves(world, "1.0.0")).await, "{}", world.story());
+        world.write_status("shop", &json!({"phase": "Levitating"}));
+        world.image("shop", "2.0.0");
+        assert!(world.until_quiet(1000).await, "{}", world.story());
+        assert_eq!(world.phase("shop"), "Levitating");
+        let told: Vec<_> = world.all(&EVENT).into_iter().filter(|event| event["reason"] == "OtherVersion").collect();
+        let words = "status.phase has a word of another version of the operator: on hold until that version leads again, or is installed";
+        assert_eq!(told.iter().map(|event| event["note"].as_str()).collect::<Vec<_>>(), [Some(words)], "{}", world.story());
+        world.write_status("shop", &json!({"phase": "Healthy"}));
+        assert!(world.until(300, |world| serves(world, "2.0.0")).await, "{}", world.story());
     });
 }

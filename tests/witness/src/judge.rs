@@ -312,8 +312,10 @@ impl World {
         let empty = Value::Null;
         let (old, new) = (before.map_or(&empty, |before| &before["status"]), &rollout["status"]);
         let (was, is) = (Decided::in_status(old), Decided::in_status(new));
-        // One that was armed is asked for at each record for as long as it is, and not when it is over.
-        if is.armed || (is.switches_to().is_some() && was.switches_to().is_none()) {
+        // One that is armed is asked for at each record for as long as it is, and no more when it was made.
+        let made = was.armed && was.switches_to().map(|candidate| candidate.aim) == self.led_to(rollout);
+        let begins = is.phase == Some(Phase::Promoting) && was.phase != Some(Phase::Promoting);
+        if is.armed || (begins && !made) {
             self.gates(event, new, is.armed);
         }
         let moment = Moment { world: self, event, rollout, before };

@@ -3,8 +3,9 @@
 use crate::{
     decision::{Change, Effect, Object, Part, Role, Target},
     intent::switches_to,
+    observed::Observed,
 };
-use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase};
+use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase, Side};
 
 /// Effects on what serves, or would serve at once if it had to.
 pub(crate) fn protects(effect: &Effect, status: &BlueGreenRolloutStatus) -> bool {
@@ -15,6 +16,19 @@ pub(crate) fn protects(effect: &Effect, status: &BlueGreenRolloutStatus) -> bool
         Object::Deployment(it) => color(it),
         Object::Revision(hash) => [&status.active, &status.standby].into_iter().flatten().any(|side| side.revision == hash),
     }
+}
+
+/// The effect is a switch that was decided before the candidate's pods were there: no record has asked since whether the rollout is still
+/// the one that was seen.
+pub fn makes_an_armed_switch(seen: &Observed, effect: &Effect) -> bool {
+    let candidate = switches_to(&seen.status).filter(|_| seen.status.phase == Some(Phase::DeployingPreview));
+    let leads = |candidate: &Side| match &effect.change {
+        Change::LeadService { role: Role::Active, target, .. } => {
+            (target.color, &target.revision) == (candidate.color, &candidate.revision)
+        }
+        _ => false,
+    };
+    candidate.is_some_and(leads)
 }
 
 /// Effects that move users to the candidate, or take the way back from them: they may be withdrawn, so what is to be recorded is

@@ -128,9 +128,9 @@ fn leads_elsewhere(seen: &Observed, role: Role, service: &ServiceSeen, target: &
     if service.selector != selector(&seen.name, target) {
         return Some("the Service selects another side than recorded");
     }
-    let to_candidate = switches_to(&seen.status).filter(|candidate| role == Role::Active && leads_to(seen, role, candidate));
-    if to_candidate.is_some_and(|candidate| !switch_is_made(seen, candidate)) {
-        return Some("another client led the Service to the candidate");
+    // It would take users at the next switch for those of this one.
+    if role.is_protected() && service.former.as_deref() == Some(target.revision.as_str()) {
+        return Some("the Service names the side that it leads to as the former one");
     }
     (!has_ports(&service.ports, &service_ports(role, &target.ports))).then_some("the Service has other ports than its revision")
 }

@@ -2,7 +2,7 @@
 
 use super::{
     draft::Draft,
-    hold,
+    hold::{self, Hold},
     orders::Verb,
     pods::pods_coming,
     shut,
@@ -56,7 +56,8 @@ pub(super) fn deploying_preview(draft: &mut Draft<'_>) -> Step {
         Ok(candidate) => candidate,
         Err(step) => return step,
     };
-    let open = shut::shut(draft).is_none();
+    // A watch that is late holds the write itself, and as a rule comes back in a moment.
+    let open = shut::shut(draft).is_none() || hold::held(draft).is_some_and(|held| held.by == Hold::Watch);
     draft.arm(open && (draft.status().armed || draft.begins()));
     if let Some(held) = hold::held(draft) {
         return held.into();
@@ -71,6 +72,13 @@ pub(super) fn deploying_preview(draft: &mut Draft<'_>) -> Step {
     if draft.fully_available(&candidate) && facts::arrived(draft.seen, &candidate) {
         if !draft.status().armed {
             draft.enter(Phase::Verifying);
+            return Step::Again;
+        }
+        // Somebody else led users there, or the mark of the operator's own write is lost; or the write is refused, which may last: from here
+        // on it is a phase with an end of its own.
+        let there = facts::is_complete(draft.seen, &candidate) && draft.seen.sees_all();
+        if there && (facts::selects(draft.seen, &candidate) || hold::switch_stopped(draft)) {
+            draft.enter(Phase::Promoting);
             return Step::Again;
         }
         // One write of the active Service is all that is missing, and that it is under way is no record of its own.

@@ -7,7 +7,11 @@ use super::{
 };
 use crate::{
     decision::{Object, Part, Role},
-    observed::{Late, ObjectKind, Observed, Owner, Refusal, Unread, facts::in_words, services::service_name},
+    observed::{
+        Late, ObjectKind, Observed, Owner, Refusal, ServiceSeen, Unread,
+        facts::{in_words, touchable},
+        services::service_name,
+    },
 };
 use bluegreen_api::{Color, Duration, Phase, names, reasons};
 use bluegreen_gates::text::{Advice, advised, around};
@@ -181,6 +185,13 @@ fn not_ours(seen: &Observed, kind: &str, name: &str, who: &str, otherwise: &str)
         ..Advice::default()
     };
     Stay::stalled(reasons::NOT_OURS, advised(&format!("{kind} {name} belongs to "), who, &advice))
+}
+
+/// The write of the active Service is refused, or the Service is not the operator's to write.
+pub(crate) fn switch_stopped(draft: &Draft<'_>) -> bool {
+    let refused = draft.refusals().any(|refusal| refusal.object == Object::Service(Role::Active));
+    let untouchable = |service: &ServiceSeen| service.deleting || !touchable(&service.owner);
+    refused || draft.seen.service(Role::Active).is_some_and(untouchable)
 }
 
 fn foreign(seen: &Observed) -> Option<Stay> {

@@ -1,7 +1,7 @@
 //! The armed switch: decided with the candidate, where nothing but its pods stands before it.
 
 use crate::{
-    decided::{done, is_right, next},
+    decided::{done, next},
     edits::{active, foreign, green, later, leave_ready, select},
     scene::{metric, reason, unready},
     world::{Ask, World},
@@ -73,7 +73,6 @@ fn what_comes_between_arming_and_the_pods_takes_the_decision_back() {
         ("an approval", Box::new(|seen| promotion(seen, json!({"mode": "Manual"})))),
         ("no promotion at all", Box::new(|seen| promotion(seen, json!({"mode": "Never"})))),
         ("a time", Box::new(|seen| promotion(seen, json!({"after": "1h"})))),
-        ("a watch that is down", Box::new(late(ObjectKind::Pod))),
         ("a watch of templates that is down", Box::new(late(ObjectKind::GateTemplate))),
     ];
     for (what, comes) in comes {
@@ -167,7 +166,7 @@ fn an_armed_switch_waits_for_pods_as_they_were_recorded() {
     assert!(larger.armed && larger.preview.unwrap().replicas == 5, "that is no reason to take it back");
 }
 
-/// Somebody leads users to the candidate by hand: too early that is put right, and later it is the operator's own write that counts.
+/// Somebody leads users to the candidate by hand: too early that is put right. Once its pods are there it is where they would be led.
 #[test]
 fn a_service_led_by_hand_decides_nothing() {
     let mut world = starting(json!({}));
@@ -180,17 +179,8 @@ fn a_service_led_by_hand_decides_nothing() {
     let (_, mut ready, _) = about_to_switch(json!({}));
     let candidate = ready.status.preview.clone().unwrap();
     select(active(&mut ready), &candidate);
-    is_right(
-        &ready,
-        &[(
-            "its pods are there",
-            |_| {},
-            &[
-                "active Service to green: another client led the Service to the candidate",
-                "preview Service to green: the Service selects another side than recorded",
-            ],
-        )],
-    );
+    assert_eq!(next(&ready, |seen| later(seen, 20)).phase, Some(Phase::Promoting), "where they would be led now");
+    assert!(next(&ready, |seen| leave_ready(&mut seen.green, 2)).armed, "a pod is missing");
 }
 
 /// The Service is written, and nobody has recorded that yet.
@@ -248,6 +238,65 @@ fn endpoints_that_lag_make_the_switch_a_phase_of_its_own() {
     world.slices_follow = true;
     world.settle();
     assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")));
+}
+
+/// It holds the write, and takes back nothing: as a rule it comes back in a moment.
+#[test]
+fn a_watch_that_is_late_holds_an_armed_switch() {
+    let (world, mut seen, _) = about_to_switch(json!({}));
+    seen.late.push(Late { kind: ObjectKind::Pod, why: "no answer".into(), since: seen.now });
+    assert!(!leads_the_active_service(&acts(&seen)), "{}", world.story());
+    later(&mut seen, 10);
+    let held = next(&seen, |_| {});
+    assert!(held.armed && held.message.contains("can't watch pods"), "{}", held.message);
+    seen.late.clear();
+    seen.status = held;
+    seen.status.observed_generation = seen.generation;
+    assert!(next(&seen, |_| {}).armed);
+}
+
+/// From then on it is a phase of its own, which has an end, and which a new image may end.
+#[test]
+fn an_armed_switch_whose_write_is_refused_is_recorded() {
+    let mut world = World::live(json!({}));
+    world.image("shop:2");
+    world.refuse = Some((Object::Service(Role::Active), 422, "spec.ports[0].nodePort: provided port is already allocated".into()));
+    world.run_until(Phase::Promoting);
+    world.run_for(5);
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Promoting, Some("shop:1")), "{}", world.story());
+    world.refuse = None;
+    world.image("shop:3");
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:3"), "{}", world.story());
+    assert!(!world.log.iter().any(|line| line.contains("users reach shop:2")), "{}", world.story());
+    let mut foreign = World::live(json!({}));
+    foreign.image("shop:2");
+    foreign.run_for(1);
+    foreign.services.get_mut("active").unwrap().owner = crate::edits::foreign(false);
+    foreign.services.get_mut("active").unwrap().resource_version += 1_000_000;
+    foreign.run_for(60);
+    assert!(foreign.phase() == Phase::Promoting && foreign.is("Stalled"), "{}", foreign.story());
+}
+
+/// A webhook takes the mark from each write.
+#[test]
+fn a_switch_without_its_mark_is_seen_all_the_same() {
+    let (mut world, seen, effects) = about_to_switch(json!({}));
+    effects.iter().for_each(|effect| world.perform_as_seen(effect, &seen));
+    world.services.get_mut("active").unwrap().former = None;
+    world.settle();
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Healthy, Some("shop:2")), "{}", world.story());
+}
+
+/// Somebody led users back by hand before the order to do so: what stands there then would speak for a switch that nobody made.
+#[test]
+fn a_mark_of_the_side_that_serves_is_put_right() {
+    let mut world = World::live(json!({}));
+    world.image("shop:2");
+    world.settle();
+    let mut seen = world.seen();
+    active(&mut seen).former = seen.status.active.as_ref().map(|side| side.revision.clone());
+    assert_eq!(done(seen), ["active Service to green: the Service names the side that it leads to as the former one"]);
 }
 
 /// The mode by which nothing is asked, written out.

@@ -78,9 +78,15 @@ fn a_promotion_is_announced_once_the_candidate_is_active() {
     let events = between(&before(Phase::Promoting), &after(Phase::Monitoring, candidate()));
     assert_eq!(told(&events), [("Normal", "Promoted", "Revision 2 (shop:2) serves all traffic")]);
     assert_eq!((events[0].action.as_str(), events[0].key.as_str()), ("Promote", "2-Promoted"));
+    // One record may pass through the switch, and may begin the next attempt besides.
+    let mut passed = after(Phase::DeployingPreview, candidate());
+    passed.attempt = 3;
+    for (from, to) in [(Phase::AwaitingPromotion, after(Phase::Monitoring, candidate())), (Phase::Promoting, passed)] {
+        let promoted = between(&before(from), &to).into_iter().find(|event| event.reason == "Promoted");
+        assert_eq!(promoted.map(|event| event.key), Some("2-Promoted".to_owned()), "{from}");
+    }
     let silent = [
         (Phase::Promoting, Phase::RollingBack, candidate(), "it goes back in the same moment"),
-        (Phase::Verifying, Phase::Monitoring, candidate(), "no switch was under way"),
         (Phase::Promoting, Phase::Aborting, side(Color::Blue, "one"), "the former side is active"),
         (Phase::Promoting, Phase::Aborting, side(Color::Blue, "two"), "the same revision, but of the former side"),
         (Phase::Promoting, Phase::Aborting, side(Color::Green, "three"), "another revision took its color"),

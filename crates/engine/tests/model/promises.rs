@@ -119,9 +119,10 @@ impl Step<'_> {
         self.enters(Phase::RollingBack) && self.next.active.as_ref().is_some_and(|now| is(&self.old.standby, now))
     }
 
-    /// The switch was decided before, and what has become of its gates since is of no switch.
+    /// The switch was recorded before; or armed, and made. What has become of its gates since is of no switch.
     fn switched(&self) -> bool {
-        Decided::from(self.old).switches_to().is_some()
+        let made = |candidate: &Side| self.moment.saw_service_at(aim(candidate)) == Some(true);
+        self.old.phase == Some(Phase::Promoting) || (self.old.armed && self.old.preview.as_ref().is_some_and(made))
     }
 
     fn paused(&self) -> bool {

@@ -22,31 +22,37 @@ pub(super) const SAMPLE: usize = 300;
 /// Of a hundred mutants at least so many are noticed.
 const NOTICED: u64 = 95;
 
-pub(crate) fn run(since: Option<&str>, shard: Option<&str>) -> Result<Outcome> {
+pub(crate) fn run(since: Option<&str>, part: Option<&str>) -> Result<Outcome> {
     let diff = since.map(changes).transpose()?;
     let mut words: Vec<String> = Vec::new();
     words.extend(diff.iter().flat_map(|diff| ["--in-diff".to_owned(), diff.display().to_string()]));
-    words.extend(shard.iter().flat_map(|shard| ["--sharding=round-robin".to_owned(), "--shard".to_owned(), (*shard).to_owned()]));
+    words.extend(part.into_iter().flat_map(shard));
     try_those(&words).map(Outcome::Ran)
 }
 
-/// One part of the sample of this commit: the same part of the same commit tries the same mutants. A few may be missed.
+/// One part of the sample of this commit, which begins with 1: the same part of the same commit tries the same mutants. A few may be missed.
 pub(crate) fn of_commit(part: usize, parts: usize) -> Result<Outcome> {
     let commit = commit().context("this is no checkout by git: its commit is to draw the sample")?;
     let listed = tool()?.args(["--list", "--colors=never"]).stderr(Stdio::null()).output().context("cannot list the mutants")?;
     ensure!(listed.status.success(), "cargo-mutants can't list the mutants ({})", listed.status);
     let listed = String::from_utf8(listed.stdout).context("the list of mutants is no text")?;
-    let chosen = drawn(&commit, listed.lines(), part, parts);
+    let chosen = drawn(&commit, listed.lines());
     eprintln!("{} of {} mutants, part {part} of {parts} of the sample of {commit}", chosen.len(), listed.lines().count());
-    let words: Vec<_> = chosen.iter().flat_map(|name| ["--re".to_owned(), exactly(name)]).collect();
+    // Shared out by cargo-mutants: those that leave out a field pass its filters, drawn or not, and are to be tried in one part only.
+    let mut words = shard(&format!("{}/{parts}", part - 1)).to_vec();
+    words.extend(chosen.iter().flat_map(|name| ["--re".to_owned(), exactly(name)]));
     Ok(judged(try_those(&words)?))
 }
 
-/// The mutants of one part, which begins with 1. Each place in the order depends on commit and name alone.
-fn drawn<'m>(commit: &str, mutants: impl Iterator<Item = &'m str>, part: usize, parts: usize) -> Vec<&'m str> {
+/// The sample of a commit. Each place in the order depends on commit and name alone.
+fn drawn<'m>(commit: &str, mutants: impl Iterator<Item = &'m str>) -> Vec<&'m str> {
     let mut all: Vec<_> = mutants.map(|name| (hash(&[commit, name]), name)).collect();
     all.sort_unstable();
-    all.into_iter().take(SAMPLE).map(|(_, name)| name).skip(part - 1).step_by(parts).collect()
+    all.into_iter().take(SAMPLE).map(|(_, name)| name).collect()
+}
+
+fn shard(shard: &str) -> [String; 3] {
+    ["--sharding=round-robin", "--shard", shard].map(str::to_owned)
 }
 
 /// FNV-1a, which is the same on every machine and with every compiler; its low bits are mixed once more, for they follow the text.
@@ -171,23 +177,20 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_sample_share_it_out() {
+    fn a_commit_always_draws_the_same_sample() {
         let mutants: Vec<_> = (0..5_000).map(|number| format!("src/a.rs:{number}:1: replace a with b")).collect();
-        let part = |commit, part| drawn(commit, mutants.iter().map(String::as_str), part, 3);
-        let mut parts = [part("one", 1), part("one", 2), part("one", 3)].concat();
-        assert_eq!(parts, [part("one", 1), part("one", 2), part("one", 3)].concat(), "a commit always draws the same");
-        parts.sort_unstable();
-        parts.dedup();
-        assert_eq!(parts.len(), SAMPLE);
-        assert_ne!(part("one", 1), part("two", 1));
+        let sample = |commit| drawn(commit, mutants.iter().map(String::as_str));
+        assert_eq!(sample("one"), sample("one"));
+        assert_eq!(sample("one").len(), SAMPLE);
+        assert_ne!(sample("one"), sample("two"));
         // Fewer than a sample: all of them.
-        assert_eq!((1..=3).map(|part| drawn("one", ["a", "b", "c", "d"].into_iter(), part, 3).len()).sum::<usize>(), 4);
+        assert_eq!(drawn("one", ["a", "b", "c", "d"].into_iter()).len(), 4);
     }
 
     #[test]
     fn a_draw_prefers_no_file() {
         let mutants: Vec<_> = (0..4).flat_map(|file| (0..500).map(move |line| format!("src/{file}.rs:{line}:1: replace a"))).collect();
-        let chosen: Vec<_> = (1..=3).flat_map(|part| drawn("3ce269e", mutants.iter().map(String::as_str), part, 3)).collect();
+        let chosen = drawn("3ce269e", mutants.iter().map(String::as_str));
         for file in 0..4 {
             let of_it = chosen.iter().filter(|name| name.starts_with(&format!("src/{file}.rs"))).count();
             assert!((45..=105).contains(&of_it), "{of_it} of 300 of one of four files");
