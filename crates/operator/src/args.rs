@@ -5,13 +5,19 @@ use bluegreen_gates::ask::allowed::{Allowed, Source};
 use clap::{Parser, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+/// With its commit, where it was built for an image.
+const VERSION: &str = match option_env!("BLUEGREEN_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// Operates BlueGreenRollouts: deploys each change beside the live version, verifies the new version, switches all traffic to it at once,
 /// monitors it, and goes back at once if it fails.
 ///
 /// The cluster is found as by kubectl: from KUBECONFIG, ~/.kube/config, or the service account of the pod.
 /// Several operators may run; one leads, the others stand by with full caches. The CustomResourceDefinitions must be installed.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "bluegreen-operator", version, max_term_width = 120)]
+#[command(name = "bluegreen-operator", version, long_version = VERSION, max_term_width = 120)]
 pub struct Args {
     /// Namespace of the rollouts to operate. Default: all namespaces, which needs a ClusterRole
     #[arg(long, env = "BLUEGREEN_NAMESPACE", value_name = "NAMESPACE")]

@@ -5,6 +5,7 @@ mod built;
 mod cluster;
 mod demo;
 mod generate;
+mod image;
 mod interrupt;
 mod prove;
 mod run;
@@ -41,7 +42,9 @@ enum Task {
     Prove(prove::Task),
     /// Measure the cost of a rollout on fake nodes, beside the project's budgets and beside an earlier commit.
     Bench(bench::Options),
-    /// Write the files below config that follow from code: the CRD and what the operator may do.
+    /// Make the operator's image, for `ctr`, `docker` or a registry, without a container tool.
+    Image(image::Options),
+    /// Write the files below config and charts that follow from code: CRDs, what the operator may do, the chart's schema.
     Generate {
         /// Write nothing; fail if a file isn't current, and name it.
         #[arg(long)]
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Prove(task) => prove::run(&task),
         Task::Bench(options) => bench::run(&options),
+        Task::Image(options) => image::run(&options),
         Task::Generate { check } => generate::run(check),
     };
     match outcome {

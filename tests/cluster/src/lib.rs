@@ -39,11 +39,11 @@ use anyhow::{Context, Result, bail, ensure};
 pub use rustix::process::Signal;
 
 pub use crate::control_plane::free_ports;
-use crate::image::Image;
 use crate::node::Node;
 pub use crate::operator::{OPERATOR, SYSTEM_NAMESPACE, await_resource};
 pub use crate::state::Kind;
 use crate::state::{Process, State};
+use bluegreen_image::Image;
 
 /// A running cluster. Dropping this leaves the cluster running: [`Cluster::down`] ends it.
 #[derive(Debug)]

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use bluegreen_cluster::image::{SHOP, archive, shop_versions};
+use bluegreen_cluster::image::{SHOP, shop_versions};
 use bluegreen_cluster::{OPERATOR, SYSTEM_NAMESPACE, await_resource};
+use bluegreen_image::layout;
 use serde_json::{Value, json};
 
 use super::story::{self, Story};
@@ -25,7 +26,7 @@ pub(super) fn run(release: bool) -> Result<()> {
     let fake = nodes_are_fake()?;
     if !fake {
         let images = dir.join("images.tar");
-        fs::write(&images, archive(&shop_versions(&["1.0.0", "2.0.0", "3.0.0-crash", "4.0.0"])?)?)
+        fs::write(&images, layout(&shop_versions(&["1.0.0", "2.0.0", "3.0.0-crash", "4.0.0"])?)?)
             .with_context(|| format!("cannot write {}", images.display()))?;
         println!(
             "Its nodes need the images {SHOP}:1.0.0, 2.0.0, 3.0.0-crash and 4.0.0, which no registry has. They are in {0}:\n\n  kind load image-archive {0}\n\n(or `ctr -n k8s.io images import`, on each node). A pod waits for its image until then.",

@@ -10,13 +10,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use bluegreen_image::Image;
 pub(crate) use network::{ADDRESS, namespace};
 pub(crate) use packages::{install_missing, obstacle};
 use serde_json::json;
 
 use crate::binaries::{self, Binaries};
 use crate::control_plane::{process, write};
-use crate::image::{self, Image};
 use crate::paths;
 use crate::state::Process;
 
@@ -145,7 +145,7 @@ impl Node {
     /// Gives the node images, as a pull would.
     pub(crate) fn import(&self, images: &[Image]) -> Result<()> {
         let path = self.dir.join(format!("images-{}.tar", std::process::id()));
-        fs::write(&path, image::archive(images)?).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(&path, bluegreen_image::layout(images)?).with_context(|| format!("cannot write {}", path.display()))?;
         let outcome = network::run(self.ctr().args(["images", "import"]).arg(&path));
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         outcome
