@@ -41,12 +41,25 @@ const PROGRAMS: &[Program] = &[
     program("kube-proxy", "control-plane", "k8s.io/kubernetes/cmd/kube-proxy", 10),
 ];
 
+/// With which the chart is installed in tests.
+const HELM: Program = program("helm", "helm", "helm.sh/helm/v4/cmd/helm", 150);
+
 /// What every cluster needs.
 pub const CONTROL_PLANE: &[&str] = &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"];
 /// What only a cluster of fake nodes needs.
 pub const FAKE_NODE: &[&str] = &["kwok"];
 /// What only a cluster with a real node needs.
 pub const REAL_NODE: &[&str] = &["kubelet", "kube-proxy"];
+
+/// Helm, ready to run. No cluster needs it: it has a place of its own, and another version of it builds nothing else again.
+pub fn helm() -> Result<PathBuf> {
+    let built = paths::cluster_root().join("bin").join(format!("helm-{}", fingerprint(&["helm"])?));
+    let program = built.join(HELM.name);
+    if !program.is_file() {
+        build_all(&[&HELM], &built)?;
+    }
+    Ok(program)
+}
 
 /// The programs of a cluster, ready to run.
 #[derive(Debug, Clone)]
@@ -60,7 +73,7 @@ impl Binaries {
     /// `etcd`, `kube-apiserver` and `kubectl` are taken from `KUBEBUILDER_ASSETS` where that is set, as every machine
     /// has it on which operators are developed.
     pub fn prepare(wanted: &[&str]) -> Result<Self> {
-        let built = paths::cluster_root().join("bin").join(fingerprint()?);
+        let built = paths::cluster_root().join("bin").join(fingerprint(CLUSTER)?);
         let mut programs = BTreeMap::new();
         let mut missing = Vec::new();
         for (program, path) in places(wanted, &built) {
@@ -97,7 +110,7 @@ fn places(wanted: &[&str], built: &Path) -> Vec<(&'static Program, PathBuf)> {
 
 /// About how long two cores build what is missing of `wanted`; zero if nothing is.
 pub(crate) fn time_to_build(wanted: &[&str]) -> Duration {
-    let built = fingerprint().map(|name| paths::cluster_root().join("bin").join(name)).unwrap_or_default();
+    let built = fingerprint(CLUSTER).map(|name| paths::cluster_root().join("bin").join(name)).unwrap_or_default();
     let missing = places(wanted, &built).into_iter().filter(|(_, path)| !path.is_file());
     Duration::from_secs(missing.map(|(program, _)| program.seconds).sum())
 }
@@ -105,7 +118,7 @@ pub(crate) fn time_to_build(wanted: &[&str]) -> Duration {
 /// Whether there is Go to build with, or everything was built before.
 pub(crate) fn can_prepare() -> bool {
     let version = Command::new("go").arg("version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let built = || fingerprint().map(|name| paths::cluster_root().join("bin").join(name));
+    let built = || fingerprint(CLUSTER).map(|name| paths::cluster_root().join("bin").join(name));
     version.is_ok_and(|status| status.success()) || built().is_ok_and(|dir| PROGRAMS.iter().all(|program| dir.join(program.name).is_file()))
 }
 
@@ -114,10 +127,13 @@ fn module_dir(module: &str) -> PathBuf {
     paths::source().join(module)
 }
 
+/// The modules of a cluster's programs.
+const CLUSTER: &[&str] = &["control-plane", "etcd", "kwok"];
+
 /// Names what would be built: equal for equal Go modules.
-fn fingerprint() -> Result<String> {
+fn fingerprint(modules: &[&str]) -> Result<String> {
     let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
-    for module in ["control-plane", "etcd", "kwok"] {
+    for module in modules {
         for file in ["go.mod", "go.sum"] {
             let path = module_dir(module).join(file);
             let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -137,8 +153,12 @@ fn build_all(missing: &[&Program], into: &Path) -> Result<()> {
     let seconds: u64 = missing.iter().map(|program| program.seconds).sum();
     if !missing.is_empty() {
         eprintln!(
-            "Building {} programs of Kubernetes {KUBERNETES} from source, once: about {} on two cores, less if Go has built them before.",
-            missing.len(),
+            "Building {} from source, once: about {} on two cores, less if Go has built them before.",
+            if missing.iter().all(|program| program.name == HELM.name) {
+                HELM.name.to_owned()
+            } else {
+                format!("{} programs of Kubernetes {KUBERNETES}", missing.len())
+            },
             words(Duration::from_secs(seconds)),
         );
     }

@@ -8,7 +8,7 @@ pub(crate) fn source() -> &'static Path {
 }
 
 /// The root of the repository.
-pub(crate) fn repository() -> PathBuf {
+pub fn repository() -> PathBuf {
     source().ancestors().nth(2).unwrap_or(source()).to_path_buf()
 }
 

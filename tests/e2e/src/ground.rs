@@ -66,6 +66,11 @@ impl Ground {
         self.cluster.audit_log()
     }
 
+    /// The kubeconfig of an administrator.
+    pub fn kubeconfig_file(&self) -> PathBuf {
+        self.cluster.kubeconfig()
+    }
+
     /// A kubeconfig for this cluster with another token, which speaks of `namespace` if no other is named.
     pub fn kubeconfig(&self, token: &str, namespace: &str) -> Value {
         let text = fs::read(self.cluster.kubeconfig()).unwrap();

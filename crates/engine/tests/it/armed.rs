@@ -14,6 +14,9 @@ use bluegreen_engine::{
 };
 use serde_json::{Value, json};
 
+/// What comes between the decision and the pods.
+type Comes = Box<dyn Fn(&mut Observed)>;
+
 /// Its pods take six minutes.
 fn starting(spec: Value) -> World {
     World::in_phase(spec, "shop:2-slow", Phase::DeployingPreview)
@@ -60,7 +63,7 @@ fn what_comes_between_arming_and_the_pods_takes_the_decision_back() {
     };
     let late = |kind: ObjectKind| move |seen: &mut Observed| seen.late.push(Late { kind, why: "no answer".into(), since: seen.now });
     let checks = json!({"checks": [{"name": "home", "http": {}}]});
-    let comes: Vec<(&str, Box<dyn Fn(&mut Observed)>)> = vec![
+    let comes: Vec<(&str, Comes)> = vec![
         ("a pause", Box::new(|seen| seen.ask(|spec| spec.paused = true))),
         ("a pause by order", Box::new(order("pause"))),
         ("an order to give it up", Box::new(order("abort"))),

@@ -1,4 +1,4 @@
-//! The programs of Kubernetes, which Go builds while Rust is compiled: each leaves a core idle now and then, while it links or
+//! The programs of Kubernetes, and Helm, which Go builds while Rust is compiled: each leaves a core idle now and then, while it links or
 //! waits for the network.
 
 use std::thread::{self, JoinHandle};
@@ -23,7 +23,15 @@ impl Building {
             return Self(None);
         }
         let wanted = [binaries::CONTROL_PLANE, &own].concat();
-        Self(Some(thread::spawn(move || Binaries::prepare(&wanted))))
+        // Tests install the chart with Helm on fake nodes.
+        let helm = fake.is_some();
+        Self(Some(thread::spawn(move || {
+            let built = Binaries::prepare(&wanted)?;
+            if helm {
+                binaries::helm()?;
+            }
+            Ok(built)
+        })))
     }
 
     /// Waits for the end of the build.

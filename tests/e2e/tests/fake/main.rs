@@ -4,6 +4,7 @@
 
 mod armed;
 mod bad_input;
+mod chart;
 mod crash;
 mod crd;
 mod credentials;
