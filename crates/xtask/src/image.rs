@@ -77,8 +77,17 @@ fn mega(bytes: usize) -> f64 {
     bytes as f64 / 1e6
 }
 
+/// The image that tests install: of this machine's platform, under the name that they know. Answers with its file.
+pub(crate) fn for_tests() -> Result<PathBuf> {
+    let platform = Platform::of_this_machine().context("the image is made for amd64 and arm64")?;
+    let (image, _) = image(&format!("registry.example/bluegreen:{}", env!("CARGO_PKG_VERSION")), &[platform])?;
+    let path = target().join("image/for-tests.tar");
+    fs::write(&path, layout(&[image])?).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
 /// The image under this name, and the bytes of its program on each platform.
-pub(crate) fn image(reference: &str, platforms: &[Platform]) -> Result<(Image, BTreeMap<Platform, usize>)> {
+fn image(reference: &str, platforms: &[Platform]) -> Result<(Image, BTreeMap<Platform, usize>)> {
     let commit = Commit::read()?;
     let certificates =
         fs::read(CERTIFICATES).with_context(|| format!("cannot read {CERTIFICATES}: install Debian's package ca-certificates"))?;

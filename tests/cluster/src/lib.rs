@@ -138,6 +138,11 @@ impl Cluster {
         self.node().context("fake nodes need no images: any reference does")?.import(images)
     }
 
+    /// The same from a file, as `cargo xtask image` writes it.
+    pub fn import_file(&self, path: &Path) -> Result<()> {
+        self.node().context("fake nodes need no images: any reference does")?.import_file(path)
+    }
+
     /// Gives a real node one more version of the shop: `tests/app/shop` tells what the environment can say.
     pub fn import_shop(&self, tag: &str, env: &[(&str, &str)]) -> Result<()> {
         let shop = image::shop(&paths::own_programs())?;

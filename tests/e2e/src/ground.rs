@@ -66,9 +66,14 @@ impl Ground {
         self.cluster.audit_log()
     }
 
-    /// The kubeconfig of an administrator.
-    pub fn kubeconfig_file(&self) -> PathBuf {
-        self.cluster.kubeconfig()
+    /// A program of an administrator, in the cluster's network.
+    pub fn command(&self, program: &Path) -> Command {
+        self.cluster.command(program)
+    }
+
+    /// Gives a real node an image, from a file of `cargo xtask image`.
+    pub fn import(&self, image: &Path) {
+        self.cluster.import_file(image).unwrap();
     }
 
     /// A kubeconfig for this cluster with another token, which speaks of `namespace` if no other is named.

@@ -8,6 +8,7 @@
 pub mod beside;
 pub mod dice;
 mod ground;
+pub mod helm;
 pub mod manifest;
 mod operator;
 pub mod outside;

@@ -10,6 +10,7 @@ use super::coverage::{self, Row};
 use super::{Search, Stories, faults, model, mutants, seeds};
 use crate::bench::operators;
 use crate::built::{cargo, root};
+use crate::image;
 use crate::interrupt;
 use crate::run::settings::commit;
 use crate::run::{Outcome, Report, Settings, clusters, program};
@@ -82,6 +83,12 @@ const NIGHT: &[Part] = &[
         15,
         "a full node, the death of all live pods, a label that is denied and an upgrade under 200 requests a second",
         scenes,
+    ),
+    part(
+        "install",
+        15,
+        "the image as it is shipped, installed by its chart on a real node: promotions, both operators lost, upgrade and removal under 200 requests a second",
+        install,
     ),
 ];
 
@@ -184,6 +191,15 @@ fn scenes() -> Result<Outcome> {
         .with("BLUEGREEN_EARLIER_OPERATOR", earlier.program.display())
         .with("BLUEGREEN_EARLIER_CONFIG", config.display());
     clusters::one(Kind::Node, &settings, clusters::SCENES)
+}
+
+/// The image is built first: about ten minutes, once.
+fn install() -> Result<Outcome> {
+    if let Some(obstacle) = Cluster::obstacle(Kind::Node) {
+        return Ok(Outcome::CouldNotRun(obstacle));
+    }
+    let image = image::for_tests()?;
+    clusters::one(Kind::Node, &Settings::default().with("BLUEGREEN_IMAGE", image.display()), clusters::INSTALL)
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use crate::interrupt;
 const CHURN: &str = "churn";
 /// A part of the night alone: it takes an operator of an earlier commit.
 pub(crate) const SCENES: &str = "node_scenes";
+/// Another one: it takes the image as it is shipped.
+pub(crate) const INSTALL: &str = "node_install";
 /// The packages with tests that need a cluster.
 const PACKAGES: [&str; 2] = ["tests/e2e", "tests/sim"];
 
@@ -41,7 +43,7 @@ pub(crate) fn on_fake_nodes(settings: &Settings, filters: &[String]) -> Result<O
 
 /// Each says how many requests there were.
 pub(crate) fn on_a_real_node(settings: &Settings, filters: &[String]) -> Result<Outcome> {
-    let is = |target: &str| on_node(target) && target != SCENES;
+    let is = |target: &str| on_node(target) && ![SCENES, INSTALL].contains(&target);
     run(Kind::Node, Some("test-node"), settings, &[&["--show-output".to_owned()], filters].concat(), is)
 }
 

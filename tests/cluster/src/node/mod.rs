@@ -146,8 +146,13 @@ impl Node {
     pub(crate) fn import(&self, images: &[Image]) -> Result<()> {
         let path = self.dir.join(format!("images-{}.tar", std::process::id()));
         fs::write(&path, bluegreen_image::layout(images)?).with_context(|| format!("cannot write {}", path.display()))?;
-        let outcome = network::run(self.ctr().args(["images", "import"]).arg(&path));
+        let outcome = self.import_file(&path);
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         outcome
+    }
+
+    /// The same from a layout that somebody has written.
+    pub(crate) fn import_file(&self, path: &Path) -> Result<()> {
+        network::run(self.ctr().args(["images", "import"]).arg(path))
     }
 }

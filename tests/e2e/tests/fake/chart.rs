@@ -1,67 +1,23 @@
 //! The chart, by Helm on a real API server. The operator itself runs beside, with the account and the rights that the chart gives it:
 //! pods of fake nodes run nothing.
 
-use bluegreen_cluster::{SYSTEM_NAMESPACE, binaries, paths::repository};
-use bluegreen_e2e::{LEASE, OwnGround, Space, shop};
+use bluegreen_cluster::SYSTEM_NAMESPACE;
+use bluegreen_e2e::{
+    LEASE, OwnGround, Space,
+    helm::{CHART, Helm, uids},
+    shop,
+};
 use bluegreen_witness::Kind;
 use serde_json::{Value, json};
-use std::{
-    path::PathBuf,
-    process::{Command, Stdio},
-};
 
-/// Helm, for one release in one cluster.
-struct Helm<'o> {
-    own: &'o OwnGround,
-    program: PathBuf,
-}
-
-struct Told {
-    success: bool,
-    output: String,
-    error: String,
-}
-
-const CHART: &str = "charts/bluegreen";
 const REPOSITORY: &str = "image.repository=registry.example/bluegreen";
 
-impl<'o> Helm<'o> {
-    fn new(own: &'o OwnGround) -> Self {
-        Self { own, program: binaries::helm().unwrap() }
-    }
-
-    fn told(&self, words: &[&str]) -> Told {
-        let home = self.own.ground.directory("helm");
-        let mut helm = Command::new(&self.program);
-        helm.current_dir(repository()).args(words).arg("--kubeconfig").arg(self.own.ground.kubeconfig_file());
-        for directory in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
-            helm.env(directory, home.join(directory));
-        }
-        let output = helm.stdin(Stdio::null()).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        Told { success: output.status.success(), output: text(&output.stdout), error: text(&output.stderr) }
-    }
-
-    fn run(&self, words: &[&str]) -> String {
-        let told = self.told(words);
-        assert!(told.success, "helm {} failed: {}\n{}", words.join(" "), told.error, told.output);
-        told.output
-    }
-
-    /// The objects that these values make.
-    fn rendered(&self, values: &[&str]) -> String {
-        self.run(&[&["template", "bluegreen", CHART, "-n", SYSTEM_NAMESPACE, "--set", REPOSITORY], values].concat())
-    }
-
-    /// Why these values are refused.
-    fn refused(&self, values: &[&str]) -> String {
-        let told = self.told(&[&["template", "bluegreen", CHART], values].concat());
-        assert!(!told.success, "{values:?} are taken");
-        told.error
-    }
+/// The objects that these values make.
+fn rendered(helm: &Helm, values: &[&str]) -> String {
+    helm.run(&[&["template", "bluegreen", CHART, "-n", SYSTEM_NAMESPACE, "--set", REPOSITORY], values].concat())
 }
 
-fn wrong_values_are_refused_by_their_paths(helm: &Helm<'_>) {
+fn wrong_values_are_refused_by_their_paths(helm: &Helm) {
     let cases: [(&[&str], &str); 6] = [
         (&[], "image/repository"),
         (&["--set", REPOSITORY, "--set", "replica=3"], "additional properties 'replica' not allowed"),
@@ -71,12 +27,14 @@ fn wrong_values_are_refused_by_their_paths(helm: &Helm<'_>) {
         (&["--set", REPOSITORY, "--set", "sources.prometheus.address=prometheus:9090"], "at '/sources/prometheus/address'"),
     ];
     for (values, words) in cases {
-        let error = helm.refused(values);
+        let told = helm.told(&[&["template", "bluegreen", CHART], *values].concat());
+        assert!(!told.success, "{values:?} are taken");
+        let error = told.error;
         assert!(error.contains(words), "{values:?}: {error}");
     }
 }
 
-fn what_is_rendered_is_taken_word_by_word(helm: &Helm<'_>) {
+fn what_is_rendered_is_taken_word_by_word(own: &OwnGround, helm: &Helm) {
     helm.run(&["lint", CHART, "--strict", "--set", REPOSITORY]);
     let all = [
         "--set=watch.namespaces={default}",
@@ -91,22 +49,13 @@ fn what_is_rendered_is_taken_word_by_word(helm: &Helm<'_>) {
     for values in
         [&[] as &[&str], &all, &["--set=crds.install=false,crds.keep=false,podDisruptionBudget=false,networkPolicy.enabled=false"]]
     {
-        let rendered = helm.rendered(values);
-        assert_eq!(rendered, helm.rendered(values), "rendered twice");
-        let file = helm.own.ground.directory("helm").join("rendered.yaml");
+        let rendered = rendered(helm, values);
+        assert_eq!(rendered, rendered(helm, values), "rendered twice");
+        let file = own.ground.directory("helm").join("rendered.yaml");
         std::fs::write(&file, rendered).unwrap();
         let file = file.to_str().unwrap();
-        helm.own.ground.run(&["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", file]);
+        own.ground.run(&["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", file]);
     }
-}
-
-/// Uids of all objects of these kinds in a namespace.
-fn uids(own: &OwnGround, kinds: &str, namespace: &str) -> Vec<(String, String)> {
-    let listed: Value = serde_json::from_str(&own.ground.run(&["get", kinds, "-n", namespace, "-o", "json"])).unwrap();
-    let text = |object: &Value, field: &str| object["metadata"][field].as_str().unwrap().to_owned();
-    let mut all: Vec<_> = listed["items"].as_array().unwrap().iter().map(|object| (text(object, "name"), text(object, "uid"))).collect();
-    all.sort();
-    all
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,12 +63,12 @@ fn uids(own: &OwnGround, kinds: &str, namespace: &str) -> Vec<(String, String)> 
 async fn the_chart_installs_upgrades_and_goes_without_touching_a_pod() {
     let own = OwnGround::up("e2e-chart");
     let space = Space::on(own.ground, "chart").await;
-    let helm = Helm::new(&own);
+    let helm = Helm::on(own.ground);
     let ground = own.ground;
     ground.run(&["create", "namespace", SYSTEM_NAMESPACE]);
     tokio::task::block_in_place(|| {
         wrong_values_are_refused_by_their_paths(&helm);
-        what_is_rendered_is_taken_word_by_word(&helm);
+        what_is_rendered_is_taken_word_by_word(&own, &helm);
         // The definitions are there already, as `kubectl apply -k config/default` leaves them.
         let release = ["bluegreen", CHART, "-n", SYSTEM_NAMESPACE, "--set", REPOSITORY, "--wait", "--timeout=5m"];
         helm.run(&[&["install", "--take-ownership"], release.as_slice()].concat());
@@ -136,7 +85,7 @@ async fn the_chart_installs_upgrades_and_goes_without_touching_a_pod() {
 
     space.until_quiet().await;
     let namespace = space.name.clone();
-    let children = || uids(&own, "bluegreenrollouts,deployments,services,pods", &namespace);
+    let children = || uids(ground, "bluegreenrollouts,deployments,services,pods", &namespace);
     let before = children();
     let upgrade = ["upgrade", "bluegreen", CHART, "-n", SYSTEM_NAMESPACE, "--set", REPOSITORY, "--wait", "--timeout=5m"];
     tokio::task::block_in_place(|| {

@@ -1,0 +1,56 @@
+//! Helm, as people install the chart by it.
+
+use crate::Ground;
+use bluegreen_cluster::{binaries, paths::repository};
+use serde_json::Value;
+use std::{path::PathBuf, process::Stdio};
+
+/// From the root of the repository, as the README has it.
+pub const CHART: &str = "charts/bluegreen";
+
+pub struct Helm {
+    ground: &'static Ground,
+    program: PathBuf,
+}
+
+/// How a command ended.
+pub struct Told {
+    pub success: bool,
+    pub output: String,
+    pub error: String,
+}
+
+impl Helm {
+    /// Built when it is first needed.
+    pub fn on(ground: &'static Ground) -> Self {
+        Self { ground, program: binaries::helm().unwrap() }
+    }
+
+    pub fn told(&self, words: &[&str]) -> Told {
+        let home = self.ground.directory("helm");
+        let mut helm = self.ground.command(&self.program);
+        helm.current_dir(repository()).args(words);
+        for directory in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+            helm.env(directory, home.join(directory));
+        }
+        let output = helm.stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        Told { success: output.status.success(), output: text(&output.stdout), error: text(&output.stderr) }
+    }
+
+    /// It has to succeed.
+    pub fn run(&self, words: &[&str]) -> String {
+        let told = self.told(words);
+        assert!(told.success, "helm {} failed: {}\n{}", words.join(" "), told.error, told.output);
+        told.output
+    }
+}
+
+/// Names and uids of all objects of these kinds in a namespace.
+pub fn uids(ground: &Ground, kinds: &str, namespace: &str) -> Vec<(String, String)> {
+    let listed: Value = serde_json::from_str(&ground.run(&["get", kinds, "-n", namespace, "-o", "json"])).unwrap();
+    let text = |object: &Value, field: &str| object["metadata"][field].as_str().unwrap().to_owned();
+    let mut all: Vec<_> = listed["items"].as_array().unwrap().iter().map(|object| (text(object, "name"), text(object, "uid"))).collect();
+    all.sort();
+    all
+}
