@@ -8,7 +8,7 @@ mod revisions;
 mod services;
 
 use crate::{
-    decision::{Effect, Object, Role},
+    decision::{Effect, Role},
     observed::{Observed, facts},
     plan::Plan,
 };
@@ -34,10 +34,8 @@ pub(crate) fn wanted(seen: &Observed, plan: &Plan<'_>) -> Vec<Effect> {
     effects.extend(settled.flat_map(|role| services::settle(seen, role)));
     effects.extend(deployments::unused_color(seen, plan, status));
     effects.extend(revisions::housekeeping(seen, plan, status));
-    // One write of an object at a time.
-    let unwritten = |color: &Color| effects.iter().all(|effect| effect.object() != Object::Deployment(*color));
-    let colors: Vec<_> = [Color::Blue, Color::Green].into_iter().filter(unwritten).collect();
-    effects.extend(colors.into_iter().filter_map(|color| deployments::settle(seen, color)));
+    // What else is written of an object comes first: `retry` lets through one write of it at a time.
+    effects.extend([Color::Blue, Color::Green].into_iter().filter_map(|color| deployments::settle(seen, color)));
     // Its content isn't known: what would be made of it neither.
     effects.retain(|effect| !seen.cannot_read(&effect.object()));
     effects

@@ -6,6 +6,7 @@ use crate::{
 };
 use bluegreen_api::{Color, Phase, TroubleKind};
 use bluegreen_engine::{
+    Observed,
     measure::puzzling_pods,
     observed::{
         ColorSeen, EventsRead, PodSeen, PodWait, PodWarning,
@@ -167,6 +168,8 @@ fn a_secret_that_is_missing_is_told_as_trouble() {
     let puzzling = puzzling_pods(&world.seen());
     let [(color, pod)] = puzzling.as_slice() else { panic!("{puzzling:?}") };
     assert_eq!(*color, Color::Green);
+    let going = Observed { deleting: true, ..world.seen() };
+    assert!(puzzling_pods(&going).is_empty(), "nobody waits for the pods of a rollout that is being deleted");
     let missing = PodWarning { at: world.now, ..warning("FailedMount", "secret \"shop\" not found", 0) };
     world.told.insert(*color, EventsRead { pod: pod.clone(), at: world.now, times: 1, warnings: vec![missing] });
     assert!(puzzling_pods(&world.seen()).is_empty());

@@ -52,9 +52,20 @@ fn a_deployment_gets_the_metadata_that_is_asked_for_once_nothing_else_is_to_do()
     );
 }
 
+/// The second would find another object than was seen.
+#[test]
+fn a_deployment_is_written_once_at_a_time() {
+    let mut world = World::in_phase(json!({}), "shop:2-slow", Phase::DeployingPreview);
+    world.run_for(5);
+    let unsettled = |seen: &mut Observed| (green(seen).settings_intact, green(seen).replicas) = (false, 1);
+    let scale = "scale green to 3: the Deployment has another size than recorded";
+    is_right(&world.seen(), &[("of a candidate, and another size too", unsettled, &[scale])]);
+}
+
 #[test]
 fn refused_metadata_of_a_deployment_holds_back_no_candidate() {
-    let mut world = World::live(json!({"scaleDown": {"after": "5s"}}));
+    // An armed switch asks nothing of the Deployment but its pods.
+    let mut world = World::live_unarmed(json!({"scaleDown": {"after": "5s"}}));
     world.refuse = Some((Object::Deployment(Color::Green), 422, "metadata.labels: Invalid value".into()));
     world.spare = |effect| effect.part() != Part::Settings;
     world.change(json!({"deployment": {"labels": {"team": "not a label!"}}, "image": "shop:2"}));
