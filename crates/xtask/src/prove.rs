@@ -18,7 +18,7 @@ use crate::run::{Outcome, Report, Settings, clusters, program};
 pub(crate) enum Task {
     /// Run what is long or random by nature, in parts of at most an hour; each writes its row of docs/coverage.md.
     ///
-    /// All parts take about five hours. Each runs by itself and in any order: `--part churn --part mutants-1`.
+    /// All parts take about seven hours. Each runs by itself and in any order: `--part churn --part mutants-1`.
     Night(night::Options),
     /// Explore every interleaving to a depth: the real decision and the real loop in a small world.
     ///

@@ -29,7 +29,7 @@ const SEQUENCES_OF_TEMPLATES: u32 = 3_000;
 const STORIES_BESIDE_A_REAL_SERVER: u32 = 200;
 const ROLLOUTS_THAT_MEASURE: u32 = 500;
 /// The sample of mutants is tried in so many parts.
-const PARTS: usize = 3;
+const PARTS: usize = 6;
 /// An operator that wrote Services by server-side apply, and statuses with fewer fields. Users upgrade from it.
 const EARLIER: &str = "3ce269e238966c8c1d2f6b7a411a7f1ed02f8a94";
 
@@ -57,9 +57,12 @@ const fn part(name: &'static str, minutes: u32, covers: &'static str, run: fn() 
 
 /// In the order in which the page has them. None needs another.
 const NIGHT: &[Part] = &[
-    part("mutants-1", 40, "a third of 300 mutants, drawn by the commit; 95 of 100 are noticed", || mutants::of_commit(1, PARTS)),
-    part("mutants-2", 40, "the second third", || mutants::of_commit(2, PARTS)),
-    part("mutants-3", 40, "the last third", || mutants::of_commit(3, PARTS)),
+    part("mutants-1", 35, "a sixth of 300 mutants, drawn by the commit; 95 of 100 are noticed", || mutants::of_commit(1, PARTS)),
+    part("mutants-2", 35, "the second sixth", || mutants::of_commit(2, PARTS)),
+    part("mutants-3", 35, "the third sixth", || mutants::of_commit(3, PARTS)),
+    part("mutants-4", 35, "the fourth sixth", || mutants::of_commit(4, PARTS)),
+    part("mutants-5", 35, "the fifth sixth", || mutants::of_commit(5, PARTS)),
+    part("mutants-6", 35, "the last sixth", || mutants::of_commit(6, PARTS)),
     part("model-full", 10, "every interleaving of two revisions, to the depth of the usual search", || model(Search::Usual)),
     part("model-deep", 30, "three revisions and two faults of each kind", || model(Search::Deep)),
     part("seeds-engine", 10, "stories of the engine, half of the seeds fixed and half fresh", || {
