@@ -578,6 +578,10 @@ fn default(resource: &Resource, object: &mut Value) {
     if *resource == ROLLOUT {
         or(spec, "replicas", json!(1));
     } else if *resource == SERVICE {
+        // An empty one is stored as none.
+        if is_empty(&spec["selector"]) {
+            spec.as_object_mut().map(|spec| spec.remove("selector"));
+        }
         or(spec, "type", json!("ClusterIP"));
         or(spec, "sessionAffinity", json!("None"));
         or(spec, "internalTrafficPolicy", json!("Cluster"));

@@ -27,7 +27,7 @@ fn wrong_values_are_refused_by_their_paths(helm: &Helm) {
         (&["--set", REPOSITORY, "--set", "sources.prometheus.address=prometheus:9090"], "at '/sources/prometheus/address'"),
     ];
     for (values, words) in cases {
-        let told = helm.told(&[&["template", "bluegreen", CHART], *values].concat());
+        let told = helm.told(&[&["template", "bluegreen", CHART] as &[&str], values].concat());
         assert!(!told.success, "{values:?} are taken");
         let error = told.error;
         assert!(error.contains(words), "{values:?}: {error}");
@@ -49,10 +49,10 @@ fn what_is_rendered_is_taken_word_by_word(own: &OwnGround, helm: &Helm) {
     for values in
         [&[] as &[&str], &all, &["--set=crds.install=false,crds.keep=false,podDisruptionBudget=false,networkPolicy.enabled=false"]]
     {
-        let rendered = rendered(helm, values);
-        assert_eq!(rendered, rendered(helm, values), "rendered twice");
+        let objects = rendered(helm, values);
+        assert_eq!(objects, rendered(helm, values), "rendered twice");
         let file = own.ground.directory("helm").join("rendered.yaml");
-        std::fs::write(&file, rendered).unwrap();
+        std::fs::write(&file, objects).unwrap();
         let file = file.to_str().unwrap();
         own.ground.run(&["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", file]);
     }
