@@ -9,7 +9,7 @@ use bluegreen_e2e::{
     Ground, Space,
     helm::{CHART, Helm, uids},
     merged,
-    patience::pause,
+    patience::{self, pause},
     shop,
     traffic::{Connections, Load},
 };
@@ -50,6 +50,8 @@ async fn the_image_and_its_chart_operate_under_load() {
     ground.run(&["delete", "pods", "-n", SYSTEM_NAMESPACE, "-l", "app.kubernetes.io/name=bluegreen", "--wait=false"]);
     rollout.until_healthy("3.0.0").await;
 
+    let former = async || space.pods(&[("bluegreen.dev/color", "green")]).is_empty().then_some(());
+    patience::until("the pods of the former side are gone", former).await;
     space.until_quiet().await;
     let children = || uids(ground, "bluegreenrollouts,deployments,services,pods", &space.name);
     let before = children();
