@@ -13,7 +13,7 @@ use bluegreen_gates::{
 type Condition = fn(&Draft<'_>) -> Option<Stay>;
 
 /// In the order in which people are told. Another condition is another line.
-const CONDITIONS: [Condition; 7] = [held, begins, undecided, not_judged_yet, never, not_approved, too_early];
+const CONDITIONS: [Condition; 7] = [held, more_than_pods, undecided, not_judged_yet, never, not_approved, too_early];
 
 /// What keeps the switch shut; none: it is open.
 pub(super) fn shut(draft: &Draft<'_>) -> Option<Stay> {
@@ -26,7 +26,7 @@ fn held(draft: &Draft<'_>) -> Option<Stay> {
 }
 
 /// While the candidate's pods start: gates, a time or further pods come between them and the switch.
-fn begins(draft: &Draft<'_>) -> Option<Stay> {
+fn more_than_pods(draft: &Draft<'_>) -> Option<Stay> {
     let candidate = draft.status().preview.as_ref().filter(|_| draft.phase() == Some(Phase::DeployingPreview))?;
     let settings = draft.settings();
     let active = draft.status().active.as_ref().map_or(0, |active| active.replicas);
