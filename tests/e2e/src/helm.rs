@@ -46,11 +46,13 @@ impl Helm {
     }
 }
 
-/// Names and uids of all objects of these kinds in a namespace.
+/// Names and uids of all objects of these kinds in a namespace. What is on its way out is left out.
 pub fn uids(ground: &Ground, kinds: &str, namespace: &str) -> Vec<(String, String)> {
     let listed: Value = serde_json::from_str(&ground.run(&["get", kinds, "-n", namespace, "-o", "json"])).unwrap();
     let text = |object: &Value, field: &str| object["metadata"][field].as_str().unwrap().to_owned();
-    let mut all: Vec<_> = listed["items"].as_array().unwrap().iter().map(|object| (text(object, "name"), text(object, "uid"))).collect();
+    let stays = |object: &&Value| object["metadata"]["deletionTimestamp"].is_null();
+    let objects = listed["items"].as_array().unwrap().iter().filter(stays);
+    let mut all: Vec<_> = objects.map(|object| (text(object, "name"), text(object, "uid"))).collect();
     all.sort();
     all
 }

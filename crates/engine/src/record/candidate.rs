@@ -2,7 +2,7 @@
 
 use super::{
     draft::Draft,
-    hold::{self, Hold},
+    hold,
     orders::Verb,
     pods::pods_coming,
     shut,
@@ -56,8 +56,7 @@ pub(super) fn deploying_preview(draft: &mut Draft<'_>) -> Step {
         Ok(candidate) => candidate,
         Err(step) => return step,
     };
-    // A watch that is late holds the write itself, and as a rule comes back in a moment.
-    let open = shut::shut(draft).is_none() || hold::held(draft).is_some_and(|held| held.by == Hold::Watch);
+    let open = shut::only_pods_are_missing(draft);
     draft.arm(open && (draft.status().armed || draft.begins()));
     if let Some(held) = hold::held(draft) {
         return held.into();

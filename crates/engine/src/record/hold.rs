@@ -51,6 +51,15 @@ impl From<Held> for Step {
 
 /// Why nothing may be tried, started or passed now.
 pub(crate) fn held(draft: &Draft<'_>) -> Option<Held> {
+    first(draft, late(draft.seen))
+}
+
+/// The same but for a watch that is late. What may not be tried then is not taken back for it: as a rule it comes back in a moment.
+pub(crate) fn held_by_more_than_a_watch(draft: &Draft<'_>) -> Option<Held> {
+    first(draft, None)
+}
+
+fn first(draft: &Draft<'_>, late: Option<Stay>) -> Option<Held> {
     let of = |by: Hold| move |stay: Stay| Held { by, stay };
     // Told before a gate that can't be worked out for it: that is no fault of the author's.
     let templates = || draft.seen.late_templates().map(watch_down).map(of(Hold::Templates));
@@ -69,7 +78,7 @@ pub(crate) fn held(draft: &Draft<'_>) -> Option<Held> {
     templates()
         .or_else(spec)
         .or_else(|| pause(draft).map(of(Hold::Paused)))
-        .or_else(|| late(draft.seen).map(of(Hold::Watch)))
+        .or_else(|| late.map(of(Hold::Watch)))
         .or_else(|| unread(draft.seen).map(of(Hold::Unread)))
         .or_else(|| (draft.settings().replicas == 0).then(none).map(of(Hold::NoReplicas)))
 }

@@ -20,6 +20,12 @@ pub(super) fn shut(draft: &Draft<'_>) -> Option<Stay> {
     CONDITIONS.iter().find_map(|condition| condition(draft))
 }
 
+/// Nothing but pods keeps it shut, or a watch that is late, which holds the write itself.
+pub(super) fn only_pods_are_missing(draft: &Draft<'_>) -> bool {
+    let [_, others @ ..] = CONDITIONS;
+    hold::held_by_more_than_a_watch(draft).is_none() && others.iter().all(|condition| condition(draft).is_none())
+}
+
 /// A pause, bad input, a watch that is down, no replicas.
 fn held(draft: &Draft<'_>) -> Option<Stay> {
     hold::held(draft).map(|held| held.stay)

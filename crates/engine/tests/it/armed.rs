@@ -6,7 +6,7 @@ use crate::{
     scene::{metric, reason, unready},
     world::{Ask, World},
 };
-use bluegreen_api::{Outcome, Phase, PromotionMode};
+use bluegreen_api::{BlueGreenRolloutStatus, Outcome, Phase, PromotionMode};
 use bluegreen_engine::{
     Decision, Effect, Observed, decide,
     decision::{Change, Object, Role},
@@ -96,6 +96,15 @@ fn what_comes_between_arming_and_the_pods_takes_the_decision_back() {
         seen.status = *status;
         assert!(!leads_the_active_service(&acts(&seen)), "{what}: it is switched all the same");
     }
+}
+
+/// What is recorded once the active Service is fenced.
+fn recorded_fenced(seen: &Observed, comes: fn(&mut Observed)) -> BlueGreenRolloutStatus {
+    let mut seen = seen.clone();
+    seen.generation += 1;
+    comes(&mut seen);
+    active(&mut seen).epoch = format!("{}.{}", seen.status.epoch + 1, seen.term);
+    next(&seen, |_| {})
 }
 
 fn promotion(seen: &mut Observed, promotion: Value) {
@@ -250,6 +259,8 @@ fn a_watch_that_is_late_holds_an_armed_switch() {
     seen.late.push(Late { kind: ObjectKind::Pod, why: "no answer".into(), since: seen.now });
     assert!(!leads_the_active_service(&acts(&seen)), "{}", world.story());
     later(&mut seen, 10);
+    assert!(!recorded_fenced(&seen, |seen| promotion(seen, json!({"mode": "Manual"}))).armed, "behind it another thing is seen");
+    assert!(!recorded_fenced(&seen, |seen| seen.ask(|spec| spec.replicas = 0)).armed);
     let held = next(&seen, |_| {});
     assert!(held.armed && held.message.contains("can't watch pods"), "{}", held.message);
     seen.late.clear();

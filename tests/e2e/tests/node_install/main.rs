@@ -1,8 +1,6 @@
 //! The image as it is shipped, installed by its chart on a real node, and what becomes of users while it comes, moves and goes:
 //! `cargo xtask prove night --part install`, which makes the image first.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use bluegreen_api::Phase;
 use bluegreen_cluster::SYSTEM_NAMESPACE;
 use bluegreen_e2e::{
