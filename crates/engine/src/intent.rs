@@ -5,13 +5,14 @@ use bluegreen_api::{BlueGreenRolloutStatus, Color, Lifetime, Outcome, Phase, Sid
 use jiff::Timestamp;
 use std::time::Duration;
 
+/// The candidate that the switch is decided for while its pods start. In any other phase the word in status means nothing.
+pub(crate) fn armed(status: &BlueGreenRolloutStatus) -> Option<&Side> {
+    status.preview.as_ref().filter(|_| status.armed && status.phase == Some(Phase::DeployingPreview))
+}
+
 /// The candidate that the switch is decided for: while its pods start, or once they are there.
 pub(crate) fn switches_to(status: &BlueGreenRolloutStatus) -> Option<&Side> {
-    let decided = match status.phase {
-        Some(Phase::DeployingPreview) => status.armed,
-        phase => phase == Some(Phase::Promoting),
-    };
-    status.preview.as_ref().filter(|_| decided)
+    armed(status).or_else(|| status.preview.as_ref().filter(|_| status.phase == Some(Phase::Promoting)))
 }
 
 /// The side that the recorded intention leads to, once it can be carried out.

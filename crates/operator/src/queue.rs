@@ -177,17 +177,12 @@ impl Inner {
     }
 
     fn next_in_line(&mut self) -> Option<Key> {
-        let waits = |ready: &VecDeque<Key>| !ready.is_empty();
-        match self.first_in_a_row < FIRST_IN_A_ROW || !waits(&self.ready) {
-            true if !self.first.is_empty() => {
-                self.first_in_a_row = self.first_in_a_row.saturating_add(1);
-                self.first.pop_front()
-            }
-            _ => {
-                self.first_in_a_row = 0;
-                self.ready.pop_front()
-            }
+        if self.first.is_empty() || (self.first_in_a_row >= FIRST_IN_A_ROW && !self.ready.is_empty()) {
+            self.first_in_a_row = 0;
+            return self.ready.pop_front();
         }
+        self.first_in_a_row = self.first_in_a_row.saturating_add(1);
+        self.first.pop_front()
     }
 
     fn done(&mut self, key: Key, next: Next, now: Instant) {

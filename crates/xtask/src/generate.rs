@@ -198,14 +198,13 @@ fn rules(of: &[&[Rule]]) -> Value {
     of.iter().copied().flatten().map(|rule| json!({"apiGroups": [rule.group], "resources": rule.resources, "verbs": rule.verbs})).collect()
 }
 
+/// What is added to each of the cluster's own roles.
+const AGGREGATED: [(&str, &[&[Rule]]); 3] =
+    [("view", &[READS, CLUSTER_TEMPLATES]), ("edit", &[READS, CLUSTER_TEMPLATES, WRITES]), ("admin", &[READS, CLUSTER_TEMPLATES, WRITES])];
+
 /// Each one is added to the cluster's own role of that name, and says all that it grants by itself.
 fn aggregated() -> Vec<Value> {
-    let grants: [(&str, &[&[Rule]]); 3] = [
-        ("view", &[READS, CLUSTER_TEMPLATES]),
-        ("edit", &[READS, CLUSTER_TEMPLATES, WRITES]),
-        ("admin", &[READS, CLUSTER_TEMPLATES, WRITES]),
-    ];
-    grants
+    AGGREGATED
         .into_iter()
         .map(|(into, granted)| {
             let labels = json!({format!("rbac.authorization.k8s.io/aggregate-to-{into}"): "true"});

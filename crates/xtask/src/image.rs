@@ -52,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         platforms.push(Platform::of_this_machine().context("the image is made for amd64 and arm64: name one with --platform")?);
     }
     let version = env!("CARGO_PKG_VERSION");
-    let reference = options.reference.clone().unwrap_or_else(|| format!("registry.example/bluegreen:{version}"));
+    let reference = options.reference.clone().unwrap_or_else(known_to_tests);
     let last = reference.rsplit('/').next().unwrap_or_default();
     ensure!(last.contains(':') && !reference.contains('@'), "--reference must end with a tag, as registry.example/bluegreen:{version}");
     let (image, programs) = image(&reference, &platforms)?;
@@ -73,6 +73,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn known_to_tests() -> String {
+    format!("registry.example/bluegreen:{}", env!("CARGO_PKG_VERSION"))
+}
+
 fn mega(bytes: usize) -> f64 {
     bytes as f64 / 1e6
 }
@@ -80,7 +84,7 @@ fn mega(bytes: usize) -> f64 {
 /// The image that tests install: of this machine's platform, under the name that they know. Answers with its file.
 pub(crate) fn for_tests() -> Result<PathBuf> {
     let platform = Platform::of_this_machine().context("the image is made for amd64 and arm64")?;
-    let (image, _) = image(&format!("registry.example/bluegreen:{}", env!("CARGO_PKG_VERSION")), &[platform])?;
+    let (image, _) = image(&known_to_tests(), &[platform])?;
     let path = target().join("image/for-tests.tar");
     fs::write(&path, layout(&[image])?).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)

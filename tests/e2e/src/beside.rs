@@ -1,7 +1,9 @@
 //! A candidate beside the active side, with the same load on both, on a real node.
 
 use crate::{
-    Rollout, Seen, Space, merged, shop,
+    Rollout, Seen, Space,
+    manifest::probed,
+    merged, shop,
     traffic::{Connections, Load, control},
 };
 use bluegreen_api::{Compared, Gate, Phase};
@@ -27,11 +29,7 @@ pub fn manifest() -> Value {
     });
     let spec = json!({
         "replicas": 1,
-        "template": {"spec": {"containers": [{
-            "name": "shop",
-            "ports": [{"name": "http", "containerPort": 8080}],
-            "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1},
-        }]}},
+        "template": probed(),
         "verification": {"metrics": [
             {"name": "errors", "comparison": comparison, "interval": "1s", "count": 40, "errorLimit": 3, "noDataLimit": 1000},
         ]},

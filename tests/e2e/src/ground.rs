@@ -181,7 +181,7 @@ pub struct Output {
 }
 
 impl Output {
-    fn of(output: &std::process::Output) -> Self {
+    pub(crate) fn of(output: &std::process::Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         Self { success: output.status.success(), output: text(&output.stdout), error: text(&output.stderr) }
     }

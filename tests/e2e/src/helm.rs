@@ -1,6 +1,6 @@
 //! Helm, as people install the chart by it.
 
-use crate::Ground;
+use crate::{Ground, ground::Output};
 use bluegreen_cluster::{binaries, paths::repository};
 use serde_json::Value;
 use std::{path::PathBuf, process::Stdio};
@@ -13,29 +13,20 @@ pub struct Helm {
     program: PathBuf,
 }
 
-/// How a command ended.
-pub struct Told {
-    pub success: bool,
-    pub output: String,
-    pub error: String,
-}
-
 impl Helm {
     /// Built when it is first needed.
     pub fn on(ground: &'static Ground) -> Self {
         Self { ground, program: binaries::helm().unwrap() }
     }
 
-    pub fn told(&self, words: &[&str]) -> Told {
+    pub fn told(&self, words: &[&str]) -> Output {
         let home = self.ground.directory("helm");
         let mut helm = self.ground.command(&self.program);
         helm.current_dir(repository()).args(words);
         for directory in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
             helm.env(directory, home.join(directory));
         }
-        let output = helm.stdin(Stdio::null()).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        Told { success: output.status.success(), output: text(&output.stdout), error: text(&output.stderr) }
+        Output::of(&helm.stdin(Stdio::null()).output().unwrap())
     }
 
     /// It has to succeed.

@@ -21,6 +21,15 @@ pub fn shop() -> Value {
     })
 }
 
+/// A pod template of the shop whose kubelet asks each second whether it is ready, for a real node.
+pub fn probed() -> Value {
+    json!({"spec": {"containers": [{
+        "name": "shop",
+        "ports": [{"name": "http", "containerPort": 8080}],
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1},
+    }]}})
+}
+
 /// The manifest with a JSON merge patch (RFC 7386) applied to its `spec`.
 pub fn merged(mut manifest: Value, spec: &Value) -> Value {
     merge(&mut manifest["spec"], spec);

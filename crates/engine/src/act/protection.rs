@@ -1,8 +1,8 @@
 //! Which writes protect the live side, and which take something from it.
 
 use crate::{
-    decision::{Change, Effect, Object, Part, Role, Target},
-    intent::switches_to,
+    decision::{Change, Effect, Object, Part, Role},
+    intent::{armed, switches_to},
     observed::Observed,
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Color, Phase, Side};
@@ -21,27 +21,25 @@ pub(crate) fn protects(effect: &Effect, status: &BlueGreenRolloutStatus) -> bool
 /// The effect is a switch that was decided before the candidate's pods were there: no record has asked since whether the rollout is still
 /// the one that was seen.
 pub fn makes_an_armed_switch(seen: &Observed, effect: &Effect) -> bool {
-    let candidate = switches_to(&seen.status).filter(|_| seen.status.phase == Some(Phase::DeployingPreview));
-    let leads = |candidate: &Side| match &effect.change {
-        Change::LeadService { role: Role::Active, target, .. } => {
-            (target.color, &target.revision) == (candidate.color, &candidate.revision)
-        }
+    armed(&seen.status).is_some_and(|candidate| leads_users_to(effect, candidate))
+}
+
+fn leads_users_to(effect: &Effect, side: &Side) -> bool {
+    match &effect.change {
+        Change::LeadService { role: Role::Active, target, .. } => (target.color, &target.revision) == (side.color, &side.revision),
         _ => false,
-    };
-    candidate.is_some_and(leads)
+    }
 }
 
 /// Effects that move users to the candidate, or take the way back from them: they may be withdrawn, so what is to be recorded is
 /// recorded first. A former leader's record that is still on its way then comes too late.
 pub(crate) fn gives_way(effect: &Effect, status: &BlueGreenRolloutStatus) -> bool {
-    let promotes =
-        |to: &Target| switches_to(status).is_some_and(|candidate| (candidate.color, &candidate.revision) == (to.color, &to.revision));
     let shrinks = |color: Color, replicas: i32| {
         let standby = status.standby.as_ref().filter(|_| status.phase == Some(Phase::ScalingDown));
         standby.is_some_and(|standby| standby.color == color && replicas < standby.replicas)
     };
     match &effect.change {
-        Change::LeadService { role: Role::Active, target, .. } => promotes(target),
+        Change::LeadService { .. } => switches_to(status).is_some_and(|candidate| leads_users_to(effect, candidate)),
         Change::WriteDeployment { color, replicas, .. } | Change::Scale { color, replicas } => shrinks(*color, *replicas),
         _ => false,
     }

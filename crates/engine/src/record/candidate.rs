@@ -56,8 +56,7 @@ pub(super) fn deploying_preview(draft: &mut Draft<'_>) -> Step {
         Ok(candidate) => candidate,
         Err(step) => return step,
     };
-    let open = shut::only_pods_are_missing(draft);
-    draft.arm(open && (draft.status().armed || draft.begins()));
+    draft.arm((draft.status().armed || draft.begins()) && shut::only_pods_are_missing(draft));
     if let Some(held) = hold::held(draft) {
         return held.into();
     }

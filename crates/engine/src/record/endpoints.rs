@@ -3,6 +3,7 @@
 use super::{draft::Draft, stay::Stay};
 use crate::{
     decision::Role,
+    intent::armed,
     observed::{facts::reached, progress::serving_pods, services::service_name},
 };
 use bluegreen_api::{Phase, Side, reasons};
@@ -49,8 +50,10 @@ const MOMENT: Duration = Duration::from_secs(10);
 /// for the time of the write is known to nobody who hasn't made it.
 pub(crate) fn follow_in_a_moment(draft: &Draft<'_>, stay: &Stay) -> Option<Stay> {
     let (old, new) = (&draft.seen.status, draft.status());
-    let armed = old.armed && old.phase == Some(Phase::DeployingPreview);
-    let candidate = new.preview.as_ref().filter(|_| armed && new.phase == Some(Phase::Promoting) && stay.reason == reasons::PROMOTING)?;
+    let candidate = new
+        .preview
+        .as_ref()
+        .filter(|_| armed(old).is_some() && new.phase == Some(Phase::Promoting) && stay.reason == reasons::PROMOTING)?;
     let answered = (old.attempt, &old.orders, old.observed_generation) == (new.attempt, &new.orders, draft.seen.generation);
     let available = serving_pods(draft.color_of(candidate), &candidate.revision).filter_map(|pod| pod.ready_changed).max()?;
     let stays = u64::try_from(draft.settings().min_ready_seconds).unwrap_or(0);

@@ -3,7 +3,7 @@
 use crate::{
     decided::{done, next},
     edits::{active, foreign, green, later, leave_ready, select},
-    scene::{metric, reason, unready},
+    scene::{a_new_image_ends_a_switch_that_is_refused, metric, reason, unready},
     world::{Ask, World},
 };
 use bluegreen_api::{BlueGreenRolloutStatus, Outcome, Phase, PromotionMode};
@@ -272,17 +272,7 @@ fn a_watch_that_is_late_holds_an_armed_switch() {
 /// From then on it is a phase of its own, which has an end, and which a new image may end.
 #[test]
 fn an_armed_switch_whose_write_is_refused_is_recorded() {
-    let mut world = World::live(json!({}));
-    world.image("shop:2");
-    world.refuse = Some((Object::Service(Role::Active), 422, "spec.ports[0].nodePort: provided port is already allocated".into()));
-    world.run_until(Phase::Promoting);
-    world.run_for(5);
-    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Promoting, Some("shop:1")), "{}", world.story());
-    world.refuse = None;
-    world.image("shop:3");
-    world.settle();
-    assert_eq!(world.serves().as_deref(), Some("shop:3"), "{}", world.story());
-    assert!(!world.log.iter().any(|line| line.contains("users reach shop:2")), "{}", world.story());
+    a_new_image_ends_a_switch_that_is_refused(World::live(json!({})));
     let mut foreign = World::live(json!({}));
     foreign.image("shop:2");
     foreign.run_for(1);

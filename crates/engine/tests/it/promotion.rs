@@ -4,7 +4,7 @@ use crate::world::Ask;
 use crate::{
     decided::{next, phase},
     edits::{Edit, active, deployment, later},
-    scene::{reason, unready},
+    scene::{a_new_image_ends_a_switch_that_is_refused, reason, unready},
     world::World,
 };
 use bluegreen_api::{Color, Outcome as Ended, Phase};
@@ -287,19 +287,7 @@ fn a_new_candidate_waits_for_a_switch_that_nobody_refused() {
 /// What refused it may be what `spec` was mended for. Once the Service is written, the next candidate waits.
 #[test]
 fn a_new_candidate_replaces_one_whose_switch_is_refused() {
-    let mut world = World::live_unarmed(json!({}));
-    world.image("shop:2");
-    world.refuse = Some((Object::Service(Role::Active), 422, "spec.ports[0].nodePort: provided port is already allocated".into()));
-    world.run_until(Phase::Promoting);
-    world.run_for(5);
-    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Promoting, Some("shop:1")), "{}", world.story());
-    world.refuse = None;
-    world.image("shop:3");
-    world.run_for(1);
-    assert_eq!(world.status.preview.as_ref().map(|side| side.image.as_str()), Some("shop:3"), "{}", world.story());
-    world.settle();
-    assert_eq!(world.serves().as_deref(), Some("shop:3"));
-    assert!(!world.log.iter().any(|line| line.contains("users reach shop:2")), "{}", world.story());
+    a_new_image_ends_a_switch_that_is_refused(World::live_unarmed(json!({})));
     let mut written = World::live_unarmed(json!({}));
     written.slices_follow = false;
     written.image("shop:2");

@@ -2,6 +2,7 @@
 
 use crate::world::{self, World};
 use bluegreen_api::Phase;
+use bluegreen_engine::decision::{Object, Role};
 use bluegreen_gates::reading::{Outcome, Reading};
 use serde_json::{Value, json};
 
@@ -40,4 +41,19 @@ pub fn strip_selector(world: &mut World) {
     let service = world.services.get_mut("active").unwrap();
     service.selector.clear();
     service.resource_version += 1_000_000;
+}
+
+pub fn a_new_image_ends_a_switch_that_is_refused(mut world: World) {
+    world.image("shop:2");
+    world.refuse = Some((Object::Service(Role::Active), 422, "spec.ports[0].nodePort: provided port is already allocated".into()));
+    world.run_until(Phase::Promoting);
+    world.run_for(5);
+    assert_eq!((world.phase(), world.serves().as_deref()), (Phase::Promoting, Some("shop:1")), "{}", world.story());
+    world.refuse = None;
+    world.image("shop:3");
+    world.run_for(1);
+    assert_eq!(world.status.preview.as_ref().map(|side| side.image.as_str()), Some("shop:3"), "{}", world.story());
+    world.settle();
+    assert_eq!(world.serves().as_deref(), Some("shop:3"));
+    assert!(!world.log.iter().any(|line| line.contains("users reach shop:2")), "{}", world.story());
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::{CLUSTER_TEMPLATES, File, LEADS, OPERATES, READS, RUNS_JOBS, SHOWS, WRITES, rules};
+use super::{AGGREGATED, CLUSTER_TEMPLATES, File, LEADS, OPERATES, RUNS_JOBS, SHOWS, rules};
 
 const CHART: &str = "charts/bluegreen";
 
@@ -206,11 +206,7 @@ fn parts() -> Value {
         "leads": rules(&[LEADS]),
         "secrets": rules(&[SHOWS]),
         "jobs": rules(&[RUNS_JOBS]),
-        "aggregated": {
-            "view": rules(&[READS, CLUSTER_TEMPLATES]),
-            "edit": rules(&[READS, CLUSTER_TEMPLATES, WRITES]),
-            "admin": rules(&[READS, CLUSTER_TEMPLATES, WRITES]),
-        },
+        "aggregated": AGGREGATED.into_iter().map(|(into, granted)| (into.to_owned(), rules(granted))).collect::<Map<_, _>>(),
     })
 }
 

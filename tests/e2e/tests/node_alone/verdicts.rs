@@ -3,7 +3,9 @@
 use bluegreen_api::{GateState, Outcome, Phase};
 use bluegreen_cluster::Cluster;
 use bluegreen_e2e::{
-    Operator, Rollout, Seen, Space, merged,
+    Operator, Rollout, Seen, Space,
+    manifest::probed,
+    merged,
     patience::pause,
     shop,
     traffic::{self, Connections, Load, crash},
@@ -25,11 +27,7 @@ fn manifest() -> Value {
     });
     let spec = json!({
         "replicas": 3,
-        "template": {"spec": {"containers": [{
-            "name": "shop",
-            "ports": [{"name": "http", "containerPort": 8080}],
-            "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1},
-        }]}},
+        "template": probed(),
         "verification": {"metrics": [metric]},
         "monitoring": {"duration": "20s", "metrics": [metric]},
         "scaleDown": {"drain": "2s", "after": "5s", "afterAbort": "1s"},

@@ -6,6 +6,7 @@ use bluegreen_cluster::SYSTEM_NAMESPACE;
 use bluegreen_e2e::{
     Ground, Space,
     helm::{CHART, Helm, uids},
+    manifest::probed,
     merged,
     patience::{self, pause},
     shop,
@@ -31,11 +32,7 @@ async fn the_image_and_its_chart_operate_under_load() {
         // The definitions are there already, for other tests.
         helm.run(&[&["install", "bluegreen", CHART, "--create-namespace", "--take-ownership"], words.as_slice()].concat());
     });
-    let readable = json!({"template": {"spec": {"containers": [{
-        "name": "shop",
-        "ports": [{"name": "http", "containerPort": 8080}],
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1},
-    }]}}, "scaleDown": {"drain": "3s", "after": "1s"}});
+    let readable = json!({"template": probed(), "scaleDown": {"drain": "3s", "after": "1s"}});
     let rollout = space.rollout(&merged(shop(), &readable)).await;
     rollout.until_healthy("1.0.0").await;
     let users = Load::on(&space, "shop", RATE, Connections::New).await;

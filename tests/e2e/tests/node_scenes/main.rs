@@ -14,7 +14,9 @@ mod upgrade;
 use bluegreen_api::{Color, Phase};
 use bluegreen_cluster::Cluster;
 use bluegreen_e2e::{
-    Rollout, Seen, Space, merged,
+    Rollout, Seen, Space,
+    manifest::probed,
+    merged,
     patience::{pause, text},
     shop,
     traffic::{Connections, Load},
@@ -29,11 +31,7 @@ const RATE: u32 = 200;
 /// A rollout whose former side stays until a person decides.
 fn manifest(spec: &Value) -> Value {
     let common = json!({
-        "template": {"spec": {"containers": [{
-            "name": "shop",
-            "ports": [{"name": "http", "containerPort": 8080}],
-            "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1},
-        }]}},
+        "template": probed(),
         "monitoring": {"duration": "1h"},
         "scaleDown": {"drain": text(Duration::from_secs(3)), "after": "1h", "afterAbort": "1s"},
     });
